@@ -1,0 +1,226 @@
+use std::{fmt, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::Error;
+use crate::{
+    BoxFuture, BoxStream,
+    deployment::{Deployment, DeploymentId, Instance, Observed},
+    generation::Generation,
+    health::Attempt,
+    rollout::plan::Instances,
+    secret::SecretValues,
+    spec::{Hook, Resource},
+    time::Timestamp,
+};
+
+/// What a platform account can do. The planner reads it before it promises anything.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Capabilities {
+    /// Resource kinds it runs, as URI schemes without the colon.
+    pub schemes: Vec<String>,
+    /// More than one instance of an application.
+    pub replicas: bool,
+    /// Volumes.
+    pub volumes: bool,
+    /// Memory limits.
+    pub memory_limits: bool,
+    /// CPU limits.
+    pub cpu_limits: bool,
+    /// Jobs within a rollout.
+    pub hooks: bool,
+    /// Several containers in one instance.
+    pub pods: bool,
+    /// Each instance has a network of its own, so that fixed ports do not collide.
+    pub own_network: bool,
+    /// It converges by itself: the plan has `Apply` instead of `Launch` and `Retire`.
+    pub converges: bool,
+    /// It routes by itself: its own router is used instead of our edge.
+    pub routes: bool,
+}
+
+/// What a platform account is, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Description {
+    /// The account's configured name.
+    pub name: String,
+    /// `local`, `docker`, …
+    pub kind: String,
+    /// One line: version, address, whatever helps to recognise it.
+    pub summary: String,
+    /// Whether it answers.
+    pub reachable: bool,
+    /// What it can do.
+    pub capabilities: Capabilities,
+}
+
+/// A request to start instances.
+#[derive(Debug)]
+pub struct Launch<'a> {
+    /// What to start; `deployment.app.resource.sha256` is pinned.
+    pub deployment: &'a Deployment,
+    /// Which instances.
+    pub instances: Instances,
+    /// Clear values of the secrets it names.
+    pub secrets: &'a SecretValues,
+    /// The right to act, written into the instance's labels.
+    pub generation: Generation,
+}
+
+/// One deployment that a platform found by its labels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Its id.
+    pub id: DeploymentId,
+    /// The right under which it was last launched.
+    pub generation: Generation,
+    /// Its instances.
+    pub instances: Vec<u32>,
+}
+
+/// Which log lines are wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogQuery {
+    /// Of which deployment.
+    pub deployment: DeploymentId,
+    /// Of which instance; `None` for all.
+    pub instance: Option<u32>,
+    /// At most this many of the last lines of each instance; `None` for all that is kept.
+    pub tail: Option<usize>,
+    /// Go on with what comes.
+    pub follow: bool,
+    /// In a pod, the container.
+    pub container: Option<String>,
+}
+
+/// Which of the two a line was written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogStreamKind {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// One line of output.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogChunk {
+    /// When the keeper read it.
+    pub at: Timestamp,
+    /// Which instance wrote it.
+    pub instance: u32,
+    /// To where.
+    pub stream: LogStreamKind,
+    /// The line without its end; invalid UTF-8 replaced; cut at 64 KiB.
+    pub line: String,
+}
+
+/// The result of a command in an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExecOutput {
+    /// Exit status; `None` when killed by a signal.
+    pub code: Option<i32>,
+    /// Output and error output, at most 1 MiB.
+    pub output: String,
+}
+
+/// A hook to run once. The same `id` is never started twice.
+#[derive(Debug)]
+pub struct HookJob<'a> {
+    /// Rollout and step: `<rollout>-<step>`.
+    pub id: &'a str,
+    /// For which deployment: its environment, resource and volumes are used.
+    pub deployment: &'a Deployment,
+    /// What to run.
+    pub hook: &'a Hook,
+    /// Clear values of the deployment's secrets.
+    pub secrets: &'a SecretValues,
+}
+
+/// What became of a hook's job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HookState {
+    /// Never started.
+    Absent,
+    /// Started, and whether it ended cannot be told any more.
+    Unknown,
+    /// It runs.
+    Running,
+    /// It ended.
+    Ended {
+        /// Exit status; `None` when killed by a signal.
+        code: Option<i32>,
+        /// The end of its output.
+        output: String,
+    },
+}
+
+/// A configured platform account.
+///
+/// Every method is idempotent and safe to drop: what was begun goes on or is found again by [`Platform::observe`]. Each
+/// answers within `deadline` or with [`super::ErrorKind::Unknown`].
+pub trait Platform: Send + Sync + fmt::Debug {
+    /// What it can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// What it is, for people.
+    fn describe(&self) -> BoxFuture<'_, Description>;
+
+    /// Brings a resource here and says what exactly it is: the answer has its digest. With `sha256` given, other bytes
+    /// are refused, and nothing is asked of anyone when they are here already.
+    fn fetch<'a>(&'a self, resource: &'a Resource, deadline: Duration) -> BoxFuture<'a, Result<Resource, Error>>;
+
+    /// Starts the instances that do not run yet and returns all of the range. An instance that ended is started anew.
+    fn launch<'a>(&'a self, launch: Launch<'a>, deadline: Duration) -> BoxFuture<'a, Result<Vec<Instance>, Error>>;
+
+    /// Reports the given instances, in the order of the range.
+    fn observe<'a>(
+        &'a self,
+        deployment: &'a Deployment,
+        instances: Instances,
+        deadline: Duration,
+    ) -> BoxFuture<'a, Result<Vec<Observed>, Error>>;
+
+    /// Makes one health attempt by `deployment.app.health`, within that probe's own timeout. Never an error: an answer
+    /// that could not be had is an attempt that failed.
+    fn probe<'a>(&'a self, deployment: &'a Deployment, instance: &'a Instance) -> BoxFuture<'a, Attempt>;
+
+    /// Stops instances (signal, grace, kill; the whole group) and removes them. `last`: the deployment's own folders go
+    /// as well, volumes stay. Absent instances are fine.
+    fn retire<'a>(
+        &'a self,
+        deployment: &'a Deployment,
+        instances: Instances,
+        last: bool,
+        generation: Generation,
+        deadline: Duration,
+    ) -> BoxFuture<'a, Result<(), Error>>;
+
+    /// Everything here that bears our labels, for adoption and for removing orphans.
+    fn list(&self, deadline: Duration) -> BoxFuture<'_, Result<Vec<Found>, Error>>;
+
+    /// Removes something that [`Platform::list`] found and nobody owns.
+    fn remove_orphan<'a>(&'a self, id: &'a DeploymentId, deadline: Duration) -> BoxFuture<'a, Result<(), Error>>;
+
+    /// Log lines, oldest first. Ends by itself unless `follow` is set.
+    fn logs(&self, query: LogQuery) -> BoxFuture<'_, Result<BoxStream<'static, Result<LogChunk, Error>>, Error>>;
+
+    /// Runs a command in an instance's environment and folder.
+    fn exec<'a>(
+        &'a self,
+        deployment: &'a Deployment,
+        instance: u32,
+        command: &'a [String],
+        deadline: Duration,
+    ) -> BoxFuture<'a, Result<ExecOutput, Error>>;
+
+    /// Starts a hook's job if it never was started; returns what is known of it now.
+    fn run_hook<'a>(&'a self, job: HookJob<'a>, deadline: Duration) -> BoxFuture<'a, Result<HookState, Error>>;
+
+    /// What became of a hook's job.
+    fn hook_state<'a>(&'a self, id: &'a str, deadline: Duration) -> BoxFuture<'a, Result<HookState, Error>>;
+
+    /// Resolves when something on the platform may have changed: an instance ended. May resolve without reason.
+    fn changed(&self) -> BoxFuture<'_, ()>;
+}

@@ -1,0 +1,156 @@
+use std::{fmt, time::Duration};
+
+use super::Error;
+use crate::{
+    BoxFuture,
+    deployment::{DeploymentId, Live},
+    event::NewEvent,
+    generation::Generation,
+    id::{ReleaseId, RolloutId},
+    name::{SecretName, TenantName},
+    release::{Release, Revision},
+    rollout::{FailureBundle, Phase, Plan, Rollout, StepRecord},
+    secret::{SecretValues, SecretVersions},
+    spec::Spec,
+    time::Timestamp,
+};
+
+/// The right to work on a rollout, until it expires or a higher generation is given out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// For which rollout.
+    pub rollout: RolloutId,
+    /// Checked at every write and effect.
+    pub generation: Generation,
+    /// When it ends unless renewed.
+    pub expires_at: Timestamp,
+}
+
+/// A rollout with everything needed to go on with it.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The rollout.
+    pub rollout: Rollout,
+    /// Its release.
+    pub release: Release,
+    /// The revision to reach; `None` for a delete.
+    pub target: Option<Revision>,
+    /// What runs for the release, leftovers included.
+    pub live: Vec<Live>,
+    /// The step log, by index.
+    pub steps: Vec<StepRecord>,
+}
+
+/// One entry of the step log, with what changes together with it.
+#[derive(Debug, Clone)]
+pub struct StepNote {
+    /// The entry.
+    pub record: StepRecord,
+    /// Deployments that the step launched, shifted or changed.
+    pub live: Vec<Live>,
+    /// Deployments that the step removed.
+    pub gone: Vec<DeploymentId>,
+    /// What to tell.
+    pub events: Vec<NewEvent>,
+}
+
+/// The engine's view of the store. Each writing method is one transaction and appends its events to the chain in it.
+///
+/// Methods that take a [`Lease`] fail as [`super::ErrorKind::Fenced`] when a higher generation holds the rollout.
+pub trait RolloutStore: Send + Sync + fmt::Debug {
+    /// Open rollouts whose lease is free or expired, oldest first. Waiting ones are not among them.
+    fn due(&self, now: Timestamp, limit: u32) -> BoxFuture<'_, Result<Vec<RolloutId>, Error>>;
+
+    /// Takes the lease if it is free, expired, or already the owner's. `None`: somebody else has it.
+    fn lease<'a>(
+        &'a self,
+        rollout: RolloutId,
+        owner: &'a str,
+        ttl: Duration,
+    ) -> BoxFuture<'a, Result<Option<Lease>, Error>>;
+
+    /// Makes the lease last `ttl` from now.
+    fn renew<'a>(&'a self, lease: &'a Lease, ttl: Duration) -> BoxFuture<'a, Result<Lease, Error>>;
+
+    /// Gives the lease back, so that the next owner need not wait for it to expire.
+    fn release_lease<'a>(&'a self, lease: &'a Lease) -> BoxFuture<'a, Result<(), Error>>;
+
+    /// Loads a rollout.
+    fn load(&self, rollout: RolloutId) -> BoxFuture<'_, Result<Loaded, Error>>;
+
+    /// Stores manifest, spec, secret versions and plan, and moves to `phase`. A revision's manifest and spec that are
+    /// already there are never replaced by others.
+    fn resolved<'a>(
+        &'a self,
+        lease: &'a Lease,
+        resolved: Option<(String, Spec)>,
+        plan: &'a Plan,
+        secrets: &'a SecretVersions,
+        phase: &'a Phase,
+        events: Vec<NewEvent>,
+    ) -> BoxFuture<'a, Result<(), Error>>;
+
+    /// Writes the step log.
+    fn step<'a>(&'a self, lease: &'a Lease, note: StepNote) -> BoxFuture<'a, Result<(), Error>>;
+
+    /// Moves the rollout to a phase. A final phase also settles the revisions (the target is live, failed or cancelled;
+    /// the one before is superseded or stays live), the release's serving revision, admits the waiting rollout, and
+    /// carries out a purge.
+    fn phase<'a>(
+        &'a self,
+        lease: &'a Lease,
+        phase: &'a Phase,
+        events: Vec<NewEvent>,
+    ) -> BoxFuture<'a, Result<(), Error>>;
+
+    /// Keeps the failure bundle of a rollout. A second one for the same rollout is dropped.
+    fn bundle<'a>(&'a self, lease: &'a Lease, bundle: &'a FailureBundle) -> BoxFuture<'a, Result<(), Error>>;
+
+    /// Whether somebody asked to cancel the rollout.
+    fn cancel_requested(&self, rollout: RolloutId) -> BoxFuture<'_, Result<bool, Error>>;
+
+    /// The current version of each named secret. A secret that is not there is a permanent error that names it.
+    fn secret_versions<'a>(
+        &'a self,
+        tenant: &'a TenantName,
+        names: &'a [SecretName],
+    ) -> BoxFuture<'a, Result<SecretVersions, Error>>;
+
+    /// Clear values of those versions.
+    fn secret_values<'a>(
+        &'a self,
+        tenant: &'a TenantName,
+        versions: &'a SecretVersions,
+    ) -> BoxFuture<'a, Result<SecretValues, Error>>;
+
+    /// Everything that runs for any release, by page: at most `limit` with an id above `after`.
+    fn live<'a>(&'a self, after: Option<&'a DeploymentId>, limit: u32) -> BoxFuture<'a, Result<Vec<Live>, Error>>;
+
+    /// Whether the release has an open rollout, which then is the only one that may act on it.
+    fn has_open_rollout(&self, release: ReleaseId) -> BoxFuture<'_, Result<bool, Error>>;
+
+    /// Takes a new generation for supervision of a release, unless a rollout is open (`None`).
+    fn supervise(&self, release: ReleaseId) -> BoxFuture<'_, Result<Option<Generation>, Error>>;
+
+    /// Stores what supervision changed of a deployment (addresses after a restart), unless its generation is stale.
+    fn live_update<'a>(
+        &'a self,
+        live: &'a Live,
+        generation: Generation,
+        events: Vec<NewEvent>,
+    ) -> BoxFuture<'a, Result<(), Error>>;
+
+    /// Forgets a deployment that was retired outside a rollout, and tells.
+    fn live_remove<'a>(
+        &'a self,
+        id: &'a DeploymentId,
+        generation: Generation,
+        events: Vec<NewEvent>,
+    ) -> BoxFuture<'a, Result<(), Error>>;
+
+    /// Appends events that go with no other change.
+    fn tell(&self, events: Vec<NewEvent>) -> BoxFuture<'_, Result<(), Error>>;
+
+    /// Whether that deployment is known, in any state: what is not known and bears our labels is an orphan.
+    fn knows<'a>(&'a self, id: &'a DeploymentId) -> BoxFuture<'a, Result<bool, Error>>;
+}

@@ -1,0 +1,161 @@
+//! The typed, versioned, resolved form of a revision, as the engine runs it.
+//!
+//! A spec is what every kind of source (package, app, tenant) is translated into; nothing here says how it was written.
+//! It is stored as JSON: fields are only ever added, each with a default, and [`SPEC_VERSION`] is raised when an old
+//! reader would misunderstand a new document.
+
+mod application;
+mod probe;
+mod strategy;
+
+pub use application::{
+    Application, Bounds, Edition, Hook, Hooks, Limits, Port, Resource, Route, SecretUse, Signal, StopPolicy, Volume,
+};
+pub use probe::{Check, Health};
+pub use strategy::{CanaryStep, RecreateReason, Strategy};
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::name::{AppName, PlatformName};
+
+/// The version written into new specs.
+pub const SPEC_VERSION: u16 = 1;
+
+/// All applications of one revision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spec {
+    /// Version of this document; see [`SPEC_VERSION`].
+    pub version: u16,
+    /// The applications; names are unique.
+    pub applications: Vec<Application>,
+}
+
+/// Where an application runs: the name of a configured platform account.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Target(pub PlatformName);
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A spec that contradicts itself.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SpecError {
+    /// No application at all.
+    #[error("the manifest holds no application")]
+    Empty,
+    /// Two applications of one name.
+    #[error("two applications are called `{0}`; names are unique within a release")]
+    DuplicateApplication(AppName),
+    /// A dependency on an application that is not there.
+    #[error("application `{app}` depends on `{missing}`, which is not in this release")]
+    UnknownDependency {
+        /// Who depends.
+        app: AppName,
+        /// On what.
+        missing: AppName,
+    },
+    /// Applications that wait for each other.
+    #[error("applications depend on each other in a circle: {}", .0.iter().map(AppName::as_str).collect::<Vec<_>>().join(" -> "))]
+    DependencyCycle(Vec<AppName>),
+    /// A route or probe that names a port that is not declared.
+    #[error("application `{app}`: {user} names port `{port}`, which is not declared")]
+    UnknownPort {
+        /// The application.
+        app: AppName,
+        /// What names it: a route or a probe.
+        user: &'static str,
+        /// The name it uses.
+        port: String,
+    },
+    /// Two routes of one release for the same listener, host and path.
+    #[error("two routes claim {0}; a listener, host and path lead to one application")]
+    DuplicateRoute(String),
+}
+
+impl Spec {
+    /// The application of that name.
+    #[must_use]
+    pub fn application(&self, name: &AppName) -> Option<&Application> {
+        self.applications.iter().find(|app| app.name == *name)
+    }
+
+    /// Checks what no single application can know.
+    ///
+    /// # Errors
+    ///
+    /// Every [`SpecError`] there is, not only the first.
+    pub fn validate(&self) -> Result<(), Vec<SpecError>> {
+        let mut errors = Vec::new();
+        let mut names = BTreeSet::new();
+        let mut routes = BTreeSet::new();
+        if self.applications.is_empty() {
+            errors.push(SpecError::Empty);
+        }
+        for app in &self.applications {
+            if !names.insert(&app.name) {
+                errors.push(SpecError::DuplicateApplication(app.name.clone()));
+            }
+        }
+        for app in &self.applications {
+            for missing in app.depends_on.iter().filter(|d| !names.contains(d)) {
+                errors.push(SpecError::UnknownDependency { app: app.name.clone(), missing: missing.clone() });
+            }
+            for route in &app.routes {
+                if !app.ports.iter().any(|p| p.name == route.port) {
+                    let port = route.port.to_string();
+                    errors.push(SpecError::UnknownPort { app: app.name.clone(), user: "a route", port });
+                }
+                let key = route.key();
+                if key.listener != crate::route::Listener::Auto && !routes.insert(key.clone()) {
+                    errors.push(SpecError::DuplicateRoute(key.to_string()));
+                }
+            }
+            if let Some(port) = app.health.check.port()
+                && !app.ports.iter().any(|p| p.name == *port)
+            {
+                let port = port.to_string();
+                errors.push(SpecError::UnknownPort { app: app.name.clone(), user: "the health check", port });
+            }
+        }
+        if errors.is_empty()
+            && let Err(circle) = self.start_order()
+        {
+            errors.push(SpecError::DependencyCycle(circle));
+        }
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+
+    /// Names in groups: every application comes in a later group than all it depends on; within a group by name.
+    ///
+    /// # Errors
+    ///
+    /// The names of a dependency circle.
+    pub fn start_order(&self) -> Result<Vec<Vec<AppName>>, Vec<AppName>> {
+        let mut waiting: BTreeMap<&AppName, &Application> = self.applications.iter().map(|a| (&a.name, a)).collect();
+        let mut groups = Vec::new();
+        while !waiting.is_empty() {
+            let ready: Vec<AppName> = waiting
+                .values()
+                .filter(|app| !app.depends_on.iter().any(|d| waiting.contains_key(d)))
+                .map(|app| app.name.clone())
+                .collect();
+            if ready.is_empty() {
+                return Err(waiting.keys().map(|name| (*name).clone()).collect());
+            }
+            for name in &ready {
+                waiting.remove(name);
+            }
+            groups.push(ready);
+        }
+        Ok(groups)
+    }
+}
