@@ -1,0 +1,3 @@
+//! Skipper's own door, `/v1`.
+
+pub mod wire;
