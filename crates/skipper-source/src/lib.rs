@@ -1,1 +1,25 @@
-//! Placeholder.
+//! What was written: turns a package and its values into the manifest that people read and the spec that the engine
+//! runs.
+//!
+//! Everything here is pure: no network, no clock, no task. A package comes as the bytes of a zip or as a directory, and
+//! everything in it is hostile until it was parsed: sizes, counts, depths and names are bounded, and every fault is a
+//! [`Finding`] with its file and line.
+
+pub mod application;
+pub mod archive;
+pub mod builtin;
+pub mod finding;
+pub mod fuzz;
+pub mod lint;
+pub mod manifest;
+pub mod mustache;
+pub mod package;
+pub mod scaffold;
+pub mod values;
+pub mod yaml;
+
+mod nearest;
+
+pub use archive::Archive;
+pub use finding::{Faults, Finding, Findings, Position, Severity};
+pub use package::{Built, Metadata, RenderOptions, Rendered, build, metadata, render};
