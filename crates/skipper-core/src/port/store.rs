@@ -15,6 +15,9 @@ use crate::{
     time::Timestamp,
 };
 
+/// How many deployments are read at a time where all are looked through.
+const LIVE_PAGE: u32 = 500;
+
 /// The right to work on a rollout, until it expires or a higher generation is given out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
@@ -72,6 +75,13 @@ pub trait RolloutStore: Send + Sync + fmt::Debug {
     /// Makes the lease last `ttl` from now.
     fn renew<'a>(&'a self, lease: &'a Lease, ttl: Duration) -> BoxFuture<'a, Result<Lease, Error>>;
 
+    /// Gives back every lease of an owner that has just started and so cannot be working under any. Without it, what
+    /// a killed server left open waits until its leases expire.
+    fn reclaim<'a>(&'a self, owner: &'a str) -> BoxFuture<'a, Result<(), Error>> {
+        let _ = owner;
+        Box::pin(async { Ok(()) })
+    }
+
     /// Gives the lease back, so that the next owner need not wait for it to expire.
     fn release_lease<'a>(&'a self, lease: &'a Lease) -> BoxFuture<'a, Result<(), Error>>;
 
@@ -125,6 +135,22 @@ pub trait RolloutStore: Send + Sync + fmt::Debug {
 
     /// Everything that runs for any release, by page: at most `limit` with an id above `after`.
     fn live<'a>(&'a self, after: Option<&'a DeploymentId>, limit: u32) -> BoxFuture<'a, Result<Vec<Live>, Error>>;
+
+    /// Everything that runs for one release, leftovers included. Stores can do better than the pages that this reads.
+    fn live_of(&self, release: ReleaseId) -> BoxFuture<'_, Result<Vec<Live>, Error>> {
+        Box::pin(async move {
+            let (mut found, mut after) = (Vec::new(), None);
+            loop {
+                let page = self.live(after.as_ref(), LIVE_PAGE).await?;
+                after = page.last().map(|live| live.deployment.id.clone());
+                let full = page.len() >= LIVE_PAGE as usize;
+                found.extend(page.into_iter().filter(|live| live.deployment.release == release));
+                if !full {
+                    return Ok(found);
+                }
+            }
+        })
+    }
 
     /// Whether the release has an open rollout, which then is the only one that may act on it.
     fn has_open_rollout(&self, release: ReleaseId) -> BoxFuture<'_, Result<bool, Error>>;

@@ -1,17 +1,24 @@
 //! The plan: ordered, serialisable steps and what takes them back.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     deployment::{Deployment, DeploymentId},
     digest::Sha256,
     name::AppName,
-    spec::{Hook, RecreateReason, Resource, Route, Target},
+    spec::{Application, Hook, RecreateReason, Resource, Route, Target},
     time::{Millis, Timestamp},
 };
+
+/// Setting a table at the edge takes milliseconds; ten seconds cover an edge that is being restarted.
+const EDGE_BOUND: Millis = Millis::secs(10);
+/// A verified answer through the edge follows a healthy probe, so it comes at once or something is wrong.
+const VERIFY_BOUND: Millis = Millis::secs(20);
+/// Slack over a step's own span, for the platform's answers.
+const SLACK: Millis = Millis::secs(15);
 
 /// The ordered steps of one rollout, computed before anything happens.
 ///
@@ -132,12 +139,15 @@ pub enum Action {
         /// What it runs.
         hook: Hook,
     },
-    /// Starts instances. Undone by retiring them.
+    /// Starts instances. Undone by draining and retiring them.
     Launch {
         /// Of which deployment.
         deployment: DeploymentId,
         /// Which.
         instances: Instances,
+        /// Nothing of the deployment was there before, so its undo removes the deployment's folders as well.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        fresh: bool,
     },
     /// Waits until instances are healthy, or one has died, or the bound has passed.
     AwaitHealthy {
@@ -155,7 +165,7 @@ pub enum Action {
         /// Ways in before.
         routes: Vec<Route>,
     },
-    /// Sends new requests by `to`, and opens the service if it was held. Undone by `from`.
+    /// Sends new requests by `to`, and opens the service if it was held. Undone by `from`, or by holding again.
     Shift {
         /// Routes and weights before.
         from: Vec<Weight>,
@@ -165,6 +175,9 @@ pub enum Action {
         routes_from: Vec<Route>,
         /// Ways in afterwards.
         routes: Vec<Route>,
+        /// Requests were held before, each for at most this long: nobody but `to` can answer them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        held: Option<Millis>,
     },
     /// Sends a request through the edge and sees that the deployment answers it.
     Verify {
@@ -180,7 +193,8 @@ pub enum Action {
         /// Judge by the edge's error rate and latency against the others too.
         judge: bool,
     },
-    /// Waits until no request is in flight any more, or the bound has passed (which is no failure).
+    /// Takes instances out of the edge's table and waits until no request is in flight at them any more, or the bound
+    /// has passed (which is no failure). Undone by taking them in again.
     Drain {
         /// Whose requests.
         deployment: DeploymentId,
@@ -237,7 +251,7 @@ impl fmt::Display for Action {
         match self {
             Self::Fetch { resource } => write!(f, "fetch {}", resource.uri),
             Self::RunHook { point, hook, .. } => write!(f, "run hook {point:?}: {}", hook.command.join(" ")),
-            Self::Launch { deployment, instances } => write!(f, "launch {deployment} [{instances}]"),
+            Self::Launch { deployment, instances, .. } => write!(f, "launch {deployment} [{instances}]"),
             Self::AwaitHealthy { deployment, instances } => write!(f, "await healthy {deployment} [{instances}]"),
             Self::Hold { bound, .. } => write!(f, "hold requests for at most {bound}"),
             Self::Shift { to, .. } => write!(f, "shift traffic to {}", weights(to)),
@@ -257,33 +271,80 @@ impl fmt::Display for Action {
     }
 }
 
+impl Action {
+    /// The deployment it is about, where it is about one.
+    #[must_use]
+    pub const fn deployment(&self) -> Option<&DeploymentId> {
+        match self {
+            Self::RunHook { deployment, .. }
+            | Self::Launch { deployment, .. }
+            | Self::AwaitHealthy { deployment, .. }
+            | Self::Verify { deployment }
+            | Self::Bake { deployment, .. }
+            | Self::Drain { deployment, .. }
+            | Self::Retire { deployment, .. }
+            | Self::Apply { deployment, .. } => Some(deployment),
+            Self::Fetch { .. } | Self::Hold { .. } | Self::Shift { .. } | Self::Unroute => None,
+        }
+    }
+
+    /// Longest it may take for an application.
+    #[must_use]
+    pub fn bound(&self, app: &Application) -> Millis {
+        let bounds = &app.bounds;
+        match self {
+            Self::Fetch { .. } => bounds.fetch,
+            Self::RunHook { hook, .. } => Millis(hook.timeout.0.saturating_add(SLACK.0)),
+            Self::Launch { .. } | Self::Apply { .. } => bounds.start,
+            Self::AwaitHealthy { .. } => bounds.health,
+            Self::Hold { .. } | Self::Shift { .. } | Self::Unroute => EDGE_BOUND,
+            Self::Verify { .. } => VERIFY_BOUND,
+            Self::Bake { span, .. } => Millis(span.0.saturating_add(SLACK.0)),
+            Self::Drain { .. } => Millis(bounds.drain.0.saturating_add(SLACK.0)),
+            Self::Retire { .. } => Millis(app.stop.grace.0.saturating_add(SLACK.0)),
+        }
+    }
+}
+
 impl Step {
     /// The actions that take the step back, in order. Empty where nothing is to be taken back.
     #[must_use]
     pub fn undo(&self) -> Vec<Action> {
-        match &self.action {
-            Action::Launch { deployment, instances } => {
-                vec![Action::Retire {
-                    deployment: deployment.clone(),
-                    instances: *instances,
-                    last: instances.from == 0,
-                }]
+        // Launching what runs already changes nothing, so this also takes back a drain that was broken off.
+        let bring_back = |deployment: &DeploymentId, instances: Instances| {
+            if instances.is_empty() {
+                return Vec::new();
             }
-            Action::Retire { deployment, instances, .. } => vec![
-                Action::Launch { deployment: deployment.clone(), instances: *instances },
-                Action::AwaitHealthy { deployment: deployment.clone(), instances: *instances },
+            let id = deployment.clone();
+            vec![
+                Action::Launch { deployment: id.clone(), instances, fresh: false },
+                Action::AwaitHealthy { deployment: id, instances },
+            ]
+        };
+        match &self.action {
+            Action::Launch { deployment, instances, fresh } => vec![
+                Action::Drain { deployment: deployment.clone(), instances: *instances },
+                Action::Retire { deployment: deployment.clone(), instances: *instances, last: *fresh },
             ],
-            Action::Shift { from, to, routes_from, routes } => vec![Action::Shift {
+            Action::Drain { deployment, instances } | Action::Retire { deployment, instances, .. } => {
+                bring_back(deployment, *instances)
+            }
+            Action::Shift { from, routes_from, held: Some(bound), .. } => {
+                vec![Action::Hold { bound: *bound, from: from.clone(), routes: routes_from.clone() }]
+            }
+            Action::Shift { from, to, routes_from, routes, held: None } => vec![Action::Shift {
                 from: to.clone(),
                 to: from.clone(),
                 routes_from: routes.clone(),
                 routes: routes_from.clone(),
+                held: None,
             }],
             Action::Hold { from, routes, .. } => vec![Action::Shift {
-                from: Vec::new(),
+                from: from.clone(),
                 to: from.clone(),
                 routes_from: routes.clone(),
                 routes: routes.clone(),
+                held: None,
             }],
             Action::Apply { deployment, previous: Some(previous) } => {
                 vec![Action::Apply { deployment: previous.clone(), previous: Some(deployment.clone()) }]
@@ -296,17 +357,25 @@ impl Step {
             | Action::AwaitHealthy { .. }
             | Action::Verify { .. }
             | Action::Bake { .. }
-            | Action::Drain { .. }
             | Action::Unroute => Vec::new(),
         }
     }
 }
 
 impl Plan {
-    /// What `--require-plan` compares: equal plans, equal hashes.
+    /// What `--require-plan` compares: plans that do the same to the same have one hash.
+    ///
+    /// It covers what each deployment runs and leaves out what only names it (release id, revision number), so that the
+    /// plan of an install has its hash before there is a release.
     #[must_use]
     pub fn hash(&self) -> Sha256 {
-        let steps = serde_json::to_value(&self.steps).expect("steps are always representable as JSON");
+        let contents: BTreeMap<&str, String> = self
+            .deployments
+            .iter()
+            .map(|d| (d.id.as_str(), Sha256::of_json(&json!({"app": d.app, "secrets": d.secrets})).to_string()))
+            .collect();
+        let mut steps = serde_json::to_value(&self.steps).expect("steps are always representable as JSON");
+        rename(&mut steps, &contents);
         Sha256::of_json(&json!({"version": self.version, "steps": steps, "commit": self.commit}))
     }
 
@@ -320,6 +389,31 @@ impl Plan {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
+    }
+
+    /// The steps that take a step back, in order, each with its own bound.
+    #[must_use]
+    pub fn undo(&self, step: &Step) -> Vec<Step> {
+        let with_bound = |action: Action| {
+            let app = action.deployment().and_then(|id| self.deployment(id)).map(|d| &d.app);
+            let bound = app.map_or(EDGE_BOUND, |app| action.bound(app));
+            Step { app: step.app.clone(), target: step.target.clone(), action, bound }
+        };
+        step.undo().into_iter().map(with_bound).collect()
+    }
+}
+
+/// Replaces every text that is a key of `names`.
+fn rename(value: &mut Value, names: &BTreeMap<&str, String>) {
+    match value {
+        Value::String(text) => {
+            if let Some(name) = names.get(text.as_str()) {
+                text.clone_from(name);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| rename(item, names)),
+        Value::Object(map) => map.values_mut().for_each(|item| rename(item, names)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 

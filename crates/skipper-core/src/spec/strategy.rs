@@ -81,6 +81,11 @@ pub enum RecreateReason {
         /// The port.
         port: PortName,
     },
+    /// The process insists on a port number that the old one holds, and the platform gives it no network of its own.
+    FixedPort {
+        /// The port.
+        port: PortName,
+    },
 }
 
 impl fmt::Display for RecreateReason {
@@ -91,6 +96,13 @@ impl fmt::Display for RecreateReason {
             }
             Self::DirectPort { port } => {
                 write!(f, "port `{port}` is direct and two revisions cannot both listen on it")
+            }
+            Self::FixedPort { port } => {
+                write!(
+                    f,
+                    "port `{port}` has a fixed number that two revisions cannot both listen on; \
+                     let the process take it from its environment to have both run side by side"
+                )
             }
         }
     }

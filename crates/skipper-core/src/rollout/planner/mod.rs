@@ -13,7 +13,7 @@ mod app;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use self::app::Mover;
 use super::plan::{Action, Instances, Notice, Plan, Step, Weight};
@@ -29,12 +29,6 @@ use crate::{
 
 /// Version of the plan document.
 const PLAN_VERSION: u16 = 1;
-/// Setting a table at the edge takes milliseconds; ten seconds cover an edge that is being restarted.
-const EDGE_BOUND: Millis = Millis::secs(10);
-/// A verified answer through the edge follows a healthy probe, so it comes at once or something is wrong.
-const VERIFY_BOUND: Millis = Millis::secs(20);
-/// Slack over a step's own span, for the platform's answers.
-const SLACK: Millis = Millis::secs(15);
 
 /// Everything a plan is made of.
 #[derive(Debug, Clone)]
@@ -98,7 +92,7 @@ pub fn plan(input: &PlanInput<'_>) -> Result<Plan, Vec<PlanError>> {
         .iter()
         .flatten()
         .filter_map(|name| spec.application(name))
-        .filter_map(|app| Mover::new(input, revision, app, live_of(input.current, &app.name)))
+        .filter_map(|app| Mover::new(input, revision, app, serving(input.current, &app.name)))
         .collect();
 
     for mover in &movers {
@@ -123,7 +117,7 @@ pub fn plan(input: &PlanInput<'_>) -> Result<Plan, Vec<PlanError>> {
 }
 
 /// The one deployment of the application that serves now.
-fn live_of<'a>(current: &'a [Live], app: &AppName) -> Option<&'a Live> {
+fn serving<'a>(current: &'a [Live], app: &AppName) -> Option<&'a Live> {
     current.iter().find(|live| live.weight > 0 && live.deployment.app.name == *app)
 }
 
@@ -142,7 +136,10 @@ fn removed<'a>(current: &'a [Live], spec: &Spec) -> Vec<&'a Live> {
         .flat_map(|(level, names)| names.into_iter().map(move |name| (name, level)))
         .collect();
     let mut ordered = gone;
-    ordered.sort_by_key(|live| std::cmp::Reverse(position.get(&live.deployment.app.name).copied()));
+    ordered.sort_by_key(|live| {
+        let name = &live.deployment.app.name;
+        (Reverse(position.get(name).copied()), name.clone(), live.deployment.id.clone())
+    });
     ordered
 }
 
@@ -217,33 +214,30 @@ impl Builder {
         self.deployments.entry(deployment.id.clone()).or_insert_with(|| deployment.clone());
     }
 
-    fn push(&mut self, app: &Application, action: Action, bound: Millis) {
+    fn push(&mut self, app: &Application, action: Action) {
+        let bound = action.bound(app);
         self.steps.push(Step { app: app.name.clone(), target: app.target.clone(), action, bound });
     }
 
     /// Starts instances and waits for their health.
-    fn launch(&mut self, deployment: &Deployment, instances: Instances) {
+    fn launch(&mut self, deployment: &Deployment, instances: Instances, fresh: bool) {
         if instances.is_empty() {
             return;
         }
-        let app = &deployment.app;
         let id = deployment.id.clone();
-        self.push(app, Action::Launch { deployment: id.clone(), instances }, app.bounds.start);
-        self.push(app, Action::AwaitHealthy { deployment: id, instances }, app.bounds.health);
+        self.push(&deployment.app, Action::Launch { deployment: id.clone(), instances, fresh });
+        self.push(&deployment.app, Action::AwaitHealthy { deployment: id, instances });
     }
 
     /// Lets requests finish and stops instances.
     fn retire(&mut self, deployment: &Deployment, instances: Instances, last: bool) {
-        if instances.is_empty() && !last {
-            return;
-        }
-        let app = &deployment.app;
         let id = deployment.id.clone();
-        if app.is_routed() {
-            let drain = Action::Drain { deployment: id.clone(), instances };
-            self.push(app, drain, Millis(app.bounds.drain.0 + SLACK.0));
+        if deployment.app.is_routed() && !instances.is_empty() {
+            self.push(&deployment.app, Action::Drain { deployment: id.clone(), instances });
         }
-        self.push(app, Action::Retire { deployment: id, instances, last }, Millis(app.stop.grace.0 + SLACK.0));
+        if !instances.is_empty() || last {
+            self.push(&deployment.app, Action::Retire { deployment: id, instances, last });
+        }
     }
 
     fn commit(&mut self) {
