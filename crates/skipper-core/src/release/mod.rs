@@ -146,6 +146,10 @@ pub enum Source {
         sha256: Sha256,
         /// What the user set, before it was merged with the package's own values.
         values: serde_json::Value,
+        /// The platform account for applications that name none, as chosen then: an upgrade keeps it unless told
+        /// otherwise.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        platform: Option<crate::name::PlatformName>,
     },
     /// The stored manifest and spec of an earlier revision.
     Revision {
