@@ -1,1 +1,11 @@
-//! Placeholder.
+//! With what: the only crate that talks to platforms.
+//!
+//! Each platform is a module that implements [`skipper_core::port::Platform`]; today [`local`], processes of this host.
+//! What several of them need stands beside: [`artifact`] brings resources here, [`probe`] makes one health attempt.
+//! Nothing in here decides anything: what to launch, when to stop and what an answer means is the engine's.
+
+pub mod artifact;
+pub mod local;
+pub mod probe;
+
+pub use local::keeper;

@@ -1,0 +1,142 @@
+//! `http:` and `https:` resources, streamed to disk within bounds.
+
+use std::{error::Error as _, io, sync::Arc};
+
+use futures::StreamExt as _;
+use skipper_core::{
+    Sha256,
+    port::{Error, ErrorKind},
+    spec::Resource,
+};
+
+use super::{
+    Cache, FetchLimits,
+    file::{finish, keep_error},
+    redact,
+    shelf::Incoming,
+};
+
+/// How much is gathered before it goes to disk: one write per chunk of the network would be one hop to a blocking
+/// thread each.
+const GATHER: usize = 1 << 20;
+
+pub(super) async fn fetch(cache: &Cache, resource: &Resource) -> Result<Sha256, Error> {
+    let shown = redact(&resource.uri);
+    let client = client(cache)?;
+    let answer = client.get(&resource.uri).send().await.map_err(|cause| unreachable(&shown, cause))?;
+    let status = answer.status();
+    if !status.is_success() {
+        return Err(refused(&shown, status));
+    }
+    let max = cache.limits.max_bytes;
+    let too_large = || {
+        Error::new(
+            ErrorKind::Permanent,
+            "resource-too-large",
+            format!("{shown} is larger than the {} MiB allowed", max >> 20),
+        )
+    };
+    if answer.content_length().is_some_and(|length| length > max) {
+        return Err(too_large());
+    }
+    let dir = cache.dir().to_owned();
+    let mut incoming = Incoming::new(&dir).map_err(|cause| keep_error(&cause, &resource.uri))?;
+    let mut body = answer.bytes_stream();
+    let mut seen = 0_u64;
+    let mut gathered = Vec::with_capacity(GATHER);
+    loop {
+        let chunk = body.next().await.transpose().map_err(|cause| unreachable(&shown, cause))?;
+        let ended = chunk.is_none();
+        if let Some(chunk) = chunk {
+            seen += chunk.len() as u64;
+            if seen > max {
+                return Err(too_large());
+            }
+            gathered.extend_from_slice(&chunk);
+        }
+        if gathered.len() >= GATHER || ended {
+            let written = blocking(move || {
+                incoming.write(&gathered)?;
+                gathered.clear();
+                Ok((incoming, gathered))
+            });
+            (incoming, gathered) = written.await.map_err(|cause| keep_error(&cause, &resource.uri))?;
+        }
+        if ended {
+            break;
+        }
+    }
+    let resource = resource.clone();
+    blocking(move || Ok(finish(&dir, incoming, &resource))).await.map_err(|cause| {
+        Error::new(ErrorKind::Transient, "artifact-store", "the storing task was ended").because(cause)
+    })?
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+fn client(cache: &Cache) -> Result<reqwest::Client, Error> {
+    if let Some(client) = cache.client.get() {
+        return Ok(client.clone());
+    }
+    let client = build(&cache.limits).map_err(|cause| {
+        Error::new(ErrorKind::Permanent, "http-client", "the HTTP client cannot be set up").because(cause)
+    })?;
+    Ok(cache.client.get_or_init(|| client).clone())
+}
+
+/// reqwest refuses to build without certificates of the host, even for `http:`; given a store of our own it builds, and
+/// only `https:` fails on a host that has none.
+fn build(limits: &FetchLimits) -> Result<reqwest::Client, Box<dyn std::error::Error + Send + Sync>> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .redirect(reqwest::redirect::Policy::limited(limits.max_redirects))
+        .connect_timeout(limits.connect_timeout)
+        .read_timeout(limits.read_timeout)
+        .user_agent(concat!("skipper/", env!("CARGO_PKG_VERSION")))
+        .pool_max_idle_per_host(0)
+        .build()?)
+}
+
+fn refused(shown: &str, status: reqwest::StatusCode) -> Error {
+    let message = format!("GET {shown} was answered with {status}");
+    match status.as_u16() {
+        404 | 410 => Error::new(ErrorKind::Permanent, "resource-not-found", message),
+        401 | 403 => Error::new(ErrorKind::Permanent, "resource-forbidden", message)
+            .hint("the address needs credentials that were not accepted"),
+        408 | 429 | 500.. => Error::new(ErrorKind::Transient, "resource-unreachable", message),
+        _ => Error::new(ErrorKind::Permanent, "resource-refused", message),
+    }
+}
+
+fn unreachable(shown: &str, cause: reqwest::Error) -> Error {
+    // Its own words repeat the address, with the query that may be secret.
+    let cause = cause.without_url();
+    let (kind, code) = if cause.is_redirect() || cause.is_builder() {
+        (ErrorKind::Permanent, "resource-invalid")
+    } else {
+        (ErrorKind::Transient, "resource-unreachable")
+    };
+    let unknown_issuer = {
+        let mut next = cause.source();
+        std::iter::from_fn(|| {
+            let here = next?;
+            next = here.source();
+            Some(here.to_string())
+        })
+        .any(|text| text.contains("UnknownIssuer"))
+    };
+    let error = Error::new(kind, code, format!("GET {shown}")).because(cause);
+    if unknown_issuer {
+        return error
+            .hint("the host's certificate store does not know the issuer: install ca-certificates or your own CA");
+    }
+    error
+}

@@ -1,0 +1,159 @@
+//! Ports for processes: from a range of our own, never one that is in use or given to another.
+
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    ops::RangeInclusive,
+    sync::{Mutex, PoisonError},
+};
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with, sockopt};
+use skipper_core::port::{Error, ErrorKind};
+
+/// The range used unless configured. Below Linux' own ephemeral range (32768–60999), so that no outgoing connection
+/// takes a port between its choice and the process listening on it.
+pub const DEFAULT_RANGE: RangeInclusive<u16> = 20_000..=29_999;
+
+/// Gives ports out. Share one between all accounts of a host.
+#[derive(Debug)]
+pub struct PortPool {
+    ports: Vec<u16>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// The next one to try. Going round, rather than taking the lowest, leaves the longest time before a port is used
+    /// again: an address that somebody still holds then leads nowhere rather than to a stranger.
+    next: usize,
+    taken: BTreeMap<u16, String>,
+}
+
+impl PortPool {
+    /// A pool over `range`, without what the kernel gives to outgoing connections.
+    #[must_use]
+    pub fn new(range: RangeInclusive<u16>) -> Self {
+        let ephemeral = ephemeral_range();
+        let ports: Vec<u16> = range.filter(|port| *port != 0 && !ephemeral.contains(port)).collect();
+        // A random start keeps two servers on one host from trying the same ports.
+        let next = if ports.is_empty() { 0 } else { rand::random_range(0..ports.len()) };
+        Self { ports, state: Mutex::new(State { next, taken: BTreeMap::new() }) }
+    }
+
+    /// Takes a free port for `owner`: `before` if it can still be had, so that addresses stay.
+    ///
+    /// # Errors
+    ///
+    /// `ports-exhausted`.
+    pub fn take(&self, owner: &str, before: Option<u16>) -> Result<u16, Error> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(port) = before
+            && self.ports.contains(&port)
+            && state.taken.get(&port).is_none_or(|holder| holder == owner)
+            && is_free(port, Strictness::Strict)
+        {
+            state.taken.insert(port, owner.to_owned());
+            return Ok(port);
+        }
+        for _ in 0..self.ports.len() {
+            let port = self.ports[state.next];
+            state.next = (state.next + 1) % self.ports.len();
+            if !state.taken.contains_key(&port) && is_free(port, Strictness::Strict) {
+                state.taken.insert(port, owner.to_owned());
+                return Ok(port);
+            }
+        }
+        Err(Error::new(ErrorKind::Transient, "ports-exhausted", "no port is left to give to a process")
+            .hint("widen the port range of the local platform, outside net.ipv4.ip_local_port_range"))
+    }
+
+    /// Notes ports that `owner` was given in an earlier life of the server.
+    pub fn note(&self, owner: &str, ports: impl IntoIterator<Item = u16>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        for port in ports {
+            state.taken.insert(port, owner.to_owned());
+        }
+    }
+
+    /// Takes back all that `owner` was given.
+    pub fn release(&self, owner: &str) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).taken.retain(|_, holder| holder != owner);
+    }
+
+    /// The lowest and highest port it gives out, for people.
+    #[must_use]
+    pub fn bounds(&self) -> Option<(u16, u16)> {
+        Some((*self.ports.first()?, *self.ports.last()?))
+    }
+}
+
+fn ephemeral_range() -> RangeInclusive<u16> {
+    let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let mut numbers = text.split_whitespace().map_while(|word| word.parse().ok());
+    match (numbers.next(), numbers.next()) {
+        (Some(low), Some(high)) => low..=high,
+        _ => 32_768..=60_999,
+    }
+}
+
+/// How a port is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Strictness {
+    /// As a program that does not set `SO_REUSEADDR`: connections that have just ended count as use.
+    Strict,
+    /// As a server that does: only somebody who listens counts.
+    Listening,
+}
+
+/// Whether a process could listen on the port, on any address. Binds without listening, so that nobody can connect.
+pub(crate) fn is_free(port: u16, strictness: Strictness) -> bool {
+    let try_bind = |family, address: SocketAddr| -> rustix::io::Result<()> {
+        let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        sockopt::set_socket_reuseaddr(&socket, strictness == Strictness::Listening)?;
+        if family == AddressFamily::INET6 {
+            // Both families at once, as a dual-stack server would.
+            sockopt::set_ipv6_v6only(&socket, false)?;
+        }
+        bind(&socket, &address)
+    };
+    match try_bind(AddressFamily::INET6, (Ipv6Addr::UNSPECIFIED, port).into()) {
+        Err(rustix::io::Errno::AFNOSUPPORT | rustix::io::Errno::ADDRNOTAVAIL) => {
+            try_bind(AddressFamily::INET, (Ipv4Addr::UNSPECIFIED, port).into()).is_ok()
+        }
+        outcome => outcome.is_ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn a_port_is_not_given_out_twice_until_it_is_taken_back() {
+        let pool = PortPool::new(21_000..=21_003);
+        let mut all: Vec<u16> = (0..4).map(|_| pool.take("a", None).expect("four are there")).collect();
+        all.sort_unstable();
+        assert_eq!(all, [21_000, 21_001, 21_002, 21_003]);
+        assert_eq!(pool.take("b", None).expect_err("none is left").code(), "ports-exhausted");
+        pool.release("a");
+        assert!(pool.take("b", Some(21_002)).is_ok_and(|port| port == 21_002));
+    }
+
+    #[test]
+    fn a_port_somebody_listens_on_is_passed_over() {
+        let held = TcpListener::bind("127.0.0.1:21010").expect("the port is free on this machine");
+        let pool = PortPool::new(21_010..=21_011);
+        assert_eq!(pool.take("a", Some(21_010)).expect("the other is free"), 21_011);
+        assert!(!is_free(21_010, Strictness::Listening));
+        drop(held);
+        assert!(is_free(21_010, Strictness::Listening));
+    }
+
+    #[test]
+    fn ephemeral_ports_are_not_used() {
+        let low = *ephemeral_range().start();
+        assert_eq!(PortPool::new(low..=low).bounds(), None);
+    }
+}
