@@ -1,1 +1,28 @@
-//! Placeholder.
+//! The way in: the proxy that owns host names and ports, its routing table and snapshot, and the client by which the
+//! server controls it.
+//!
+//! The data plane ([`run`], [`Edge`]) is a process of its own that knows nothing of releases, stores or platforms: it is
+//! told whole [`skipper_core::route::Service`]s over a unix socket, forwards requests by an atomic table, counts them,
+//! and says when a deployment is idle. It outlives the server. The control side ([`EdgeRouter`], [`EdgeSupervisor`]) runs
+//! in the server.
+//!
+//! # Threads
+//!
+//! One thread a core serves connections, each with a runtime of its own and upstream connections that no other thread
+//! sees; one accepts and hands the connections out in turn; one answers the control socket. A request touches shared
+//! memory for the table (two atomic loads) and the counters of its target, and nothing else.
+
+mod config;
+mod control;
+mod error;
+mod router;
+mod run;
+mod supervisor;
+mod verify;
+
+pub use config::{Certificates, ConfigError, EdgeConfig, Limits, Network, SharedListen, control_path};
+pub use control::wire::{EdgeInfo, ListenerInfo, TableRow};
+pub use error::Error;
+pub use router::EdgeRouter;
+pub use run::run;
+pub use supervisor::{EdgeProcess, EdgeSupervisor, Ensured};
