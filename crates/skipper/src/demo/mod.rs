@@ -30,7 +30,7 @@ use tell::Tell;
 /// a version that never gets healthy, rolls back, kills the server and the edge, and says what it measured. The exit
 /// status is 0 only if everything held.
 #[derive(Debug, Clone, Default, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct DemoArgs {
     /// Leave everything running at the end, and say what to try.
     #[arg(long, conflicts_with = "stop")]
     keep: bool,
@@ -45,7 +45,7 @@ pub(crate) struct Args {
 /// Runs the demo: status 0 when everything it shows held, 1 when not, 130 when it was interrupted.
 ///
 /// Builds a runtime of its own, so call it outside of one.
-pub(crate) fn run(args: &Args, surroundings: &Surroundings) -> ExitCode {
+pub(crate) fn run(args: &DemoArgs, surroundings: &Surroundings) -> ExitCode {
     let tell = Tell::new(surroundings.stdout_is_terminal && surroundings.var("NO_COLOR").is_none());
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().context("start the runtime");

@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{
-    Args,
+    DemoArgs,
     found::{self, Found},
 };
 use crate::{
@@ -66,7 +66,7 @@ pub(super) fn told(failure: Failure) -> anyhow::Error {
 
 impl Stage {
     /// Prepares the folder and picks free ports. Starts nothing.
-    pub(super) async fn set(args: &Args, surroundings: &Surroundings) -> anyhow::Result<Self> {
+    pub(super) async fn set(args: &DemoArgs, surroundings: &Surroundings) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("find the own binary")?;
         let (folder, temporary) = match &args.data_dir {
             Some(dir) => (surroundings.resolve(dir), false),

@@ -7,7 +7,7 @@ use skipper_server::api::own::wire;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
-    Args, ask, failed_upgrade,
+    DemoArgs, ask, failed_upgrade,
     found::Found,
     killed_edge, killed_server,
     package::{self, Version},
@@ -26,7 +26,7 @@ enum Ended {
 }
 
 /// Plays the demo, or stops an earlier one.
-pub(super) async fn play(args: &Args, surroundings: &Surroundings, tell: &Tell) -> anyhow::Result<ExitCode> {
+pub(super) async fn play(args: &DemoArgs, surroundings: &Surroundings, tell: &Tell) -> anyhow::Result<ExitCode> {
     if let Some(folder) = &args.stop {
         let stopped = stage::stop(&surroundings.resolve(folder)).await?;
         tell.plain(&format!("Stopped {} processes and removed {}.", stopped.len(), folder.display()));

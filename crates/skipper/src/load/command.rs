@@ -12,7 +12,7 @@ use super::{Load, Mix, Target};
 
 /// Puts load on an application on this machine, and counts what went wrong.
 #[derive(Debug, Clone, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct LoadArgs {
     /// What short requests ask for, as http://127.0.0.1:8080/greeting; the address must be this machine's own
     pub(crate) url: String,
     /// The Host header, where it is not the URL's
@@ -74,7 +74,7 @@ const FINISH: Duration = Duration::from_secs(60);
 /// Runs the load and prints the report: status 0 when nothing failed, 1 when something did, 2 for a wrong argument.
 ///
 /// Builds a runtime of its own, so call it outside of one.
-pub(crate) fn run(args: &Args) -> ExitCode {
+pub(crate) fn run(args: &LoadArgs) -> ExitCode {
     match run_checked(args) {
         Ok(code) => code,
         Err(error) => {
@@ -84,7 +84,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     }
 }
 
-fn run_checked(args: &Args) -> anyhow::Result<ExitCode> {
+fn run_checked(args: &LoadArgs) -> anyhow::Result<ExitCode> {
     let (target, mix) = (args.target()?, args.mix()?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
     let report = runtime.block_on(async {
@@ -100,7 +100,7 @@ fn run_checked(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(if report.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-impl Args {
+impl LoadArgs {
     fn target(&self) -> anyhow::Result<Target> {
         let uri: Uri = self.url.parse().with_context(|| format!("`{}` is not a URL", self.url))?;
         let authority = uri.authority().with_context(|| format!("`{}` names no host", self.url))?;

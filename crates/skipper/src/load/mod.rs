@@ -11,7 +11,7 @@ mod long;
 mod short;
 mod tally;
 
-pub(crate) use command::{Args, run};
+pub(crate) use command::{LoadArgs, run};
 pub(crate) use tally::Report;
 
 use std::{
