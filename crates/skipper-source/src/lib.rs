@@ -18,6 +18,7 @@ pub mod scaffold;
 pub mod values;
 pub mod yaml;
 
+mod fields;
 mod nearest;
 
 pub use archive::Archive;

@@ -1,0 +1,61 @@
+//! The check of values against the package's JSON Schema.
+
+use jsonschema::{PatternOptions, Validator};
+use serde_json::Value;
+
+use crate::finding::{Faults, Finding, Findings};
+
+/// Memory a compiled pattern may take; the schema comes with the package, from outside.
+const PATTERN_BYTES: usize = 1 << 20;
+
+/// Compiles a schema. References to other documents are refused: nothing is fetched.
+///
+/// # Errors
+///
+/// What is wrong with the schema.
+pub(crate) fn compile(file: &str, schema: &Value) -> Result<Validator, Faults> {
+    // The plain engine matches in linear time; the default one can be made to run for minutes by a pattern.
+    let patterns = PatternOptions::regex().size_limit(PATTERN_BYTES).dfa_size_limit(PATTERN_BYTES);
+    jsonschema::options().with_pattern_options(patterns).offline().build(schema).map_err(|error| {
+        let path = dotted(error.instance_path().as_str());
+        let hint = error.to_string().contains("://").then(|| "only references within the schema (`#/…`) are followed".to_owned());
+        Finding::error("schema-invalid", format!("not a usable JSON Schema: {error}")).in_file(file).path(path).hint(hint).into()
+    })
+}
+
+/// Checks values; every fault is named with its path.
+///
+/// # Errors
+///
+/// Everything the schema objects to, or what is wrong with the schema.
+pub fn check(file: &str, schema: &Value, values: &Value) -> Result<(), Faults> {
+    let validator = compile(file, schema)?;
+    let mut findings = Findings::new();
+    for error in validator.iter_errors(values) {
+        let path = dotted(error.instance_path().as_str());
+        // A text like 1.10 or 0x1F is one that a reader of the schema might take for a number.
+        let number_lost = matches!(error.instance().as_ref(), Value::String(text) if text.parse::<f64>().is_ok())
+            && error.to_string().contains("is not of type");
+        let hint = number_lost.then(|| "a number that YAML would write differently is text; write it in its shortest form, without quotes".to_owned());
+        let path = if path.is_empty() { "values".to_owned() } else { path };
+        findings.push(Finding::error("values-schema", error.to_string().chars().take(300).collect::<String>()).in_file(file).path(path).hint(hint));
+    }
+    findings.into_result().map(drop)
+}
+
+/// `/a/b/0` as `a.b[0]`.
+fn dotted(pointer: &str) -> String {
+    let mut out = String::new();
+    for part in pointer.split('/').skip(1) {
+        let part = part.replace("~1", "/").replace("~0", "~");
+        if part.bytes().all(|b| b.is_ascii_digit()) && !part.is_empty() {
+            out.push_str(&format!("[{part}]"));
+        } else {
+            if !out.is_empty() {
+                out.push('.');
+            }
+            out.push_str(&part);
+        }
+    }
+    out
+}
