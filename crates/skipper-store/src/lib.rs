@@ -1,1 +1,97 @@
-//! Placeholder.
+//! The store: everything Skipper remembers, in SQLite or PostgreSQL. The only crate that knows SQL.
+//!
+//! [`Store`] implements [`skipper_core::port::RolloutStore`] for the engine and has one method a verb for the server:
+//! `release_get`, `intent_create`, `events_list`. One file a table; names are resource, then verb; what needs an open
+//! transaction ends in `_in_txn`.
+//!
+//! What is promised:
+//!
+//! - A write that returned is on disk (SQLite: WAL with `synchronous = FULL`; PostgreSQL: its own default).
+//! - A change and the events that tell of it are one transaction. Events have no gaps, come in the order of commits, and
+//!   each holds the hash of the one before.
+//! - A release has at most one open rollout and one waiting; the database itself refuses a second.
+//! - Whoever writes for a rollout shows its lease; a lower generation than the newest changes nothing.
+//! - Every method may be dropped at any await: its transaction happens as a whole or not at all.
+
+mod backup;
+mod bundle;
+mod config;
+mod copy;
+mod db;
+mod engine;
+mod error;
+mod event;
+mod idempotency;
+mod intent;
+mod json;
+mod lease;
+mod listen;
+mod live;
+mod meta;
+mod open;
+mod package;
+mod port_claim;
+mod release;
+mod repository;
+mod resolved;
+mod restore;
+mod revision;
+mod rollout;
+mod route_claim;
+mod schema;
+mod seal;
+mod secret;
+mod settle;
+mod step;
+mod store;
+mod tenant;
+mod token;
+
+pub use backup::Backup;
+pub use config::{Location, StoreConfig};
+pub use error::Error;
+pub use event::{ChainBreak, ChainReport, EventFilter};
+pub use idempotency::{Begun, IdempotencyKey, StoredAnswer};
+pub use intent::{IntentAccepted, NewIntent};
+pub use meta::{Counts, Meta};
+pub use package::{NewPackage, Package, PackageCursor};
+pub use release::{ListedRelease, Numeric, OpenRollout};
+pub use repository::{NewRepository, Repository};
+pub use restore::{Restore, Restored};
+pub use revision::{HistoryEntry, RevisionSummary};
+pub use rollout::CancelOutcome;
+pub use route_claim::RouteClaim;
+pub use schema::SCHEMA_VERSION;
+pub use seal::KeySource;
+pub use secret::SecretInfo;
+pub use store::Store;
+pub use token::{NewToken, Token, TokenSecret};
+
+/// Every SQL text by name, for the test that prepares them all on both databases.
+#[doc(hidden)]
+#[must_use]
+pub fn statements() -> Vec<(&'static str, &'static str)> {
+    [
+        bundle::STATEMENTS,
+        event::STATEMENTS,
+        idempotency::STATEMENTS,
+        intent::STATEMENTS,
+        lease::STATEMENTS,
+        live::STATEMENTS,
+        meta::STATEMENTS,
+        package::STATEMENTS,
+        port_claim::STATEMENTS,
+        release::STATEMENTS,
+        repository::STATEMENTS,
+        resolved::STATEMENTS,
+        revision::STATEMENTS,
+        rollout::STATEMENTS,
+        route_claim::STATEMENTS,
+        secret::STATEMENTS,
+        settle::STATEMENTS,
+        step::STATEMENTS,
+        tenant::STATEMENTS,
+        token::STATEMENTS,
+    ]
+    .concat()
+}

@@ -1,0 +1,182 @@
+//! Table `idempotency`: the first answer to a request is the answer to every repetition of it, across restarts.
+//!
+//! A key is begun before the work and finished with the answer. Where the work is an intent, the rollout is remembered in the
+//! intent's own transaction: a server that dies between the two has not lost what its answer would have been.
+
+use std::time::Duration;
+
+use skipper_core::{Sha256, id::RolloutId, name::TenantName};
+
+use crate::{
+    Error, Store,
+    db::{Row, Txn, args, statements},
+    json,
+};
+
+statements! {
+    GET = "SELECT * FROM idempotency WHERE tenant = $1 AND actor = $2 AND idempotency_key = $3";
+    EXPIRE = "DELETE FROM idempotency WHERE expires_at <= $1";
+    BEGIN = "INSERT INTO idempotency (tenant, actor, idempotency_key, fingerprint, state, holder, busy_until, expires_at) \
+        VALUES ($1, $2, $3, $4, 'in-progress', $5, $6, $7) ON CONFLICT DO NOTHING";
+    TAKE_OVER = "UPDATE idempotency SET holder = $5, busy_until = $6, expires_at = $7 \
+        WHERE tenant = $1 AND actor = $2 AND idempotency_key = $3 AND fingerprint = $4 AND state = 'in-progress' \
+            AND rollout_id IS NULL AND busy_until <= $8";
+    ACCEPTED = "UPDATE idempotency SET rollout_id = $5 \
+        WHERE tenant = $1 AND actor = $2 AND idempotency_key = $3 AND holder = $4 AND state = 'in-progress'";
+    FINISH = "UPDATE idempotency SET state = 'done', status = $5, headers = $6, body = $7 \
+        WHERE tenant = $1 AND actor = $2 AND idempotency_key = $3 AND holder = $4 AND state = 'in-progress'";
+    GIVE_UP = "DELETE FROM idempotency \
+        WHERE tenant = $1 AND actor = $2 AND idempotency_key = $3 AND holder = $4 AND state = 'in-progress' AND rollout_id IS NULL";
+}
+
+/// Longest key that is kept; ours are UUIDs.
+const KEY_MAX: usize = 255;
+/// Longest that a request stays "in progress" without an answer: its server is dead then. Requests themselves are bounded
+/// far below.
+const BUSY: Duration = Duration::from_secs(60);
+
+/// A key in the hands of the request that began it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    tenant: TenantName,
+    actor: String,
+    key: String,
+    /// Made up for this one attempt, so that a slow predecessor cannot finish what was taken over from it.
+    holder: String,
+}
+
+/// An answer to be repeated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredAnswer {
+    /// HTTP status.
+    pub status: u16,
+    /// Headers that belong to the answer.
+    pub headers: Vec<(String, String)>,
+    /// Body.
+    pub body: Vec<u8>,
+}
+
+/// What to do with a request that has an idempotency key.
+#[derive(Debug)]
+pub enum Begun {
+    /// Do it, then call [`Store::idempotency_finish`], or [`Store::idempotency_give_up`] where nothing was done.
+    New(IdempotencyKey),
+    /// It was done: repeat this answer.
+    Done(StoredAnswer),
+    /// Its intent was accepted, and the answer was lost: answer from [`Store::intent_get`], then finish the key.
+    Accepted(IdempotencyKey, RolloutId),
+    /// The first one is still being worked on.
+    InProgress,
+}
+
+impl Store {
+    /// Begins a request with a key of its actor's choosing. `fingerprint` is a digest of everything that makes the request
+    /// what it is; the answer is kept for `keep`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::IdempotencyMismatch`] when the key came with another request before; [`Error::Invalid`] for a key that is
+    /// empty or longer than 255 bytes.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe to drop: one transaction. A key that was begun and never finished is free again after a minute.
+    pub async fn idempotency_begin(
+        &self,
+        tenant: &TenantName,
+        actor: &str,
+        key: &str,
+        fingerprint: Sha256,
+        keep: Duration,
+    ) -> Result<Begun, Error> {
+        if key.is_empty() || key.len() > KEY_MAX || key.contains('\0') {
+            return Err(Error::Invalid(format!("an idempotency key has 1 to {KEY_MAX} bytes")));
+        }
+        let mut txn = self.txn("look for the idempotency key").await?;
+        let now = txn.shared().clock.now();
+        let holder = txn.shared().ids.next().to_string();
+        let mine = IdempotencyKey { tenant: tenant.clone(), actor: actor.to_owned(), key: key.to_owned(), holder };
+        let begin = || args![tenant.as_str(), actor, key, fingerprint, mine.holder.as_str(), now + BUSY, now + keep];
+        txn.run(EXPIRE, args![now]).await?;
+        if txn.run(BEGIN, begin()).await? == 1 {
+            txn.commit().await?;
+            return Ok(Begun::New(mine));
+        }
+        let found = txn.row(GET, args![tenant.as_str(), actor, key]).await?;
+        if found.text("fingerprint")? != fingerprint.to_string() {
+            return Err(Error::IdempotencyMismatch { key: key.to_owned() });
+        }
+        if found.text("state")? == "done" {
+            return Ok(Begun::Done(read(&found)?));
+        }
+        if let Some(rollout) = found.maybe_parse("rollout_id")? {
+            return Ok(Begun::Accepted(IdempotencyKey { holder: found.text("holder")?, ..mine }, rollout));
+        }
+        let mut take_over = begin();
+        take_over.push(now.into());
+        if txn.run(TAKE_OVER, take_over).await? == 0 {
+            return Ok(Begun::InProgress);
+        }
+        txn.commit().await?;
+        Ok(Begun::New(mine))
+    }
+
+    /// Keeps the answer. An answer without its secrets is the caller's to make.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the database; a key that expired meanwhile is no error.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe to drop: one transaction.
+    pub async fn idempotency_finish(&self, key: &IdempotencyKey, answer: StoredAnswer) -> Result<(), Error> {
+        let mut txn = self.txn("keep the answer").await?;
+        let mut args = key.args();
+        args.extend(args![u32::from(answer.status), json::text(&answer.headers)?, answer.body]);
+        txn.run(FINISH, args).await?;
+        txn.commit().await
+    }
+
+    /// Frees the key: nothing was done, and the request may come again. Without effect once an intent was accepted.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the database.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe to drop: one transaction.
+    pub async fn idempotency_give_up(&self, key: &IdempotencyKey) -> Result<(), Error> {
+        let mut txn = self.txn("free the idempotency key").await?;
+        txn.run(GIVE_UP, key.args()).await?;
+        txn.commit().await
+    }
+}
+
+impl IdempotencyKey {
+    fn args(&self) -> Vec<crate::db::Arg> {
+        args![self.tenant.as_str(), self.actor.as_str(), self.key.as_str(), self.holder.as_str()]
+    }
+}
+
+/// Remembers what the request led to, in the transaction that did it.
+pub(crate) async fn accepted_in_txn(txn: &mut Txn, key: &IdempotencyKey, rollout: RolloutId) -> Result<(), Error> {
+    let mut args = key.args();
+    args.push(rollout.into());
+    if txn.run(ACCEPTED, args).await? == 0 {
+        // Somebody took the key over because this request was too slow: they do it, not we.
+        return Err(Error::Invalid(
+            "the request took so long that its idempotency key was given to a repetition".into(),
+        ));
+    }
+    Ok(())
+}
+
+fn read(row: &Row) -> Result<StoredAnswer, Error> {
+    Ok(StoredAnswer {
+        status: row.small("status")?,
+        headers: row.json("headers")?,
+        body: row.maybe_bytes("body")?.unwrap_or_default(),
+    })
+}

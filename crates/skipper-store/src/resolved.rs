@@ -1,0 +1,87 @@
+//! What Resolve leaves behind: manifest, spec, secret versions and plan, and the claims that come with them.
+
+use skipper_core::{
+    event::NewEvent,
+    port::Lease,
+    rollout::{Phase, Plan},
+    secret::SecretVersions,
+    spec::Spec,
+};
+
+use crate::{
+    Error, Store,
+    db::{Txn, args, statements},
+    json, lease, revision, route_claim,
+};
+
+statements! {
+    SET_ROLLOUT = "UPDATE rollout SET plan = $2, plan_hash = $3, plan_index = $4, secrets = $5, phase_name = $6, phase = $7, \
+        started_at = COALESCE(started_at, $8) WHERE id = $1";
+    SET_REVISION = "UPDATE revision SET manifest = $3, spec_version = $4, spec = $5, resolved = 1, updated_at = $6, \
+        row_version = row_version + 1 WHERE release_id = $1 AND number = $2 AND resolved = 0";
+    SEAL_REVISION = "UPDATE revision SET resolved = 1, updated_at = $3, row_version = row_version + 1 \
+        WHERE release_id = $1 AND number = $2 AND resolved = 0";
+    FORGET_DEPLOYMENTS = "DELETE FROM plan_deployment WHERE rollout_id = $1";
+    ADD_DEPLOYMENT = "INSERT INTO plan_deployment (deployment_id, rollout_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+}
+
+impl Store {
+    /// See [`skipper_core::port::RolloutStore::resolved`]. What a caller rendered within its request is replaced by what
+    /// Resolve made of it; from then on both are final.
+    pub(crate) async fn rollout_resolved(
+        &self,
+        lease: &Lease,
+        resolved: Option<(String, Spec)>,
+        plan: &Plan,
+        secrets: &SecretVersions,
+        phase: &Phase,
+        events: Vec<NewEvent>,
+    ) -> Result<(), Error> {
+        let mut txn = self.txn("store what was resolved").await?;
+        let fenced = lease::fence_in_txn(&mut txn, lease).await?;
+        let now = txn.shared().clock.now();
+        let index: Vec<_> =
+            plan.steps.iter().map(|step| (step.app.as_str(), step.target.0.as_str(), step.action.name())).collect();
+        txn.run(
+            SET_ROLLOUT,
+            args![
+                lease.rollout,
+                json::text(plan)?,
+                plan.hash(),
+                json::text(&index)?,
+                json::text(secrets)?,
+                phase.name(),
+                json::text(phase)?,
+                now,
+            ],
+        )
+        .await?;
+        txn.run(FORGET_DEPLOYMENTS, args![lease.rollout]).await?;
+        for deployment in &plan.deployments {
+            txn.run(ADD_DEPLOYMENT, args![deployment.id.as_str(), lease.rollout]).await?;
+        }
+        if let Some(number) = fenced.to {
+            match resolved {
+                None => txn.run(SEAL_REVISION, args![fenced.release, number, now]).await?,
+                Some((manifest, spec)) => {
+                    let version = i64::from(spec.version);
+                    let spec = json::text(&spec)?;
+                    txn.run(SET_REVISION, args![fenced.release, number, manifest, version, spec, now]).await?
+                }
+            };
+            // Whatever is stored now is what will be routed.
+            if let Some(spec) = spec_in_txn(&mut txn, &fenced, number).await? {
+                route_claim::add_in_txn(&mut txn, fenced.release, &spec).await?;
+            }
+        }
+        txn.tell(events);
+        txn.commit().await
+    }
+}
+
+async fn spec_in_txn(txn: &mut Txn, fenced: &lease::Fenced, number: u64) -> Result<Option<Spec>, Error> {
+    match txn.one(revision::GET, args![fenced.release, number]).await? {
+        None => Ok(None),
+        Some(row) => row.maybe_json("spec"),
+    }
+}

@@ -1,0 +1,206 @@
+//! Bringing a backup back, into either database. The epoch is raised, so that edges and agents that have seen generations of
+//! the lost days accept the restored server.
+
+use std::path::Path;
+
+use skipper_core::{
+    actor::{Actor, Provenance},
+    event::NewEvent,
+    id::RequestId,
+    port::Clock,
+};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
+
+use crate::{
+    ChainReport, Error, Location, Store, StoreConfig,
+    backup::{beside, remove, sync_folder},
+    copy,
+    db::{args, pg_query},
+    meta, open,
+    schema::TABLES,
+};
+
+/// What a restore may do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Restore {
+    /// Replace a database that is there.
+    pub overwrite: bool,
+    /// Take a backup whose event chain is broken.
+    pub accept_broken_chain: bool,
+}
+
+/// What was restored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// The epoch from now on.
+    pub epoch: u64,
+    /// Releases in it.
+    pub releases: u64,
+    /// What the check of the event chain found.
+    pub chain: ChainReport,
+}
+
+impl Store {
+    /// Checks a backup and puts it in the place of the configured database, which nobody may have open. The server that
+    /// opens it afterwards goes on with the rollouts that were open.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Exists`] when a database is there and may not be replaced; what [`Store::open`] says of the backup;
+    /// [`Error::Corrupt`] when it is damaged or its chain is broken. The old database stays as it was in all these cases.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe to drop: the backup is prepared aside, and takes the place of the database at the very end.
+    pub async fn restore(from: &Path, config: &StoreConfig, how: Restore) -> Result<Restored, Error> {
+        let file = |path: &Path, doing| {
+            let path = path.to_owned();
+            move |source| Error::File { doing, path, source }
+        };
+        if !from.try_exists().map_err(file(from, "look for"))? {
+            return Err(Error::not_found("backup", from.display()));
+        }
+        open::inspect_sqlite(from).await?;
+        let old = old_epoch(config, how.overwrite).await?;
+        let aside = match &config.location {
+            Location::Sqlite(path) => beside(path, "restoring"),
+            Location::Postgres(_) => std::env::temp_dir().join(format!("skipper-restore-{}.db", config.ids.next())),
+        };
+        if let Some(folder) = aside.parent().filter(|p| !p.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder).map_err(file(folder, "make"))?;
+        }
+        remove(&aside)?;
+        tokio::fs::copy(from, &aside).await.map_err(file(from, "copy"))?;
+        let prepared = prepare(&aside, config, how, old).await;
+        let placed = match (prepared, &config.location) {
+            (Ok(restored), Location::Sqlite(path)) => place(&aside, path).await.map(|()| restored),
+            (Ok(restored), Location::Postgres(url)) => fill(&aside, url, config).await.map(|()| restored),
+            (Err(error), _) => Err(error),
+        };
+        remove(&aside)?;
+        placed
+    }
+}
+
+/// The epoch of the database that is to be replaced; 0 where there is none, or none that can be read.
+async fn old_epoch(config: &StoreConfig, overwrite: bool) -> Result<u64, Error> {
+    let there = match &config.location {
+        Location::Sqlite(path) => path.try_exists().unwrap_or(true),
+        // Opening makes the tables; whether anything is in them is what counts.
+        Location::Postgres(_) => {
+            let store = Store::open(config.clone()).await?;
+            let (meta, events) = (store.meta_get().await?, store.events_head().await?);
+            store.close().await;
+            if events == 0 || overwrite {
+                return Ok(meta.epoch);
+            }
+            true
+        }
+    };
+    if there && !overwrite {
+        return Err(Error::Exists { kind: "database", name: config.location.to_string() });
+    }
+    if !there {
+        return Ok(0);
+    }
+    // It may be what the backup is needed for: damaged. Then the time alone keeps epochs apart.
+    let Ok(store) = Store::open(StoreConfig { exclusive: false, ..config.clone() }).await else { return Ok(0) };
+    let epoch = store.meta_get().await.map_or(0, |meta| meta.epoch);
+    store.close().await;
+    Ok(epoch)
+}
+
+/// Checks the copy, migrates it, and makes it the beginning of a new life.
+async fn prepare(path: &Path, config: &StoreConfig, how: Restore, old_epoch: u64) -> Result<Restored, Error> {
+    check(path).await?;
+    let of_copy = StoreConfig {
+        location: Location::Sqlite(path.to_owned()),
+        // Whoever held a lease when the backup was made does not hold it on the copy.
+        exclusive: true,
+        ..config.clone()
+    };
+    let store = Store::open(of_copy).await?;
+    let prepared = begin_life(&store, config, how, old_epoch).await;
+    store.close().await;
+    prepared
+}
+
+async fn begin_life(store: &Store, config: &StoreConfig, how: Restore, old_epoch: u64) -> Result<Restored, Error> {
+    let chain = store.events_verify().await?;
+    if let Some(broken) = &chain.broken
+        && !how.accept_broken_chain
+    {
+        return Err(Error::corrupt(format!(
+            "the event chain of the backup is broken at event {}: {}",
+            broken.seq, broken.reason
+        )));
+    }
+    let epoch = next_epoch(store.meta_get().await?.epoch.max(old_epoch), &*config.clock);
+    let mut txn = store.txn("raise the epoch").await?;
+    txn.run(meta::SET_EPOCH, args![epoch]).await?;
+    txn.tell([NewEvent {
+        kind: "store.restored".to_owned(),
+        tenant: None,
+        release: None,
+        revision: None,
+        rollout: None,
+        provenance: Provenance {
+            actor: Actor::System,
+            trigger: "restore".to_owned(),
+            request: RequestId::from_uuid(config.ids.next()),
+            correlation: "restore".to_owned(),
+        },
+        data: serde_json::json!({"epoch": epoch}),
+    }]);
+    txn.commit().await?;
+    Ok(Restored { epoch, releases: store.counts().await?.releases, chain })
+}
+
+/// Higher than every epoch there was. The time in seconds keeps it so where the old database is lost and the same backup is
+/// restored a second time.
+fn next_epoch(highest: u64, clock: &dyn Clock) -> u64 {
+    let seconds = u64::try_from(clock.now().as_micros() / 1_000_000).unwrap_or(0);
+    highest.saturating_add(1).max(seconds)
+}
+
+/// SQLite's own check of every page, index and constraint.
+async fn check(path: &Path) -> Result<(), Error> {
+    let broke = |e| open::placed(Error::from_sqlx("check the backup", e), &path.display().to_string());
+    let mut conn = open::sqlite_options(path).create_if_missing(false).connect().await.map_err(broke)?;
+    let found: Vec<String> =
+        sqlx::query_scalar("PRAGMA integrity_check(5)").fetch_all(&mut conn).await.map_err(broke)?;
+    conn.close().await.map_err(broke)?;
+    if found == ["ok"] { Ok(()) } else { Err(Error::corrupt(format!("the backup: {}", found.join("; ")))) }
+}
+
+/// Takes the place of the database. The old one's log goes first: a log that does not belong to its file destroys it.
+async fn place(aside: &Path, path: &Path) -> Result<(), Error> {
+    let (aside, path) = (aside.to_owned(), path.to_owned());
+    tokio::task::spawn_blocking(move || {
+        let failed = |doing| {
+            let path = path.clone();
+            move |source| Error::File { doing, path, source }
+        };
+        std::fs::File::open(&aside).and_then(|file| file.sync_all()).map_err(failed("flush the copy for"))?;
+        remove(&path)?;
+        std::fs::rename(&aside, &path).map_err(failed("name"))?;
+        sync_folder(&path).map_err(failed("flush the folder of"))
+    })
+    .await
+    .map_err(|e| Error::corrupt_because("the task that places the restored database ended early", e))?
+}
+
+/// Replaces everything in the PostgreSQL database, in one transaction.
+async fn fill(aside: &Path, url: &str, config: &StoreConfig) -> Result<(), Error> {
+    let broke = |e| open::placed(Error::from_sqlx("fill the database", e), &config.location.to_string());
+    let mut source = open::sqlite_options(aside).create_if_missing(false).connect().await.map_err(broke)?;
+    let options: sqlx::postgres::PgConnectOptions = url.parse().map_err(broke)?;
+    let mut target = options.disable_statement_logging().connect().await.map_err(broke)?;
+    let mut txn = target.begin().await.map_err(broke)?;
+    let all = format!("TRUNCATE {}", TABLES.join(", "));
+    pg_query(AssertSqlSafe(all), Vec::new()).execute(&mut *txn).await.map_err(broke)?;
+    copy::into_postgres(&mut source, &mut txn).await?;
+    txn.commit().await.map_err(broke)?;
+    target.close().await.map_err(broke)?;
+    source.close().await.map_err(broke)
+}

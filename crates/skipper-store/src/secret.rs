@@ -1,0 +1,212 @@
+//! Tables `secret` and `secret_version`: sealed values, every version of each.
+
+use skipper_core::{
+    actor::Provenance,
+    event::NewEvent,
+    name::{ReleaseName, SecretName, TenantName},
+    secret::{SecretValue, SecretValues, SecretVersions},
+    time::Timestamp,
+};
+
+use crate::{
+    Error, Store,
+    db::{Row, Txn, args, statements},
+    json,
+    seal::{Bond, Sealed},
+    tenant,
+};
+
+statements! {
+    LIST = "SELECT name, version, created_at, updated_at, \
+            CASE WHEN EXISTS (SELECT 1 FROM live_secret WHERE live_secret.tenant = secret.tenant AND live_secret.secret = secret.name) \
+                THEN 1 ELSE 0 END AS used \
+        FROM secret WHERE tenant = $1 AND removed = 0 ORDER BY name LIMIT 10000";
+    CURRENT = "SELECT version FROM secret WHERE tenant = $1 AND name = $2 AND removed = 0";
+    ANY_SEALED = "SELECT 1 AS found WHERE EXISTS (SELECT 1 FROM secret_version)";
+    RAISE = "INSERT INTO secret (tenant, name, version, created_at, updated_at) VALUES ($1, $2, 1, $3, $3) \
+        ON CONFLICT (tenant, name) DO UPDATE SET version = secret.version + 1, removed = 0, updated_at = excluded.updated_at, \
+            row_version = secret.row_version + 1 RETURNING version";
+    ADD_VERSION = "INSERT INTO secret_version (tenant, name, version, key_id, nonce, sealed, created_at, created_by) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    GET_VERSION = "SELECT key_id, nonce, sealed FROM secret_version WHERE tenant = $1 AND name = $2 AND version = $3";
+    REMOVE = "UPDATE secret SET removed = 1, updated_at = $3, row_version = row_version + 1 \
+        WHERE tenant = $1 AND name = $2 AND removed = 0";
+    REMOVE_VERSIONS = "DELETE FROM secret_version WHERE tenant = $1 AND name = $2";
+    USED_LIVE = "SELECT release.name AS name FROM live_secret JOIN live ON live.deployment_id = live_secret.deployment_id \
+        JOIN release ON release.id = live.release_id WHERE live_secret.tenant = $1 AND live_secret.secret = $2 LIMIT 1";
+    OPEN_SECRETS = "SELECT release.name AS name, rollout.secrets AS secrets FROM rollout \
+        JOIN release ON release.id = rollout.release_id WHERE rollout.slot = 'open' AND release.tenant = $1";
+}
+
+/// Largest value: a certificate chain with its key is a hundredth of this.
+const VALUE_MAX: usize = 1 << 20;
+
+/// A secret as it is shown: never its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretInfo {
+    /// Its name.
+    pub name: SecretName,
+    /// The current version.
+    pub version: u64,
+    /// When it was first set.
+    pub created_at: Timestamp,
+    /// When it was last set.
+    pub updated_at: Timestamp,
+    /// Whether something runs with it.
+    pub used: bool,
+}
+
+impl Store {
+    /// Sets a secret: a new version, which rollouts take from now on. Returns its number.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Key`] when there is no key to seal with; [`Error::Invalid`] above 1 MiB.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe to drop: one transaction.
+    pub async fn secret_set(
+        &self,
+        tenant: &TenantName,
+        name: &SecretName,
+        value: &SecretValue,
+        provenance: &Provenance,
+    ) -> Result<u64, Error> {
+        if value.expose().len() > VALUE_MAX {
+            return Err(Error::Invalid(format!("the value of secret `{name}` is larger than 1 MiB")));
+        }
+        let sealed_before = self.one("look for sealed secrets", ANY_SEALED, args![]).await?.is_some();
+        let key = self.shared.keys.key(!sealed_before)?;
+        let mut txn = self.txn("set the secret").await?;
+        tenant::ensure_in_txn(&mut txn, tenant).await?;
+        let now = txn.shared().clock.now();
+        let version = txn.row(RAISE, args![tenant.as_str(), name.as_str(), now]).await?.count("version")?;
+        let sealed = key.seal(Bond { tenant, name, version }, value);
+        txn.run(
+            ADD_VERSION,
+            args![
+                tenant.as_str(),
+                name.as_str(),
+                version,
+                sealed.key_id,
+                sealed.nonce,
+                sealed.bytes,
+                now,
+                json::text(provenance)?,
+            ],
+        )
+        .await?;
+        txn.tell([told("secret.set", tenant, name, version, provenance)]);
+        txn.commit().await?;
+        Ok(version)
+    }
+
+    /// The tenant's secrets by name; at most 10,000.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the database.
+    pub async fn secret_list(&self, tenant: &TenantName) -> Result<Vec<SecretInfo>, Error> {
+        self.all("list secrets", LIST, args![tenant.as_str()]).await?.iter().map(read_info).collect()
+    }
+
+    /// Removes a secret with all its versions. With `force` also one that is in use: what runs keeps its value, and is not
+    /// started again without it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`]; [`Error::SecretInUse`] names a release that runs or is being rolled out with it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe to drop: one transaction.
+    pub async fn secret_remove(
+        &self,
+        tenant: &TenantName,
+        name: &SecretName,
+        force: bool,
+        provenance: &Provenance,
+    ) -> Result<(), Error> {
+        let mut txn = self.txn("remove the secret").await?;
+        let now = txn.shared().clock.now();
+        let Some(row) = txn.one(CURRENT, args![tenant.as_str(), name.as_str()]).await? else {
+            return Err(Error::not_found("secret", name));
+        };
+        let version = row.count("version")?;
+        if !force && let Some(release) = user_in_txn(&mut txn, tenant, name).await? {
+            return Err(Error::SecretInUse { name: name.clone(), release: release.to_string() });
+        }
+        txn.run(REMOVE_VERSIONS, args![tenant.as_str(), name.as_str()]).await?;
+        txn.run(REMOVE, args![tenant.as_str(), name.as_str(), now]).await?;
+        txn.tell([told("secret.removed", tenant, name, version, provenance)]);
+        txn.commit().await
+    }
+
+    pub(crate) async fn secret_current(
+        &self,
+        tenant: &TenantName,
+        names: &[SecretName],
+    ) -> Result<SecretVersions, Error> {
+        let mut versions = SecretVersions::default();
+        for name in names {
+            let row = self.one("read a secret's version", CURRENT, args![tenant.as_str(), name.as_str()]).await?;
+            let row = row.ok_or_else(|| Error::not_found("secret", name))?;
+            versions.0.insert(name.clone(), row.count("version")?);
+        }
+        Ok(versions)
+    }
+
+    pub(crate) async fn secret_open(
+        &self,
+        tenant: &TenantName,
+        versions: &SecretVersions,
+    ) -> Result<SecretValues, Error> {
+        let mut values = SecretValues::new();
+        for (name, version) in &versions.0 {
+            let bond = Bond { tenant, name, version: *version };
+            let sql_args = args![tenant.as_str(), name.as_str(), *version];
+            let row = self.one("read a sealed secret", GET_VERSION, sql_args).await?;
+            let row = row.ok_or_else(|| Error::not_found("secret", format!("{name} (version {version})")))?;
+            let sealed =
+                Sealed { key_id: row.text("key_id")?, nonce: row.bytes("nonce")?, bytes: row.bytes("sealed")? };
+            values.insert(name.clone(), self.shared.keys.key(false)?.open(bond, &sealed)?);
+        }
+        Ok(values)
+    }
+}
+
+/// A release that runs, or is being rolled out, with the secret.
+async fn user_in_txn(txn: &mut Txn, tenant: &TenantName, name: &SecretName) -> Result<Option<ReleaseName>, Error> {
+    if let Some(row) = txn.one(USED_LIVE, args![tenant.as_str(), name.as_str()]).await? {
+        return row.parse("name").map(Some);
+    }
+    for row in txn.all(OPEN_SECRETS, args![tenant.as_str()]).await? {
+        if row.json::<SecretVersions>("secrets")?.0.contains_key(name) {
+            return row.parse("name").map(Some);
+        }
+    }
+    Ok(None)
+}
+
+fn told(kind: &str, tenant: &TenantName, name: &SecretName, version: u64, provenance: &Provenance) -> NewEvent {
+    NewEvent {
+        kind: kind.to_owned(),
+        tenant: Some(tenant.clone()),
+        release: None,
+        revision: None,
+        rollout: None,
+        provenance: provenance.clone(),
+        data: serde_json::json!({"secret": name, "version": version}),
+    }
+}
+
+fn read_info(row: &Row) -> Result<SecretInfo, Error> {
+    Ok(SecretInfo {
+        name: row.parse("name")?,
+        version: row.count("version")?,
+        created_at: row.time("created_at")?,
+        updated_at: row.time("updated_at")?,
+        used: row.flag("used")?,
+    })
+}

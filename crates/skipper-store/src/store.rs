@@ -1,0 +1,129 @@
+use std::sync::Arc;
+
+use skipper_core::port::{Clock, Ids};
+use sqlx::{Postgres, Transaction};
+use tokio::sync::watch;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    Error,
+    db::{Arg, Db, Row, Txn},
+    listen,
+    seal::KeyRing,
+};
+
+/// The store: cheap to clone, every clone is the same one.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub(crate) shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) db: Db,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<dyn Ids>,
+    pub(crate) keys: KeyRing,
+    pub(crate) location: String,
+    pub(crate) events: watch::Sender<u64>,
+    pub(crate) work: watch::Sender<u64>,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) stop: CancellationToken,
+}
+
+impl Shared {
+    /// Tells those who wait in this process.
+    pub(crate) fn published(&self, seq: Option<u64>, wakes: bool) {
+        if let Some(seq) = seq {
+            self.events.send_if_modified(|last| {
+                let newer = seq > *last;
+                *last = seq.max(*last);
+                newer
+            });
+        }
+        if wakes {
+            self.work.send_modify(|count| *count = count.wrapping_add(1));
+        }
+    }
+
+    /// Tells those who wait in other processes on the same PostgreSQL; delivered when the transaction commits.
+    pub(crate) async fn notify_in_txn(
+        &self,
+        conn: &mut Transaction<'static, Postgres>,
+        seq: Option<u64>,
+        wakes: bool,
+    ) -> Result<(), sqlx::Error> {
+        listen::notify(conn, seq, wakes).await
+    }
+}
+
+impl Store {
+    /// The newest event's number, each time it changes. Events themselves are read by [`Store::events_list`], so a slow
+    /// reader loses nothing.
+    #[must_use]
+    pub fn events_subscribe(&self) -> watch::Receiver<u64> {
+        self.shared.events.subscribe()
+    }
+
+    /// Changes whenever there may be work for the engine: an intent was accepted, a waiting rollout was admitted, a
+    /// cancellation was asked for. The number means nothing.
+    #[must_use]
+    pub fn work_subscribe(&self) -> watch::Receiver<u64> {
+        self.shared.work.subscribe()
+    }
+
+    /// Where the database is, for people; a URL without its password.
+    #[must_use]
+    pub fn location(&self) -> &str {
+        &self.shared.location
+    }
+
+    /// Whether it is PostgreSQL, which several servers may share.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        matches!(self.shared.db, Db::Pg(_))
+    }
+
+    /// Finishes what is being committed, and closes every connection. Later calls fail as unavailable.
+    pub async fn close(&self) {
+        self.shared.stop.cancel();
+        self.shared.tasks.close();
+        self.shared.tasks.wait().await;
+        match &self.shared.db {
+            Db::Sqlite(db) => {
+                db.read.close().await;
+                db.write.close().await;
+            }
+            Db::Pg(db) => db.close().await,
+        }
+    }
+
+    pub(crate) async fn txn(&self, doing: &'static str) -> Result<Txn, Error> {
+        Txn::begin(&self.shared, doing).await
+    }
+
+    pub(crate) async fn all(&self, doing: &'static str, sql: &'static str, args: Vec<Arg>) -> Result<Vec<Row>, Error> {
+        self.shared.db.all(doing, sql, args).await
+    }
+
+    pub(crate) async fn one(
+        &self,
+        doing: &'static str,
+        sql: &'static str,
+        args: Vec<Arg>,
+    ) -> Result<Option<Row>, Error> {
+        self.shared.db.one(doing, sql, args).await
+    }
+
+    pub(crate) fn now(&self) -> skipper_core::time::Timestamp {
+        self.shared.clock.now()
+    }
+}
+
+/// Most rows that one call returns, whatever was asked for.
+pub(crate) const PAGE: u32 = 1000;
+
+/// What was asked for, within what is allowed.
+pub(crate) fn page(limit: u32) -> i64 {
+    i64::from(limit.clamp(1, PAGE))
+}
