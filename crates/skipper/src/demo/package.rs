@@ -31,8 +31,7 @@ impl Version {
     /// Writes the package's files below `folder`; the answer is the package's own folder.
     pub(super) fn write(self, folder: &Path, port: u16) -> anyhow::Result<PathBuf> {
         let package = folder.join(format!("hello-{}", self.text()));
-        let mut values =
-            VALUES.replace("VERSION", self.text()).replace("port: 9090", &format!("port: {port}"));
+        let mut values = VALUES.replace("VERSION", self.text()).replace("port: 9090", &format!("port: {port}"));
         if self == Self::Broken {
             values = values.replace("readyAfter: \"0\"", "readyAfter: never").replace("30s", "1s");
         }

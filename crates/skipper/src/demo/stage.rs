@@ -116,8 +116,11 @@ impl Stage {
     /// Starts the server; the answer is the time until it says that everything it needs is there.
     pub(super) async fn start_server(&mut self) -> anyhow::Result<Duration> {
         let path = self.server_output();
-        let output =
-            OpenOptions::new().create(true).append(true).open(&path).with_context(|| format!("open {}", path.display()))?;
+        let output = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .with_context(|| format!("open {}", path.display()))?;
         let mut command = Command::new(&self.program);
         command.arg("server").arg("--data-dir").arg(self.data()).args(["--listen", &self.api.to_string()]);
         for name in &self.unset {

@@ -79,7 +79,10 @@ async fn start(stage: &mut Stage, tell: &Tell) -> anyhow::Result<()> {
         stage.api,
         stage.server_pid().unwrap_or_default()
     ));
-    tell.fact(&format!("it started its edge, through which users come, as a process of its own: {}", stage.edge_pid()?));
+    tell.fact(&format!(
+        "it started its edge, through which users come, as a process of its own: {}",
+        stage.edge_pid()?
+    ));
     Ok(())
 }
 

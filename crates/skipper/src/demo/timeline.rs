@@ -44,8 +44,7 @@ pub(super) async fn play(stage: &Stage, tell: &Tell) -> anyhow::Result<()> {
         let revision = event.revision.map(|revision| format!("revision {revision}")).unwrap_or_default();
         tell.fact(&format!("{}  {:<24} {revision}", clock(&event.at), event.kind));
     }
-    let verify: wire::VerifyView =
-        stage.client.ask(&Call::get(&["v1", "events", "verify"])).await.map_err(told)?;
+    let verify: wire::VerifyView = stage.client.ask(&Call::get(&["v1", "events", "verify"])).await.map_err(told)?;
     anyhow::ensure!(verify.intact, "the chain of events is broken at {:?}", verify.broken_at);
     tell.held(&format!("{} events, each chained to the one before by its hash", number(verify.events)));
     Ok(())

@@ -1,0 +1,214 @@
+//! The command line as a tree, and how it is read.
+
+use std::path::PathBuf;
+
+use clap::{Arg, ArgMatches, Args as _, FromArgMatches as _, Subcommand as _, ValueHint};
+
+use crate::{cmd::Command, complete, render::Colour, targets::Connection};
+
+/// What `skipper --help` says first.
+const ABOUT: &str = "A release manager for your own servers: packages, numbered releases, upgrades without a dropped \
+                     request, and a way back to any of them.";
+
+const AFTER: &str = "\
+Exit codes: 0 ok, 1 error, 2 usage, 3 auth, 4 not found, 5 deploy failed, 6 timeout, 130 stopped by Ctrl-C.
+Results go to standard output, everything else to standard error; --json is stable, the text is for people.";
+
+/// Options that every command takes.
+#[derive(Debug, clap::Args)]
+struct Everywhere {
+    /// Results as JSON, in a stable schema.
+    #[arg(long, global = true, help_heading = "Output")]
+    json: bool,
+    /// When to colour.
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_default_value = true,
+        help_heading = "Output"
+    )]
+    color: Colour,
+    /// Nothing on standard error but errors.
+    #[arg(long, short, global = true, help_heading = "Output")]
+    quiet: bool,
+}
+
+/// Options of commands that talk to a server. They are added to those commands by [`command`] rather than flattened into
+/// each, so that they are written down once and are not offered where they mean nothing.
+#[derive(Debug, clap::Args)]
+struct Remote {
+    /// Address of the server [env: SKIPPER_URL] [default: http://127.0.0.1:7577].
+    #[arg(long, visible_aliases = ["uri", "server"], value_name = "URL", value_hint = ValueHint::Url, help_heading = "Server")]
+    url: Option<String>,
+    /// Token that lets you in; seen by everybody on this machine, so better --token-file [env: SKIPPER_TOKEN].
+    #[arg(
+        long,
+        visible_alias = "admin-token",
+        value_name = "TOKEN",
+        help_heading = "Server",
+        conflicts_with = "token_file"
+    )]
+    token: Option<String>,
+    /// File that holds the token [env: SKIPPER_TOKEN_FILE].
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Server")]
+    token_file: Option<PathBuf>,
+    /// Whose resources [env: SKIPPER_TENANT] [default: default].
+    #[arg(long, value_name = "TENANT", help_heading = "Server")]
+    tenant: Option<String>,
+    /// Server from `skipper config` [env: SKIPPER_TARGET].
+    #[arg(long, value_name = "NAME", help_heading = "Server", add = complete::targets())]
+    target: Option<String>,
+    /// PEM file with the certificate that vouches for the server [env: SKIPPER_CA_FILE].
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Server")]
+    ca_file: Option<PathBuf>,
+}
+
+/// A command line that was understood.
+#[derive(Debug)]
+pub(crate) struct Cli {
+    /// Results as JSON.
+    pub(crate) json: bool,
+    /// When to colour.
+    pub(crate) colour: Colour,
+    /// Nothing on standard error but errors.
+    pub(crate) quiet: bool,
+    /// Which server.
+    pub(crate) connection: Connection,
+    /// What to do; `None`: say what this is.
+    pub(crate) command: Option<Command>,
+}
+
+/// Commands, by their path, that never talk to a server.
+const OFFLINE: [&str; 17] = [
+    "server",
+    "edge",
+    "keeper",
+    "sample",
+    "demo",
+    "load",
+    "config",
+    "completions",
+    "man",
+    "markdown-help",
+    "restore",
+    "package create",
+    "package lint",
+    "package render",
+    "package build",
+    "help",
+    "package help",
+];
+
+/// The whole tree.
+pub(crate) fn command() -> clap::Command {
+    let root = clap::Command::new("skipper")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(ABOUT)
+        .after_help(AFTER)
+        .subcommand_required(false)
+        .disable_help_subcommand(false)
+        .infer_long_args(false)
+        .max_term_width(110);
+    let root = Command::augment_subcommands(Everywhere::augment_args(root));
+    // Also before the verb: `skipper --url URL list`.
+    with_remote(root, "")
+}
+
+fn with_remote(command: clap::Command, path: &str) -> clap::Command {
+    if OFFLINE.contains(&path) {
+        return command;
+    }
+    let names: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
+    let is_leaf = names.is_empty();
+    let command = names.into_iter().fold(command, |command, name| {
+        let below = format!("{path} {name}");
+        command.mut_subcommand(&name, |sub| with_remote(sub, below.trim_start()))
+    });
+    if is_leaf || path.is_empty() { Remote::augment_args(command) } else { command }
+}
+
+/// Reads the command line.
+///
+/// # Errors
+///
+/// What `clap` has to say: usage, help, version.
+pub(crate) fn parse(args: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Cli, clap::Error> {
+    let matches = command().try_get_matches_from(args)?;
+    let everywhere = Everywhere::from_arg_matches(&matches)?;
+    let connection = connection(&matches);
+    let command = match matches.subcommand_name() {
+        Some(_) => Some(Command::from_arg_matches(&matches)?),
+        None => None,
+    };
+    Ok(Cli { json: everywhere.json, colour: everywhere.color, quiet: everywhere.quiet, connection, command })
+}
+
+/// Collects the options of [`Remote`] wherever they stand; the one nearest to the verb's end wins.
+fn connection(matches: &ArgMatches) -> Connection {
+    let mut found = Connection::default();
+    let mut level = Some(matches);
+    while let Some(matches) = level {
+        let text = |id: &str| matches.try_get_one::<String>(id).ok().flatten().cloned();
+        let path = |id: &str| matches.try_get_one::<PathBuf>(id).ok().flatten().cloned();
+        // `token create` has a tenant of its own, which is not where the request goes but what the token is good for.
+        found.url = text("url").or(found.url);
+        found.token = text("token").or(found.token);
+        found.token_file = path("token_file").or(found.token_file);
+        found.tenant = text("tenant").or(found.tenant);
+        found.target = text("target").or(found.target);
+        found.ca_file = path("ca_file").or(found.ca_file);
+        level = matches.subcommand().map(|(_, below)| below);
+    }
+    found
+}
+
+/// Every argument of a command that is shown, for documents.
+pub(crate) fn shown_args(command: &clap::Command) -> impl Iterator<Item = &Arg> {
+    command.get_arguments().filter(|arg| !arg.is_hide_set())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Cli {
+        parse(line.split(' ').map(Into::into)).unwrap_or_else(|error| panic!("{line}: {error}"))
+    }
+
+    #[test]
+    fn the_tree_is_sound() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn the_server_may_be_named_before_and_after_the_verb_by_any_of_its_names() {
+        for line in
+            ["skipper --url http://a list", "skipper list --uri http://a", "skipper package list --server http://a"]
+        {
+            assert_eq!(read(line).connection.url.as_deref(), Some("http://a"), "{line}");
+        }
+        assert_eq!(read("skipper --url http://a list --url http://b").connection.url.as_deref(), Some("http://b"));
+        assert_eq!(read("skipper list --admin-token x").connection.token.as_deref(), Some("x"));
+    }
+
+    #[test]
+    fn offline_commands_do_not_offer_a_server() {
+        assert!(parse(["skipper", "package", "lint", "x", "--url", "http://a"].map(Into::into)).is_err());
+    }
+
+    #[test]
+    fn without_a_verb_there_is_no_error() {
+        assert!(read("skipper").command.is_none());
+    }
+
+    #[test]
+    fn every_offline_path_exists() {
+        let root = command();
+        for path in OFFLINE.iter().filter(|path| !path.ends_with("help")) {
+            let found = path.split(' ').try_fold(&root, |command, name| command.find_subcommand(name));
+            assert!(found.is_some(), "{path}");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+use std::{path::Path, sync::Arc, time::Duration};
+
+use reqwest::Url;
+
+use super::{cause_of, retry::Lost};
+use crate::{
+    failure::{Exit, Failure},
+    targets::Origin,
+};
+
+/// Reads an address: `localhost:7577` means `http://localhost:7577`.
+pub(crate) fn base_url(text: &str) -> Result<Url, Failure> {
+    let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    let wrong = |why: &str| {
+        Failure::usage(format!("`{text}` is not the address of a server: {why}"))
+            .hint("write http://HOST:PORT or https://HOST")
+    };
+    let url = Url::parse(&with_scheme).map_err(|error| wrong(&error.to_string()))?;
+    match url.scheme() {
+        "http" | "https" if url.host().is_some() => Ok(url),
+        "http" | "https" => Err(wrong("it names no host")),
+        other => Err(wrong(&format!("`{other}:` is not spoken here"))),
+    }
+}
+
+/// A connection pool for one server.
+pub(super) fn http_client(
+    base: &Url,
+    ca_file: Option<&Path>,
+    connect_within: Duration,
+) -> Result<reqwest::Client, reqwest::Error> {
+    let loopback = match base.host() {
+        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    let builder = reqwest::Client::builder()
+        .user_agent(concat!("skipper/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(connect_within.min(Duration::from_secs(10)))
+        .redirect(reqwest::redirect::Policy::none())
+        .tcp_nodelay(true)
+        .tls_backend_preconfigured(tls(base.scheme() == "https", ca_file));
+    // A proxy of the company is not asked for what runs on this machine.
+    if loopback { builder.no_proxy() } else { builder }.build()
+}
+
+/// For plain `http` no certificate is read: that alone costs tens of milliseconds.
+fn tls(wanted: bool, ca_file: Option<&Path>) -> rustls::ClientConfig {
+    let mut roots = rustls::RootCertStore::empty();
+    if wanted {
+        for certificate in rustls_native_certs::load_native_certs().certs {
+            // One that cannot be read is one that vouches for nobody.
+            let _ = roots.add(certificate);
+        }
+        if let Some(path) = ca_file {
+            let pem = std::fs::read(path).unwrap_or_default();
+            for certificate in pem_certificates(&pem) {
+                let _ = roots.add(certificate);
+            }
+        }
+    }
+    rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("aws-lc-rs speaks the default protocol versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth()
+}
+
+fn pem_certificates(pem: &[u8]) -> Vec<rustls::pki_types::CertificateDer<'static>> {
+    use rustls::pki_types::pem::PemObject as _;
+    rustls::pki_types::CertificateDer::pem_slice_iter(pem).filter_map(Result::ok).collect()
+}
+
+/// Why no answer came, and what to do.
+pub(super) fn explain(lost: &Lost, url: &str, origin: &Origin<String>) -> Failure {
+    match lost {
+        Lost::Unreachable(error) => {
+            Failure::error(format!("no server answers at {url}: {}", cause_of(error))).hint(start_hint(url, origin))
+        }
+        Lost::Underway(error) if error.is_timeout() => {
+            Failure::new(Exit::Timeout, format!("{url} accepted the connection but did not answer in time"))
+                .hint("`skipper doctor` looks for what is wrong")
+        }
+        Lost::Underway(error) => Failure::error(format!("the connection to {url} broke: {}", cause_of(error)))
+            .hint("what was asked may have happened all the same: look at `skipper list`"),
+        Lost::Busy => Failure::error(format!("{url} is too busy to answer")).hint("try again in a moment"),
+        Lost::Late(after) => {
+            Failure::new(Exit::Timeout, format!("{url} did not answer within {}", crate::render::lasted(*after)))
+                .hint("`skipper doctor` looks for what is wrong")
+        }
+        Lost::Setup(error) => Failure::error(format!("make a connection to {url}: {}", cause_of(error))),
+    }
+}
+
+fn start_hint(url: &str, origin: &Origin<String>) -> String {
+    if crate::targets::DEFAULT_URL.trim_end_matches('/') == url {
+        return "start one with `skipper server`, or name another with --url or SKIPPER_URL".to_owned();
+    }
+    format!("the address comes from {}; start the server there, or name another with --url", origin.origin)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_without_a_scheme_is_http() {
+        assert_eq!(base_url("localhost:7577").expect("valid").as_str(), "http://localhost:7577/");
+        assert_eq!(base_url("https://x.example/p").expect("valid").as_str(), "https://x.example/p");
+        for bad in ["", "ftp://x", "http://", "unix:///run/x", "a b"] {
+            assert_eq!(base_url(bad).expect_err(bad).exit, Exit::Usage, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_client_is_built_without_reading_any_certificate() {
+        let url = base_url("http://127.0.0.1:1").expect("valid");
+        assert!(http_client(&url, None, Duration::from_secs(1)).is_ok());
+    }
+}

@@ -1,0 +1,99 @@
+use reqwest::{Response, StatusCode};
+use skipper_server::api::own::wire::Problem;
+
+use super::body;
+use crate::{
+    failure::{Exit, Failure},
+    render::tame,
+};
+
+/// Turns an answer that is an error into what the user is told.
+pub(super) async fn read(response: Response, url: &str, had_token: bool) -> Failure {
+    let status = response.status();
+    let bytes = body::read(response).await.unwrap_or_default();
+    match serde_json::from_slice::<Problem>(&bytes) {
+        Ok(problem) => explain(&problem, had_token),
+        Err(_) => foreign(status, &bytes, url),
+    }
+}
+
+fn explain(problem: &Problem, had_token: bool) -> Failure {
+    let mut message = tame(&problem.detail);
+    if message.is_empty() {
+        message = tame(&problem.title);
+    }
+    for fault in problem.faults.iter().filter(|fault| !problem.detail.contains(*fault)) {
+        message.push_str("\n- ");
+        message.push_str(&tame(fault));
+    }
+    if problem.status >= 500 {
+        message.push_str(&format!("\n(request {}: the server's log says more)", tame(&problem.request_id)));
+    }
+    let exit = exit_of(problem.status);
+    let mut failure = Failure::new(exit, message);
+    failure.hint = problem.hint.as_deref().map(tame).or_else(|| match exit {
+        Exit::Auth if !had_token => {
+            Some("give a token with --token-file, SKIPPER_TOKEN or `skipper config`".to_owned())
+        }
+        _ => None,
+    });
+    failure
+}
+
+/// An answer in another form: something else listens there, or stands in between.
+fn foreign(status: StatusCode, bytes: &[u8], url: &str) -> Failure {
+    let text: String = String::from_utf8_lossy(bytes).trim().chars().take(200).collect();
+    let what = if text.is_empty() { String::new() } else { format!(": {}", tame(&text)) };
+    let hint = if status.is_redirection() {
+        "redirects are not followed; give the address it points to"
+    } else {
+        "is this the address of a Skipper server?"
+    };
+    Failure::new(exit_of(status.as_u16()), format!("{url} answered {status}{what}")).hint(hint)
+}
+
+const fn exit_of(status: u16) -> Exit {
+    match status {
+        401 | 403 => Exit::Auth,
+        404 => Exit::NotFound,
+        408 | 504 => Exit::Timeout,
+        _ => Exit::Error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(status: u16) -> Problem {
+        Problem {
+            kind: "docs/errors/x".into(),
+            title: "X".into(),
+            status,
+            code: "x".into(),
+            detail: "release `web` has no revision 7".into(),
+            hint: Some("`skipper history web` lists revisions 1 to 5".into()),
+            faults: Vec::new(),
+            rollout: None,
+            request_id: "r-1".into(),
+        }
+    }
+
+    #[test]
+    fn the_exit_code_follows_the_status() {
+        let exits = [400, 401, 403, 404, 409, 500, 504].map(|status| explain(&problem(status), true).exit as u8);
+        assert_eq!(exits, [1, 3, 3, 4, 1, 1, 6]);
+    }
+
+    #[test]
+    fn an_internal_error_names_the_request_and_every_fault_is_listed() {
+        let failure = explain(&Problem { faults: vec!["a: b".into()], ..problem(500) }, true);
+        assert!(failure.message.contains("request r-1") && failure.message.contains("\n- a: b"), "{failure}");
+    }
+
+    #[test]
+    fn an_answer_of_something_else_is_shown_shortened() {
+        let failure = foreign(StatusCode::BAD_GATEWAY, &[b'x'; 5000], "http://h");
+        assert!(failure.message.len() < 300 && failure.message.contains("502"), "{failure}");
+    }
+}

@@ -1,0 +1,53 @@
+use skipper_server::api::own::wire::{Accepted, PlanRequest};
+
+use super::{Context, confirm, follow::WaitArgs, plan, release_arg::ReleaseArg};
+use crate::{client::Call, failure::Done};
+
+/// Arguments of `delete`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+The history is kept and the name can be installed again, unless --purge removes revisions, manifests and logs as well;
+events are never removed.")]
+pub(crate) struct Delete {
+    #[command(flatten)]
+    release: ReleaseArg,
+    /// Forget revisions, manifests, failure bundles and logs as well
+    #[arg(long)]
+    purge: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+    /// Only if the plan still has this hash
+    #[arg(long, value_name = "HASH", conflicts_with = "dry_run")]
+    require_plan: Option<String>,
+    /// Show the plan and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    wait: WaitArgs,
+}
+
+impl Delete {
+    pub(super) async fn run(self, context: &Context) -> Done {
+        if self.dry_run {
+            return self.plan(context).await;
+        }
+        let name = self.release.name();
+        let asked = context.surroundings.stdin_is_terminal && context.surroundings.stderr_is_terminal;
+        if self.purge {
+            confirm::ask(context, &format!("Stop {name} and forget its whole history?"), self.yes)?;
+        } else if asked {
+            confirm::ask(context, &format!("Stop {name} and remove what runs of it?"), self.yes)?;
+        }
+        let call = Call::delete(&["v1", "releases", name])
+            .maybe("purge", self.purge.then_some(true))
+            .maybe("require_plan", self.require_plan.as_deref());
+        let accepted: Accepted = context.client()?.ask(&call).await?;
+        self.wait.settle(context, accepted).await
+    }
+
+    pub(super) async fn plan(self, context: &Context) -> Done {
+        let request = PlanRequest { verb: "delete".into(), name: self.release.name().into(), ..PlanRequest::default() };
+        plan::show(context, &request).await
+    }
+}

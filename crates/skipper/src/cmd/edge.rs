@@ -1,0 +1,150 @@
+use std::{
+    net::{IpAddr, SocketAddr},
+    num::NonZeroUsize,
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
+
+use clap::ValueHint;
+use skipper_edge::{Certificates, EdgeConfig, Network, SharedListen, control_path};
+
+use super::Context;
+use crate::{
+    failure::{Done, Exit, Failure, chain},
+    render::parse_span,
+    surroundings::Surroundings,
+};
+
+/// Arguments of `edge`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+The server starts an edge by itself when none answers, and adopts the one that does; the edge outlives the server. To run
+it alone, for example as a service of its own, give it the data directory of the server:
+
+  skipper edge --data-dir /var/lib/skipper
+
+A new edge on the same directory takes over the listening sockets of the one before, which finishes its requests and
+ends: that is how it is upgraded. It knows nothing of releases: it forwards what the server told it, and remembers that
+in its snapshot. SIGTERM ends it when its requests are done.")]
+pub(crate) struct Edge {
+    /// Data directory of the server; the edge keeps its state in `edge` below it [default: as the server's]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    data_dir: Option<PathBuf>,
+    /// Control socket [default: `edge/control.sock` in the data directory]
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    socket: Option<PathBuf>,
+    /// Where host names are served: `auto` (80, else 8080), `off`, or an address
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_shared, default_value = "auto")]
+    http: Shared,
+    /// Where host names are served with TLS: `auto` (443, else 8443), `off`, or an address
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_shared, default_value = "auto")]
+    https: Shared,
+    /// Address that ports of routes listen on
+    #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
+    bind: IpAddr,
+    /// Folder of certificates, as `<host>.crt` and `<host>.key` [default: `edge/tls` in the data directory]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    tls_dir: Option<PathBuf>,
+    /// Peers whose X-Forwarded headers are believed, as an address or network
+    #[arg(long = "trust-proxy", value_name = "NETWORK")]
+    trusted_proxies: Vec<Network>,
+    /// Threads that serve connections [default: one for each CPU]
+    #[arg(long, value_name = "NUMBER")]
+    threads: Option<NonZeroUsize>,
+    /// Longest that open requests and WebSockets get when the edge is stopped or replaced
+    #[arg(long, value_name = "DURATION", value_parser = parse_span, default_value = "1h")]
+    lame_duck: Duration,
+    /// File that the output goes to; it is kept small
+    #[arg(long, value_name = "FILE", hide = true)]
+    log_file: Option<PathBuf>,
+    /// Become independent of the process that started it
+    #[arg(long, hide = true)]
+    detach: bool,
+}
+
+/// A shared listener as it was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shared {
+    Auto,
+    Off,
+    At(SocketAddr),
+}
+
+fn parse_shared(text: &str) -> Result<Shared, String> {
+    match text {
+        "auto" => Ok(Shared::Auto),
+        "off" => Ok(Shared::Off),
+        text => match text.parse() {
+            Ok(address) => Ok(Shared::At(address)),
+            Err(_) => Err(format!("`{text}` is not an address; write 0.0.0.0:8080, `auto` or `off`")),
+        },
+    }
+}
+
+impl Shared {
+    fn listen(self, preferred: u16, fallback: u16) -> SharedListen {
+        match self {
+            Self::Auto => SharedListen::preferred(preferred, fallback),
+            Self::Off => SharedListen(Vec::new()),
+            Self::At(address) => SharedListen::at(address),
+        }
+    }
+}
+
+impl Edge {
+    pub(super) fn run(self, context: &Context) -> ExitCode {
+        match self.serve(&context.surroundings) {
+            Ok(()) => Exit::Ok.into(),
+            Err(failure) => {
+                failure.print();
+                failure.exit.into()
+            }
+        }
+    }
+
+    fn serve(self, surroundings: &Surroundings) -> Done {
+        let config = self.config(surroundings);
+        let socket = config.control.display().to_string();
+        skipper_edge::run(config)
+            .map_err(|error| Failure::error(format!("the edge with control socket {socket}: {}", chain(&error))))
+    }
+
+    fn config(self, surroundings: &Surroundings) -> EdgeConfig {
+        let data_dir = self.data_dir.map_or_else(|| surroundings.default_data_dir(), |dir| surroundings.resolve(&dir));
+        let state = data_dir.join("edge");
+        let defaults = EdgeConfig::new(&state);
+        EdgeConfig {
+            control: match self.socket {
+                Some(socket) => surroundings.resolve(&socket),
+                None => control_path(&state, surroundings.runtime_dir().as_deref()),
+            },
+            log_file: self.log_file.map(|file| surroundings.resolve(&file)),
+            http: self.http.listen(80, 8080),
+            https: self.https.listen(443, 8443),
+            bind: self.bind,
+            threads: self.threads.unwrap_or(defaults.threads),
+            certificates: vec![Certificates::Folder(
+                self.tls_dir.map_or_else(|| state.join("tls"), |dir| surroundings.resolve(&dir)),
+            )],
+            trusted_proxies: self.trusted_proxies,
+            lame_duck: self.lame_duck,
+            detach: self.detach,
+            ..defaults
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shared_listener_is_a_word_or_an_address() {
+        assert_eq!(parse_shared("auto"), Ok(Shared::Auto));
+        assert_eq!(parse_shared("off"), Ok(Shared::Off));
+        assert_eq!(parse_shared("127.0.0.1:0"), Ok(Shared::At(SocketAddr::from(([127, 0, 0, 1], 0)))));
+        assert!(parse_shared("80").is_err());
+        assert!(Shared::Off.listen(80, 8080).0.is_empty());
+    }
+}

@@ -1,0 +1,127 @@
+//! After a verb was accepted: wait for the rollout if that is wanted, and tell how it ended.
+
+mod failed;
+mod watch;
+
+pub(super) use failed::{bundle, cause_line};
+
+use std::time::Duration;
+
+use skipper_server::api::own::wire::{Accepted, ReleaseStatus, RolloutView};
+
+use super::Context;
+use crate::{
+    client::Call,
+    failure::{Done, Exit, Failure},
+    render::{Style, lasted, parse_span, tame},
+};
+use watch::Ended;
+
+/// Whether and how long to wait for a rollout.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct WaitArgs {
+    /// Wait until the rollout has ended, and fail if it failed [default: on a terminal]
+    #[arg(long, short, overrides_with = "no_wait", help_heading = "Waiting")]
+    wait: bool,
+    /// Return as soon as the rollout is stored
+    #[arg(long, overrides_with = "wait", help_heading = "Waiting")]
+    no_wait: bool,
+    /// Wait at most this long, as 90s or 5m; the rollout goes on
+    #[arg(long, value_name = "DURATION", value_parser = parse_span, conflicts_with = "no_wait", help_heading = "Waiting")]
+    timeout: Option<Duration>,
+}
+
+impl WaitArgs {
+    fn waits(&self, context: &Context) -> bool {
+        !self.no_wait && (self.wait || self.timeout.is_some() || context.out.interactive)
+    }
+
+    /// Tells of a rollout that was accepted, and of its end if that is waited for.
+    ///
+    /// # Errors
+    ///
+    /// The rollout failed, the time passed, Ctrl-C, or the server is gone for good.
+    pub(super) async fn settle(&self, context: &Context, accepted: Accepted) -> Done {
+        if !self.waits(context) {
+            return tell_accepted(context, &accepted);
+        }
+        match watch::until_ended(context, &accepted, self.timeout).await? {
+            Ended::Final(view) if view.phase == "succeeded" => succeeded(context, &view).await,
+            Ended::Final(view) => Err(failed::report(context, &view)?),
+            Ended::Gone => {
+                context.out.line(&format!("{} is deleted, and its history with it", tame(&accepted.release)))
+            }
+        }
+    }
+
+    /// The same for a rollout that was asked to stop: having stopped is its success.
+    ///
+    /// # Errors
+    ///
+    /// As [`WaitArgs::settle`], and it came too late.
+    pub(super) async fn settle_cancel(&self, context: &Context, accepted: Accepted) -> Done {
+        if !self.waits(context) {
+            return tell_accepted(context, &accepted);
+        }
+        let Ended::Final(view) = watch::until_ended(context, &accepted, self.timeout).await? else { return Ok(()) };
+        if context.out.json {
+            context.out.json(&view)?;
+        }
+        let serving = serving(view.from);
+        match view.phase.as_str() {
+            "cancelled" | "superseded" if context.out.json => Ok(()),
+            "cancelled" | "superseded" => {
+                context.out.line(&format!("{}: the {} is cancelled; {serving}", tame(&view.release), view.verb))
+            }
+            "succeeded" => {
+                Err(Failure::error(format!("it came too late: the {} of {} is done", view.verb, view.release))
+                    .hint(format!("`skipper rollback {}` goes back", view.release)))
+            }
+            other => {
+                Err(Failure::new(Exit::DeployFailed, format!("the {} of {} ended as {other}", view.verb, view.release)))
+            }
+        }
+    }
+}
+
+/// What serves after a rollout that came to nothing.
+fn serving(from: Option<u64>) -> String {
+    from.map_or_else(|| "nothing serves, as before".to_owned(), |from| format!("revision {from} serves, as before"))
+}
+
+fn tell_accepted(context: &Context, accepted: &Accepted) -> Done {
+    let out = &context.out;
+    if out.json {
+        return out.json(accepted);
+    }
+    let revision = accepted.revision.map_or(String::new(), |revision| format!(", revision {revision}"));
+    let Accepted { release, rollout, .. } = accepted;
+    out.line(&tame(&format!("{release}: {} accepted{revision}, rollout {}", rollout.verb, rollout.id)))?;
+    out.next(&format!("`skipper status {release}` shows how it goes; --wait waits for its end"));
+    Ok(())
+}
+
+async fn succeeded(context: &Context, view: &RolloutView) -> Done {
+    let out = &context.out;
+    if out.json {
+        return out.json(view);
+    }
+    let name = tame(&view.release);
+    let took = lasted(Duration::from_millis(view.duration_ms));
+    for notice in &view.notices {
+        out.note(&format!("note: {}", tame(notice)));
+    }
+    if view.verb == "delete" {
+        return out.line(&format!("{name} is deleted ({took})"));
+    }
+    let revision = view.to.map_or(String::new(), |to| format!("revision {to} serves "));
+    out.line(&out.paint.style(Style::Good, &format!("{name}: {revision}({} took {took})", view.verb)))?;
+    // Addresses are a courtesy: an error here takes nothing away from the success.
+    let status: Result<ReleaseStatus, _> = context.client()?.ask(&Call::get(&["v1", "releases", &view.release])).await;
+    for app in status.map(|status| status.apps).unwrap_or_default() {
+        for url in &app.urls {
+            out.line(&format!("  {}  {}", tame(&app.name), tame(url)))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,85 @@
+use skipper_server::api::own::wire::RevisionDetail;
+
+use super::{Context, release_arg::ReleaseArg};
+use crate::{
+    client::Call,
+    complete,
+    failure::{Done, Failure},
+};
+
+/// Arguments of `manifest`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Manifest {
+    #[command(flatten)]
+    of: Option<Of>,
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// The same
+    Get(Of),
+}
+
+/// Arguments of `get`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Get {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// See `skipper manifest`
+    Manifest(Of),
+}
+
+/// Which one.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Of {
+    #[command(flatten)]
+    release: ReleaseArg,
+    /// Revision [default: the one that serves, else the newest]
+    #[arg(value_name = "REVISION", add = complete::revisions())]
+    revision: Option<u64>,
+    #[arg(long, value_name = "REVISION", hide = true, conflicts_with = "revision", aliases = ["revision-number", "releaseVersion"])]
+    release_version: Option<u64>,
+}
+
+impl Manifest {
+    pub(super) async fn run(self, context: &Context) -> Done {
+        match (self.of, self.verb) {
+            (_, Some(Verb::Get(of))) | (Some(of), None) => of.print(context).await,
+            (None, None) => Err(Failure::usage("name a release: skipper manifest NAME [REVISION]")),
+        }
+    }
+}
+
+impl Get {
+    pub(super) async fn run(self, context: &Context) -> Done {
+        let What::Manifest(of) = self.what;
+        of.print(context).await
+    }
+}
+
+impl Of {
+    async fn print(self, context: &Context) -> Done {
+        let client = context.client()?;
+        let name = self.release.name();
+        let number = match self.revision.or(self.release_version).filter(|revision| *revision != 0) {
+            Some(number) => number,
+            None => super::status::newest(client, name).await?,
+        };
+        let number = number.to_string();
+        if context.out.json {
+            let detail: RevisionDetail =
+                client.ask(&Call::get(&["v1", "releases", name, "revisions", &number])).await?;
+            return context.out.json(&detail);
+        }
+        let call = Call::get(&["v1", "releases", name, "revisions", &number, "manifest"]);
+        let manifest = client.ask_text(&call).await?;
+        context.out.text(&manifest)?;
+        if manifest.ends_with('\n') { Ok(()) } else { context.out.text("\n") }
+    }
+}

@@ -1,0 +1,47 @@
+use super::super::{Context, confirm};
+use crate::{
+    client::Call,
+    complete,
+    failure::{Done, Failure},
+};
+
+/// Arguments of `package remove`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "A package that a release was made of is not removed.")]
+pub(crate) struct Remove {
+    /// Package: `name`, `repository/name` or `name@version`
+    #[arg(value_name = "PACKAGE", required_unless_present = "package_name", add = complete::packages())]
+    package: Option<String>,
+    /// Version; required, because only one is removed at a time
+    #[arg(value_name = "VERSION", add = complete::package_versions())]
+    version: Option<String>,
+    #[arg(long, value_name = "PACKAGE", hide = true, conflicts_with = "package", alias = "packageName")]
+    package_name: Option<String>,
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+}
+
+impl Remove {
+    pub(super) async fn run(self, context: &Context) -> Done {
+        let word = self.package.or(self.package_name).unwrap_or_default();
+        let wanted = super::known(&word, self.version.as_deref())?;
+        if wanted.version.is_none() {
+            return Err(Failure::usage("say which version is to be removed").hint(format!(
+                "skipper package remove {word} VERSION; `skipper package list {} --all-versions` lists them",
+                wanted.name
+            )));
+        }
+        let client = context.client()?;
+        let found = super::find(client, &wanted).await?;
+        let what = format!("{}/{} {}", found.repository, found.name, found.version);
+        if context.surroundings.stdin_is_terminal && context.surroundings.stderr_is_terminal {
+            confirm::ask(context, &format!("Remove {what}?"), self.yes)?;
+        }
+        client.tell(&Call::delete(&["v1", "packages", &found.repository, &found.name, &found.version])).await?;
+        if context.out.json {
+            return context.out.json(&found);
+        }
+        context.out.line(&format!("removed {what}"))
+    }
+}

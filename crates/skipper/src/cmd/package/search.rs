@@ -1,0 +1,105 @@
+use skipper_server::api::own::wire::{PackagePage, PackageView};
+
+use super::super::Context;
+use crate::{
+    client::Call,
+    complete,
+    failure::Done,
+    render::{Table, at},
+};
+
+/// Arguments of `search`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Search {
+    /// Text that name, description or tags hold
+    #[arg(value_name = "QUERY")]
+    query: Option<String>,
+    #[arg(long, value_name = "QUERY", hide = true, conflicts_with = "query")]
+    name: Option<String>,
+    #[command(flatten)]
+    which: Which,
+}
+
+/// Arguments of `package list`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct List {
+    /// Only packages of this name
+    #[arg(value_name = "NAME", add = complete::packages())]
+    name: Option<String>,
+    #[command(flatten)]
+    which: Which,
+}
+
+#[derive(Debug, clap::Args)]
+struct Which {
+    /// Only of this repository
+    #[arg(long, value_name = "REPOSITORY", add = complete::repositories())]
+    repository: Option<String>,
+    /// Every version, not the newest alone
+    #[arg(long, short = 'l', visible_alias = "versions")]
+    all_versions: bool,
+    /// At most this many
+    #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
+    limit: u32,
+}
+
+/// Packages asked for at once.
+const PAGE: u32 = 200;
+
+impl Search {
+    pub(crate) async fn run(self, context: &Context) -> Done {
+        let query = self.query.or(self.name);
+        show(context, query.as_deref(), None, &self.which).await
+    }
+}
+
+impl List {
+    pub(crate) async fn run(self, context: &Context) -> Done {
+        show(context, self.name.as_deref(), self.name.as_deref(), &self.which).await
+    }
+}
+
+async fn show(context: &Context, query: Option<&str>, exactly: Option<&str>, which: &Which) -> Done {
+    let (mut items, mut after) = (Vec::<PackageView>::new(), None::<String>);
+    loop {
+        let call =
+            Call::get(&["v1", "packages"]).query("limit", PAGE).maybe("q", query).maybe("after", after.as_deref());
+        let page: PackagePage = context.client()?.ask(&call).await?;
+        after = page.next;
+        for package in page.items {
+            let newest = || {
+                let last: Option<&PackageView> = items.last();
+                last.is_none_or(|last| (&last.name, &last.repository) != (&package.name, &package.repository))
+            };
+            if exactly.is_none_or(|name| name == package.name)
+                && which.repository.as_ref().is_none_or(|repository| *repository == package.repository)
+                && (which.all_versions || newest())
+            {
+                items.push(package);
+            }
+        }
+        if after.is_none() || items.len() >= which.limit as usize {
+            break;
+        }
+    }
+    items.truncate(which.limit as usize);
+    let out = &context.out;
+    if out.json {
+        return out.json(&PackagePage { items, next: after });
+    }
+    let mut table = Table::new(["NAME", "VERSION", "REPOSITORY", "UPLOADED", "DESCRIPTION"]);
+    for package in &items {
+        table.row([
+            package.name.clone(),
+            package.version.clone(),
+            package.repository.clone(),
+            package.created_at.as_deref().map_or_else(|| "built in".to_owned(), at),
+            package.description.clone().unwrap_or_else(|| "-".to_owned()),
+        ]);
+    }
+    let empty = match query {
+        Some(query) => format!("no package matches `{query}`"),
+        None => "no package yet; `skipper upload PATH` adds one".to_owned(),
+    };
+    out.table(&table, &empty)
+}

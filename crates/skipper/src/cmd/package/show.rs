@@ -1,0 +1,84 @@
+use skipper_server::api::own::wire::PackageDetail;
+
+use super::super::Context;
+use crate::{
+    client::Call,
+    complete,
+    failure::Done,
+    render::{Style, at, tame},
+};
+
+/// Arguments of `package show`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Show {
+    /// Package: `name`, `repository/name` or `name@version`
+    #[arg(value_name = "PACKAGE", add = complete::packages())]
+    package: String,
+    /// Version [default: the newest]
+    #[arg(value_name = "VERSION", add = complete::package_versions())]
+    version: Option<String>,
+    /// Print its values alone, as YAML: a file to start from
+    #[arg(long, conflicts_with = "readme")]
+    values: bool,
+    /// Print its readme alone
+    #[arg(long)]
+    readme: bool,
+}
+
+impl Show {
+    pub(super) async fn run(self, context: &Context) -> Done {
+        let client = context.client()?;
+        let found = super::find(client, &super::known(&self.package, self.version.as_deref())?).await?;
+        let call = Call::get(&["v1", "packages", &found.repository, &found.name, &found.version]);
+        let detail: PackageDetail = client.ask(&call).await?;
+        let out = &context.out;
+        if self.values {
+            return out.text(&with_end(&detail.values));
+        }
+        if self.readme {
+            return match &detail.readme {
+                Some(readme) => out.text(&with_end(readme)),
+                None => {
+                    out.note("it has no readme");
+                    Ok(())
+                }
+            };
+        }
+        if out.json {
+            return out.json(&detail);
+        }
+        let package = &detail.package;
+        let mut text = String::new();
+        let mut field = |label: &str, value: &str| {
+            text.push_str(&format!("{} {}\n", out.paint.style(Style::Dim, &format!("{label:<11}")), tame(value)));
+        };
+        field("package", &format!("{} {}", package.name, package.version));
+        field("repository", &package.repository);
+        for key in ["display_name", "displayName", "description", "maintainer", "tags", "home", "source_url"] {
+            match detail.metadata.get(key) {
+                Some(serde_json::Value::String(value)) if !value.is_empty() => field(key, value),
+                Some(serde_json::Value::Array(words)) if !words.is_empty() => {
+                    let words: Vec<_> = words.iter().filter_map(serde_json::Value::as_str).collect();
+                    field(key, &words.join(", "));
+                }
+                _ => {}
+            }
+        }
+        field("sha256", &package.sha256);
+        field("size", &format!("{} bytes", package.size));
+        field("uploaded", &package.created_at.as_deref().map_or_else(|| "built in".to_owned(), at));
+        field("templates", &detail.templates.join(", "));
+        field("used by", &if detail.used_by.is_empty() { "nobody".to_owned() } else { detail.used_by.join(", ") });
+        if !detail.values.trim().is_empty() {
+            text.push_str(&format!("\n{}\n", out.paint.style(Style::Strong, "values")));
+            for line in detail.values.lines() {
+                text.push_str(&format!("  {}\n", tame(line)));
+            }
+        }
+        out.text(&text)
+    }
+}
+
+fn with_end(text: &str) -> String {
+    if text.is_empty() || text.ends_with('\n') { text.to_owned() } else { format!("{text}\n") }
+}

@@ -1,0 +1,63 @@
+use skipper_server::api::own::wire::{Accepted, PlanRequest, RollbackRequest};
+
+use super::{Context, follow::WaitArgs, plan, release_arg::ReleaseArg};
+use crate::{client::Call, complete, failure::Done};
+
+/// Arguments of `rollback`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  skipper rollback hello            back to the revision that served before
+  skipper rollback hello 3          back to revision 3, as a new revision
+The stored manifest is used as it was; nothing is rendered or fetched again.")]
+pub(crate) struct Rollback {
+    #[command(flatten)]
+    release: ReleaseArg,
+    /// Revision to go back to [default: the one that served before]
+    #[arg(value_name = "REVISION", add = complete::revisions())]
+    revision: Option<u64>,
+    #[arg(long, value_name = "REVISION", hide = true, conflicts_with = "revision", aliases = ["to", "releaseVersion"])]
+    release_version: Option<u64>,
+    /// Free text for the history
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
+    /// Only if the plan still has this hash
+    #[arg(long, value_name = "HASH", conflicts_with = "dry_run")]
+    require_plan: Option<String>,
+    /// Show the plan and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    wait: WaitArgs,
+}
+
+impl Rollback {
+    pub(super) async fn run(self, context: &Context) -> Done {
+        if self.dry_run {
+            return self.plan(context).await;
+        }
+        let request = RollbackRequest {
+            to: self.to(),
+            description: self.description.clone(),
+            require_plan: self.require_plan.clone(),
+        };
+        let call = Call::post(&["v1", "releases", self.release.name(), "rollback"]).json(&request);
+        let accepted: Accepted = context.client()?.ask(&call).await?;
+        self.wait.settle(context, accepted).await
+    }
+
+    pub(super) async fn plan(self, context: &Context) -> Done {
+        let request = PlanRequest {
+            verb: "rollback".into(),
+            name: self.release.name().into(),
+            to: self.to(),
+            ..PlanRequest::default()
+        };
+        plan::show(context, &request).await
+    }
+
+    /// Spring's 0 means the revision before, as no number does here.
+    fn to(&self) -> Option<u64> {
+        self.revision.or(self.release_version).filter(|revision| *revision != 0)
+    }
+}

@@ -1,0 +1,112 @@
+use std::collections::BTreeMap;
+
+use skipper_server::api::own::wire::{Accepted, PlanRequest, ReleaseStatus, ScaleRequest};
+
+use super::{Context, follow::WaitArgs, plan, release_arg::ReleaseArg};
+use crate::{
+    client::Call,
+    failure::{Done, Failure},
+};
+
+/// Arguments of `scale`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  skipper scale shop web=3 worker=2
+  skipper scale hello 2             where the release has one application")]
+pub(crate) struct Scale {
+    #[command(flatten)]
+    release: ReleaseArg,
+    /// Instances: `APP=N`, or `N` where there is one application
+    #[arg(value_name = "APP=N", required = true)]
+    counts: Vec<String>,
+    /// Free text for the history
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
+    /// Only if the plan still has this hash
+    #[arg(long, value_name = "HASH", conflicts_with = "dry_run")]
+    require_plan: Option<String>,
+    /// Show the plan and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    wait: WaitArgs,
+}
+
+impl Scale {
+    pub(super) async fn run(self, context: &Context) -> Done {
+        if self.dry_run {
+            return self.plan(context).await;
+        }
+        let request = ScaleRequest {
+            replicas: self.replicas(context).await?,
+            description: self.description.clone(),
+            require_plan: self.require_plan.clone(),
+        };
+        let call = Call::post(&["v1", "releases", self.release.name(), "scale"]).json(&request);
+        let accepted: Accepted = context.client()?.ask(&call).await?;
+        self.wait.settle(context, accepted).await
+    }
+
+    pub(super) async fn plan(self, context: &Context) -> Done {
+        let request = PlanRequest {
+            verb: "scale".into(),
+            name: self.release.name().into(),
+            replicas: self.replicas(context).await?,
+            ..PlanRequest::default()
+        };
+        plan::show(context, &request).await
+    }
+
+    async fn replicas(&self, context: &Context) -> Result<BTreeMap<String, u32>, Failure> {
+        let (mut replicas, bare) = read_counts(&self.counts)?;
+        if let Some(count) = bare {
+            let status: ReleaseStatus =
+                context.client()?.ask(&Call::get(&["v1", "releases", self.release.name()])).await?;
+            let [app] = status.apps.as_slice() else {
+                let names: Vec<_> = status.apps.iter().map(|app| app.name.as_str()).collect();
+                let message = format!("{} has {} applications; say which one", self.release.name(), names.len());
+                let first = names.first().copied().unwrap_or("APP");
+                return Err(
+                    Failure::usage(message).hint(format!("there are: {}; write {first}={count}", names.join(", ")))
+                );
+            };
+            replicas.insert(app.name.clone(), count);
+        }
+        Ok(replicas)
+    }
+}
+
+/// Reads `web=3 worker=2`, or one bare number.
+fn read_counts(counts: &[String]) -> Result<(BTreeMap<String, u32>, Option<u32>), Failure> {
+    let wrong = |text: &str| Failure::usage(format!("`{text}` is not a count of instances; write APP=N, as web=3"));
+    if let [only] = counts
+        && !only.contains('=')
+    {
+        return only.parse().map(|count| (BTreeMap::new(), Some(count))).map_err(|_| wrong(only));
+    }
+    let mut replicas = BTreeMap::new();
+    for text in counts {
+        let (app, count) = text.split_once('=').ok_or_else(|| wrong(text))?;
+        let count = count.parse().map_err(|_| wrong(text))?;
+        if app.is_empty() || replicas.insert(app.to_owned(), count).is_some() {
+            return Err(Failure::usage(format!("`{text}`: each application once, by its name")));
+        }
+    }
+    Ok((replicas, None))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_read_by_application_or_alone() {
+        let read = |words: &[&str]| read_counts(&words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>());
+        assert_eq!(read(&["web=3", "db=0"]).expect("valid").0, [("db".to_owned(), 0), ("web".to_owned(), 3)].into());
+        assert_eq!(read(&["2"]).expect("valid").1, Some(2));
+        for bad in [&["web"][..], &["web=x"], &["=2"], &["web=1", "web=2"], &["1", "2"], &["web=-1"]] {
+            assert!(read(bad).is_err(), "{bad:?}");
+        }
+    }
+}

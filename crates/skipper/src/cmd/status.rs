@@ -1,0 +1,123 @@
+use skipper_server::api::own::wire::{AppStatus, ReleaseStatus, RolloutSummary};
+
+use super::{Context, follow, release_arg::ReleaseArg};
+use crate::{
+    client::{Call, Client},
+    failure::{Done, Failure},
+    render::{Paint, Style, Table, age, at, tame},
+    world::SystemClock,
+};
+
+/// Arguments of `status`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Status {
+    #[command(flatten)]
+    release: ReleaseArg,
+    #[arg(long, value_name = "REVISION", hide = true, alias = "releaseVersion")]
+    release_version: Option<u64>,
+}
+
+impl Status {
+    pub(super) async fn run(self, context: &Context) -> Done {
+        let name = self.release.name();
+        if let Some(revision) = self.release_version.filter(|revision| *revision != 0) {
+            return super::history::show_one(context, name, revision).await;
+        }
+        let status: ReleaseStatus = context.client()?.ask(&Call::get(&["v1", "releases", name])).await?;
+        if context.out.json {
+            return context.out.json(&status);
+        }
+        context.out.text(&text(context, &status))?;
+        if status.last_error.is_some() || !status.drift.is_empty() {
+            context.out.next(&format!("`skipper why {name}` tells more"));
+        }
+        Ok(())
+    }
+}
+
+/// The revision that serves, else the newest.
+pub(super) async fn newest(client: &Client, name: &str) -> Result<u64, Failure> {
+    let status: ReleaseStatus = client.ask(&Call::get(&["v1", "releases", name])).await?;
+    Ok(status.revision.unwrap_or(status.last_revision))
+}
+
+fn text(context: &Context, status: &ReleaseStatus) -> String {
+    let paint = context.out.paint;
+    let mut text = String::new();
+    let mut field = |label: &str, value: &str| {
+        text.push_str(&format!("{} {}\n", paint.style(Style::Dim, &format!("{label:<11}")), tame(value)));
+    };
+    field("release", &format!("{} (tenant {})", status.name, status.tenant));
+    let state = status.state.as_str();
+    field("state", &format!("{state}: {}", status.summary));
+    if let Some(revision) = status.revision {
+        let package = status.package.as_deref().map_or(String::new(), |package| format!(", {package}"));
+        field("serving", &format!("revision {revision}{package}"));
+    }
+    if let Some(description) = status.description.as_deref().filter(|text| !text.is_empty()) {
+        field("about", description);
+    }
+    field("installed", &at(&status.created_at));
+    field("changed", &at(&status.updated_at));
+    if let Some(rollout) = &status.rollout {
+        field(if rollout.finished { "last" } else { "rollout" }, &rollout_line(rollout));
+    }
+    if let Some(waiting) = &status.waiting {
+        field("waiting", &rollout_line(waiting));
+    }
+    if let Some(cause) = &status.last_error {
+        field("error", &follow::cause_line(cause));
+        if let Some(hint) = &cause.hint {
+            field("hint", hint);
+        }
+    }
+    for drift in &status.drift {
+        field("drift", &format!("{}: {}", drift.app, drift.message));
+    }
+    for app in &status.apps {
+        text.push('\n');
+        text.push_str(&app_text(context, paint, app));
+    }
+    text
+}
+
+fn rollout_line(rollout: &RolloutSummary) -> String {
+    let to = rollout.to.map_or(String::new(), |to| format!(" to revision {to}"));
+    format!("{}{to}: {} ({})", rollout.verb, rollout.phase, rollout.id)
+}
+
+fn app_text(context: &Context, paint: Paint, app: &AppStatus) -> String {
+    let mut text = format!(
+        "{}  {}\n",
+        paint.style(Style::Strong, &tame(&app.name)),
+        paint.style(Style::Dim, &tame(&format!("{} of revision {}, {}", app.deployment, app.revision, app.resource))),
+    );
+    let enough = if app.running == app.replicas { Style::Good } else { Style::Bad };
+    let running = paint.style(enough, &format!("{}/{} running", app.running, app.replicas));
+    let mode = if app.mode == "open" { String::new() } else { format!(", requests are {}", app.mode) };
+    text.push_str(&tame(&format!("  {} on {}, {}", "{}", app.platform, app.strategy)).replace("{}", &running));
+    text.push_str(&paint.style(Style::Warn, &mode));
+    text.push('\n');
+    for url in &app.urls {
+        text.push_str(&format!("  {}\n", tame(url)));
+    }
+    let now = skipper_core::port::Clock::now(&SystemClock);
+    let mut table = Table::new(["  INSTANCE", "STATE", "AGE", "RESTARTS", "HANDLE", "ADDRESSES", "DETAIL"]).states(1);
+    for instance in &app.instances {
+        let addresses: Vec<_> = instance.addresses.iter().map(|(port, address)| format!("{port}={address}")).collect();
+        table.row([
+            format!("  {}", instance.index),
+            instance.state.clone(),
+            instance.started_at.as_deref().map_or_else(|| "-".to_owned(), |then| age(now, then)),
+            instance.restarts.to_string(),
+            instance.handle.clone().unwrap_or_else(|| "-".to_owned()),
+            if addresses.is_empty() { "-".to_owned() } else { addresses.join(" ") },
+            instance.detail.clone().unwrap_or_default(),
+        ]);
+    }
+    if !table.is_empty() {
+        let width = context.out.interactive.then(crate::render::terminal_width);
+        text.push_str(&table.render(paint, width));
+    }
+    text
+}

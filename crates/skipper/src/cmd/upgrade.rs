@@ -1,0 +1,110 @@
+use skipper_server::api::own::wire::{Accepted, PlanRequest, UpgradeRequest};
+
+use super::{Context, follow::WaitArgs, package_arg, plan, release_arg::ReleaseArg, values::ValuesArgs};
+use crate::{
+    client::Call,
+    complete,
+    failure::{Done, Failure},
+};
+
+/// Arguments of `upgrade`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  skipper upgrade hello helloworld --package-version 1.0.1
+  skipper upgrade hello --set greeting=Hi --reuse-values
+  skipper upgrade shop ./shop --wait --timeout 5m
+Without values those of the serving revision are kept; with values they are forgotten, unless --reuse-values says to put
+the new ones over them. The old revision serves until the new one is healthy, and again if that one fails.")]
+pub(crate) struct Upgrade {
+    #[command(flatten)]
+    release: ReleaseArg,
+    /// Package: a name, `repository/name`, `name@version`, or a path [default: the one that serves]
+    #[arg(value_name = "PACKAGE", add = complete::packages(), value_hint = clap::ValueHint::AnyPath)]
+    package: Option<String>,
+    #[arg(long, value_name = "PACKAGE", hide = true, conflicts_with = "package", alias = "packageName")]
+    package_name: Option<String>,
+    /// Version of the package [default: the newest]
+    #[arg(long, value_name = "VERSION", visible_alias = "version", alias = "packageVersion", add = complete::package_versions())]
+    package_version: Option<String>,
+    /// Repository of the package [default: the first that has it]
+    #[arg(long, value_name = "REPOSITORY", add = complete::repositories())]
+    repository: Option<String>,
+    #[command(flatten)]
+    values: ValuesArgs,
+    /// Put the values given here over those of the serving revision
+    #[arg(long, visible_alias = "reuse-properties", help_heading = "Values", conflicts_with = "reset_values")]
+    reuse_values: bool,
+    /// Forget the values of the serving revision
+    #[arg(long, help_heading = "Values")]
+    reset_values: bool,
+    /// Roll out even if nothing differs
+    #[arg(long)]
+    force: bool,
+    /// Where applications run that name no platform [default: as before]
+    #[arg(long, value_name = "PLATFORM", visible_alias = "platform-name", alias = "platformName", add = complete::platforms())]
+    platform: Option<String>,
+    /// Free text for the history
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
+    /// Only if the plan still has this hash
+    #[arg(long, value_name = "HASH", conflicts_with = "dry_run")]
+    require_plan: Option<String>,
+    /// Show the plan and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    wait: WaitArgs,
+}
+
+impl Upgrade {
+    pub(super) async fn run(self, context: &Context) -> Done {
+        if self.dry_run {
+            return self.plan(context).await;
+        }
+        let request = self.request(context).await?;
+        let call = Call::post(&["v1", "releases", self.release.name(), "upgrade"]).json(&request);
+        let accepted: Accepted = context.client()?.ask(&call).await?;
+        self.wait.settle(context, accepted).await
+    }
+
+    pub(super) async fn plan(self, context: &Context) -> Done {
+        let UpgradeRequest { package, values, reuse_values, reset_values, force, platform, .. } =
+            self.request(context).await?;
+        let request = PlanRequest {
+            verb: "upgrade".into(),
+            name: self.release.name().into(),
+            package,
+            values,
+            reuse_values,
+            reset_values,
+            force,
+            platform,
+            ..PlanRequest::default()
+        };
+        plan::show(context, &request).await
+    }
+
+    async fn request(&self, context: &Context) -> Result<UpgradeRequest, Failure> {
+        let values = self.values.read(context)?;
+        let (version, repository) = (self.package_version.as_deref(), self.repository.as_deref());
+        let package = match self.package.as_deref().or(self.package_name.as_deref()) {
+            Some(word) => Some(package_arg::resolve(context, word, version, repository).await?),
+            None if version.is_some() || repository.is_some() => {
+                return Err(Failure::usage("--package-version and --repository need a PACKAGE to be about")
+                    .hint(format!("skipper upgrade {} PACKAGE --package-version …", self.release.name())));
+            }
+            None => None,
+        };
+        Ok(UpgradeRequest {
+            package,
+            values,
+            reuse_values: self.reuse_values,
+            reset_values: self.reset_values,
+            force: self.force,
+            platform: self.platform.clone(),
+            description: self.description.clone(),
+            require_plan: self.require_plan.clone(),
+        })
+    }
+}

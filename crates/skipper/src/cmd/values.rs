@@ -1,0 +1,70 @@
+use std::{
+    io::Read as _,
+    path::{Path, PathBuf},
+};
+
+use clap::ValueHint;
+use serde_json::Value;
+use skipper_source::values::{self, Typing};
+
+use super::Context;
+use crate::failure::{Doing as _, Failure};
+
+/// Most that is read of a values file.
+const MAX_BYTES: u64 = 4 << 20;
+
+/// What the user sets over a package's own values.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ValuesArgs {
+    /// Set a value, as `key=value` or `a.b[0].c=value,d=value`; typed like YAML
+    #[arg(long = "set", value_name = "KEY=VALUE", alias = "properties", help_heading = "Values")]
+    set: Vec<String>,
+    /// The same, and the value is always text
+    #[arg(long = "set-string", value_name = "KEY=VALUE", help_heading = "Values")]
+    set_string: Vec<String>,
+    /// Read values from a YAML or JSON file, `-` for standard input; --set is stronger, and the last file than the first
+    #[arg(long = "file", short = 'f', visible_alias = "values", value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Values")]
+    files: Vec<PathBuf>,
+}
+
+impl ValuesArgs {
+    /// Puts them together; `None` when nothing was given.
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be read or is not understood, an assignment that is none.
+    pub(crate) fn read(&self, context: &Context) -> Result<Option<Value>, Failure> {
+        if self.set.is_empty() && self.set_string.is_empty() && self.files.is_empty() {
+            return Ok(None);
+        }
+        let mut all = Value::Object(serde_json::Map::new());
+        for path in &self.files {
+            let text = read_text(&context.surroundings.resolve(path), path)?;
+            let layer = values::parse_file(&path.display().to_string(), &text)
+                .map_err(|faults| Failure::error(faults.to_string()))?;
+            all = values::combine(&all, &layer);
+        }
+        for (texts, typing, flag) in
+            [(&self.set, Typing::Typed, "--set"), (&self.set_string, Typing::Text, "--set-string")]
+        {
+            for text in texts {
+                values::parse_set(&mut all, text, typing).map_err(|error| Failure::usage(format!("{flag} {error}")))?;
+            }
+        }
+        Ok(Some(all))
+    }
+}
+
+fn read_text(path: &Path, given: &Path) -> Result<String, Failure> {
+    let mut text = String::new();
+    let read = if given == Path::new("-") {
+        std::io::stdin().lock().take(MAX_BYTES + 1).read_to_string(&mut text)
+    } else {
+        std::fs::File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_string(&mut text))
+    };
+    let bytes = read.doing(|| format!("read {}", given.display()))?;
+    if bytes as u64 > MAX_BYTES {
+        return Err(Failure::error(format!("{} is larger than {} MiB", given.display(), MAX_BYTES >> 20)));
+    }
+    Ok(text)
+}

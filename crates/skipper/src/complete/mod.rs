@@ -1,0 +1,179 @@
+//! Completion of names that exist: releases, revisions, packages, platforms, secrets. Asked from the server while a
+//! person waits for the Tab key, so briefly, and silence is an answer too.
+
+mod words;
+
+use std::{ffi::OsStr, ffi::OsString, future::Future, sync::OnceLock, time::Duration};
+
+use clap_complete::{ArgValueCompleter, CompleteEnv, CompletionCandidate};
+use serde::de::DeserializeOwned;
+use skipper_server::api::own::wire::{
+    HistoryPage, PackagePage, PackageView, PlatformList, ReleasePage, ReleaseStatus, RepositoryList, SecretList,
+    TokenList,
+};
+
+use crate::{
+    client::{Call, Client},
+    surroundings::Surroundings,
+    targets::{self, TargetsFile},
+};
+use words::Words;
+
+/// Longest that completion waits for the server.
+const PATIENCE: Duration = Duration::from_millis(400);
+
+/// Most names offered.
+const MOST: u32 = 200;
+
+/// What is being completed. The library hands a completer the word alone, and it takes the whole line to know which
+/// server and which release it is about.
+static LINE: OnceLock<(Surroundings, Words)> = OnceLock::new();
+
+/// Answers the shell if it is the shell that asks (`COMPLETE=bash skipper`); whether it was.
+pub(crate) fn answered(surroundings: &Surroundings, args: &[OsString]) -> Result<bool, clap::Error> {
+    if surroundings.var("COMPLETE").is_none() {
+        return Ok(false);
+    }
+    let _ = LINE.set((surroundings.clone(), Words::after_dashes(args)));
+    CompleteEnv::with_factory(crate::cli::command)
+        .bin("skipper")
+        .try_complete(args.iter().cloned(), Some(&surroundings.working_dir))
+}
+
+/// The script that a shell sources.
+pub(crate) fn registration(shell: &str, program: &str) -> std::io::Result<String> {
+    use clap_complete::env::Shells;
+    let shells = Shells::builtins();
+    let completer = shells.completer(shell).ok_or_else(|| std::io::Error::other("no such shell"))?;
+    let mut script = Vec::new();
+    completer.write_registration("COMPLETE", "skipper", "skipper", program, &mut script)?;
+    String::from_utf8(script).map_err(std::io::Error::other)
+}
+
+/// Names of releases.
+pub(crate) fn releases() -> ArgValueCompleter {
+    completer(|word| async move {
+        let call = Call::get(&["v1", "releases"]).query("limit", MOST).query("q", &word);
+        let page: ReleasePage = ask(&call).await?;
+        let live = page.items.into_iter().filter(|release| release.state.as_str() != "deleted");
+        Some(live.map(|release| (release.name, release.package.unwrap_or_default())).collect())
+    })
+}
+
+/// Numbers of revisions of the release on the line.
+pub(crate) fn revisions() -> ArgValueCompleter {
+    completer(|_| async {
+        let name = LINE.get()?.1.release()?;
+        let page: HistoryPage = ask(&Call::get(&["v1", "releases", &name, "history"]).query("limit", MOST)).await?;
+        let line = |revision: skipper_server::api::own::wire::RevisionView| {
+            (revision.revision.to_string(), format!("{}, {}", revision.state, revision.source.text()))
+        };
+        Some(page.items.into_iter().map(line).collect())
+    })
+}
+
+/// Names of applications of the release on the line.
+pub(crate) fn apps() -> ArgValueCompleter {
+    completer(|_| async {
+        let name = LINE.get()?.1.release()?;
+        let status: ReleaseStatus = ask(&Call::get(&["v1", "releases", &name])).await?;
+        Some(status.apps.into_iter().map(|app| (app.name, app.resource)).collect())
+    })
+}
+
+/// Names of packages.
+pub(crate) fn packages() -> ArgValueCompleter {
+    completer(|word| async move {
+        if word.starts_with(['.', '/', '~']) {
+            return None;
+        }
+        let mut packages = all_packages(&word).await?;
+        packages.dedup_by(|a, b| a.name == b.name);
+        Some(packages.into_iter().map(|package| (package.name, package.description.unwrap_or_default())).collect())
+    })
+}
+
+/// Versions of the package on the line.
+pub(crate) fn package_versions() -> ArgValueCompleter {
+    completer(|_| async {
+        let name = LINE.get()?.1.package()?;
+        let packages = all_packages(&name).await?;
+        let of_it = packages.into_iter().filter(|package| package.name == name);
+        Some(of_it.map(|package| (package.version, package.repository)).collect())
+    })
+}
+
+/// Names of repositories.
+pub(crate) fn repositories() -> ArgValueCompleter {
+    completer(|_| async {
+        let list: RepositoryList = ask(&Call::get(&["v1", "repositories"])).await?;
+        Some(list.items.into_iter().map(|repository| (repository.name, repository.description)).collect())
+    })
+}
+
+/// Names of platforms.
+pub(crate) fn platforms() -> ArgValueCompleter {
+    completer(|_| async {
+        let list: PlatformList = ask(&Call::get(&["v1", "platforms"])).await?;
+        Some(list.items.into_iter().map(|platform| (platform.name, platform.summary)).collect())
+    })
+}
+
+/// Names of secrets.
+pub(crate) fn secrets() -> ArgValueCompleter {
+    completer(|_| async {
+        let list: SecretList = ask(&Call::get(&["v1", "secrets"])).await?;
+        Some(list.items.into_iter().map(|secret| (secret.name, format!("version {}", secret.version))).collect())
+    })
+}
+
+/// Ids of tokens.
+pub(crate) fn tokens() -> ArgValueCompleter {
+    completer(|_| async {
+        let list: TokenList = ask(&Call::get(&["v1", "tokens"])).await?;
+        Some(list.items.into_iter().map(|token| (token.id, format!("{}, {}", token.name, token.role))).collect())
+    })
+}
+
+/// Names of targets, from the client's own file.
+pub(crate) fn targets() -> ArgValueCompleter {
+    completer(|_| async {
+        let file = TargetsFile::read(&LINE.get()?.0).ok()?;
+        Some(file.targets.into_iter().map(|(name, entry)| (name, entry.url)).collect())
+    })
+}
+
+async fn all_packages(query: &str) -> Option<Vec<PackageView>> {
+    let page: PackagePage = ask(&Call::get(&["v1", "packages"]).query("limit", MOST).query("q", query)).await?;
+    Some(page.items)
+}
+
+async fn ask<T: DeserializeOwned>(call: &Call) -> Option<T> {
+    let (surroundings, words) = LINE.get()?;
+    let target = targets::resolve(&words.connection(), surroundings).ok()?;
+    Client::new(target).ok()?.answering_within(PATIENCE).ask(call).await.ok()
+}
+
+type Named = Vec<(String, String)>;
+
+fn completer<F>(names: impl Fn(String) -> F + Send + Sync + 'static) -> ArgValueCompleter
+where
+    F: Future<Output = Option<Named>>,
+{
+    ArgValueCompleter::new(move |word: &OsStr| {
+        let Some(word) = word.to_str() else { return Vec::new() };
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+            return Vec::new();
+        };
+        let bounded = tokio::time::timeout(PATIENCE, names(word.to_owned()));
+        let found = runtime.block_on(async { bounded.await.ok().flatten() }).unwrap_or_default();
+        found
+            .into_iter()
+            .filter(|(name, _)| name.starts_with(word))
+            .map(|(name, help)| {
+                let help = help.lines().next().unwrap_or_default().to_owned();
+                CompletionCandidate::new(name).help((!help.is_empty()).then(|| help.into()))
+            })
+            .collect()
+    })
+}

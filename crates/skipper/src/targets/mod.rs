@@ -1,0 +1,225 @@
+//! Which server the client talks to, and where each part of the answer comes from: flag, environment, file, default.
+
+mod file;
+
+pub(crate) use file::{TargetEntry, TargetsFile, write_private};
+
+use std::path::{Path, PathBuf};
+
+use crate::{
+    failure::{Exit, Failure},
+    surroundings::Surroundings,
+};
+
+/// Where a server listens unless it was told otherwise.
+pub(crate) const DEFAULT_URL: &str = "http://127.0.0.1:7577";
+
+/// Longest token file that is read.
+const MAX_TOKEN: u64 = 4096;
+
+/// A value and where it comes from, in words: `--url`, `SKIPPER_URL`, `target prod`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Origin<T> {
+    /// The value.
+    pub(crate) value: T,
+    /// Where it comes from.
+    pub(crate) origin: String,
+}
+
+impl<T> Origin<T> {
+    fn new(value: T, origin: impl Into<String>) -> Self {
+        Self { value, origin: origin.into() }
+    }
+}
+
+/// What the command line says about the server to talk to.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Connection {
+    /// `--url`.
+    pub(crate) url: Option<String>,
+    /// `--token`.
+    pub(crate) token: Option<String>,
+    /// `--token-file`.
+    pub(crate) token_file: Option<PathBuf>,
+    /// `--tenant`.
+    pub(crate) tenant: Option<String>,
+    /// `--target`.
+    pub(crate) target: Option<String>,
+    /// `--ca-file`.
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
+/// A server, and how to speak to it.
+#[derive(Clone)]
+pub(crate) struct Target {
+    /// Its address.
+    pub(crate) url: Origin<String>,
+    /// What lets us in.
+    pub(crate) token: Option<Origin<String>>,
+    /// For which tenant.
+    pub(crate) tenant: Option<Origin<String>>,
+    /// Who vouches for its certificate, beside those the system trusts.
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
+impl std::fmt::Debug for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let token = self.token.as_ref().map(|token| token.origin.as_str());
+        f.debug_struct("Target").field("url", &self.url).field("token", &token).finish_non_exhaustive()
+    }
+}
+
+/// Decides which server to talk to.
+///
+/// # Errors
+///
+/// A target or token file that is not there or not readable, a configuration file that is not understood.
+pub(crate) fn resolve(connection: &Connection, surroundings: &Surroundings) -> Result<Target, Failure> {
+    let file = TargetsFile::read(surroundings)?;
+    let from_env = |name: &str| surroundings.var(name).map(|value| Origin::new(value.to_owned(), name));
+    let flag = |value: &Option<String>, name: &str| value.clone().map(|value| Origin::new(value, name));
+
+    let chosen = match (&connection.target, surroundings.var("SKIPPER_TARGET"), &file.current) {
+        (Some(name), _, _) => Some((file.find(name)?, Origin::new(name.clone(), "--target"))),
+        (None, Some(name), _) => Some((file.find(name)?, Origin::new(name.to_owned(), "SKIPPER_TARGET"))),
+        (None, None, Some(name)) => Some((file.find(name)?, Origin::new(name.clone(), "the current target"))),
+        (None, None, None) => None,
+    };
+    // A target that was named on the command line is stronger than an address in the environment.
+    let named = connection.target.is_some();
+    let of_target = chosen.as_ref().map(|(entry, name)| {
+        (entry, Origin::new(entry.url.clone(), format!("target {} ({})", name.value, name.origin)))
+    });
+    let url = flag(&connection.url, "--url")
+        .or_else(|| if named { of_target.as_ref().map(|(_, url)| url.clone()) } else { None })
+        .or_else(|| from_env("SKIPPER_URL"))
+        .or_else(|| of_target.as_ref().map(|(_, url)| url.clone()))
+        .unwrap_or_else(|| Origin::new(DEFAULT_URL.to_owned(), "the default"));
+    // A target's token is for that target's address and is sent nowhere else.
+    let entry = of_target.as_ref().filter(|(_, of_target)| same_server(&of_target.value, &url.value));
+
+    let token = match (&connection.token, &connection.token_file) {
+        (Some(token), _) => Some(Origin::new(token.clone(), "--token")),
+        (None, Some(path)) => Some(token_from(&surroundings.resolve(path), "--token-file")?),
+        (None, None) => match (from_env("SKIPPER_TOKEN"), surroundings.var("SKIPPER_TOKEN_FILE"), entry) {
+            (Some(token), _, _) if !named => Some(token),
+            (_, Some(path), _) if !named => {
+                Some(token_from(&surroundings.resolve(Path::new(path)), "SKIPPER_TOKEN_FILE")?)
+            }
+            (_, _, Some((TargetEntry { token_file: Some(path), .. }, origin))) => {
+                Some(token_from(path, &origin.origin)?)
+            }
+            (token, _, _) => token,
+        },
+    };
+    let tenant = flag(&connection.tenant, "--tenant")
+        .or_else(|| from_env("SKIPPER_TENANT"))
+        .or_else(|| entry.and_then(|(entry, url)| Some(Origin::new(entry.tenant.clone()?, url.origin.clone()))));
+    let ca_file = connection
+        .ca_file
+        .as_deref()
+        .or_else(|| surroundings.var("SKIPPER_CA_FILE").map(Path::new))
+        .map(|path| surroundings.resolve(path))
+        .or_else(|| entry.and_then(|(entry, _)| entry.ca_file.clone()));
+    if let Some(path) = &ca_file
+        && !path.is_file()
+    {
+        return Err(Failure::error(format!("there is no certificate file {}", path.display()))
+            .hint("--ca-file takes a PEM file with the certificate that vouches for the server"));
+    }
+    Ok(Target { url, token, tenant, ca_file })
+}
+
+fn same_server(a: &str, b: &str) -> bool {
+    a.trim_end_matches('/') == b.trim_end_matches('/')
+}
+
+fn token_from(path: &Path, origin: &str) -> Result<Origin<String>, Failure> {
+    let unreadable = |why: String| {
+        Failure::new(Exit::Auth, format!("read the token file {} ({origin}): {why}", path.display()))
+            .hint("put the token alone into that file, readable by you only")
+    };
+    let meta = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;
+    if meta.len() > MAX_TOKEN {
+        return Err(unreadable(format!("it has {} bytes; a token has less than {MAX_TOKEN}", meta.len())));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
+    let token = text.trim();
+    if token.is_empty() || token.contains(char::is_whitespace) {
+        return Err(unreadable("it does not hold exactly one word".to_owned()));
+    }
+    Ok(Origin::new(token.to_owned(), format!("{origin}, {}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn home(config: &str) -> (tempfile::TempDir, Surroundings) {
+        let dir = tempfile::tempdir().expect("temp dir");
+        std::fs::create_dir_all(dir.path().join("skipper")).expect("dir");
+        std::fs::write(dir.path().join("tok"), "secret-1\n").expect("token");
+        let config = config.replace("$DIR", &dir.path().display().to_string());
+        std::fs::write(dir.path().join("skipper/config.toml"), config).expect("config");
+        let surroundings = Surroundings::of(&[("XDG_CONFIG_HOME", &dir.path().display().to_string())]);
+        (dir, surroundings)
+    }
+
+    const PROD: &str =
+        "current = \"prod\"\n[targets.prod]\nurl = \"https://p\"\ntoken_file = \"$DIR/tok\"\ntenant = \"t\"\n";
+
+    #[test]
+    fn without_anything_the_server_is_on_this_machine() {
+        let target = resolve(&Connection::default(), &Surroundings::of(&[])).expect("resolves");
+        assert_eq!((target.url.value.as_str(), target.url.origin.as_str()), (DEFAULT_URL, "the default"));
+        assert!(target.token.is_none());
+    }
+
+    #[test]
+    fn the_current_target_gives_address_token_and_tenant() {
+        let (_dir, surroundings) = home(PROD);
+        let target = resolve(&Connection::default(), &surroundings).expect("resolves");
+        assert_eq!(target.url.value, "https://p");
+        assert_eq!(target.token.expect("token").value, "secret-1");
+        assert_eq!(target.tenant.expect("tenant").value, "t");
+    }
+
+    #[test]
+    fn the_token_of_a_target_is_not_sent_to_another_address() {
+        let (_dir, surroundings) = home(PROD);
+        let elsewhere = Connection { url: Some("http://evil".into()), ..Connection::default() };
+        let target = resolve(&elsewhere, &surroundings).expect("resolves");
+        assert!(target.token.is_none() && target.tenant.is_none());
+    }
+
+    #[test]
+    fn a_flag_is_stronger_than_the_environment_and_that_than_the_file() {
+        let (dir, _) = home(PROD);
+        let config_home = dir.path().display().to_string();
+        let surroundings = Surroundings::of(&[
+            ("XDG_CONFIG_HOME", &config_home),
+            ("SKIPPER_URL", "http://env"),
+            ("SKIPPER_TOKEN", "env-token"),
+        ]);
+        let from_env = resolve(&Connection::default(), &surroundings).expect("resolves");
+        assert_eq!((from_env.url.value.as_str(), from_env.url.origin.as_str()), ("http://env", "SKIPPER_URL"));
+        let named = Connection { target: Some("prod".into()), ..Connection::default() };
+        let from_target = resolve(&named, &surroundings).expect("resolves");
+        assert_eq!(from_target.url.value, "https://p");
+        assert_eq!(from_target.token.expect("token").value, "secret-1");
+        let flags = Connection { url: Some("http://flag".into()), token: Some("x".into()), ..Connection::default() };
+        let from_flags = resolve(&flags, &surroundings).expect("resolves");
+        assert_eq!(from_flags.token.map(|t| (t.value, t.origin)), Some(("x".into(), "--token".into())));
+    }
+
+    #[test]
+    fn an_unknown_target_and_an_unreadable_token_are_named() {
+        let (_dir, surroundings) = home(PROD);
+        let wrong = Connection { target: Some("prd".into()), ..Connection::default() };
+        let failure = resolve(&wrong, &surroundings).expect_err("unknown");
+        assert_eq!(failure.exit, Exit::NotFound);
+        assert!(failure.hint.expect("hint").contains("prod"));
+        let missing = Connection { token_file: Some("/nowhere/tok".into()), ..Connection::default() };
+        assert_eq!(resolve(&missing, &surroundings).expect_err("missing").exit, Exit::Auth);
+    }
+}
