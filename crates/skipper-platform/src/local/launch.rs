@@ -1,0 +1,214 @@
+//! Starting instances. Every launch of an instance goes through its slot's turn, finds what already runs, and is done in
+//! a task of its own: a caller that hangs up changes nothing.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use futures::{StreamExt as _, TryStreamExt as _};
+use skipper_core::{
+    deployment::{Deployment, Instance},
+    generation::Generation,
+    port::{Error, ErrorKind},
+    rollout::plan::Instances,
+    secret::SecretValues,
+    spec::Port,
+};
+use tracing::info;
+use zeroize::Zeroizing;
+
+use super::{
+    account::{Account, Seen, Slot, blocking},
+    holder,
+    keeper::{self, Answer, Failure, State},
+    look::Looked,
+    ports::{Strictness, is_free},
+    prepare::{self, Work},
+    process,
+    spawn::{self, Spawned},
+    stop, watch,
+};
+
+/// How many instances are started side by side: enough to hide the wait for a keeper, few enough for a small host.
+const AT_ONCE: usize = 8;
+
+/// What is launched, owned by its task.
+pub(super) struct Wanted {
+    pub deployment: Deployment,
+    pub secrets: SecretValues,
+    pub generation: Generation,
+}
+
+/// Starts what does not run of the range and returns all of it, or the first error once nothing is being started any more.
+pub(super) async fn all(account: Arc<Account>, wanted: Arc<Wanted>, range: Instances) -> Result<Vec<Instance>, Error> {
+    let (passing, account_too) = (Arc::clone(&wanted), Arc::clone(&account));
+    blocking(move || account_too.fences.pass(&passing.deployment, passing.generation, true)).await??;
+    let outcomes: Vec<Result<Instance, Error>> = futures::stream::iter(range.range())
+        .map(|index| one(&account, &wanted, index))
+        .buffered(AT_ONCE)
+        .collect()
+        .await;
+    futures::stream::iter(outcomes).try_collect().await
+}
+
+async fn one(account: &Arc<Account>, wanted: &Arc<Wanted>, index: u32) -> Result<Instance, Error> {
+    let slot = account.instance(&wanted.deployment.id, index);
+    let _turn = slot.turn.lock().await;
+    let before = match account.see(&slot).await? {
+        Seen::Running(watched) => return Ok(watched.state.instance(index)),
+        Seen::Ended(ended) => {
+            let (ended, state) = &*ended;
+            if let Some(state) = state
+                && ended.exit.code.is_none()
+                && ended.exit.signal.is_none()
+            {
+                // Its keeper did not live to see the end, so nobody has cleared away what it left.
+                stop::remains(state).await?;
+            }
+            state.clone()
+        }
+        Seen::Absent | Seen::NotLooked => None,
+    };
+    start(account, wanted, &slot, index, before.as_ref()).await
+}
+
+async fn start(
+    account: &Arc<Account>,
+    wanted: &Arc<Wanted>,
+    slot: &Arc<Slot>,
+    index: u32,
+    before: Option<&State>,
+) -> Result<Instance, Error> {
+    let launches = before.map_or(0, |state| state.launches).saturating_add(1);
+    let ports_before = before.map(|state| state.ports.clone()).unwrap_or_default();
+    let work = {
+        let (account, wanted, slot) = (Arc::clone(account), Arc::clone(wanted), Arc::clone(slot));
+        move || -> Result<Spawned, Error> {
+            let owner = Account::owner(&slot.folder.0);
+            let ports = choose_ports(&account, &wanted.deployment.app.ports, &owner, &ports_before)?;
+            let work = Work::Instance { index, ports, launches };
+            spawn_keeper(&account, &wanted.deployment, &slot, &wanted.secrets, work)
+        }
+    };
+    // Whatever happens from here on, what was last seen is no longer so.
+    slot.set(Seen::NotLooked);
+    match blocking(work).await?? {
+        Spawned::Answered(Answer::Started(state)) => {
+            info!(instance = %slot.folder.0.display(), pid = state.app.map(|app| app.pid), "process started");
+            let instance = state.instance(index);
+            match state.app.and_then(process::ProcessId::open) {
+                Some(app) => watch::begin(account, slot, state, app),
+                // It has ended already. Looking tells how, and reaps its keeper.
+                None => {
+                    let keeper = state.keeper;
+                    account.config.tasks.spawn(async move { watch::ended(keeper).await });
+                }
+            }
+            Ok(instance)
+        }
+        Spawned::Answered(Answer::Busy) => match account.see(slot).await? {
+            // Left by a server that died between starting the keeper and hearing of it.
+            Seen::Running(watched) => Ok(watched.state.instance(index)),
+            _ => Err(Error::new(ErrorKind::Transient, "keeper-busy", "another keeper has just had this instance")),
+        },
+        Spawned::Answered(Answer::Failed(failure)) => Err(refused(&wanted.deployment, index, &failure)),
+        Spawned::Silent => {
+            // Killed at an unknown point: the process may run without anybody knowing it.
+            if let Looked::Ended(_, Some(state)) = account.look(slot).await? {
+                stop::remains(&state).await?;
+            }
+            Err(Error::new(ErrorKind::Transient, "keeper-failed", "the keeper was killed while it started the process")
+                .hint("see the kernel's log for who killed it: memory may be short"))
+        }
+        Spawned::Slow(keeper) => {
+            account.config.tasks.spawn(async move { watch::ended(keeper).await });
+            Err(Error::new(
+                ErrorKind::Unknown,
+                "keeper-slow",
+                "the keeper does not answer; the process may still start",
+            ))
+        }
+    }
+}
+
+/// Builds the order and starts a keeper with it. Blocking.
+pub(super) fn spawn_keeper(
+    account: &Account,
+    deployment: &Deployment,
+    slot: &Slot,
+    secrets: &SecretValues,
+    work: Work<'_>,
+) -> Result<Spawned, Error> {
+    make_folder(&slot.folder.0)?;
+    let order = prepare::order(account, deployment, &slot.folder, secrets, work)?;
+    // Wiped when dropped: it holds secrets.
+    let order = Zeroizing::new(serde_json::to_vec(&order).expect("an order is always representable as JSON"));
+    spawn::keeper(&account.config.keeper, keeper::RUN, &slot.folder, &order).map_err(|cause| {
+        Error::new(ErrorKind::Transient, "keeper-failed", "start the keeper")
+            .because(cause)
+            .hint("the keeper is Skipper's own executable: it must still be where the server was started from")
+    })
+}
+
+fn make_folder(path: &std::path::Path) -> Result<(), Error> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|cause| super::account::storage(format!("make the folder {}", path.display()), cause))
+}
+
+/// A port for each that is declared: the fixed one if nobody has it, else a free one, the one it had before if possible.
+fn choose_ports(
+    account: &Account,
+    declared: &[Port],
+    owner: &str,
+    before: &BTreeMap<String, u16>,
+) -> Result<BTreeMap<String, u16>, Error> {
+    let mut chosen = BTreeMap::new();
+    account.config.ports.release(owner);
+    for port in declared {
+        let name = port.name.to_string();
+        let number = if let Some(fixed) = port.fixed {
+            if !is_free(fixed, Strictness::Listening) {
+                return Err(taken(&name, fixed));
+            }
+            account.config.ports.note(owner, [fixed]);
+            fixed
+        } else {
+            account.config.ports.take(owner, before.get(&name).copied())?
+        };
+        chosen.insert(name, number);
+    }
+    Ok(chosen)
+}
+
+fn taken(name: &str, port: u16) -> Error {
+    let holder = holder::of_port(port).map_or_else(|| "somebody unknown".to_owned(), |holder| holder);
+    let hint = format!("stop {holder}, choose another number, or let the process take the port it is told");
+    Error::new(ErrorKind::Permanent, "port-taken", format!("port {port} (`{name}`) is taken by {holder}")).hint(hint)
+}
+
+fn refused(deployment: &Deployment, index: u32, failure: &Failure) -> Error {
+    let kind = if failure.transient { ErrorKind::Transient } else { ErrorKind::Permanent };
+    let message = format!("start instance {index} of {}: {}", deployment.app.name, failure.message);
+    let error = Error::new(kind, code(&failure.code), message);
+    match &failure.hint {
+        Some(hint) => error.hint(hint.clone()),
+        None => error,
+    }
+}
+
+/// The stable words a keeper uses.
+fn code(word: &str) -> &'static str {
+    const KNOWN: [&str; 8] = [
+        "arguments-too-long",
+        "disk-full",
+        "interpreter-not-found",
+        "limits-failed",
+        "program-format",
+        "program-not-executable",
+        "program-not-found",
+        "program-failed",
+    ];
+    KNOWN.into_iter().find(|known| *known == word).unwrap_or("keeper-failed")
+}

@@ -1,0 +1,52 @@
+//! One health attempt on an instance.
+
+use std::sync::Arc;
+
+use skipper_core::{
+    deployment::{Deployment, Instance},
+    health::Attempt,
+    name::PortName,
+    spec::Check,
+};
+
+use super::{
+    account::{Account, Seen},
+    exec,
+};
+use crate::probe::{self, Outcome};
+
+/// Asks once. A process that has ended is told at once, whatever answers on its port now.
+pub(super) async fn attempt(account: &Arc<Account>, deployment: &Deployment, instance: &Instance) -> Attempt {
+    let at = account.config.clock.now();
+    let outcome = ask(account, deployment, instance).await;
+    Attempt { at, instance: instance.index, ok: outcome.ok, detail: outcome.detail }
+}
+
+async fn ask(account: &Arc<Account>, deployment: &Deployment, instance: &Instance) -> Outcome {
+    let slot = account.instance(&deployment.id, instance.index);
+    let pid = match account.see(&slot).await {
+        Ok(Seen::Running(watched)) => watched.state.app.map_or(0, |app| app.pid),
+        Ok(Seen::Ended(ended)) => return Outcome::bad(ended.0.exit.to_string()),
+        Ok(Seen::Absent | Seen::NotLooked) => return Outcome::bad("the process is not there"),
+        Err(error) => return Outcome::bad(error.chain()),
+    };
+    let health = &deployment.app.health;
+    let timeout = health.timeout.duration();
+    let address = |port: &PortName| instance.addresses.get(port.as_str()).copied();
+    let no_port = |port: &PortName| Outcome::bad(format!("the instance has no port `{port}`"));
+    match &health.check {
+        Check::Running => Outcome::good(format!("pid {pid} runs")),
+        Check::Tcp { port } => match address(port) {
+            Some(address) => probe::tcp(address, timeout).await,
+            None => no_port(port),
+        },
+        Check::Http { port, path, status } => match address(port) {
+            Some(address) => probe::http(address, path, status, timeout).await,
+            None => no_port(port),
+        },
+        Check::Command { command } => match exec::surroundings(account, &slot).await {
+            Ok(around) => probe::command(command, &around.env, &around.dir, timeout).await,
+            Err(error) => Outcome::bad(error.chain()),
+        },
+    }
+}

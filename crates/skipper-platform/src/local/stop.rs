@@ -1,0 +1,223 @@
+//! Stopping: the polite signal to everything the instance runs, its grace, SIGKILL to what is left, and the proof that
+//! nothing is.
+//!
+//! While the keeper lives, everything that was started is its descendant, and its end is the proof. Without it, the
+//! launch's cookie in the environment finds what is left, in whatever session.
+
+use std::{collections::BTreeSet, fs, io, sync::Arc, time::Duration};
+
+use rustix::process::Signal;
+use skipper_core::{
+    deployment::{Deployment, DeploymentId},
+    generation::Generation,
+    port::{Error, ErrorKind},
+    rollout::plan::Instances,
+    spec::{self, StopPolicy},
+};
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::{
+    account::{Account, Seen, Slot, Watched, blocking, storage},
+    keeper::State,
+    process::{self, ProcessId},
+    watch,
+};
+
+/// How long SIGKILL may take. Only a process that hangs in the kernel needs longer than a moment.
+const KILL_BOUND: Duration = Duration::from_secs(10);
+/// Between two rounds of signals: a process that was being started in one is found in the next.
+const ROUND: Duration = Duration::from_millis(10);
+
+/// Stops and removes the instances; with `last`, the whole deployment.
+pub(super) async fn retire(
+    account: Arc<Account>,
+    deployment: Deployment,
+    range: Instances,
+    last: bool,
+    generation: Generation,
+) -> Result<(), Error> {
+    let (passing, account_too) = (deployment.clone(), Arc::clone(&account));
+    // There may be no folder, and none is made only to be removed.
+    blocking(move || account_too.fences.pass(&passing, generation, false)).await??;
+    let stop = &deployment.app.stop;
+    let outcomes =
+        futures::future::join_all(range.range().map(|index| instance(&account, &deployment.id, index, stop)));
+    outcomes.await.into_iter().collect::<Result<(), Error>>()?;
+    if last {
+        rest(&account, &deployment.id, stop).await?;
+    }
+    Ok(())
+}
+
+/// Removes a deployment nobody knows.
+pub(super) async fn orphan(account: Arc<Account>, id: DeploymentId) -> Result<(), Error> {
+    let stop = account.fences.labels(&id).map(|labels| labels.stop).unwrap_or_default();
+    rest(&account, &id, &stop).await
+}
+
+/// Instances that are still there, whoever made them, and then the folder.
+async fn rest(account: &Arc<Account>, id: &DeploymentId, stop: &StopPolicy) -> Result<(), Error> {
+    let dir = account.deployment_dir(id);
+    let found = super::list::instances(&dir);
+    let outcomes = futures::future::join_all(found.into_iter().map(|index| instance(account, id, index, stop)));
+    outcomes.await.into_iter().collect::<Result<(), Error>>()?;
+    super::hook::forget_of(account, id).await?;
+    blocking(move || remove_dir(&dir)).await?.map_err(|cause| storage(format!("remove the folder of {id}"), cause))
+}
+
+async fn instance(account: &Arc<Account>, id: &DeploymentId, index: u32, stop: &StopPolicy) -> Result<(), Error> {
+    let slot = account.instance(id, index);
+    {
+        let _turn = slot.turn.lock().await;
+        everything_of(account, &slot, stop).await?;
+        let folder = slot.folder.clone();
+        blocking(move || {
+            if let Ok(Some(state)) = folder.read_state()
+                && let Some(placement) = &state.cgroup
+            {
+                placement.remove()?;
+            }
+            remove_dir(&folder.0)
+        })
+        .await?
+        .map_err(|cause| storage(format!("remove instance {index} of {id}"), cause))?;
+        account.config.ports.release(&Account::owner(&slot.folder.0));
+        slot.set(Seen::Absent);
+    }
+    account.forget(&slot);
+    Ok(())
+}
+
+/// Ends all processes of a slot.
+pub(super) async fn everything_of(account: &Arc<Account>, slot: &Arc<Slot>, stop: &StopPolicy) -> Result<(), Error> {
+    match account.see(slot).await? {
+        Seen::Running(watched) => running(account, slot, &watched, stop).await,
+        Seen::Ended(ended) => match &ended.1 {
+            Some(state) if ended.0.exit.code.is_none() && ended.0.exit.signal.is_none() => remains(state).await,
+            _ => Ok(()),
+        },
+        Seen::Absent | Seen::NotLooked => Ok(()),
+    }
+}
+
+async fn running(
+    account: &Arc<Account>,
+    slot: &Arc<Slot>,
+    watched: &Arc<Watched>,
+    stop: &StopPolicy,
+) -> Result<(), Error> {
+    let begun = Instant::now();
+    let shown = slot.folder.0.display();
+    signal_all(&watched.state, signal(stop.signal)).await?;
+    let mut over = Box::pin(watch::ended(watched.state.keeper));
+    let mut left = tokio::time::timeout(stop.grace.duration(), &mut over).await.is_err();
+    if left {
+        info!(instance = %shown, grace = %stop.grace, "did not stop when asked; killing it");
+    }
+    let kill_by = Instant::now() + KILL_BOUND;
+    while left {
+        signal_all(&watched.state, Signal::KILL).await?;
+        left = tokio::time::timeout(ROUND, &mut over).await.is_err();
+        if left && Instant::now() >= kill_by {
+            return Err(Error::new(ErrorKind::Unknown, "stop-hangs", format!("{shown} does not end, even by SIGKILL"))
+                .hint("a process hangs in the kernel, on a disk or network file system: see `ps -e -o pid,stat,wchan,cmd`"));
+        }
+    }
+    // The keeper may have been killed rather than ended; then something may be left, and another keeper have come.
+    if slot.folder.read_ended().is_none_or(|ended| ended.exit.code.is_none() && ended.exit.signal.is_none()) {
+        account.stop_second_keeper(slot, watched).await?;
+        remains(&watched.state).await?;
+    }
+    info!(instance = %shown, duration_ms = begun.elapsed().as_millis() as u64, "stopped");
+    Ok(())
+}
+
+impl Account {
+    /// When the first keeper was killed while we were stopping its process, the watch may have started a second one. It
+    /// ends with the process; this waits for it, so that nobody writes into a folder that is being removed.
+    async fn stop_second_keeper(self: &Arc<Self>, slot: &Arc<Slot>, first: &Arc<Watched>) -> Result<(), Error> {
+        let state = slot.folder.read_state().ok().flatten();
+        if let Some(second) = state.filter(|state| state.keeper != first.state.keeper) {
+            remains(&second).await?;
+            if tokio::time::timeout(KILL_BOUND, watch::ended(second.keeper)).await.is_err() {
+                warn!(instance = %slot.folder.0.display(), "a second keeper does not end");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Kills what bears a launch's cookie and has no keeper that would clear it away.
+pub(super) async fn remains(state: &State) -> Result<(), Error> {
+    if !state.is_of_this_boot() {
+        return Ok(());
+    }
+    let by = Instant::now() + KILL_BOUND;
+    loop {
+        let state = state.clone();
+        let left = blocking(move || {
+            let left = unkept(&state);
+            left.iter().try_for_each(|process| process.signal(Signal::KILL)).map(|()| left.len())
+        });
+        match left.await? {
+            Ok(0) => return Ok(()),
+            Ok(count) if Instant::now() >= by => {
+                let message = format!("{count} processes of a former launch do not end, even by SIGKILL");
+                return Err(Error::new(ErrorKind::Unknown, "stop-hangs", message));
+            }
+            Ok(_) => tokio::time::sleep(ROUND).await,
+            Err(cause) => return Err(may_not_signal(cause)),
+        }
+    }
+}
+
+/// Sends a signal to everything an instance runs. Each process is told once.
+async fn signal_all(state: &State, signal: Signal) -> Result<(), Error> {
+    let state = state.clone();
+    blocking(move || {
+        let family = match state.running_keeper() {
+            // Also one that is not the parent has the orphans of its time.
+            Some(keeper) if !state.adopted => process::descendants(keeper),
+            _ => unkept(&state),
+        };
+        family.iter().try_for_each(|process| process.signal(signal))
+    })
+    .await?
+    .map_err(may_not_signal)
+}
+
+/// What belongs to a launch whose keeper is not its parent.
+fn unkept(state: &State) -> BTreeSet<ProcessId> {
+    let mut family = process::with_env(&state.marker());
+    if let Some(app) = state.running_app() {
+        family.extend(process::descendants(app));
+        family.insert(app);
+    }
+    family
+}
+
+fn may_not_signal(cause: io::Error) -> Error {
+    Error::new(ErrorKind::Permanent, "stop-refused", "signal a process of the instance")
+        .because(cause)
+        .hint("it runs as another user than Skipper: stop it by hand")
+}
+
+const fn signal(signal: spec::Signal) -> Signal {
+    match signal {
+        spec::Signal::Term => Signal::TERM,
+        spec::Signal::Int => Signal::INT,
+        spec::Signal::Quit => Signal::QUIT,
+        spec::Signal::Hup => Signal::HUP,
+        spec::Signal::Usr1 => Signal::USR1,
+        spec::Signal::Usr2 => Signal::USR2,
+    }
+}
+
+/// Removes a folder that may not be there.
+pub(super) fn remove_dir(path: &std::path::Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome,
+    }
+}
