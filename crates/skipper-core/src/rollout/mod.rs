@@ -9,7 +9,7 @@ pub mod planner;
 
 pub use bundle::{AppEvidence, FailureBundle};
 pub use phase::{Cause, IllegalTransition, Phase, Transition};
-pub use plan::{Action, HookPoint, Plan, Step, StepOutcome, StepRecord, StepState};
+pub use plan::{Action, HookPoint, Instances, Plan, Step, StepOutcome, StepRecord, StepState, Weight};
 pub use planner::{PlanError, PlanInput, plan};
 
 use serde::{Deserialize, Serialize};

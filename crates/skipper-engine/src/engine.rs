@@ -1,0 +1,241 @@
+//! The loop that takes up open rollouts, and what its tasks share.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use skipper_core::{
+    id::RolloutId,
+    port::{ErrorKind, Lease},
+};
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, RwLock, Semaphore, watch},
+    time::Instant,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{Instrument as _, debug, error, info, info_span, warn};
+
+use crate::{
+    config::EngineConfig,
+    handle::EngineHandle,
+    lease,
+    modes::Modes,
+    retry::Backoff,
+    rollout::{self, End},
+    status::Board,
+    supervise::{self, Ward},
+};
+
+const POISONED: &str = "no code panics while it holds this lock";
+/// First and longest pause before a rollout that the store could not serve is taken up again.
+const TAKE_UP_AGAIN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
+
+/// What the engine's tasks and its handles share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: EngineConfig,
+    pub(crate) board: Board,
+    pub(crate) modes: Modes,
+    pub(crate) ward: Ward,
+    /// Held for reading from before a router is told until the store knows it too, and for writing while a router is
+    /// told everything from the store: so that it is never told what has just been overtaken.
+    pub(crate) published: Arc<RwLock<()>>,
+    /// Asks supervision to look at everything soon.
+    pub(crate) look: Notify,
+    nudge: watch::Sender<u64>,
+    /// Rollouts being worked on, and those that wait before they are taken up again.
+    active: Mutex<HashMap<RolloutId, Turn>>,
+}
+
+#[derive(Debug)]
+enum Turn {
+    Working { tries: u32 },
+    Waiting { tries: u32, until: Instant },
+}
+
+impl Shared {
+    pub(crate) fn wake(&self) {
+        self.nudge.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Changes whenever somebody wakes the engine.
+    pub(crate) fn nudges(&self) -> watch::Receiver<u64> {
+        self.nudge.subscribe()
+    }
+
+    pub(crate) fn running(&self) -> usize {
+        let active = self.active.lock().expect(POISONED);
+        active.values().filter(|turn| matches!(turn, Turn::Working { .. })).count()
+    }
+
+    /// Marks a rollout as worked on, unless it is already or has to wait.
+    fn take_up(&self, id: RolloutId) -> bool {
+        let mut active = self.active.lock().expect(POISONED);
+        let tries = match active.get(&id) {
+            None => 0,
+            Some(Turn::Waiting { tries, until }) if *until <= Instant::now() => *tries,
+            Some(_) => return false,
+        };
+        active.insert(id, Turn::Working { tries });
+        true
+    }
+
+    fn put_down(&self, id: RolloutId, again: bool) {
+        let mut active = self.active.lock().expect(POISONED);
+        let tries = match active.remove(&id) {
+            Some(Turn::Working { tries }) => tries,
+            _ => 0,
+        };
+        if again {
+            let pause = Backoff::pause(TAKE_UP_AGAIN.0, TAKE_UP_AGAIN.1, tries);
+            active.insert(id, Turn::Waiting { tries: tries.saturating_add(1), until: Instant::now() + pause });
+        }
+    }
+
+    /// When the next waiting rollout may be taken up.
+    fn next_turn(&self) -> Option<Instant> {
+        let active = self.active.lock().expect(POISONED);
+        let waiting = active.values().filter_map(|turn| match turn {
+            Turn::Waiting { until, .. } => Some(*until),
+            Turn::Working { .. } => None,
+        });
+        waiting.min()
+    }
+}
+
+/// Puts a rollout down also when its task panics.
+struct Working {
+    shared: Arc<Shared>,
+    id: RolloutId,
+    again: bool,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.shared.board.end(self.id);
+        self.shared.put_down(self.id, self.again);
+        // One more may be admitted now, and a leftover may be waiting.
+        self.shared.wake();
+        self.shared.look.notify_one();
+    }
+}
+
+/// Carries out rollouts and supervises what runs.
+#[derive(Debug)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+impl Engine {
+    /// Makes an engine. Nothing happens before [`Engine::run`].
+    #[must_use]
+    pub fn new(config: EngineConfig) -> Self {
+        let ward = Ward::new(config.tuning.restart);
+        let shared = Shared {
+            config,
+            board: Board::new(),
+            modes: Modes::default(),
+            ward,
+            published: Arc::new(RwLock::new(())),
+            look: Notify::new(),
+            nudge: watch::Sender::new(0),
+            active: Mutex::new(HashMap::new()),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// What the rest of the server holds.
+    #[must_use]
+    pub fn handle(&self) -> EngineHandle {
+        EngineHandle { shared: Arc::clone(&self.shared) }
+    }
+
+    /// Works until `stop` is cancelled, then lets go of every rollout at its next await and gives the leases back.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it leaves its tasks running until they notice nothing but the end of the runtime: cancel `stop` instead.
+    pub async fn run(&self, stop: CancellationToken) {
+        let tasks = TaskTracker::new();
+        let shared = &self.shared;
+        let tuning = &shared.config.tuning;
+        // Also when this future is dropped, its tasks are told.
+        let stop = stop.child_token();
+        let _stopping = stop.clone().drop_guard();
+        if let Err(error) = shared.config.store.reclaim(&shared.config.owner).await {
+            warn!(error = error.chain(), "leases of the last run were not given back; they will expire");
+        }
+        tasks.spawn(supervise::run(Arc::clone(shared), tasks.clone(), stop.clone()));
+        let permits = Arc::new(Semaphore::new(tuning.max_rollouts.max(1)));
+        let mut nudges = shared.nudges();
+        loop {
+            // Before the store is read, so that no wake-up is lost.
+            nudges.mark_unchanged();
+            self.take_up_due(&tasks, &permits, &stop).await;
+            let poll = Instant::now() + tuning.poll_every;
+            let next = shared.next_turn().map_or(poll, |turn| turn.min(poll));
+            tokio::select! {
+                () = stop.cancelled() => break,
+                _ = nudges.changed() => {}
+                () = tokio::time::sleep_until(next) => {}
+            }
+        }
+        tasks.close();
+        if tokio::time::timeout(tuning.grace, tasks.wait()).await.is_err() {
+            warn!(running = tasks.len(), grace = ?tuning.grace, "tasks still run; leases will expire and the work be taken up again");
+        }
+    }
+
+    async fn take_up_due(&self, tasks: &TaskTracker, permits: &Arc<Semaphore>, stop: &CancellationToken) {
+        let shared = &self.shared;
+        if permits.available_permits() == 0 {
+            return;
+        }
+        // Those that wait for their turn are due as well and must not hide the others.
+        let limit = u32::try_from(shared.config.tuning.max_rollouts.saturating_mul(2)).unwrap_or(u32::MAX);
+        let due = match shared.config.store.due(shared.config.clock.now(), limit).await {
+            Ok(due) => due,
+            Err(error) => return error!(error = error.chain(), "cannot read which rollouts are due"),
+        };
+        for id in due {
+            let Ok(permit) = Arc::clone(permits).try_acquire_owned() else { return };
+            if shared.take_up(id) {
+                let working = Working { shared: Arc::clone(shared), id, again: false, _permit: permit };
+                tasks.spawn(work(working, stop.clone()).instrument(info_span!("rollout", rollout.id = %id)));
+            }
+        }
+    }
+}
+
+/// One rollout, under its lease.
+async fn work(mut working: Working, stop: CancellationToken) {
+    let shared = Arc::clone(&working.shared);
+    let config = &shared.config;
+    let ttl = config.tuning.lease.ttl();
+    let lease: Lease = match config.store.lease(working.id, &config.owner, ttl).await {
+        Ok(Some(lease)) => lease,
+        Ok(None) => return debug!("somebody else works on it"),
+        Err(error) => {
+            working.again = error.kind() != ErrorKind::NotFound;
+            return warn!(error = error.chain(), "cannot take the lease");
+        }
+    };
+    let end = tokio::select! {
+        biased;
+        () = stop.cancelled() => End::Stopped,
+        () = lease::keep(config, lease.clone()) => End::Lost,
+        end = Box::pin(rollout::drive(&shared, &lease)) => end,
+    };
+    match end {
+        End::Final => return,
+        End::Lost => return info!("the lease is lost; somebody else goes on"),
+        End::Stopped => {}
+        End::Later => working.again = true,
+    }
+    if let Err(error) = config.store.release_lease(&lease).await {
+        debug!(error = error.chain(), "the lease was not given back; it will expire");
+    }
+}

@@ -1,0 +1,70 @@
+//! What a user asked the edge to do with a release's requests: hold them, answer with a page.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Mutex,
+};
+
+use skipper_core::{
+    id::ReleaseId,
+    name::AppName,
+    port::{Error as PortError, ErrorKind},
+    route::{Mode, ServiceId},
+};
+
+use crate::{
+    engine::Shared,
+    service::{self, Surface},
+};
+
+const POISONED: &str = "no code panics while it holds this lock";
+
+/// The modes that users asked for. In memory: the edge's own snapshot keeps what it was told.
+#[derive(Debug, Default)]
+pub(crate) struct Modes {
+    asked: Mutex<HashMap<ServiceId, Mode>>,
+}
+
+impl Modes {
+    pub(crate) fn of(&self, id: &ServiceId) -> Option<Mode> {
+        self.asked.lock().expect(POISONED).get(id).cloned()
+    }
+
+    fn set(&self, id: ServiceId, mode: Option<Mode>) {
+        let mut asked = self.asked.lock().expect(POISONED);
+        match mode {
+            Some(mode) => asked.insert(id, mode),
+            None => asked.remove(&id),
+        };
+    }
+}
+
+/// Remembers the mode and tells the routers.
+pub(crate) async fn apply(
+    shared: &Shared,
+    release: ReleaseId,
+    app: Option<&AppName>,
+    mode: Option<Mode>,
+) -> Result<(), PortError> {
+    let store = &shared.config.store;
+    let busy = || {
+        PortError::new(ErrorKind::Permanent, "rollout-open", "a rollout of this release is open")
+            .hint("wait until it has ended, or cancel it")
+    };
+    let _published = shared.published.read().await;
+    let generation = store.supervise(release).await?.ok_or_else(busy)?;
+    let mut lives = store.live_of(release).await?;
+    lives.iter_mut().for_each(|live| live.generation = generation);
+    let apps: BTreeSet<AppName> = lives.iter().map(|live| live.deployment.app.name.clone()).collect();
+    for name in apps.iter().filter(|name| app.is_none_or(|wanted| wanted == *name)) {
+        shared.modes.set(ServiceId { release, app: name.clone() }, mode.clone());
+        let own = service::of_app(&lives, name);
+        let surface = Surface::settled(own.clone());
+        let Some(service) = service::service(&surface, own.clone(), mode.as_ref()) else { continue };
+        for live in own.filter(|live| live.weight > 0) {
+            shared.config.routers.of(live.deployment.target()).set(&service).await?;
+            store.live_update(live, generation, Vec::new()).await?;
+        }
+    }
+    Ok(())
+}

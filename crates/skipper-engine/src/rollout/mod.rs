@@ -1,0 +1,235 @@
+//! One rollout, from wherever its log says it stands to its end.
+//!
+//! Nothing but the store is trusted: after a crash, after a write whose outcome is not known and after a broken step
+//! alike, everything is loaded anew and the phase decides what comes next.
+
+mod advance;
+mod bundle;
+mod finish;
+mod record;
+mod replay;
+mod resolve;
+mod undo;
+
+pub(crate) use record::Entry;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use skipper_core::{
+    deployment::{Deployment, DeploymentId, Live},
+    event::NewEvent,
+    name::AppName,
+    port::{Error as PortError, ErrorKind, Lease, Loaded},
+    release::{Release, Revision},
+    rollout::{Cause, Phase, Plan, Rollout, StepRecord, StepState, Transition},
+    time::Timestamp,
+};
+use tokio::time::{Instant, sleep};
+use tracing::{error, info, warn};
+
+use crate::{engine::Shared, failure::Halt, retry::Backoff, service::Surface};
+
+/// How long a store that does not answer is asked again before the rollout is put down for a while.
+const STORE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How the work on a rollout ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It reached a final phase.
+    Final,
+    /// The lease is lost.
+    Lost,
+    /// The engine stops.
+    Stopped,
+    /// It cannot go on now.
+    Later,
+}
+
+/// Works on the rollout until it ends or the work has to.
+///
+/// # Cancel safety
+///
+/// May be dropped at any await, which is a crash: whoever takes the rollout up again goes on from the log.
+pub(crate) async fn drive(shared: &Shared, lease: &Lease) -> End {
+    loop {
+        let run = match Run::load(shared, lease).await {
+            Ok(Some(run)) => run,
+            Ok(None) => return End::Final,
+            Err(Halt::Lost) => return End::Lost,
+            Err(Halt::Reload | Halt::Later) => return End::Later,
+        };
+        match Box::pin(run.go()).await {
+            Ok(()) => return End::Final,
+            Err(Halt::Reload) => {}
+            Err(Halt::Lost) => return End::Lost,
+            Err(Halt::Later) => return End::Later,
+        }
+    }
+}
+
+/// A rollout being worked on: what the store said, kept up to date with every write.
+#[derive(Debug)]
+pub(crate) struct Run<'a> {
+    pub(crate) shared: &'a Shared,
+    pub(crate) lease: &'a Lease,
+    pub(crate) rollout: Rollout,
+    pub(crate) release: Release,
+    pub(crate) target: Option<Revision>,
+    pub(crate) plan: Plan,
+    pub(crate) lives: BTreeMap<DeploymentId, Live>,
+    pub(crate) records: BTreeMap<u32, StepRecord>,
+    /// How each application is reached right now.
+    pub(crate) surfaces: BTreeMap<AppName, Surface>,
+    pub(crate) transcript: bundle::Transcript,
+}
+
+impl<'a> Run<'a> {
+    /// `None` when it is final, or gone.
+    async fn load(shared: &'a Shared, lease: &'a Lease) -> Result<Option<Self>, Halt> {
+        let loaded = persist("load the rollout", || shared.config.store.load(lease.rollout)).await?;
+        let Loaded { rollout, release, target, live, steps } = loaded;
+        if rollout.phase.is_final() || matches!(rollout.phase, Phase::Waiting) {
+            return Ok(None);
+        }
+        let plan = rollout.plan.clone().unwrap_or_else(|| Plan {
+            version: 0,
+            steps: Vec::new(),
+            commit: 0,
+            notices: Vec::new(),
+            deployments: Vec::new(),
+        });
+        let lives: BTreeMap<_, _> = live.into_iter().map(|live| (live.deployment.id.clone(), live)).collect();
+        let records: BTreeMap<_, _> = steps.into_iter().map(|record| (record.index, record)).collect();
+        let surfaces = replay::surfaces(&plan, &lives, &records);
+        let transcript = bundle::Transcript::default();
+        let run = Self { shared, lease, rollout, release, target, plan, lives, records, surfaces, transcript };
+        shared.ward.rollout_surfaces(run.release.id, &run.surfaces);
+        Ok(Some(run))
+    }
+
+    async fn go(mut self) -> Result<(), Halt> {
+        loop {
+            match self.rollout.phase.clone() {
+                Phase::Accepted => self.begin().await?,
+                Phase::Resolving { deadline } => Box::pin(self.resolve(deadline)).await?,
+                Phase::Advancing => Box::pin(self.advance()).await?,
+                Phase::Undoing { cause } => Box::pin(self.undo(&cause)).await?,
+                Phase::Finishing => Box::pin(self.finish()).await?,
+                Phase::Waiting
+                | Phase::Succeeded
+                | Phase::Failed { .. }
+                | Phase::Cancelled { .. }
+                | Phase::Superseded => {
+                    self.shared.ward.rollout_ended(self.release.id);
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    async fn begin(&mut self) -> Result<(), Halt> {
+        if let Some(cause) = self.cancelled().await? {
+            return self.end_early(cause).await;
+        }
+        let deadline = self.now() + self.shared.config.tuning.resolve_bound;
+        let events = vec![self.event("rollout.started", serde_json::json!({"verb": self.rollout.verb.as_str()}))];
+        self.enter(Transition::Begun { deadline }, events).await
+    }
+
+    /// Ends a rollout before there is anything to undo.
+    async fn end_early(&mut self, cause: Cause) -> Result<(), Halt> {
+        self.keep_bundle(&cause, Vec::new()).await?;
+        let events = vec![self.ended_event(&cause)];
+        self.enter(Transition::Broke(cause), events).await
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.shared.config.clock.now()
+    }
+
+    pub(crate) fn state(&self, index: u32) -> Option<StepState> {
+        self.records.get(&index).map(|record| record.state)
+    }
+
+    /// What is known of a deployment: as it is, or as the plan would launch it.
+    pub(crate) fn deployment(&self, id: &DeploymentId) -> Option<Deployment> {
+        let live = self.lives.get(id).map(|live| &live.deployment);
+        self.plan.deployment(id).or(live).cloned()
+    }
+
+    /// Whether somebody asked to cancel the rollout, as a cause.
+    pub(crate) async fn cancelled(&self) -> Result<Option<Cause>, Halt> {
+        let id = self.rollout.id;
+        let asked = persist("read whether it is cancelled", || self.shared.config.store.cancel_requested(id)).await?;
+        Ok(asked.then(|| Cause {
+            code: Cause::CANCELLED.to_owned(),
+            message: "the rollout was cancelled".to_owned(),
+            hint: None,
+            step: None,
+            at: self.now(),
+        }))
+    }
+
+    /// Moves to the next phase, durably.
+    pub(crate) async fn enter(&mut self, transition: Transition, events: Vec<NewEvent>) -> Result<(), Halt> {
+        let next = match self.rollout.phase.clone().apply(transition) {
+            Ok(next) => next,
+            Err(illegal) => {
+                // Nothing the engine does leads here; a rollout that is put down can still be looked at and cancelled.
+                error!(%illegal, "the engine wanted a transition that does not exist");
+                return Err(Halt::Later);
+            }
+        };
+        let store = &self.shared.config.store;
+        persist("write the phase", || store.phase(self.lease, &next, events.clone())).await?;
+        info!(
+            release.name = %self.release.name,
+            release.revision = self.rollout.to,
+            "{} `{}`: {}",
+            self.rollout.verb.as_str(),
+            self.release.name,
+            next.name()
+        );
+        self.rollout.phase = next;
+        self.shared.board.tick();
+        Ok(())
+    }
+}
+
+/// Asks the store until it answers, the lease is lost or patience ends. `what` is a verb phrase for the log.
+pub(crate) async fn persist<'f, T, F>(what: &str, ask: F) -> Result<T, Halt>
+where
+    F: Fn() -> skipper_core::BoxFuture<'f, Result<T, PortError>>,
+{
+    let begun = Instant::now();
+    let mut backoff = Backoff::step();
+    loop {
+        let error = match ask().await {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        match error.kind() {
+            ErrorKind::Fenced => return Err(Halt::Lost),
+            // The rollout is gone: purged by somebody else.
+            ErrorKind::NotFound => return Err(Halt::Lost),
+            ErrorKind::Unknown => {
+                warn!(error = error.chain(), "{what}: the outcome is not known; looking again");
+                // So that a store which always answers like this is not asked in a tight loop.
+                sleep(Duration::from_millis(50)).await;
+                return Err(Halt::Reload);
+            }
+            ErrorKind::Permanent => {
+                error!(error = error.chain(), "{what}: the store cannot; trying the rollout again later");
+                return Err(Halt::Later);
+            }
+            ErrorKind::Transient if begun.elapsed() > STORE_PATIENCE => {
+                error!(error = error.chain(), "{what}: the store does not answer; trying the rollout again later");
+                return Err(Halt::Later);
+            }
+            ErrorKind::Transient => {
+                warn!(error = error.chain(), "{what}: trying again");
+                backoff.wait().await;
+            }
+        }
+    }
+}

@@ -1,0 +1,170 @@
+use std::time::Duration;
+
+use futures::future::try_join_all;
+use skipper_core::{
+    deployment::{Deployment, DeploymentId, Instance, Observed},
+    health::{Attempt, Tracker, Verdict},
+    port::{Clock, ErrorKind, Platform},
+    rollout::{Instances, Step},
+    spec::Check,
+};
+use tokio::time::{sleep, timeout};
+
+use super::{Effect, count};
+use crate::{
+    failure::{Failure, StepError},
+    retry::{Backoff, Pace},
+    rollout::Run,
+};
+
+/// Slack over a probe's own timeout before the platform counts as not answering.
+const PROBE_SLACK: Duration = Duration::from_secs(1);
+/// Shortest pause between two commands: each is a process.
+const COMMAND_PAUSE: Duration = Duration::from_millis(100);
+
+/// Waits until the instances are healthy, and then lets the router know where they are, where they serve already.
+pub(super) async fn run(
+    run: &Run<'_>,
+    step: &Step,
+    id: &DeploymentId,
+    instances: Instances,
+    bound: Duration,
+) -> Result<Effect, StepError> {
+    let deployment = run.known(id)?;
+    let platform = run.platform(deployment.target())?;
+    let heard = |attempt: Attempt| {
+        run.shared.board.detail(run.rollout.id, format!("instance {}: {}", attempt.instance, attempt.detail));
+        run.transcript.add(attempt);
+    };
+    let wait =
+        Wait { platform, clock: run.shared.config.clock.as_ref(), deployment: &deployment, bound, heard: &heard };
+    let found = healthy(&wait, instances).await?;
+    let mut effect = Effect::message(format!("{} healthy", count(instances)));
+    let Some(mut live) = run.live(id) else { return Ok(effect) };
+    for instance in found {
+        live.addresses.insert(instance.index, instance.addresses);
+    }
+    let surface = run.surfaces.get(&step.app).cloned().unwrap_or_default();
+    let changed = vec![live];
+    if changed[0].weight > 0 && !surface.routes.is_empty() {
+        let lives = run.with_changes(&step.app, &changed);
+        effect.published = Some(run.publish(&step.app, &surface, &lives).await?);
+    }
+    effect.live = changed;
+    Ok(effect)
+}
+
+/// Whose health is waited for, and who is told of the attempts.
+pub(crate) struct Wait<'a> {
+    pub(crate) platform: &'a dyn Platform,
+    pub(crate) clock: &'a dyn Clock,
+    pub(crate) deployment: &'a Deployment,
+    /// What one question to the platform may take; the wait itself is bounded by the caller.
+    pub(crate) bound: Duration,
+    pub(crate) heard: &'a (dyn Fn(Attempt) + Sync),
+}
+
+/// Waits until all are healthy at once; ends with the first that exits or proves unhealthy.
+pub(crate) async fn healthy(wait: &Wait<'_>, instances: Instances) -> Result<Vec<Instance>, StepError> {
+    let seen = look(wait, instances).await?;
+    let each = instances.range().zip(seen).map(|(index, seen)| one(wait, index, seen));
+    let found = try_join_all(each).await?;
+    if found.len() < 2 {
+        return Ok(found);
+    }
+    // While the last one was waited for, the first one may have ended.
+    let seen = look(wait, instances).await?;
+    instances.range().zip(seen).map(|(index, seen)| running(wait.deployment, index, seen)).collect()
+}
+
+async fn look(wait: &Wait<'_>, instances: Instances) -> Result<Vec<Observed>, StepError> {
+    let mut backoff = Backoff::step();
+    loop {
+        let seen = match wait.platform.observe(wait.deployment, instances, wait.bound).await {
+            Ok(seen) => seen,
+            Err(error) if matches!(error.kind(), ErrorKind::Transient | ErrorKind::Unknown) => {
+                backoff.wait().await;
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if !seen.iter().any(|seen| matches!(seen, Observed::Unknown { .. })) {
+            return Ok(seen);
+        }
+        backoff.wait().await;
+    }
+}
+
+async fn one(wait: &Wait<'_>, index: u32, seen: Observed) -> Result<Instance, StepError> {
+    let health = &wait.deployment.app.health;
+    let mut instance = running(wait.deployment, index, seen)?;
+    let mut tracker = Tracker::new(instance.started_at);
+    let mut pace = Pace::new(health.interval.duration());
+    if matches!(health.check, Check::Command { .. }) {
+        pace = pace.at_least(COMMAND_PAUSE);
+    }
+    loop {
+        let attempt = ask(wait, &instance).await;
+        let ok = attempt.ok;
+        // That a process is there says little just after its start: it has to be there still when an interval has passed.
+        let settled =
+            health.check != Check::Running || attempt.at.since(instance.started_at) >= health.interval.duration();
+        let verdict = tracker.record(health, &attempt);
+        let detail = attempt.detail.clone();
+        (wait.heard)(attempt);
+        match verdict {
+            Verdict::Healthy if settled => return Ok(instance),
+            Verdict::Unhealthy => {
+                let id = &wait.deployment.id;
+                let message = format!("instance {index} of {id} is unhealthy: {detail}");
+                return Err(Failure::new("unhealthy", message)
+                    .hint("the failure bundle has its last output and the probe attempts")
+                    .into());
+            }
+            Verdict::Healthy | Verdict::Pending => {}
+        }
+        let pause = pace.pause();
+        if ok {
+            sleep(pause).await;
+        } else {
+            tokio::select! {
+                () = sleep(pause) => {}
+                // Also where it resolves without reason, attempts keep a pause.
+                () = wait.platform.changed() => sleep(pause.min(Duration::from_millis(5))).await,
+            }
+            let only = Instances { from: index, to: index.saturating_add(1) };
+            let seen = look(wait, only).await?.pop().unwrap_or(Observed::Absent);
+            instance = running(wait.deployment, index, seen)?;
+        }
+    }
+}
+
+/// One attempt; a platform that does not answer is a failed one.
+pub(super) async fn ask(wait: &Wait<'_>, instance: &Instance) -> Attempt {
+    let patience = wait.deployment.app.health.timeout.duration() + PROBE_SLACK;
+    timeout(patience, wait.platform.probe(wait.deployment, instance)).await.unwrap_or_else(|_| Attempt {
+        at: wait.clock.now(),
+        instance: instance.index,
+        ok: false,
+        detail: format!("the platform did not answer the probe within {patience:?}"),
+    })
+}
+
+/// The instance, unless it has ended.
+pub(super) fn running(deployment: &Deployment, index: u32, seen: Observed) -> Result<Instance, StepError> {
+    let id = &deployment.id;
+    match seen {
+        Observed::Running(instance) => Ok(instance),
+        Observed::Exited { exit, .. } => Err(Failure::new("exited", format!("instance {index} of {id} {exit}"))
+            .hint("the failure bundle has its last output")
+            .exit(index, exit)
+            .into()),
+        Observed::Absent => Err(Failure::new("exited", format!("instance {index} of {id} is not there any more"))
+            .hint("see whether the machine was restarted or somebody removed it")
+            .into()),
+        Observed::Unknown { reason } => {
+            Err(Failure::new("unknown", format!("what became of instance {index} of {id} is not known: {reason}"))
+                .into())
+        }
+    }
+}

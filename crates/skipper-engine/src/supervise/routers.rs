@@ -1,0 +1,98 @@
+//! Routers that have lost their table, or were not told of a change.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use skipper_core::{
+    deployment::{DeploymentId, Live},
+    port::{Error as PortError, Router},
+    route::{Service, ServiceId},
+};
+use tokio::time::{sleep, timeout};
+use tracing::{info, warn};
+
+use crate::{
+    engine::Shared,
+    service::{self, Surface},
+};
+
+/// Longest a router may take to be told everything.
+const SYNC_BOUND: Duration = Duration::from_secs(30);
+/// Deployments read at a time.
+const PAGE: u32 = 500;
+
+/// Never returns.
+pub(super) async fn keep(shared: &Shared) {
+    let tuning = &shared.config.tuning;
+    loop {
+        for router in shared.config.routers.all() {
+            if timeout(tuning.observe_bound, router.needs_sync()).await.unwrap_or(false) {
+                match timeout(SYNC_BOUND, sync(shared, &router)).await {
+                    Ok(Ok(services)) => info!(services, "told the router everything"),
+                    Ok(Err(error)) => warn!(error = error.chain(), "the router was not told everything"),
+                    Err(_) => warn!(bound = ?SYNC_BOUND, "the router did not take everything in time"),
+                }
+            }
+        }
+        for id in shared.ward.dirty() {
+            match timeout(tuning.observe_bound, tell(shared, &id)).await {
+                Ok(Ok(true)) => shared.ward.clean(&id),
+                Ok(Ok(false)) | Err(_) => {}
+                Ok(Err(error)) => warn!(error = error.chain(), service = %id, "the router was not told"),
+            }
+        }
+        sleep(tuning.router_poll).await;
+    }
+}
+
+async fn sync(shared: &Shared, router: &Arc<dyn Router>) -> Result<usize, PortError> {
+    // From reading until the router has it, nobody else tells it anything.
+    let _alone = shared.published.write().await;
+    let mut by_service: BTreeMap<ServiceId, Vec<Live>> = BTreeMap::new();
+    let mut after: Option<DeploymentId> = None;
+    loop {
+        let page = shared.config.store.live(after.as_ref(), PAGE).await?;
+        after = page.last().map(|live| live.deployment.id.clone());
+        let full = u32::try_from(page.len()).is_ok_and(|read| read >= PAGE);
+        for live in page {
+            if Arc::ptr_eq(shared.config.routers.of(live.deployment.target()), router) {
+                let id = ServiceId { release: live.deployment.release, app: live.deployment.app.name.clone() };
+                by_service.entry(id).or_default().push(live);
+            }
+        }
+        if !full {
+            break;
+        }
+    }
+    let services: Vec<Service> = by_service.iter().filter_map(|(id, lives)| desired(shared, id, lives)).collect();
+    router.sync(&services).await?;
+    Ok(services.len())
+}
+
+/// As an open rollout wants it, or as the store has it.
+fn desired(shared: &Shared, id: &ServiceId, lives: &[Live]) -> Option<Service> {
+    let surface = shared.ward.surface(id).unwrap_or_else(|| Surface::settled(lives));
+    service::service(&surface, lives.iter(), shared.modes.of(id).as_ref())
+}
+
+/// Tells the routers of one service; `false` while a rollout is open, which then does it itself.
+async fn tell(shared: &Shared, id: &ServiceId) -> Result<bool, PortError> {
+    let _telling = shared.published.read().await;
+    let Some(generation) = shared.config.store.supervise(id.release).await? else { return Ok(false) };
+    let lives = shared.config.store.live_of(id.release).await?;
+    let own: Vec<Live> = service::of_app(&lives, &id.app).cloned().map(|live| Live { generation, ..live }).collect();
+    let routers = &shared.config.routers;
+    match desired(shared, id, &own) {
+        Some(service) => {
+            for live in own.iter().filter(|live| live.weight > 0) {
+                routers.of(live.deployment.target()).set(&service).await?;
+                shared.config.store.live_update(live, generation, Vec::new()).await?;
+            }
+        }
+        None => {
+            for router in routers.all() {
+                router.remove(id, generation).await?;
+            }
+        }
+    }
+    Ok(true)
+}
