@@ -1,1 +1,67 @@
-//! Entry points for fuzzing: each takes any bytes and must neither panic nor take long.
+//! Entry points for fuzzing: each takes any bytes and must neither panic nor take long, whatever they are.
+
+use serde_json::{Value, json};
+use skipper_core::name::{PlatformName, ReleaseName};
+
+use crate::{
+    archive::Archive,
+    lint, manifest,
+    mustache::{self, Scope},
+    package::{self, RenderOptions},
+    values::{self, Typing},
+    yaml::{self, Input, Slots},
+};
+
+/// Reads a zip and does everything with it that an upload and an install do.
+pub fn archive(bytes: &[u8]) {
+    let Ok(archive) = Archive::from_zip(bytes) else { return };
+    let _ = lint::lint(&archive);
+    if let Ok(built) = package::build(&archive) {
+        // What we wrote ourselves, we read, and it is the same package.
+        let again = Archive::from_zip(&built.bytes).expect("a built package is readable");
+        assert_eq!(again, archive);
+    }
+    let _ = package::render(&archive, &json!({}), &options());
+}
+
+/// Reads YAML; what was read is written and read again, and must be the same.
+pub fn yaml(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(documents) = yaml::read(Input::plain("fuzz.yml", text)) else { return };
+    for value in documents.iter().map(yaml::Node::to_value).filter(|value| !value.is_null()) {
+        let again = yaml::read_one(Input::plain("again.yml", &yaml::emit(&value))).expect("what we write is readable");
+        assert_eq!(again.map_or(Value::Null, |node| node.to_value()), value);
+    }
+}
+
+/// Reads a template and renders it with a few values; also reads the bytes as `--set`.
+pub fn template(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let mut set = json!({});
+    let _ = values::parse_set(&mut set, text, Typing::Typed);
+    let _ = values::parse_set(&mut set, text, Typing::Text);
+    let Ok(template) = mustache::parse("fuzz.yml", text) else { return };
+    let values = json!({
+        "a": "x: y # z\n- \"", "b": {"c": [1, {"d": true}], "e": null}, "l": [{"x": 1}, {"y": [2, 3]}], "t": true, "f": false, "": 1,
+    });
+    let mut slots = Slots::new();
+    let Ok(output) = mustache::render(&template, &Scope::new(&values, Some(&values)), &mut slots) else { return };
+    let origin = |at| output.map.written(at);
+    let _ = yaml::read(Input { file: "fuzz.yml", text: &output.text, slots: Some(&slots), origin: Some(&origin) });
+}
+
+/// Reads a manifest; what was read is written and read again, and must be the same.
+pub fn manifest(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(spec) = manifest::parse(text) else { return };
+    let written = manifest::write(&spec);
+    assert_eq!(manifest::parse(&written).expect("what we write is readable"), spec);
+}
+
+fn options() -> RenderOptions {
+    RenderOptions {
+        release: ReleaseName::new("fuzz").expect("a valid name"),
+        revision: 1,
+        platform: PlatformName::new("local").expect("a valid name"),
+    }
+}

@@ -141,7 +141,11 @@ fn route(item: &Field<'_>, ports: &[Written]) -> Vec<Route> {
             let names: Vec<&str> = ports.iter().map(|w| w.port.name.as_str()).collect();
             let hint = crate::nearest::suggestion(port.as_str(), names.iter().copied());
             let at = port_field.as_ref().unwrap_or(item);
-            at.error_hint("port-unknown", format!("there is no port `{port}`"), hint.unwrap_or_else(|| "declare it in `ports`".to_owned()));
+            at.error_hint(
+                "port-unknown",
+                format!("there is no port `{port}`"),
+                hint.unwrap_or_else(|| "declare it in `ports`".to_owned()),
+            );
         }
         Some(written) if written.port.direct => {
             item.error("value-invalid", format!("port `{port}` is direct: the edge is not in front of it"));
@@ -151,9 +155,13 @@ fn route(item: &Field<'_>, ports: &[Written]) -> Vec<Route> {
     if let (true, Some(field)) = (tls, &tls_field)
         && (listen.is_some() || host_field.is_none())
     {
-        field.error("value-invalid", "`tls: true` adds the shared TLS listener to a route with a host; with `listen`, write `listen: https`");
+        field.error(
+            "value-invalid",
+            "`tls: true` adds the shared TLS listener to a route with a host; with `listen`, write `listen: https`",
+        );
     }
-    let default = if host_field.is_some() { Listener::Http } else { declared.and_then(|w| w.listen).unwrap_or(Listener::Auto) };
+    let default =
+        if host_field.is_some() { Listener::Http } else { declared.and_then(|w| w.listen).unwrap_or(Listener::Auto) };
     let route = |listener| Route { listener, host: host.clone(), path: path.clone(), port: port.clone() };
     let mut routes = vec![route(listen.unwrap_or(default))];
     if tls {

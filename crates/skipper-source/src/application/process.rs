@@ -33,7 +33,11 @@ pub(super) fn arguments(field: Option<Field<'_>>) -> Vec<String> {
     let Some(field) = field else { return Vec::new() };
     if let Some(Value::String(text)) = field.scalar() {
         let words: Vec<String> = text.split_whitespace().map(|word| format!("\"{word}\"")).collect();
-        field.error_hint("value-kind", "must be a list, one item an argument", shorten(&format!("write [{}]", words.join(", "))));
+        field.error_hint(
+            "value-kind",
+            "must be a list, one item an argument",
+            shorten(&format!("write [{}]", words.join(", "))),
+        );
         return Vec::new();
     }
     field.texts(MAX_COUNT, MAX_BYTES)
@@ -66,8 +70,12 @@ pub(super) fn variable_name(field: &Field<'_>) -> Option<String> {
 /// Dots and hyphens are let through: some programs read them, although no shell does.
 fn check_variable_name(name: &str) -> Result<(), String> {
     let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
-    if name.is_empty() || name.len() > 255 || !name.chars().all(good) || name.starts_with(|c: char| c.is_ascii_digit()) {
-        return Err(format!("`{}` is not the name of an environment variable: use letters, digits and `_`", shorten(name)));
+    if name.is_empty() || name.len() > 255 || !name.chars().all(good) || name.starts_with(|c: char| c.is_ascii_digit())
+    {
+        return Err(format!(
+            "`{}` is not the name of an environment variable: use letters, digits and `_`",
+            shorten(name)
+        ));
     }
     Ok(())
 }
@@ -105,7 +113,10 @@ fn file_name(field: &Field<'_>) -> Option<String> {
     let name = field.short_text(255)?;
     let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
     if !name.chars().all(good) || matches!(name.as_str(), "." | "..") {
-        field.error("value-invalid", format!("`{}` is not a plain file name: use letters, digits, `.`, `_` and `-`", shorten(&name)));
+        field.error(
+            "value-invalid",
+            format!("`{}` is not a plain file name: use letters, digits, `.`, `_` and `-`", shorten(&name)),
+        );
         return None;
     }
     Some(name)
@@ -206,7 +217,10 @@ pub(super) fn check_variables(field: &Field<'_>, app: &Application) {
     let mut seen = BTreeSet::new();
     for name in app.env.keys().chain(secrets).chain(volumes).chain(ports) {
         if !seen.insert(name) {
-            field.error("value-invalid", format!("the variable `{name}` is set in two places (env, ports, secrets, volumes)"));
+            field.error(
+                "value-invalid",
+                format!("the variable `{name}` is set in two places (env, ports, secrets, volumes)"),
+            );
         }
     }
 }

@@ -24,11 +24,7 @@ const MAX_REPLICAS: u32 = 1000;
 /// # Errors
 ///
 /// Every fault of the document at once.
-pub fn read(
-    file: &str,
-    node: &Node,
-    platform: Option<&PlatformName>,
-) -> Result<(Application, Vec<Finding>), Faults> {
+pub fn read(file: &str, node: &Node, platform: Option<&PlatformName>) -> Result<(Application, Vec<Finding>), Faults> {
     let document = Document::new(file);
     let application = Field::root(&document, node).fields().and_then(|fields| top(fields, platform));
     let findings = document.into_findings();
@@ -64,7 +60,11 @@ fn is_ours(fields: &mut Fields<'_>) -> bool {
             Some(field) if field.scalar().and_then(serde_json::Value::as_str) == Some(expected) => {}
             Some(field) => {
                 let message = format!("must be `{expected}`");
-                field.error_hint("document-kind", message, format!("templates of a package with `apiVersion: {API_VERSION}` hold documents of kind `{KIND}`"));
+                field.error_hint(
+                    "document-kind",
+                    message,
+                    format!("templates of a package with `apiVersion: {API_VERSION}` hold documents of kind `{KIND}`"),
+                );
                 ours = false;
             }
         }
@@ -158,20 +158,32 @@ fn resource_uri(field: &Field<'_>) -> Option<String> {
     const SCHEMES: [&str; 7] = ["file", "http", "https", "builtin", "docker", "maven", "oci"];
     let text = field.short_text(2048)?;
     if text.starts_with('/') || text.starts_with('.') {
-        field.error_hint("value-invalid", format!("`{text}` is not an address"), format!("write `file:{}` with the whole path", text.trim_start_matches('.')));
+        field.error_hint(
+            "value-invalid",
+            format!("`{text}` is not an address"),
+            format!("write `file:{}` with the whole path", text.trim_start_matches('.')),
+        );
         return None;
     }
     let Some((scheme, rest)) = text.split_once(':').filter(|(scheme, _)| SCHEMES.contains(scheme)) else {
         let hint = crate::nearest::suggestion(text.split(':').next().unwrap_or_default(), SCHEMES);
-        field.error_hint("value-invalid", format!("`{text}` is not an address of a known kind"), hint.unwrap_or_default());
+        field.error_hint(
+            "value-invalid",
+            format!("`{text}` is not an address of a known kind"),
+            hint.unwrap_or_default(),
+        );
         return None;
     };
     let problem = match scheme {
         "file" if !rest.starts_with('/') => Some("a path after `file:` is absolute: file:/opt/app/server"),
         "file" if rest.split('/').any(|part| part == "..") => Some("a path after `file:` has no `..`"),
-        "http" | "https" if !rest.starts_with("//") || rest.len() < 3 => Some("an address has a host: https://example.org/app"),
+        "http" | "https" if !rest.starts_with("//") || rest.len() < 3 => {
+            Some("an address has a host: https://example.org/app")
+        }
         _ if rest.is_empty() => Some("something must follow the colon"),
-        _ if text.chars().any(|c| c.is_control() || (c == ' ' && scheme != "file")) => Some("an address has no white space"),
+        _ if text.chars().any(|c| c.is_control() || (c == ' ' && scheme != "file")) => {
+            Some("an address has no white space")
+        }
         _ => None,
     };
     if let Some(problem) = problem {
@@ -251,4 +263,3 @@ fn bounds(spec: &mut Fields<'_>) -> Bounds {
     }
     bounds
 }
-

@@ -24,7 +24,9 @@ const SIZES: [(&str, u64); 9] = [
 ///
 /// A sentence that says what to write.
 pub fn parse_duration(text: &str) -> Result<Millis, String> {
-    let wrong = || format!("`{}` is not a span of time; write a number with ms, s, m, h or d: 500ms, 5s, 2m, 1m30s", shown(text));
+    let wrong = || {
+        format!("`{}` is not a span of time; write a number with ms, s, m, h or d: 500ms, 5s, 2m, 1m30s", shown(text))
+    };
     if text == "0" {
         return Ok(Millis(0));
     }
@@ -69,7 +71,9 @@ pub fn duration_text(span: Millis) -> String {
 ///
 /// A sentence that says what to write.
 pub fn parse_bytes(text: &str) -> Result<u64, String> {
-    let wrong = || format!("`{}` is not a size; write bytes or a number with Ki, Mi, Gi, Ti or k, M, G, T: 256Mi, 1G", shown(text));
+    let wrong = || {
+        format!("`{}` is not a size; write bytes or a number with Ki, Mi, Gi, Ti or k, M, G, T: 256Mi, 1G", shown(text))
+    };
     let number_end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(number_end);
     let scale = match unit {
@@ -98,7 +102,10 @@ pub fn parse_cpu(text: &str) -> Result<u64, String> {
         None => scaled(text, 1000),
     };
     millis.filter(|millis| (1..=1_024_000).contains(millis)).ok_or_else(|| {
-        format!("`{}` is not a share of CPUs; write CPUs or thousandths of one, at most 1024: 2, 1.5, 500m", shown(text))
+        format!(
+            "`{}` is not a share of CPUs; write CPUs or thousandths of one, at most 1024: 2, 1.5, 500m",
+            shown(text)
+        )
     })
 }
 
@@ -151,10 +158,27 @@ mod tests {
         ] {
             assert_eq!(parse_duration(text), Ok(Millis(millis)), "{text}");
         }
-        for text in ["", "5", "s", "5 s", "5x", "-5s", "5s5s", "5s1m", "1.s", ".5s", "1.0001ms", "32d", "99999999999999999999s", "1é"] {
+        for text in [
+            "",
+            "5",
+            "s",
+            "5 s",
+            "5x",
+            "-5s",
+            "5s5s",
+            "5s1m",
+            "1.s",
+            ".5s",
+            "1.0001ms",
+            "32d",
+            "99999999999999999999s",
+            "1é",
+        ] {
             assert!(parse_duration(text).is_err(), "{text}");
         }
-        for (millis, text) in [(0, "0s"), (500, "500ms"), (1500, "1500ms"), (90_000, "90s"), (120_000, "2m"), (86_400_000, "1d")] {
+        for (millis, text) in
+            [(0, "0s"), (500, "500ms"), (1500, "1500ms"), (90_000, "90s"), (120_000, "2m"), (86_400_000, "1d")]
+        {
             assert_eq!(duration_text(Millis(millis)), text);
         }
     }
@@ -165,11 +189,17 @@ mod tests {
         assert_eq!(parse_bytes("1G"), Ok(1_000_000_000));
         assert_eq!(parse_bytes("1.5Gi"), Ok(3 << 29));
         assert_eq!(parse_bytes("1048576"), Ok(1 << 20));
-        assert_eq!((bytes_text(1 << 20), bytes_text(1000), bytes_text(3 << 29)), ("1Mi".into(), "1000".into(), "1536Mi".into()));
+        assert_eq!(
+            (bytes_text(1 << 20), bytes_text(1000), bytes_text(3 << 29)),
+            ("1Mi".into(), "1000".into(), "1536Mi".into())
+        );
         for text in ["", "Mi", "1.5", "1 Mi", "1mb", "-1", "99999Ti", "1.0000000001Gi"] {
             assert!(parse_bytes(text).is_err(), "{text}");
         }
-        assert_eq!((parse_cpu("500m"), parse_cpu("1.5"), parse_cpu("2"), parse_cpu("1.50")), (Ok(500), Ok(1500), Ok(2000), Ok(1500)));
+        assert_eq!(
+            (parse_cpu("500m"), parse_cpu("1.5"), parse_cpu("2"), parse_cpu("1.50")),
+            (Ok(500), Ok(1500), Ok(2000), Ok(1500))
+        );
         assert_eq!((cpu_text(500), cpu_text(2000)), ("500m".into(), "2".into()));
         for text in ["", "m", "0", "1.0001", "x", "2000000"] {
             assert!(parse_cpu(text).is_err(), "{text}");

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 use skipper_core::{
-    route::{Listener, PathPrefix},
+    route::{Host, Listener, PathPrefix},
     spec::{Application, Bounds, Check, Health, Hooks, Port, Route, SecretUse, StopPolicy, Volume},
     time::Millis,
 };
@@ -105,7 +105,7 @@ fn port(port: &Port) -> Value {
 
 fn route(route: &Route) -> Value {
     let mut keys = Keys::default();
-    keys.set_some("host", route.host.as_ref().map(|host| host.as_str()));
+    keys.set_some("host", route.host.as_ref().map(Host::as_str));
     match route.listener {
         Listener::Port(port) => keys.set("listen", port),
         shared => keys.set("listen", shared.to_string()),
@@ -170,9 +170,11 @@ fn volume(volume: &Volume) -> Value {
 
 fn hooks(hooks: &Hooks) -> Keys {
     let mut keys = Keys::default();
-    for (key, hook) in
-        [("beforeLaunch", &hooks.before_launch), ("beforeShift", &hooks.before_shift), ("afterShift", &hooks.after_shift)]
-    {
+    for (key, hook) in [
+        ("beforeLaunch", &hooks.before_launch),
+        ("beforeShift", &hooks.before_shift),
+        ("afterShift", &hooks.after_shift),
+    ] {
         keys.set_some(
             key,
             hook.as_ref().map(|hook| json!({"command": hook.command, "timeout": duration_text(hook.timeout)})),

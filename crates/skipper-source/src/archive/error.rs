@@ -18,7 +18,9 @@ pub enum Error {
         source: io::Error,
     },
     /// A path that could leave the package.
-    #[error("the entry `{0}` could be written outside of the package: a path is relative, with `/`, without `..`, drive or backslash")]
+    #[error(
+        "the entry `{0}` could be written outside of the package: a path is relative, with `/`, without `..`, drive or backslash"
+    )]
     Escapes(String),
     /// A path that no file of a package has.
     #[error("the entry `{path}` has a name that is not accepted: {reason}")]
@@ -35,7 +37,9 @@ pub enum Error {
     #[error("the entry `{0}` is encrypted; packages are not")]
     Encrypted(String),
     /// Two entries of one name.
-    #[error("two entries are called `{0}` (upper and lower case count as equal); readers would disagree on which one is meant")]
+    #[error(
+        "two entries are called `{0}` (upper and lower case count as equal); readers would disagree on which one is meant"
+    )]
     Duplicate(String),
     /// A file where a folder must be.
     #[error("`{0}` is both a file and a folder")]

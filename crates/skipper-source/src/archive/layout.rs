@@ -65,7 +65,10 @@ impl Archive {
 
     fn sort(folder: String, files: Vec<File>, depth: usize) -> Result<Self, Error> {
         if depth > bounds::NESTING {
-            return Err(Error::too_large(format!("the nesting of `{folder}`"), format!("{} packages", bounds::NESTING)));
+            return Err(Error::too_large(
+                format!("the nesting of `{folder}`"),
+                format!("{} packages", bounds::NESTING),
+            ));
         }
         let (mut metadata, mut values, mut schema) = (None, None, None);
         let (mut templates, mut others) = (Vec::new(), Vec::new());
@@ -172,7 +175,10 @@ impl Archive {
 /// Takes a file into a place that holds one.
 fn only(place: &mut Option<File>, file: File) -> Result<(), Error> {
     if place.is_some() {
-        return Err(Error::Misplaced { path: file.path, reason: "the same file is there under another ending; keep one" });
+        return Err(Error::Misplaced {
+            path: file.path,
+            reason: "the same file is there under another ending; keep one",
+        });
     }
     *place = Some(file);
     Ok(())

@@ -17,7 +17,10 @@ pub(super) fn check(path: &str) -> Result<&str, Error> {
     if path.starts_with('/') || path.contains('\\') || drive || trimmed.split('/').any(|part| part == "..") {
         return Err(Error::Escapes(shorten(path)));
     }
-    if path.chars().any(|c| c.is_control() || matches!(c, '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}')) {
+    if path.chars().any(|c| {
+        c.is_control()
+            || matches!(c, '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}')
+    }) {
         return bad("it holds a character that cannot be seen");
     }
     // One look, two spellings: `é` is one character or two. Only the first is accepted, so that names stay comparable.
@@ -29,7 +32,10 @@ pub(super) fn check(path: &str) -> Result<&str, Error> {
     }
     let parts: Vec<&str> = trimmed.split('/').collect();
     if parts.len() > bounds::FOLDERS {
-        return Err(Error::too_large(format!("the depth of `{}`", shorten(path)), format!("{} folders", bounds::FOLDERS)));
+        return Err(Error::too_large(
+            format!("the depth of `{}`", shorten(path)),
+            format!("{} folders", bounds::FOLDERS),
+        ));
     }
     for part in parts {
         match part {

@@ -5,7 +5,7 @@ use std::{
     io::{Cursor, Read as _},
 };
 
-use zip::{ZipArchive, read::ZipReadOptions, result::ZipError};
+use zip::{CompressionMethod, ZipArchive, read::ZipReadOptions, result::ZipError};
 
 use super::{Error, bounds, path};
 use crate::yaml::shorten;
@@ -21,9 +21,12 @@ pub(super) fn files(bytes: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, Error> {
         return Err(Error::too_large("the archive", format!("{} MiB", bounds::ZIP_BYTES >> 20)));
     }
     // The count stands in the archive's last record; a lie about it is found when the library reads the directory.
-    let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(unreadable)?;
+    let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|error| unreadable(&error))?;
     if archive.len() > bounds::ENTRIES {
-        return Err(Error::too_large(format!("the number of entries, {},", archive.len()), bounds::ENTRIES.to_string()));
+        return Err(Error::too_large(
+            format!("the number of entries, {},", archive.len()),
+            bounds::ENTRIES.to_string(),
+        ));
     }
     if archive.offset() != 0 {
         return Err(Error::Lies("something stands before its first entry".to_owned()));
@@ -51,16 +54,13 @@ pub(super) fn files(bytes: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, Error> {
 
 /// Judges an entry by its headers: its path and whether it is a folder, or `None` when it is left out.
 fn admit(archive: &mut ZipArchive<Cursor<&[u8]>>, index: usize) -> Result<Option<(String, bool)>, Error> {
-    let entry = archive.by_index_raw(index).map_err(unreadable)?;
+    let entry = archive.by_index_raw(index).map_err(|error| unreadable(&error))?;
     let raw = entry.name_raw();
     let Ok(name) = std::str::from_utf8(raw) else {
         return Err(Error::BadName { path: shorten(&String::from_utf8_lossy(raw)), reason: "it is not UTF-8" });
     };
-    // What the library reads may come from an extra field; two names for one entry are one too many.
-    if entry.name().map_err(unreadable)? != name && !name.is_ascii() {
-        return Err(Error::BadName { path: shorten(name), reason: "it is not marked as UTF-8" });
-    }
-    if entry.name().map_err(unreadable)? != name {
+    // What the library calls it may come from an extra field; two names for one entry are one too many.
+    if entry.name().map_err(|error| unreadable(&error))? != name {
         return Err(Error::Lies(format!("the entry `{}` has two names", shorten(name))));
     }
     let name = name.to_owned();
@@ -77,6 +77,12 @@ fn admit(archive: &mut ZipArchive<Cursor<&[u8]>>, index: usize) -> Result<Option
     if entry.encrypted() {
         return Err(Error::Encrypted(checked));
     }
+    if !matches!(entry.compression(), CompressionMethod::Stored | CompressionMethod::Deflated) {
+        let method = entry.compression();
+        return Err(Error::NotAZip(format!(
+            "`{checked}` is packed by the method {method}; entries are stored or deflated"
+        )));
+    }
     if is_folder && entry.size() != 0 {
         return Err(Error::Lies(format!("the folder `{checked}` has content")));
     }
@@ -90,7 +96,8 @@ fn inflate(
     left: &mut u64,
 ) -> Result<Vec<u8>, Error> {
     let options = ZipReadOptions::new().enforce_header_consistency(true);
-    let mut entry = archive.by_index_with_options(index, options).map_err(|error| broken(name, &error))?;
+    let mut entry =
+        archive.by_index_with_options(index, options).map_err(|error| Error::Lies(format!("`{name}`: {error}")))?;
     let (declared, packed) = (entry.size(), entry.compressed_size());
     let file_bound = bounds::FILE_BYTES.min(*left);
     if declared > file_bound {
@@ -101,7 +108,11 @@ fn inflate(
     }
     // The declared size is a claim. One byte more than it is read, so that a lie shows.
     let mut bytes = Vec::with_capacity(usize::try_from(declared.min(1 << 20)).unwrap_or(0));
-    entry.by_ref().take(declared + 1).read_to_end(&mut bytes).map_err(|error| Error::Lies(format!("`{name}`: {error}")))?;
+    entry
+        .by_ref()
+        .take(declared + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| Error::Lies(format!("`{name}`: {error}")))?;
     if bytes.len() as u64 != declared {
         return Err(Error::Lies(format!("`{name}` claims {declared} bytes and has others")));
     }
@@ -134,15 +145,6 @@ fn duplicate_name(bytes: &[u8], start: u64) -> String {
     "the same path".to_owned()
 }
 
-fn unreadable(error: ZipError) -> Error {
+fn unreadable(error: &ZipError) -> Error {
     Error::NotAZip(error.to_string())
-}
-
-fn broken(name: &str, error: &ZipError) -> Error {
-    match error {
-        ZipError::CompressionMethodNotSupported(_) | ZipError::UnsupportedArchive(_) => {
-            Error::NotAZip(format!("`{name}`: {error}; entries are stored or deflated"))
-        }
-        other => Error::Lies(format!("`{name}`: {other}")),
-    }
 }

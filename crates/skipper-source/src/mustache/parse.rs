@@ -56,7 +56,15 @@ struct Scanner<'a> {
 impl<'a> Scanner<'a> {
     fn new(text: &'a str) -> Self {
         let (open, close) = ("{{".to_owned(), "}}".to_owned());
-        Self { rest: text, at: Position { line: 1, column: 1 }, open, close, tokens: Vec::new(), line_start: 0, tags: 0 }
+        Self {
+            rest: text,
+            at: Position { line: 1, column: 1 },
+            open,
+            close,
+            tokens: Vec::new(),
+            line_start: 0,
+            tags: 0,
+        }
     }
 
     fn run(mut self) -> Result<Vec<Token>, Fault> {
@@ -137,7 +145,12 @@ impl<'a> Scanner<'a> {
             '/' => Token::Close(at, body),
             '&' => Token::Variable(at, name(at, &body)?, true),
             '{' if triple => Token::Variable(at, name(at, &body)?, true),
-            '>' => return Err(Fault(at, format!("`{body}`: partials are not supported; templates of a package stand alone"))),
+            '>' => {
+                return Err(Fault(
+                    at,
+                    format!("`{body}`: partials are not supported; templates of a package stand alone"),
+                ));
+            }
             '<' | '$' => return Err(Fault(at, format!("`{sigil}{body}`: blocks and parents are not supported"))),
             _ => Token::Variable(at, name(at, &body)?, false),
         };
@@ -197,7 +210,11 @@ fn build(tokens: Vec<Token>) -> Result<Vec<Node>, Fault> {
                     return Err(Fault(at, format!("`{closing}` is closed here but was never opened")));
                 };
                 if name.as_str() != closing {
-                    let message = format!("`{closing}` is closed here, but `{name}` from line {} is open", opened_at.line, name = name.as_str());
+                    let message = format!(
+                        "`{closing}` is closed here, but `{name}` from line {} is open",
+                        opened_at.line,
+                        name = name.as_str()
+                    );
                     return Err(Fault(at, message));
                 }
                 let inner = std::mem::replace(&mut nodes, outer);

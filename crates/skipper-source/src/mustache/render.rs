@@ -89,7 +89,7 @@ impl Renderer<'_> {
         if found.is_null() {
             let name = name.as_str();
             let finding = self.error(at, "value-missing", format!("`{name}` has no value"));
-            self.findings.push(finding.path(name).hint(format!("set it with --set {name}=…")));
+            self.findings.push(finding.path(name).hint(format!("set it with --set {}{name}=…", scope.prefix())));
             return Ok(());
         }
         if raw {

@@ -14,6 +14,8 @@ pub struct Scope<'a> {
     outer: Option<&'a Scope<'a>>,
     /// Names that are declared, also those without a value.
     declared: Option<&'a Value>,
+    /// Where the values stand among those that a user sets.
+    prefix: &'a str,
 }
 
 /// What a name stands for.
@@ -32,11 +34,22 @@ impl<'a> Scope<'a> {
     /// A scope of the merged values. `declared` holds the names that are known although they have no value.
     #[must_use]
     pub const fn new(values: &'a Value, declared: Option<&'a Value>) -> Self {
-        Self { value: values, place: None, outer: None, declared }
+        Self { value: values, place: None, outer: None, declared, prefix: "" }
+    }
+
+    /// The same scope, whose values a user sets below `prefix` (`db.`).
+    #[must_use]
+    pub const fn below(self, prefix: &'a str) -> Self {
+        Self { prefix, ..self }
+    }
+
+    /// What stands before a name where a user sets it.
+    pub(super) const fn prefix(&self) -> &'a str {
+        self.prefix
     }
 
     pub(super) const fn inner<'b>(&'b self, value: &'b Value, place: Option<(usize, usize)>) -> Scope<'b> {
-        Scope { value, place, outer: Some(self), declared: self.declared }
+        Scope { value, place, outer: Some(self), declared: self.declared, prefix: self.prefix }
     }
 
     pub(super) const fn is_outermost(&self) -> bool {

@@ -73,11 +73,23 @@ fn read(mut fields: Fields<'_>, folder: Option<&str>) -> Option<Metadata> {
     let version = fields.require("version").and_then(|field| version(&field));
     let mut short = |key| fields.get(key).and_then(|field| field.short_text(MAX_WORDS));
     let (display_name, maintainer, origin) = (short("displayName"), short("maintainer"), short("origin"));
-    let [home, icon, source_url] = ["home", "icon", "sourceUrl"].map(|key| fields.get(key).and_then(|f| web_address(&f)));
+    let [home, icon, source_url] =
+        ["home", "icon", "sourceUrl"].map(|key| fields.get(key).and_then(|f| web_address(&f)));
     let description = fields.get("description").and_then(|field| field.short_text(MAX_DESCRIPTION));
     let tags = fields.get("tags").map(|field| tags(&field)).unwrap_or_default();
     fields.finish();
-    Some(Metadata { name: name?, version: version?, display_name, description, maintainer, tags, home, icon, origin, source_url })
+    Some(Metadata {
+        name: name?,
+        version: version?,
+        display_name,
+        description,
+        maintainer,
+        tags,
+        home,
+        icon,
+        origin,
+        source_url,
+    })
 }
 
 /// A key with one accepted value.
@@ -94,7 +106,11 @@ fn version(field: &Field<'_>) -> Option<semver::Version> {
     semver::Version::parse(&text)
         .map_err(|error| {
             let message = format!("`{text}` is not a version: {error}");
-            field.error_hint("value-invalid", message, "use three numbers and, if need be, a suffix: 1.0.0, 2.1.0-rc.1");
+            field.error_hint(
+                "value-invalid",
+                message,
+                "use three numbers and, if need be, a suffix: 1.0.0, 2.1.0-rc.1",
+            );
         })
         .ok()
 }

@@ -8,7 +8,7 @@ pub use build::{Built, build};
 pub use metadata::{Metadata, metadata};
 pub use render::{RenderOptions, Rendered, render};
 
-pub(crate) use render::{Context, RESERVED, context, render_context, validated};
+pub(crate) use render::{Context, RESERVED, context, render_context, schema, validated};
 
 /// The `apiVersion` of packages and documents in Skipper's own format.
 pub const API_VERSION: &str = "skipper/v2";

@@ -63,7 +63,7 @@ pub fn render(archive: &Archive, user_values: &Value, options: &RenderOptions) -
     };
     let applications = render_context(&root, options, &mut findings);
     if !findings.has_errors() {
-        findings.extend(values::unknown_values(user_values, &root.all_declared(), &root.names()));
+        findings.extend(values::unknown_values(user_values, &root.all_own(), &root.names()));
     }
     let warnings = findings.into_result()?;
     let mut spec = Spec { version: skipper_core::spec::SPEC_VERSION, applications };
@@ -93,6 +93,8 @@ pub(crate) struct Context<'a> {
     pub(crate) values: Value,
     /// Merged, with nulls: every name that is known.
     pub(crate) declared: Value,
+    /// What packages alone say, without the user.
+    own: Value,
     pub(crate) templates: Vec<Template>,
     pub(crate) folder: Option<&'a str>,
     pub(crate) packages: Vec<Context<'a>>,
@@ -109,15 +111,15 @@ impl Context<'_> {
         own.chain(inner).collect()
     }
 
-    /// Every known name, those of packages within it below their folder.
-    fn all_declared(&self) -> Value {
-        let mut declared = self.declared.clone();
-        if let Value::Object(map) = &mut declared {
+    /// Every name that the packages know, those of packages within it below their folder.
+    fn all_own(&self) -> Value {
+        let mut own = self.own.clone();
+        if let Value::Object(map) = &mut own {
             for package in &self.packages {
-                map.insert(package.folder.unwrap_or_default().to_owned(), package.all_declared());
+                map.insert(package.folder.unwrap_or_default().to_owned(), package.all_own());
             }
         }
-        declared
+        own
     }
 }
 
@@ -127,10 +129,16 @@ pub(crate) fn context<'a>(archive: &'a Archive, user: &Value, findings: &mut Fin
     let none = Value::Object(Map::new());
     let user = if user.is_null() { &none } else { user };
     reserved_names(user, "", findings);
-    inner_context(archive, user, findings)
+    inner_context(archive, user, &none, findings)
 }
 
-fn inner_context<'a>(archive: &'a Archive, over: &Value, findings: &mut Findings) -> Option<Context<'a>> {
+/// `over` is what the user and the packages around this one set in it, `around` what the latter alone do.
+fn inner_context<'a>(
+    archive: &'a Archive,
+    over: &Value,
+    around: &Value,
+    findings: &mut Findings,
+) -> Option<Context<'a>> {
     let metadata = findings.take(metadata(archive));
     let own = match archive.values_file() {
         Some(file) => findings.take(text(file).and_then(|text| values::parse_file(&file.path, text))),
@@ -141,7 +149,9 @@ fn inner_context<'a>(archive: &'a Archive, over: &Value, findings: &mut Findings
         .iter()
         .filter_map(|file| findings.take(text(file).and_then(|text| mustache::parse(&file.path, text))))
         .collect();
-    let declared = values::combine(&own?, over);
+    let own = own?;
+    let declared = values::combine(&own, over);
+    let own = values::combine(&own, around);
     if let Some(file) = archive.values_file() {
         reserved_names(&declared, &file.path, findings);
     }
@@ -155,7 +165,8 @@ fn inner_context<'a>(archive: &'a Archive, over: &Value, findings: &mut Findings
         .filter_map(|inner| {
             let name = inner.folder_name().unwrap_or_default();
             if RESERVED.contains(&name) || name == "global" {
-                let message = format!("a package within a package cannot be called `{name}`; the name has a meaning in values");
+                let message =
+                    format!("a package within a package cannot be called `{name}`; the name has a meaning in values");
                 findings.push(Finding::error("package-name", message).in_file(&inner.metadata_file().path));
                 return None;
             }
@@ -164,16 +175,19 @@ fn inner_context<'a>(archive: &'a Archive, over: &Value, findings: &mut Findings
                 findings.push(Finding::error("values-kind", message).path(name));
                 return None;
             }
-            inner_context(inner, &values::for_sub_package(&declared, name), findings)
+            let [over, around] = [&declared, &own].map(|outer| values::for_sub_package(outer, name));
+            inner_context(inner, &over, &around, findings)
         })
         .collect();
-    Some(Context { metadata: metadata?, values, declared, templates, folder: archive.folder_name(), packages })
+    Some(Context { metadata: metadata?, values, declared, own, templates, folder: archive.folder_name(), packages })
 }
 
 fn reserved_names(values: &Value, file: &str, findings: &mut Findings) {
     for name in RESERVED.iter().filter(|name| values.get(**name).is_some()) {
         let message = format!("`{name}` is given by Skipper (`{name}.name`) and cannot be set");
-        findings.push(Finding::error("value-reserved", message).in_file(file).path(*name).hint("use another name".to_owned()));
+        findings.push(
+            Finding::error("value-reserved", message).in_file(file).path(*name).hint("use another name".to_owned()),
+        );
     }
 }
 
@@ -197,14 +211,28 @@ fn text(file: &File) -> Result<&str, Faults> {
 }
 
 /// Renders the templates of a package and of all within it.
-pub(crate) fn render_context(context: &Context<'_>, options: &RenderOptions, findings: &mut Findings) -> Vec<Application> {
+pub(crate) fn render_context(
+    context: &Context<'_>,
+    options: &RenderOptions,
+    findings: &mut Findings,
+) -> Vec<Application> {
+    render_below(context, "", options, findings)
+}
+
+/// `prefix` is where the user sets the package's values: `db.`.
+fn render_below(
+    context: &Context<'_>,
+    prefix: &str,
+    options: &RenderOptions,
+    findings: &mut Findings,
+) -> Vec<Application> {
     let mut values = context.values.clone();
     if let Value::Object(map) = &mut values {
         map.insert("release".to_owned(), json!({"name": options.release, "revision": options.revision}));
         let version = context.metadata.version.to_string();
         map.insert("package".to_owned(), json!({"name": context.metadata.name, "version": version}));
     }
-    let scope = Scope::new(&values, Some(&context.declared));
+    let scope = Scope::new(&values, Some(&context.declared)).below(prefix);
     let mut applications = Vec::new();
     for template in &context.templates {
         let Some(documents) = findings.take(documents(template, &scope)) else { continue };
@@ -216,7 +244,10 @@ pub(crate) fn render_context(context: &Context<'_>, options: &RenderOptions, fin
             }));
         }
     }
-    applications.extend(context.packages.iter().flat_map(|inner| render_context(inner, options, findings)));
+    for inner in &context.packages {
+        let prefix = format!("{prefix}{}.", inner.folder.unwrap_or_default());
+        applications.extend(render_below(inner, &prefix, options, findings));
+    }
     applications
 }
 

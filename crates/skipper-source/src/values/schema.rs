@@ -18,8 +18,15 @@ pub(crate) fn compile(file: &str, schema: &Value) -> Result<Validator, Faults> {
     let patterns = PatternOptions::regex().size_limit(PATTERN_BYTES).dfa_size_limit(PATTERN_BYTES);
     jsonschema::options().with_pattern_options(patterns).offline().build(schema).map_err(|error| {
         let path = dotted(error.instance_path().as_str());
-        let hint = error.to_string().contains("://").then(|| "only references within the schema (`#/…`) are followed".to_owned());
-        Finding::error("schema-invalid", format!("not a usable JSON Schema: {error}")).in_file(file).path(path).hint(hint).into()
+        let hint = error
+            .to_string()
+            .contains("://")
+            .then(|| "only references within the schema (`#/…`) are followed".to_owned());
+        Finding::error("schema-invalid", format!("not a usable JSON Schema: {error}"))
+            .in_file(file)
+            .path(path)
+            .hint(hint)
+            .into()
     })
 }
 
@@ -36,9 +43,17 @@ pub fn check(file: &str, schema: &Value, values: &Value) -> Result<(), Faults> {
         // A text like 1.10 or 0x1F is one that a reader of the schema might take for a number.
         let number_lost = matches!(error.instance().as_ref(), Value::String(text) if text.parse::<f64>().is_ok())
             && error.to_string().contains("is not of type");
-        let hint = number_lost.then(|| "a number that YAML would write differently is text; write it in its shortest form, without quotes".to_owned());
+        let hint = number_lost.then(|| {
+            "a number that YAML would write differently is text; write it in its shortest form, without quotes"
+                .to_owned()
+        });
         let path = if path.is_empty() { "values".to_owned() } else { path };
-        findings.push(Finding::error("values-schema", error.to_string().chars().take(300).collect::<String>()).in_file(file).path(path).hint(hint));
+        findings.push(
+            Finding::error("values-schema", error.to_string().chars().take(300).collect::<String>())
+                .in_file(file)
+                .path(path)
+                .hint(hint),
+        );
     }
     findings.into_result().map(drop)
 }

@@ -58,7 +58,9 @@ pub fn parse_set(values: &mut Value, text: &str, typing: Typing) -> Result<(), S
             break;
         }
         if reader.chars.peek().is_none() {
-            return Err(fail("something must follow the last comma; write `\\,` for a comma within a value".to_owned()));
+            return Err(fail(
+                "something must follow the last comma; write `\\,` for a comma within a value".to_owned(),
+            ));
         }
     }
     *values = result;

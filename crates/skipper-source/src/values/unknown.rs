@@ -33,6 +33,8 @@ fn walk(user: &Value, declared: &Value, names: &[String], prefix: &str, found: &
 
 /// Whether a template names the value, something in it, or something around it.
 fn is_used(path: &str, names: &[String]) -> bool {
-    let within = |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    let within = |inner: &str, outer: &str| {
+        inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
     names.iter().any(|name| within(name, path) || within(path, name))
 }

@@ -22,6 +22,14 @@ pub fn emit(value: &Value) -> String {
     out
 }
 
+/// A text as it stands after `key: ` or `- `: plain where every reader takes it for that text, else in double quotes.
+#[must_use]
+pub fn scalar_text(body: &str) -> String {
+    let mut out = String::new();
+    text(&mut out, body);
+    out
+}
+
 fn map_at(out: &mut String, map: &serde_json::Map<String, Value>, indent: usize) {
     for (index, (key, value)) in map.iter().enumerate() {
         if index > 0 {

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use granit_parser::{Event, Marker, Parser, ScalarStyle, Span, Tag};
+use granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle, Span, Tag};
 use serde_json::Value;
 
 use super::{
@@ -63,10 +63,12 @@ pub fn read(input: Input<'_>) -> Result<Vec<Node>, Faults> {
 pub fn read_one(input: Input<'_>) -> Result<Option<Node>, Faults> {
     let mut documents = read(input)?;
     match documents.get(1) {
-        Some(second) => Err(Finding::error("yaml-documents", "this file holds one document, and here a second one begins")
-            .in_file(input.file)
-            .at(second.at)
-            .into()),
+        Some(second) => {
+            Err(Finding::error("yaml-documents", "this file holds one document, and here a second one begins")
+                .in_file(input.file)
+                .at(second.at)
+                .into())
+        }
         None => Ok(documents.pop()),
     }
 }
@@ -121,6 +123,9 @@ impl<'a> Loader<'a> {
         for event in Parser::new_from_str_with_options(self.input.text, options) {
             let (event, span) = event.map_err(|error| {
                 let at = self.origin(error.marker());
+                if *error.kind() == ErrorKind::RecursionLimitExceeded {
+                    return self.too_deep(at);
+                }
                 self.fault(at, "yaml-syntax", format!("not valid YAML: {}", error.info()))
             })?;
             self.event(event, span)?;
@@ -164,7 +169,7 @@ impl<'a> Loader<'a> {
         let (Frame::List { at, .. } | Frame::Map { at, .. }) = &frame;
         let at = *at;
         if self.stack.len() >= MAX_DEPTH {
-            return Err(self.fault(at, "yaml-depth", format!("nested deeper than {MAX_DEPTH} levels")));
+            return Err(self.too_deep(at));
         }
         if let Some(Frame::Map { map: OpenMap { key: None, .. }, .. }) = self.stack.last() {
             return Err(self.fault(at, "yaml-key", "a list or map cannot be a key"));
@@ -289,6 +294,10 @@ impl<'a> Loader<'a> {
             Some(tag) if tag.core_suffix() != Some(expected) => Err(self.unknown_tag(tag, at)),
             _ => Ok(()),
         }
+    }
+
+    fn too_deep(&self, at: Position) -> Fault {
+        self.fault(at, "yaml-depth", format!("nested deeper than {MAX_DEPTH} levels"))
     }
 
     fn unknown_tag(&self, tag: &Tag, at: Position) -> Fault {

@@ -17,7 +17,7 @@ mod node;
 mod scalar;
 mod slots;
 
-pub use emit::emit;
+pub use emit::{emit, scalar_text};
 pub use load::{Input, read, read_one};
 pub use node::{Content, Entry, Node};
 pub use scalar::resolve_plain;

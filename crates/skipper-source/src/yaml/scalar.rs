@@ -16,7 +16,8 @@ pub fn resolve_plain(text: &str) -> Value {
 /// The number whose text is exactly `text`.
 fn exact_number(text: &str) -> Option<Number> {
     // Longer ones are never written back the same; the check spares most words the attempt.
-    let may_be = text.len() <= 40 && text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'+' | b'-' | b'.' | b'e' | b'E'));
+    let may_be =
+        text.len() <= 40 && text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'+' | b'-' | b'.' | b'e' | b'E'));
     let number = if may_be { number(text) } else { None };
     number.filter(|n| n.to_string() == text)
 }
@@ -48,11 +49,9 @@ pub(super) fn resolve_tagged(tag: &str, text: &str) -> Result<Value, String> {
     match tag {
         "str" => Ok(Value::String(text.to_owned())),
         "int" => number(text).filter(|n| !n.is_f64()).map(Value::Number).ok_or_else(wrong),
-        "float" => number(text)
-            .and_then(|n| n.as_f64())
-            .and_then(Number::from_f64)
-            .map(Value::Number)
-            .ok_or_else(wrong),
+        "float" => {
+            number(text).and_then(|n| n.as_f64()).and_then(Number::from_f64).map(Value::Number).ok_or_else(wrong)
+        }
         "bool" | "null" => match (tag, resolve_plain(text)) {
             ("bool", value @ Value::Bool(_)) | ("null", value @ Value::Null) => Ok(value),
             _ => Err(wrong()),
@@ -93,8 +92,32 @@ mod tests {
             assert_eq!(resolve_plain(text), value, "{text}");
         }
         for text in [
-            "1.10", "1.50", "017", "0x1F", "0o17", "1e3", "+1", ".5", "5.", "-0", "1_000", "12:30", "2024-01-02",
-            "123456789012345678901234567890", ".inf", "inf", "nan", ".nan", "yes", "no", "on", "off", "y", "1.2.3", "-", "e",
+            "1.10",
+            "1.50",
+            "017",
+            "0x1F",
+            "0o17",
+            "1e3",
+            "+1",
+            ".5",
+            "5.",
+            "-0",
+            "1_000",
+            "12:30",
+            "2024-01-02",
+            "123456789012345678901234567890",
+            ".inf",
+            "inf",
+            "nan",
+            ".nan",
+            "yes",
+            "no",
+            "on",
+            "off",
+            "y",
+            "1.2.3",
+            "-",
+            "e",
         ] {
             assert_eq!(resolve_plain(text), json!(text), "{text}");
         }

@@ -76,9 +76,7 @@ impl Slots {
         if !Self::is_reserved(text) {
             return Ok(None);
         }
-        if plain
-            && let Some((value, "")) = self.token(text)
-        {
+        if plain && let Some((value, "")) = self.token(text) {
             return Ok(Some(value.clone()));
         }
         self.fill_text(text).map(|text| Some(Value::String(text)))

@@ -1,0 +1,12 @@
+//! What the crate promises, from outside.
+
+mod application;
+mod archive;
+mod mustache;
+mod package;
+mod property;
+mod starter;
+mod support;
+mod values;
+mod yaml;
+mod zip_bytes;
