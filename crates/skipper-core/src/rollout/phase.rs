@@ -152,6 +152,7 @@ impl Phase {
     /// # Errors
     ///
     /// [`IllegalTransition`] names both sides; the caller keeps the phase it had.
+    #[expect(clippy::result_large_err, reason = "it is made only by a bug, and named in full then")]
     pub fn apply(self, transition: Transition) -> Result<Self, IllegalTransition> {
         match (self, transition) {
             (Self::Waiting, Transition::Admitted) => Ok(Self::Accepted),

@@ -154,7 +154,7 @@ fn check(input: &PlanInput<'_>, spec: &Spec) -> Result<(), Vec<PlanError>> {
                     app: app.name.clone(),
                     target: app.target.clone(),
                     what,
-                }))
+                }));
             }
         }
     }

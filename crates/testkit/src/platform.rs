@@ -1,0 +1,442 @@
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use skipper_core::{
+    BoxFuture, BoxStream,
+    deployment::{Deployment, DeploymentId, Exit, Instance, Observed},
+    generation::Generation,
+    health::Attempt,
+    port::{
+        Capabilities, Clock, Description, Error, ErrorKind, ExecOutput, Found, HookJob, HookState, Launch, LogChunk,
+        LogQuery, LogStreamKind, Platform,
+    },
+    rollout::Instances,
+    spec::Resource,
+    time::Timestamp,
+};
+use tokio::sync::Notify;
+
+use crate::{clock::TestClock, fault::Gate, fixture};
+
+const POISONED: &str = "nothing panics while it holds this lock";
+
+/// How the processes of an application behave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Behaviour {
+    /// Healthy so long after launch; `None` for never.
+    pub healthy_after: Option<Duration>,
+    /// Exits with this status so long after launch.
+    pub exits_after: Option<(Duration, i32)>,
+}
+
+impl Default for Behaviour {
+    fn default() -> Self {
+        Self { healthy_after: Some(Duration::from_millis(30)), exits_after: None }
+    }
+}
+
+/// How a hook behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HookBehaviour {
+    /// How long it runs.
+    pub runs_for: Duration,
+    /// What it exits with.
+    pub code: i32,
+}
+
+impl Default for HookBehaviour {
+    fn default() -> Self {
+        Self { runs_for: Duration::from_millis(100), code: 0 }
+    }
+}
+
+#[derive(Debug)]
+struct Process {
+    instance: Instance,
+    behaviour: Behaviour,
+    killed: Option<Exit>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    processes: BTreeMap<(DeploymentId, u32), Process>,
+    fences: BTreeMap<DeploymentId, Generation>,
+    folders: BTreeMap<DeploymentId, Generation>,
+    behaviours: BTreeMap<String, Behaviour>,
+    hooks: BTreeMap<String, (Timestamp, HookBehaviour)>,
+    hook_behaviours: BTreeMap<String, HookBehaviour>,
+    forgotten_hooks: bool,
+    volumes: BTreeMap<String, DeploymentId>,
+    next_port: u16,
+    violations: Vec<String>,
+}
+
+/// A platform account in memory, whose processes behave as they are told.
+#[derive(Debug, Clone)]
+pub struct FakePlatform {
+    state: Arc<Mutex<State>>,
+    changed: Arc<Notify>,
+    clock: Arc<TestClock>,
+    capabilities: Capabilities,
+    gate: Gate,
+}
+
+impl FakePlatform {
+    /// An empty account that can do everything.
+    #[must_use]
+    pub fn new(clock: Arc<TestClock>) -> Self {
+        let state = State { next_port: 10_000, ..State::default() };
+        let capabilities = fixture::capable();
+        Self { state: Arc::new(Mutex::new(state)), changed: Arc::default(), clock, capabilities, gate: Gate::open() }
+    }
+
+    /// Another view, through another gate.
+    #[must_use]
+    pub fn through(&self, gate: Gate) -> Self {
+        Self { gate, ..self.clone() }
+    }
+
+    /// The same with other capabilities.
+    #[must_use]
+    pub fn capable_of(self, capabilities: Capabilities) -> Self {
+        Self { capabilities, ..self }
+    }
+
+    /// How processes behave from now on whose application's `VERSION` is `version`.
+    pub fn behave(&self, version: &str, behaviour: Behaviour) {
+        self.state.lock().expect(POISONED).behaviours.insert(version.to_owned(), behaviour);
+    }
+
+    /// How hooks behave whose command starts with that word.
+    pub fn hook(&self, command: &str, behaviour: HookBehaviour) {
+        self.state.lock().expect(POISONED).hook_behaviours.insert(command.to_owned(), behaviour);
+    }
+
+    /// From now on nothing can be told of hooks that were started.
+    pub fn forget_hooks(&self) {
+        self.state.lock().expect(POISONED).forgotten_hooks = true;
+    }
+
+    /// Ends a process from outside.
+    pub fn kill(&self, deployment: &DeploymentId, index: u32) {
+        let at = self.clock.now();
+        if let Some(process) = self.state.lock().expect(POISONED).processes.get_mut(&(deployment.clone(), index)) {
+            process.killed = Some(Exit { code: None, signal: Some(9), out_of_memory: false, at });
+        }
+        self.changed.notify_waiters();
+        self.changed.notify_one();
+    }
+
+    /// Puts something there that no store knows.
+    pub fn plant(&self, deployment: &Deployment, index: u32) {
+        let mut state = self.state.lock().expect(POISONED);
+        self.start(&mut state, deployment, index, Generation::default());
+    }
+
+    /// What is there: deployments with the indices of the instances that run.
+    #[must_use]
+    pub fn running(&self) -> BTreeMap<DeploymentId, Vec<u32>> {
+        let now = self.clock.now();
+        let state = self.state.lock().expect(POISONED);
+        let mut running: BTreeMap<DeploymentId, Vec<u32>> =
+            state.folders.keys().map(|id| (id.clone(), Vec::new())).collect();
+        for ((id, index), process) in &state.processes {
+            if process.exit(now).is_none() {
+                running.entry(id.clone()).or_default().push(*index);
+            }
+        }
+        running
+    }
+
+    /// What broke a promise so far.
+    #[must_use]
+    pub fn violations(&self) -> Vec<String> {
+        self.state.lock().expect(POISONED).violations.clone()
+    }
+
+    /// Whether an instance of the deployment has that address, running or ended by itself.
+    pub(crate) fn is_there(&self, deployment: &DeploymentId, address: SocketAddr) -> bool {
+        let state = self.state.lock().expect(POISONED);
+        let mut own = state.processes.iter().filter(|((id, _), _)| id == deployment);
+        own.any(|(_, process)| process.instance.addresses.values().any(|known| *known == address))
+    }
+
+    /// Whether a healthy instance of the deployment answers at that address.
+    pub(crate) fn serves(&self, deployment: &DeploymentId, address: SocketAddr) -> bool {
+        let now = self.clock.now();
+        let state = self.state.lock().expect(POISONED);
+        let mut own = state.processes.iter().filter(|((id, _), _)| id == deployment);
+        own.any(|(_, process)| {
+            process.instance.addresses.values().any(|known| *known == address) && process.healthy(now)
+        })
+    }
+
+    fn start(&self, state: &mut State, deployment: &Deployment, index: u32, generation: Generation) -> Instance {
+        let version = deployment.app.env.get("VERSION").cloned().unwrap_or_default();
+        let behaviour = state.behaviours.get(&version).copied().unwrap_or_default();
+        let mut addresses = BTreeMap::new();
+        for port in &deployment.app.ports {
+            addresses.insert(port.name.to_string(), SocketAddr::from(([127, 0, 0, 1], state.next_port)));
+            state.next_port += 1;
+        }
+        let handle = format!("pid {}", state.next_port);
+        let instance = Instance { index, addresses, handle, started_at: self.clock.now(), restarts: 0 };
+        let process = Process { instance: instance.clone(), behaviour, killed: None };
+        state.processes.insert((deployment.id.clone(), index), process);
+        state.folders.insert(deployment.id.clone(), generation);
+        instance
+    }
+
+    fn claim_volumes(&self, state: &mut State, deployment: &Deployment) {
+        let now = self.clock.now();
+        for volume in deployment.app.volumes.iter().filter(|volume| !volume.read_only) {
+            let name = format!("{}/{}", deployment.release, volume.name);
+            let owner = state.volumes.insert(name.clone(), deployment.id.clone());
+            let Some(other) = owner.filter(|owner| *owner != deployment.id) else { continue };
+            let mut of_other = state.processes.iter().filter(|((id, _), _)| *id == other);
+            if of_other.any(|(_, process)| process.exit(now).is_none()) {
+                let text = format!("{} was launched while {other} had volume {name} mounted", deployment.id);
+                state.violations.push(text);
+            }
+        }
+    }
+
+    fn do_launch(&self, launch: &Launch<'_>) -> Result<Vec<Instance>, Error> {
+        let now = self.clock.now();
+        let mut state = self.state.lock().expect(POISONED);
+        pass(&mut state, &launch.deployment.id, launch.generation)?;
+        self.claim_volumes(&mut state, launch.deployment);
+        let id = &launch.deployment.id;
+        state.folders.insert(id.clone(), launch.generation);
+        let indices = launch.instances.range();
+        Ok(indices
+            .map(|index| match state.processes.get(&(id.clone(), index)) {
+                Some(process) if process.exit(now).is_none() => process.instance.clone(),
+                _ => self.start(&mut state, launch.deployment, index, launch.generation),
+            })
+            .collect())
+    }
+
+    fn do_retire(&self, id: &DeploymentId, instances: Instances, last: bool, by: Generation) -> Result<(), Error> {
+        let mut state = self.state.lock().expect(POISONED);
+        pass(&mut state, id, by)?;
+        state.processes.retain(|(known, index), _| known != id || !(last || instances.range().contains(index)));
+        if last {
+            state.folders.remove(id);
+        }
+        Ok(())
+    }
+
+    fn hook_now(&self, id: &str) -> HookState {
+        let state = self.state.lock().expect(POISONED);
+        let Some((started, behaviour)) = state.hooks.get(id) else { return HookState::Absent };
+        if state.forgotten_hooks {
+            return HookState::Unknown;
+        }
+        if self.clock.now().since(*started) < behaviour.runs_for {
+            return HookState::Running;
+        }
+        HookState::Ended { code: Some(behaviour.code), output: format!("hook {id} ends\n") }
+    }
+
+    fn do_hook(&self, job: &HookJob<'_>) -> HookState {
+        let mut state = self.state.lock().expect(POISONED);
+        let word = job.hook.command.first().cloned().unwrap_or_default();
+        let behaviour = state.hook_behaviours.get(&word).copied().unwrap_or_default();
+        let now = self.clock.now();
+        state.hooks.entry(job.id.to_owned()).or_insert((now, behaviour));
+        drop(state);
+        self.hook_now(job.id)
+    }
+
+    /// How often each hook was started, by command word: never more than once for one id, which is all that is kept.
+    #[must_use]
+    pub fn hooks_started(&self) -> usize {
+        self.state.lock().expect(POISONED).hooks.len()
+    }
+}
+
+impl Process {
+    fn exit(&self, now: Timestamp) -> Option<Exit> {
+        let by_itself = self.behaviour.exits_after.and_then(|(after, code)| {
+            let at = self.instance.started_at + after;
+            (at <= now).then_some(Exit { code: Some(code), signal: None, out_of_memory: false, at })
+        });
+        self.killed.clone().or(by_itself)
+    }
+
+    fn healthy(&self, now: Timestamp) -> bool {
+        let ripe = self.behaviour.healthy_after.is_some_and(|after| now.since(self.instance.started_at) >= after);
+        ripe && self.exit(now).is_none()
+    }
+}
+
+fn pass(state: &mut State, id: &DeploymentId, generation: Generation) -> Result<(), Error> {
+    let seen = state.fences.entry(id.clone()).or_default();
+    if generation < *seen {
+        let text = format!("{id} was acted upon under {seen}, {generation} is stale");
+        return Err(Error::new(ErrorKind::Fenced, "fenced", text));
+    }
+    *seen = generation;
+    Ok(())
+}
+
+impl Platform for FakePlatform {
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities.clone()
+    }
+
+    fn describe(&self) -> BoxFuture<'_, Description> {
+        let capabilities = self.capabilities.clone();
+        Box::pin(async move {
+            Description {
+                name: "local".into(),
+                kind: "fake".into(),
+                summary: "in memory".into(),
+                reachable: true,
+                capabilities,
+            }
+        })
+    }
+
+    fn fetch<'a>(&'a self, resource: &'a Resource, _: Duration) -> BoxFuture<'a, Result<Resource, Error>> {
+        Box::pin(async move {
+            let passing = self.gate.enter("platform.fetch", resource.uri.clone()).await?;
+            passing.leave(Ok(resource.clone())).await
+        })
+    }
+
+    fn launch<'a>(&'a self, launch: Launch<'a>, _: Duration) -> BoxFuture<'a, Result<Vec<Instance>, Error>> {
+        Box::pin(async move {
+            let detail = format!("{} [{}]", launch.deployment.id, launch.instances);
+            let passing = self.gate.enter("platform.launch", detail).await?;
+            passing.leave(self.do_launch(&launch)).await
+        })
+    }
+
+    fn observe<'a>(
+        &'a self,
+        deployment: &'a Deployment,
+        instances: Instances,
+        _: Duration,
+    ) -> BoxFuture<'a, Result<Vec<Observed>, Error>> {
+        Box::pin(async move {
+            let passing = self.gate.enter("platform.observe", format!("{} [{instances}]", deployment.id)).await?;
+            let now = self.clock.now();
+            let seen = {
+                let state = self.state.lock().expect(POISONED);
+                let one = |index| match state.processes.get(&(deployment.id.clone(), index)) {
+                    None => Observed::Absent,
+                    Some(process) => match process.exit(now) {
+                        Some(exit) => Observed::Exited { exit, instance: process.instance.clone() },
+                        None => Observed::Running(process.instance.clone()),
+                    },
+                };
+                instances.range().map(one).collect()
+            };
+            passing.leave(Ok(seen)).await
+        })
+    }
+
+    fn probe<'a>(&'a self, deployment: &'a Deployment, instance: &'a Instance) -> BoxFuture<'a, Attempt> {
+        // Not through the gate: a probe never fails, and their number depends on time.
+        Box::pin(async move {
+            let now = self.clock.now();
+            let state = self.state.lock().expect(POISONED);
+            let ok = state
+                .processes
+                .get(&(deployment.id.clone(), instance.index))
+                .is_some_and(|process| process.healthy(now));
+            let detail = if ok { "200 OK" } else { "connection refused" };
+            Attempt { at: now, instance: instance.index, ok, detail: detail.to_owned() }
+        })
+    }
+
+    fn retire<'a>(
+        &'a self,
+        deployment: &'a Deployment,
+        instances: Instances,
+        last: bool,
+        generation: Generation,
+        _: Duration,
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            let detail = format!("{} [{instances}]{}", deployment.id, if last { " last" } else { "" });
+            let passing = self.gate.enter("platform.retire", detail).await?;
+            let answer = self.do_retire(&deployment.id, instances, last, generation);
+            passing.leave(answer).await
+        })
+    }
+
+    fn list(&self, _: Duration) -> BoxFuture<'_, Result<Vec<Found>, Error>> {
+        Box::pin(async move {
+            let state = self.state.lock().expect(POISONED);
+            let found = |(id, generation): (&DeploymentId, &Generation)| Found {
+                id: id.clone(),
+                generation: *generation,
+                instances: state.processes.keys().filter(|(own, _)| own == id).map(|(_, index)| *index).collect(),
+            };
+            Ok(state.folders.iter().map(found).collect())
+        })
+    }
+
+    fn remove_orphan<'a>(&'a self, id: &'a DeploymentId, _: Duration) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            let passing = self.gate.enter("platform.remove_orphan", id.to_string()).await?;
+            {
+                let mut state = self.state.lock().expect(POISONED);
+                state.processes.retain(|(known, _), _| known != id);
+                state.folders.remove(id);
+            }
+            passing.leave(Ok(())).await
+        })
+    }
+
+    fn logs(&self, query: LogQuery) -> BoxFuture<'_, Result<BoxStream<'static, Result<LogChunk, Error>>, Error>> {
+        Box::pin(async move {
+            let at = self.clock.now();
+            let lines = ["starting", "cannot open the database"].map(str::to_owned);
+            let chunks = lines.map(|line| Ok(LogChunk { at, instance: 0, stream: LogStreamKind::Stderr, line }));
+            let _ = query;
+            Ok(Box::pin(futures::stream::iter(chunks)) as BoxStream<'static, _>)
+        })
+    }
+
+    fn exec<'a>(
+        &'a self,
+        _: &'a Deployment,
+        _: u32,
+        command: &'a [String],
+        _: Duration,
+    ) -> BoxFuture<'a, Result<ExecOutput, Error>> {
+        Box::pin(async move { Ok(ExecOutput { code: Some(0), output: command.join(" ") }) })
+    }
+
+    fn run_hook<'a>(&'a self, job: HookJob<'a>, _: Duration) -> BoxFuture<'a, Result<HookState, Error>> {
+        Box::pin(async move {
+            let passing = self.gate.enter("platform.run_hook", job.id.to_owned()).await?;
+            let state = self.do_hook(&job);
+            passing.leave(Ok(state)).await
+        })
+    }
+
+    fn hook_state<'a>(&'a self, id: &'a str, _: Duration) -> BoxFuture<'a, Result<HookState, Error>> {
+        Box::pin(async move {
+            let passing = self.gate.enter("platform.hook_state", id.to_owned()).await?;
+            passing.leave(Ok(self.hook_now(id))).await
+        })
+    }
+
+    fn changed(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            if self.gate.is_dead() {
+                return std::future::pending().await;
+            }
+            self.changed.notified().await;
+        })
+    }
+}

@@ -1,0 +1,302 @@
+use std::time::Duration;
+
+use skipper_core::{
+    BoxFuture,
+    deployment::{DeploymentId, Live},
+    event::NewEvent,
+    generation::Generation,
+    id::{ReleaseId, RolloutId},
+    name::{SecretName, TenantName},
+    port::{Error, ErrorKind, Lease, Loaded, RolloutStore, StepNote},
+    rollout::{FailureBundle, Phase, Plan},
+    secret::{SecretValues, SecretVersions},
+    spec::Spec,
+    time::Timestamp,
+};
+
+use super::{Held, MemoryStore, State, is_open, not_found};
+
+impl MemoryStore {
+    /// One call through the gate, with everything it does under one lock.
+    fn transaction<'a, T: Send + 'a>(
+        &'a self,
+        what: &'static str,
+        detail: String,
+        act: impl FnOnce(&mut State, Timestamp) -> Result<T, Error> + Send + 'a,
+    ) -> BoxFuture<'a, Result<T, Error>> {
+        Box::pin(async move {
+            let passing = self.gate.enter(what, detail).await?;
+            let answer = act(&mut self.lock(), self.now());
+            passing.leave(answer).await
+        })
+    }
+
+    /// A question that is asked by the clock: it is never broken, so that the numbers of the other calls do not depend
+    /// on time; but a dead server asks nothing.
+    fn look<'a, T: Send + 'a>(
+        &'a self,
+        act: impl FnOnce(&mut State, Timestamp) -> Result<T, Error> + Send + 'a,
+    ) -> BoxFuture<'a, Result<T, Error>> {
+        Box::pin(async move {
+            if self.gate.is_dead() {
+                return std::future::pending().await;
+            }
+            // As a real store, it lets others run.
+            tokio::task::yield_now().await;
+            act(&mut self.lock(), self.now())
+        })
+    }
+}
+
+impl RolloutStore for MemoryStore {
+    fn due(&self, now: Timestamp, limit: u32) -> BoxFuture<'_, Result<Vec<RolloutId>, Error>> {
+        self.look(move |state, _| {
+            let free = |id: &RolloutId| {
+                state.leases.get(id).is_none_or(|held: &Held| held.owner.is_none() || held.expires_at <= now)
+            };
+            let open = state.rollouts.iter().filter(|rollout| is_open(rollout)).map(|rollout| rollout.id);
+            Ok(open.filter(free).take(usize::try_from(limit).unwrap_or(usize::MAX)).collect())
+        })
+    }
+
+    fn lease<'a>(
+        &'a self,
+        rollout: RolloutId,
+        owner: &'a str,
+        ttl: Duration,
+    ) -> BoxFuture<'a, Result<Option<Lease>, Error>> {
+        self.transaction("store.lease", owner.to_owned(), move |state, now| {
+            if !is_open(state.rollout_mut(rollout)) {
+                return Ok(None);
+            }
+            let held = state.leases.get(&rollout);
+            let free = held.is_none_or(|held| {
+                held.expires_at <= now || held.owner.as_deref().is_none_or(|holder| holder == owner)
+            });
+            Ok(free.then(|| state.grant(rollout, owner, now + ttl)))
+        })
+    }
+
+    fn renew<'a>(&'a self, lease: &'a Lease, ttl: Duration) -> BoxFuture<'a, Result<Lease, Error>> {
+        self.look(move |state, now| {
+            state.fence(lease)?;
+            let held = state.leases.get_mut(&lease.rollout).ok_or_else(|| not_found("lease"))?;
+            held.expires_at = now + ttl;
+            Ok(Lease { expires_at: now + ttl, ..lease.clone() })
+        })
+    }
+
+    fn reclaim<'a>(&'a self, owner: &'a str) -> BoxFuture<'a, Result<(), Error>> {
+        self.look(move |state, _| {
+            for held in state.leases.values_mut().filter(|held| held.owner.as_deref() == Some(owner)) {
+                held.owner = None;
+            }
+            Ok(())
+        })
+    }
+
+    fn release_lease<'a>(&'a self, lease: &'a Lease) -> BoxFuture<'a, Result<(), Error>> {
+        self.look(move |state, _| {
+            if state.fence(lease).is_ok()
+                && let Some(held) = state.leases.get_mut(&lease.rollout)
+            {
+                held.owner = None;
+            }
+            Ok(())
+        })
+    }
+
+    fn load(&self, rollout: RolloutId) -> BoxFuture<'_, Result<Loaded, Error>> {
+        self.transaction("store.load", rollout.to_string(), move |state, _| {
+            let found = state.rollouts.iter().find(|known| known.id == rollout).cloned();
+            let rollout = found.ok_or_else(|| not_found("rollout"))?;
+            let release = state.releases.get(&rollout.release).cloned().ok_or_else(|| not_found("release"))?;
+            let target = rollout.to.and_then(|number| state.revisions.get(&(release.id, number)).cloned());
+            let live = state.of_release(release.id);
+            let steps = state.steps.get(&rollout.id).into_iter().flat_map(|steps| steps.values().cloned()).collect();
+            Ok(Loaded { rollout, release, target, live, steps })
+        })
+    }
+
+    fn resolved<'a>(
+        &'a self,
+        lease: &'a Lease,
+        resolved: Option<(String, Spec)>,
+        plan: &'a Plan,
+        secrets: &'a SecretVersions,
+        phase: &'a Phase,
+        events: Vec<NewEvent>,
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        self.transaction("store.resolved", phase.name().to_owned(), move |state, now| {
+            state.fence(lease)?;
+            let rollout = state.rollout_mut(lease.rollout);
+            rollout.plan = Some(plan.clone());
+            rollout.secrets = secrets.clone();
+            rollout.phase = phase.clone();
+            let key = (rollout.release, rollout.to.unwrap_or_default());
+            if let (Some(revision), Some((manifest, spec))) = (state.revisions.get_mut(&key), resolved) {
+                revision.manifest.get_or_insert(manifest);
+                revision.spec.get_or_insert(spec);
+            }
+            state.tell(events, now);
+            Ok(())
+        })
+    }
+
+    fn step<'a>(&'a self, lease: &'a Lease, note: StepNote) -> BoxFuture<'a, Result<(), Error>> {
+        let detail = format!("{} {}", note.record.index, note.record.state.as_str());
+        self.transaction("store.step", detail, move |state, now| {
+            state.fence(lease)?;
+            let steps = state.steps.entry(lease.rollout).or_default();
+            steps.insert(note.record.index, note.record);
+            for live in note.live {
+                let live = Live { generation: lease.generation, ..live };
+                state.live.insert(live.deployment.id.clone(), live);
+            }
+            for id in &note.gone {
+                state.live.remove(id);
+            }
+            state.tell(note.events, now);
+            Ok(())
+        })
+    }
+
+    fn phase<'a>(
+        &'a self,
+        lease: &'a Lease,
+        phase: &'a Phase,
+        events: Vec<NewEvent>,
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        self.transaction("store.phase", phase.name().to_owned(), move |state, now| {
+            state.fence(lease)?;
+            let rollout = state.rollout_mut(lease.rollout);
+            rollout.phase = phase.clone();
+            rollout.started_at.get_or_insert(now);
+            state.tell(events, now);
+            if phase.is_final() {
+                state.settle(lease.rollout, now);
+            }
+            Ok(())
+        })
+    }
+
+    fn bundle<'a>(&'a self, lease: &'a Lease, bundle: &'a FailureBundle) -> BoxFuture<'a, Result<(), Error>> {
+        self.transaction("store.bundle", bundle.cause.code.clone(), move |state, _| {
+            state.fence(lease)?;
+            state.bundles.entry(lease.rollout).or_insert_with(|| bundle.clone());
+            Ok(())
+        })
+    }
+
+    fn cancel_requested(&self, rollout: RolloutId) -> BoxFuture<'_, Result<bool, Error>> {
+        self.look(move |state, _| Ok(state.rollout_mut(rollout).cancel_requested))
+    }
+
+    fn secret_versions<'a>(
+        &'a self,
+        _: &'a TenantName,
+        names: &'a [SecretName],
+    ) -> BoxFuture<'a, Result<SecretVersions, Error>> {
+        self.transaction("store.secret_versions", names.len().to_string(), move |state, _| {
+            let mut versions = SecretVersions::default();
+            for name in names {
+                let count = state.secrets.get(name).map_or(0, Vec::len);
+                if count == 0 {
+                    let text = format!("secret `{name}` is not set");
+                    return Err(Error::new(ErrorKind::Permanent, "secret-missing", text));
+                }
+                versions.0.insert(name.clone(), u64::try_from(count).unwrap_or(u64::MAX));
+            }
+            Ok(versions)
+        })
+    }
+
+    fn secret_values<'a>(
+        &'a self,
+        _: &'a TenantName,
+        versions: &'a SecretVersions,
+    ) -> BoxFuture<'a, Result<SecretValues, Error>> {
+        self.transaction("store.secret_values", versions.0.len().to_string(), move |state, _| {
+            let mut values = SecretValues::new();
+            for (name, version) in &versions.0 {
+                let index = usize::try_from(*version).unwrap_or(usize::MAX).wrapping_sub(1);
+                let value = state.secrets.get(name).and_then(|known| known.get(index));
+                values.insert(name.clone(), value.cloned().ok_or_else(|| not_found(format!("secret {name}")))?);
+            }
+            Ok(values)
+        })
+    }
+
+    fn live<'a>(&'a self, after: Option<&'a DeploymentId>, limit: u32) -> BoxFuture<'a, Result<Vec<Live>, Error>> {
+        self.look(move |state, _| {
+            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+            let rest = state.live.values().filter(|live| after.is_none_or(|after| live.deployment.id > *after));
+            Ok(rest.take(limit).cloned().collect())
+        })
+    }
+
+    fn live_of(&self, release: ReleaseId) -> BoxFuture<'_, Result<Vec<Live>, Error>> {
+        self.look(move |state, _| Ok(state.of_release(release)))
+    }
+
+    fn has_open_rollout(&self, release: ReleaseId) -> BoxFuture<'_, Result<bool, Error>> {
+        self.look(move |state, _| Ok(state.open_of(release).is_some()))
+    }
+
+    fn supervise(&self, release: ReleaseId) -> BoxFuture<'_, Result<Option<Generation>, Error>> {
+        self.look(move |state, _| {
+            if state.open_of(release).is_some() {
+                return Ok(None);
+            }
+            let generation = state.next_generation();
+            state.rights.insert(release, generation);
+            Ok(Some(generation))
+        })
+    }
+
+    fn live_update<'a>(
+        &'a self,
+        live: &'a Live,
+        generation: Generation,
+        events: Vec<NewEvent>,
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        self.transaction("store.live_update", live.deployment.id.to_string(), move |state, now| {
+            state.fence_right(live.deployment.release, generation)?;
+            let stored = state.live.get_mut(&live.deployment.id).ok_or_else(|| not_found("deployment"))?;
+            *stored = Live { generation, ..live.clone() };
+            state.tell(events, now);
+            Ok(())
+        })
+    }
+
+    fn live_remove<'a>(
+        &'a self,
+        id: &'a DeploymentId,
+        generation: Generation,
+        events: Vec<NewEvent>,
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        self.transaction("store.live_remove", id.to_string(), move |state, now| {
+            if let Some(live) = state.live.get(id) {
+                state.fence_right(live.deployment.release, generation)?;
+                state.live.remove(id);
+            }
+            state.tell(events, now);
+            Ok(())
+        })
+    }
+
+    fn tell(&self, events: Vec<NewEvent>) -> BoxFuture<'_, Result<(), Error>> {
+        self.look(move |state, now| {
+            state.tell(events, now);
+            Ok(())
+        })
+    }
+
+    fn knows<'a>(&'a self, id: &'a DeploymentId) -> BoxFuture<'a, Result<bool, Error>> {
+        self.look(move |state, _| {
+            let mut open = state.rollouts.iter().filter(|rollout| is_open(rollout));
+            let planned = open.any(|rollout| rollout.plan.as_ref().is_some_and(|plan| plan.deployment(id).is_some()));
+            Ok(planned || state.live.contains_key(id))
+        })
+    }
+}
