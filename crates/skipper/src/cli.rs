@@ -14,7 +14,7 @@ const AFTER: &str = "\
 Exit codes: 0 ok, 1 error, 2 usage, 3 auth, 4 not found, 5 deploy failed, 6 timeout, 130 stopped by Ctrl-C.
 Results go to standard output, everything else to standard error; --json is stable, the text is for people.";
 
-/// Options that every command takes.
+// Options that every command takes. (Not a doc comment: the library would take it for the description of a command.)
 #[derive(Debug, clap::Args)]
 struct Everywhere {
     /// Results as JSON, in a stable schema.
@@ -35,8 +35,8 @@ struct Everywhere {
     quiet: bool,
 }
 
-/// Options of commands that talk to a server. They are added to those commands by [`command`] rather than flattened into
-/// each, so that they are written down once and are not offered where they mean nothing.
+// Options of commands that talk to a server. They are added to those commands by [`command`] rather than flattened into
+// each, so that they are written down once and are not offered where they mean nothing.
 #[derive(Debug, clap::Args)]
 struct Remote {
     /// Address of the server [env: SKIPPER_URL] [default: http://127.0.0.1:7577].
@@ -126,7 +126,37 @@ fn with_remote(command: clap::Command, path: &str) -> clap::Command {
         let below = format!("{path} {name}");
         command.mut_subcommand(&name, |sub| with_remote(sub, below.trim_start()))
     });
-    if is_leaf || path.is_empty() { Remote::augment_args(command) } else { command }
+    if !is_leaf && !path.is_empty() {
+        return command;
+    }
+    let about = command.get_about().cloned().unwrap_or_default();
+    Remote::augment_args(with_usage(command, path)).about(about)
+}
+
+/// Names can be given as words or by Spring's long flags, so the library takes the words for optional. Nearly everybody
+/// uses the words, and usage says what these need.
+fn with_usage(command: clap::Command, path: &str) -> clap::Command {
+    let twin = |id: &str| command.get_arguments().any(|arg| arg.get_id() == id && arg.is_hide_set());
+    let needs_name = twin("release_name") && !path.ends_with("list");
+    let needs_package = twin("package_name") && !path.ends_with("upgrade");
+    let needs_path = twin("spring_path");
+    if !needs_name && !needs_package && !needs_path {
+        return command;
+    }
+    let mut usage = format!("skipper {path} [OPTIONS]");
+    for arg in command.get_positionals() {
+        let name = arg.get_value_names().and_then(<[_]>::first).map(ToString::to_string).unwrap_or_default();
+        let needed = match arg.get_id().as_str() {
+            "name" => needs_name,
+            "package" => needs_package,
+            "path" => needs_path,
+            "counts" => true,
+            _ => arg.is_required_set(),
+        };
+        let dots = if matches!(arg.get_action(), clap::ArgAction::Append) { "..." } else { "" };
+        usage.push_str(&if needed { format!(" <{name}>{dots}") } else { format!(" [{name}]{dots}") });
+    }
+    command.override_usage(usage)
 }
 
 /// Reads the command line.
@@ -152,7 +182,6 @@ fn connection(matches: &ArgMatches) -> Connection {
     while let Some(matches) = level {
         let text = |id: &str| matches.try_get_one::<String>(id).ok().flatten().cloned();
         let path = |id: &str| matches.try_get_one::<PathBuf>(id).ok().flatten().cloned();
-        // `token create` has a tenant of its own, which is not where the request goes but what the token is good for.
         found.url = text("url").or(found.url);
         found.token = text("token").or(found.token);
         found.token_file = path("token_file").or(found.token_file);

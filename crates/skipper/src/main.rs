@@ -25,7 +25,7 @@ use surroundings::Surroundings;
 fn main() -> ExitCode {
     let mut args: Vec<OsString> = std::env::args_os().collect();
     match args.get(1).and_then(|word| word.to_str()) {
-        Some("keeper") => return skipper_platform::keeper::main(&args.split_off(2)),
+        Some("keeper") => return skipper_platform::keeper::main(args.split_off(2)),
         Some("sample") => return sample::run(args.split_off(2)),
         _ => {}
     }

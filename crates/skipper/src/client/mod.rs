@@ -22,7 +22,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use skipper_core::port::Ids;
 
 use crate::{
-    failure::{Exit, Failure, chain},
+    failure::{Exit, Failure},
     targets::Target,
     world::RandomIds,
 };
@@ -76,6 +76,7 @@ impl Call {
 
     /// Adds a query parameter.
     #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "most values are literals and numbers")]
     pub(crate) fn query(mut self, name: &'static str, value: impl ToString) -> Self {
         self.query.push((name, value.to_string()));
         self
@@ -274,10 +275,21 @@ fn escape(segment: &str) -> String {
     segment.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }
 
-/// The error and its causes, without the address that every caller names anyway.
+/// What is at the bottom of it: `connection refused`. What stands above it only says that a request was being made.
 fn cause_of(error: &reqwest::Error) -> String {
-    use std::error::Error as _;
-    error.source().map_or_else(|| error.to_string(), chain)
+    let mut deepest: &dyn std::error::Error = error;
+    while let Some(cause) = deepest.source() {
+        deepest = cause;
+    }
+    let text = deepest.to_string();
+    let text = text.split_once(" (os error ").map_or(text.as_str(), |(text, _)| text);
+    let mut letters = text.chars();
+    match letters.next() {
+        Some(first) if !text.chars().nth(1).is_some_and(char::is_uppercase) => {
+            first.to_lowercase().chain(letters).collect()
+        }
+        _ => text.to_owned(),
+    }
 }
 
 #[cfg(test)]

@@ -79,7 +79,7 @@ impl Config {
                 let here = |path: PathBuf| context.surroundings.resolve(&path);
                 let token_file = if token_stdin { Some(keep_token(context, &name)?) } else { token_file.map(here) };
                 let entry = TargetEntry { url, token_file, tenant, ca_file: ca_file.map(here) };
-                add(context, name, entry, make_current)
+                add(context, &name, entry, make_current)
             }
             Verb::Use { name } => {
                 let mut file = TargetsFile::read(&context.surroundings)?;
@@ -103,17 +103,17 @@ impl Config {
     }
 }
 
-fn add(context: &Context, name: String, entry: TargetEntry, make_current: bool) -> Done {
+fn add(context: &Context, name: &str, entry: TargetEntry, make_current: bool) -> Done {
     if name.is_empty() || name.starts_with('-') || name.contains(char::is_whitespace) {
         return Err(Failure::usage(format!("`{name}` cannot name a target")));
     }
     let mut file = TargetsFile::read(&context.surroundings)?;
     let url = entry.url.clone();
-    let said = if file.targets.insert(name.clone(), entry).is_some() { "changed" } else { "added" };
+    let said = if file.targets.insert(name.to_owned(), entry).is_some() { "changed" } else { "added" };
     if make_current || file.current.is_none() {
-        file.current = Some(name.clone());
+        file.current = Some(name.to_owned());
     }
-    let current = if file.current.as_ref() == Some(&name) { ", the current target" } else { "" };
+    let current = if file.current.as_deref() == Some(name) { ", the current target" } else { "" };
     file.write(&context.surroundings)?;
     context.out.line(&format!("{said} {name} ({url}){current}"))
 }

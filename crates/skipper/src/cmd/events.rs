@@ -125,6 +125,7 @@ async fn verify(context: &Context) -> Done {
         return Ok(());
     }
     let at = view.broken_at.map_or_else(|| "somewhere".to_owned(), |seq| format!("at event {seq}"));
+    let at = view.reason.map_or(at.clone(), |reason| format!("{at}: {}", tame(&reason)));
     Err(Failure::new(Exit::Error, format!("the chain of events is broken {at}"))
         .hint("somebody changed the store outside Skipper; compare with a backup"))
 }

@@ -56,7 +56,7 @@ pub(super) async fn show_one(context: &Context, name: &str, revision: u64) -> Do
 }
 
 fn table(items: &[RevisionView]) -> Table {
-    let header = ["REVISION", "STATE", "SOURCE", "WHEN", "TOOK", "WHO", "DESCRIPTION"];
+    let header = ["REVISION", "STATE", "VERB", "SOURCE", "WHEN", "TOOK", "WHO", "DESCRIPTION"];
     let mut table = Table::new(header).states(1).right([0]);
     for item in items {
         let cause = item.rollout.as_ref().and_then(|rollout| rollout.cause.as_ref());
@@ -64,6 +64,7 @@ fn table(items: &[RevisionView]) -> Table {
         table.row([
             item.revision.to_string(),
             item.state.clone(),
+            if item.verb.is_empty() { "-".to_owned() } else { item.verb.clone() },
             item.source.text(),
             at(&item.created_at),
             item.duration_ms.map_or_else(|| "-".to_owned(), |ms| lasted(Duration::from_millis(ms))),

@@ -1,25 +1,134 @@
 //! Work on a data directory whose server does not run.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::{File, OpenOptions},
+    path::Path,
+};
 
-use skipper_server::api::own::wire::{NewToken, TokenCreated};
+use rustix::fs::{FlockOperation, flock};
+use skipper_core::{
+    actor::{Actor, Provenance, Role},
+    id::RequestId,
+    name::TenantName,
+    port::{Clock as _, Ids as _},
+    time::Timestamp,
+};
+use skipper_server::{
+    api::own::wire::{NewToken, TokenCreated, TokenView},
+    config::Config,
+};
+use skipper_store::{Store, StoreConfig};
 
-use super::Context;
-use crate::failure::{Done, Failure};
+use super::{Context, server::Settings};
+use crate::{
+    failure::{Doing as _, Done, Failure, chain},
+    render::{parse_span, tame},
+    serve,
+    world::{RandomIds, SystemClock},
+};
 
-pub(super) async fn create_token(context: &Context, dir: &Path, new: &NewToken) -> Result<TokenCreated, Failure> {
-    let _ = (context, dir, new);
-    Err(Failure::error("not yet"))
+/// The data directory, as long as this lives: no server starts on it meanwhile.
+struct Locked {
+    config: Config,
+    // Held for its lock.
+    _lock: File,
 }
 
-pub(super) async fn restore(
+/// Makes a token in the store itself.
+///
+/// # Errors
+///
+/// A server runs on the data directory, or the store cannot be opened.
+pub(super) async fn create_token(
     context: &Context,
-    file: &Path,
-    config: Option<PathBuf>,
-    data_dir: Option<PathBuf>,
-    database: Option<String>,
-    force: bool,
-) -> Done {
-    let _ = (context, file, config, data_dir, database, force);
-    Err(Failure::error("not yet"))
+    settings: &Settings,
+    new: &NewToken,
+) -> Result<TokenCreated, Failure> {
+    let role = Role::parse(&new.role).ok_or_else(|| Failure::usage(format!("there is no role `{}`", new.role)))?;
+    let tenant =
+        new.tenant.clone().map(TenantName::new).transpose().map_err(|error| Failure::usage(error.to_string()))?;
+    let span = new.expires_in.as_deref().map(parse_span).transpose().map_err(Failure::usage)?;
+    let locked = lock(context, settings, "`skipper token create` without --data-dir asks that server")?;
+    let store =
+        Store::open(serve::store_config(&locked.config, &context.surroundings)).await.map_err(|e| broken(&e))?;
+    let wanted = skipper_store::NewToken {
+        name: new.name.clone(),
+        role,
+        tenant,
+        expires_at: span.map(|span| SystemClock.now() + span),
+    };
+    let request = RequestId::from_uuid(RandomIds.next());
+    let provenance =
+        Provenance { actor: Actor::Local, trigger: "cli".into(), request, correlation: request.to_string() };
+    let made = store.token_create(wanted, &provenance).await;
+    store.close().await;
+    let (token, secret) = made.map_err(|error| broken(&error))?;
+    Ok(TokenCreated {
+        token: TokenView {
+            id: token.id.to_string(),
+            name: token.name,
+            role: token.role.as_str().to_owned(),
+            tenant: token.tenant.map(String::from),
+            created_at: rfc3339(token.created_at),
+            expires_at: token.expires_at.map(rfc3339),
+            last_used_at: None,
+        },
+        secret: Some(secret.expose().to_owned()),
+    })
+}
+
+/// Puts a backup in the place of the store.
+///
+/// # Errors
+///
+/// A server runs on the data directory, the backup is no good, or something is there already.
+pub(super) async fn restore(context: &Context, settings: &Settings, file: &Path, how: skipper_store::Restore) -> Done {
+    let locked = lock(context, settings, "stop that server first")?;
+    let config: StoreConfig = serve::store_config(&locked.config, &context.surroundings);
+    let place = config.location.to_string();
+    let restored = Store::restore(file, &config, how).await.map_err(|error| broken(&error))?;
+    if context.out.json {
+        return context.out.json(&serde_json::json!({
+            "database": place, "epoch": restored.epoch, "releases": restored.releases,
+        }));
+    }
+    context.out.line(&format!("restored {} releases into {place}; epoch {}", restored.releases, restored.epoch))?;
+    let key = locked.config.data_dir.join("keys/secret.key");
+    if !key.exists() && context.surroundings.var("SKIPPER_SECRET_KEY").is_none() {
+        context.out.warn(&format!("{} is not there: secrets in the backup stay sealed until it is", key.display()));
+    }
+    context.out.next("`skipper server` goes on with what was open when the backup was made");
+    Ok(())
+}
+
+fn lock(context: &Context, settings: &Settings, otherwise: &str) -> Result<Locked, Failure> {
+    let config = settings.load(&context.surroundings)?.config;
+    let dir = &config.data_dir;
+    skipper_server::serve::lock::prepare(dir).doing(|| "prepare the data directory".to_owned())?;
+    let path = dir.join("server.lock");
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .doing(|| format!("open {}", path.display()))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Locked { config, _lock: file }),
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            let pid = std::fs::read_to_string(&path).unwrap_or_default();
+            let pid = pid.trim();
+            let who = if pid.is_empty() { String::new() } else { format!(" (process {pid})") };
+            Err(Failure::error(format!("a server runs on {}{who}", dir.display())).hint(otherwise))
+        }
+        Err(error) => Err(error).doing(|| format!("lock {}", path.display())),
+    }
+}
+
+fn broken(error: &skipper_store::Error) -> Failure {
+    Failure::error(tame(&chain(error)))
+}
+
+fn rfc3339(at: Timestamp) -> String {
+    jiff::Timestamp::from_microsecond(at.as_micros()).map_or_else(|_| at.as_micros().to_string(), |at| at.to_string())
 }

@@ -2,8 +2,8 @@ use std::path::PathBuf;
 
 use clap::ValueHint;
 
-use super::{Context, confirm, offline};
-use crate::failure::{Done, Failure};
+use super::{Context, confirm, offline, server::Settings};
+use crate::failure::{Done, Exit, Failure};
 
 /// Arguments of `restore`.
 #[derive(Debug, clap::Args)]
@@ -24,9 +24,12 @@ pub(crate) struct Restore {
     /// Configuration file of the server
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     config: Option<PathBuf>,
-    /// Replace what is there; a copy of it is kept
+    /// Replace what is there
     #[arg(long)]
     force: bool,
+    /// Take a backup whose chain of events is broken
+    #[arg(long)]
+    accept_broken_chain: bool,
     /// Do not ask
     #[arg(long, short)]
     yes: bool,
@@ -36,14 +39,13 @@ impl Restore {
     pub(super) async fn run(self, context: &Context) -> Done {
         let path = context.surroundings.resolve(&self.file);
         if !path.is_file() {
-            return Err(Failure::new(
-                crate::failure::Exit::NotFound,
-                format!("there is no file {}", self.file.display()),
-            ));
+            return Err(Failure::new(Exit::NotFound, format!("there is no file {}", self.file.display())));
         }
         if self.force && context.surroundings.stdin_is_terminal && context.surroundings.stderr_is_terminal {
             confirm::ask(context, "Replace what the server remembers now?", self.yes)?;
         }
-        offline::restore(context, &path, self.config, self.data_dir, self.database, self.force).await
+        let settings = Settings::of(self.config, self.data_dir, self.database);
+        let how = skipper_store::Restore { overwrite: self.force, accept_broken_chain: self.accept_broken_chain };
+        offline::restore(context, &settings, &path, how).await
     }
 }

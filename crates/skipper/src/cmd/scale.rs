@@ -18,7 +18,7 @@ pub(crate) struct Scale {
     #[command(flatten)]
     release: ReleaseArg,
     /// Instances: `APP=N`, or `N` where there is one application
-    #[arg(value_name = "APP=N", required = true)]
+    #[arg(value_name = "APP=N")]
     counts: Vec<String>,
     /// Free text for the history
     #[arg(long, value_name = "TEXT")]
@@ -79,6 +79,9 @@ impl Scale {
 
 /// Reads `web=3 worker=2`, or one bare number.
 fn read_counts(counts: &[String]) -> Result<(BTreeMap<String, u32>, Option<u32>), Failure> {
+    if counts.is_empty() {
+        return Err(Failure::usage("how many instances? write APP=N, or N where there is one application"));
+    }
     let wrong = |text: &str| Failure::usage(format!("`{text}` is not a count of instances; write APP=N, as web=3"));
     if let [only] = counts
         && !only.contains('=')
@@ -105,7 +108,7 @@ mod tests {
         let read = |words: &[&str]| read_counts(&words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>());
         assert_eq!(read(&["web=3", "db=0"]).expect("valid").0, [("db".to_owned(), 0), ("web".to_owned(), 3)].into());
         assert_eq!(read(&["2"]).expect("valid").1, Some(2));
-        for bad in [&["web"][..], &["web=x"], &["=2"], &["web=1", "web=2"], &["1", "2"], &["web=-1"]] {
+        for bad in [&["web"][..], &["web=x"], &["=2"], &["web=1", "web=2"], &["1", "2"], &["web=-1"], &[]] {
             assert!(read(bad).is_err(), "{bad:?}");
         }
     }

@@ -77,9 +77,10 @@ impl Secrets {
                 if out.json {
                     return out.json(&list);
                 }
-                let mut table = Table::new(["NAME", "VERSION", "SET"]).right([1]);
+                let mut table = Table::new(["NAME", "VERSION", "SET", "USED"]).right([1]);
                 for secret in list.items {
-                    table.row([secret.name, secret.version.to_string(), at(&secret.updated_at)]);
+                    let used = if secret.used { "yes" } else { "no" };
+                    table.row([secret.name, secret.version.to_string(), at(&secret.updated_at), used.to_owned()]);
                 }
                 out.table(&table, "no secret yet; `skipper secrets set NAME` sets one")
             }

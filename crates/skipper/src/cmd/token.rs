@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use clap::ValueHint;
 use skipper_server::api::own::wire::{NewToken, TokenCreated, TokenList};
 
-use super::{Context, confirm};
+use super::{Context, confirm, server::Settings};
 use crate::{
     client::Call,
     complete,
@@ -61,6 +61,9 @@ pub(crate) struct Create {
     /// Make it in this data directory, of a server that does not run
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     data_dir: Option<PathBuf>,
+    /// Configuration file of that server
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "data_dir")]
+    config: Option<PathBuf>,
 }
 
 impl Token {
@@ -87,8 +90,17 @@ impl Create {
         let (secret_only, data_dir) = (self.secret_only, self.data_dir);
         let new = NewToken { name: self.name, role: self.role, tenant: self.for_tenant, expires_in: self.expires };
         let created: TokenCreated = match data_dir {
-            Some(dir) => super::offline::create_token(context, &dir, &new).await?,
-            None => context.client()?.ask(&Call::post(&["v1", "tokens"]).json(&new)).await?,
+            Some(dir) => {
+                let settings = Settings::of(self.config, Some(dir), None);
+                super::offline::create_token(context, &settings, &new).await?
+            }
+            None => context.client()?.ask(&Call::post(&["v1", "tokens"]).json(&new)).await.map_err(|mut failure| {
+                if failure.message.starts_with("no server answers") {
+                    let offline = "or make the token without it: --data-dir DIR";
+                    failure.hint = Some(failure.hint.map_or(offline.to_owned(), |hint| format!("{hint}\n{offline}")));
+                }
+                failure
+            })?,
         };
         let out = &context.out;
         if out.json && !secret_only {
@@ -120,7 +132,7 @@ async fn list(context: &Context) -> Done {
     if context.out.json {
         return context.out.json(&list);
     }
-    let mut table = Table::new(["ID", "NAME", "ROLE", "TENANT", "CREATED", "EXPIRES"]);
+    let mut table = Table::new(["ID", "NAME", "ROLE", "TENANT", "CREATED", "EXPIRES", "LAST USED"]);
     for token in list.items {
         table.row([
             token.id,
@@ -129,6 +141,7 @@ async fn list(context: &Context) -> Done {
             token.tenant.unwrap_or_else(|| "every".to_owned()),
             at(&token.created_at),
             token.expires_at.as_deref().map_or_else(|| "never".to_owned(), at),
+            token.last_used_at.as_deref().map_or_else(|| "never".to_owned(), at),
         ]);
     }
     context

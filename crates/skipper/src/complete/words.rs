@@ -79,11 +79,11 @@ impl Words {
 
     fn after_verb(&self, at: usize) -> Option<String> {
         let plain = self.plain();
-        let verb = plain.iter().position(|word| !GROUPS.contains(word))?;
-        // `manifest web`: the group is the verb itself.
         let first = match plain.as_slice() {
+            // `manifest web`: the group is a verb as well.
             ["manifest", next, ..] if *next != "get" => 1,
-            _ => verb + 1,
+            [group, ..] if GROUPS.contains(group) => 2,
+            _ => 1,
         };
         plain.get(first + at).filter(|word| !word.is_empty()).map(|word| (*word).to_owned())
     }

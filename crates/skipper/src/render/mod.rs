@@ -25,12 +25,10 @@ use crate::{
 /// When to colour.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Colour {
-    /// On a terminal, unless NO_COLOR is set or TERM is `dumb`.
+    // On a terminal, unless NO_COLOR is set or TERM is `dumb`. (Doc comments would make every help text a long one.)
     #[default]
     Auto,
-    /// Always.
     Always,
-    /// Never.
     Never,
 }
 

@@ -85,9 +85,16 @@ fn known(word: &str, version: Option<&str>) -> Result<PackageRef, Failure> {
     }
 }
 
+/// By version; one that is none of the usual form comes before all others.
+fn by_version(a: &PackageView, b: &PackageView) -> std::cmp::Ordering {
+    let version = |package: &PackageView| semver::Version::parse(&package.version).ok();
+    version(a).cmp(&version(b)).then_with(|| a.version.cmp(&b.version))
+}
+
 /// The one package that is meant: repository and version are looked up where they are not given.
 async fn find(client: &Client, wanted: &PackageRef) -> Result<PackageView, Failure> {
     let mut after = None::<String>;
+    let mut newest: Option<PackageView> = None;
     loop {
         let call = Call::get(&["v1", "packages"])
             .query("q", &wanted.name)
@@ -99,12 +106,12 @@ async fn find(client: &Client, wanted: &PackageRef) -> Result<PackageView, Failu
                 && wanted.repository.as_ref().is_none_or(|repository| *repository == package.repository)
                 && wanted.version.as_ref().is_none_or(|version| *version == package.version)
         };
-        // Newest version first, so the first that fits is the one.
-        if let Some(package) = page.items.into_iter().find(fits) {
-            return Ok(package);
-        }
+        newest = page.items.into_iter().filter(fits).chain(newest).max_by(by_version);
         after = page.next;
         if after.is_none() {
+            if let Some(package) = newest {
+                return Ok(package);
+            }
             let version = wanted.version.as_ref().map_or(String::new(), |version| format!(" {version}"));
             let place = wanted.repository.as_ref().map_or(String::new(), |name| format!(" in {name}"));
             return Err(Failure::new(Exit::NotFound, format!("there is no package {}{version}{place}", wanted.name))

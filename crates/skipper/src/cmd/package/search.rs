@@ -66,21 +66,17 @@ async fn show(context: &Context, query: Option<&str>, exactly: Option<&str>, whi
             Call::get(&["v1", "packages"]).query("limit", PAGE).maybe("q", query).maybe("after", after.as_deref());
         let page: PackagePage = context.client()?.ask(&call).await?;
         after = page.next;
-        for package in page.items {
-            let newest = || {
-                let last: Option<&PackageView> = items.last();
-                last.is_none_or(|last| (&last.name, &last.repository) != (&package.name, &package.repository))
-            };
-            if exactly.is_none_or(|name| name == package.name)
+        items.extend(page.items.into_iter().filter(|package| {
+            exactly.is_none_or(|name| name == package.name)
                 && which.repository.as_ref().is_none_or(|repository| *repository == package.repository)
-                && (which.all_versions || newest())
-            {
-                items.push(package);
-            }
-        }
+        }));
         if after.is_none() || items.len() >= which.limit as usize {
             break;
         }
+    }
+    items.sort_by(|a, b| (&a.name, &a.repository).cmp(&(&b.name, &b.repository)).then(super::by_version(b, a)));
+    if !which.all_versions {
+        items.dedup_by(|a, b| (&a.name, &a.repository) == (&b.name, &b.repository));
     }
     items.truncate(which.limit as usize);
     let out = &context.out;

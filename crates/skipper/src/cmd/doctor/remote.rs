@@ -1,0 +1,94 @@
+//! What the server says of itself.
+
+use std::time::Duration;
+
+use skipper_server::api::own::wire::{EdgeView, Health, PlatformList, Ready, ReleasePage};
+
+use super::{super::Context, Finding};
+use crate::{
+    client::{Call, Client},
+    failure::{Exit, Failure},
+    targets,
+};
+
+/// Longest wait for an answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+pub(super) async fn look(context: &Context, findings: &mut Vec<Finding>) {
+    let resolved = targets::resolve(&context.connection, &context.surroundings).and_then(Client::new);
+    let client = match resolved {
+        Ok(client) => client.answering_within(PATIENCE),
+        Err(failure) => return findings.push(broken("server", failure)),
+    };
+    match client.ask::<Health>(&Call::get(&["healthz"])).await {
+        Ok(health) => findings.push(version(&client, &health)),
+        Err(failure) => return findings.push(broken("server", failure)),
+    }
+    match client.open_once(&Call::get(&["readyz"]), &[]).await {
+        // 503 has the same body, which says what is not ready.
+        Ok(response) => match response.json::<Ready>().await {
+            Ok(ready) => findings.extend(ready.parts.into_iter().map(|(part, state)| part_finding(&part, state))),
+            Err(error) => findings.push(Finding::warning("ready", error.to_string(), "is this a Skipper server?")),
+        },
+        Err(lost) => findings.push(broken("ready", client.lost(&lost))),
+    }
+    match client.ask::<ReleasePage>(&Call::get(&["v1", "releases"]).query("limit", 1)).await {
+        Ok(_) => findings.push(Finding::ok("access", "this client is let in")),
+        Err(failure) if failure.exit == Exit::Auth => return findings.push(broken("access", failure)),
+        Err(failure) => findings.push(broken("access", failure)),
+    }
+    match client.ask::<PlatformList>(&Call::get(&["v1", "platforms"])).await {
+        Ok(list) => list.items.iter().for_each(|platform| {
+            findings.push(if platform.reachable {
+                Finding::ok("platform", format!("{} ({}): {}", platform.name, platform.kind, platform.summary))
+            } else {
+                let detail = format!("{} ({}) does not answer: {}", platform.name, platform.kind, platform.summary);
+                Finding::broken("platform", detail, "look at the server's log, and at the platform itself")
+            });
+            let limits = ["memory-limits", "cpu-limits"].map(|limit| platform.capabilities.iter().any(|c| c == limit));
+            if platform.reachable && limits.contains(&false) {
+                findings.push(Finding::warning(
+                    "limits",
+                    format!("{} cannot limit memory and CPU; packages that ask for limits are refused", platform.name),
+                    "give the server a delegated cgroup (systemd: Delegate=yes)",
+                ));
+            }
+        }),
+        Err(failure) => findings.push(broken("platform", failure)),
+    }
+    match client.ask::<EdgeView>(&Call::get(&["v1", "edge"])).await {
+        Ok(edge) if edge.reachable => findings.push(Finding::ok("edge", "the server reaches it")),
+        Ok(edge) => {
+            let why = edge.error.unwrap_or_else(|| "no reason given".to_owned());
+            findings.push(Finding::broken(
+                "edge",
+                format!("the server does not reach it: {why}"),
+                "look at edge/edge.log in the data directory; `skipper edge` starts one by hand",
+            ));
+        }
+        Err(failure) => findings.push(broken("edge", failure)),
+    }
+}
+
+fn version(client: &Client, health: &Health) -> Finding {
+    let own = env!("CARGO_PKG_VERSION");
+    let detail = format!("{} answers, version {}", client.url(), health.version);
+    if health.version == own {
+        return Finding::ok("server", detail);
+    }
+    Finding::warning("server", detail, format!("this client is version {own}; use the same where you can"))
+}
+
+fn part_finding(part: &str, state: String) -> Finding {
+    let check = match part {
+        "store" => "store",
+        "edge" => "edge ready",
+        "engine" => "engine",
+        _ => "ready",
+    };
+    if state == "ok" { Finding::ok(check, state) } else { Finding::broken(check, state, "look at the server's log") }
+}
+
+fn broken(check: &'static str, failure: Failure) -> Finding {
+    Finding { check, state: super::State::Broken, detail: failure.message, advice: failure.hint }
+}
