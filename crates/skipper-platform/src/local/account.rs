@@ -20,7 +20,7 @@ use tokio::sync::{Notify, OnceCell};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    LocalConfig, adopt,
+    LocalConfig,
     cgroup::Offer,
     fence::Fences,
     keeper::{Ended, Folder, State},
@@ -142,7 +142,7 @@ impl Account {
         dir.display().to_string()
     }
 
-    /// What there is of an instance, from memory where that is sure. A keeper that was killed is replaced on the way.
+    /// What there is of an instance, from memory where that is sure.
     pub(super) async fn see(self: &Arc<Self>, slot: &Arc<Slot>) -> Result<Seen, Error> {
         match slot.seen() {
             Seen::NotLooked => {}
@@ -174,10 +174,10 @@ impl Account {
                     self.note_ports(slot, Some(&state));
                     watch::begin(self, slot, state, app);
                 }
-                Looked::Forsaken(state) => {
+                Looked::Forsaken(state, app) => {
+                    // The watch finds the keeper gone and sees to another one.
                     self.note_ports(slot, Some(&state));
-                    adopt::replace_keeper(self, slot).await?;
-                    continue;
+                    watch::begin(self, slot, state, app);
                 }
             }
             match slot.seen() {

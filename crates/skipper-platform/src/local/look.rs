@@ -16,7 +16,7 @@ pub(super) enum Looked {
     /// The process runs under its keeper.
     Running(State, OwnedFd),
     /// The process runs, its keeper does not.
-    Forsaken(State),
+    Forsaken(State, OwnedFd),
     /// It has ended. Without a state it was never started.
     Ended(Ended, Option<State>),
 }
@@ -40,8 +40,8 @@ pub(super) fn look(folder: &Folder, now: Timestamp) -> io::Result<Looked> {
         // Not by the keeper of the record: by one that has just begun.
         return Ok(Looked::Busy);
     }
-    if app.is_some() {
-        return Ok(Looked::Forsaken(state));
+    if let Some(app) = app {
+        return Ok(Looked::Forsaken(state, app));
     }
     Ok(folder.read_ended().map_or_else(
         || Looked::Ended(ended_somehow(now), Some(state.clone())),

@@ -31,6 +31,7 @@ mod watch;
 
 pub use config::{KeeperCommand, LocalConfig, LogBounds, base_env};
 pub use ports::{DEFAULT_RANGE, PortPool};
+pub(crate) use process::end_of;
 
 use std::{fs, future::Future, io, os::unix::fs::DirBuilderExt as _, sync::Arc, time::Duration};
 

@@ -147,6 +147,21 @@ pub(crate) fn has_ended(pidfd: &OwnedFd) -> bool {
     poll(&mut fds, Some(&now)).is_ok_and(|ready| ready > 0)
 }
 
+/// Waits until a process handle says that its process has ended; gives the handle back for reaping.
+///
+/// # Errors
+///
+/// When the runtime cannot watch the handle: it shuts down, or too many files are open.
+pub(crate) async fn end_of(pidfd: OwnedFd) -> io::Result<OwnedFd> {
+    #[expect(
+        deprecated,
+        reason = "its successor is unsafe for types that lie about their descriptor; OwnedFd does not"
+    )]
+    let watched = tokio::io::unix::AsyncFd::with_interest(pidfd, tokio::io::Interest::READABLE)?;
+    let ready = watched.readable().await.map(drop);
+    ready.map(|()| watched.into_inner())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,7 +15,7 @@ use skipper_core::{
     spec::{self, StopPolicy},
 };
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::{
     account::{Account, Seen, Slot, Watched, blocking, storage},
@@ -110,42 +110,48 @@ async fn running(
     let begun = Instant::now();
     let shown = slot.folder.0.display();
     signal_all(&watched.state, signal(stop.signal)).await?;
-    let mut over = Box::pin(watch::ended(watched.state.keeper));
-    let mut left = tokio::time::timeout(stop.grace.duration(), &mut over).await.is_err();
+    let mut left = !gone(&watched.state, stop.grace.duration()).await?;
     if left {
         info!(instance = %shown, grace = %stop.grace, "did not stop when asked; killing it");
     }
     let kill_by = Instant::now() + KILL_BOUND;
     while left {
         signal_all(&watched.state, Signal::KILL).await?;
-        left = tokio::time::timeout(ROUND, &mut over).await.is_err();
+        left = !gone(&watched.state, ROUND).await?;
         if left && Instant::now() >= kill_by {
-            return Err(Error::new(ErrorKind::Unknown, "stop-hangs", format!("{shown} does not end, even by SIGKILL"))
-                .hint("a process hangs in the kernel, on a disk or network file system: see `ps -e -o pid,stat,wchan,cmd`"));
+            return Err(hangs(&format!("{shown} does not end, even by SIGKILL")));
         }
     }
-    // The keeper may have been killed rather than ended; then something may be left, and another keeper have come.
     if slot.folder.read_ended().is_none_or(|ended| ended.exit.code.is_none() && ended.exit.signal.is_none()) {
-        account.stop_second_keeper(slot, watched).await?;
+        // The keeper was killed rather than ended, so nobody has cleared away what may be left.
         remains(&watched.state).await?;
     }
     info!(instance = %shown, duration_ms = begun.elapsed().as_millis() as u64, "stopped");
     Ok(())
 }
 
-impl Account {
-    /// When the first keeper was killed while we were stopping its process, the watch may have started a second one. It
-    /// ends with the process; this waits for it, so that nobody writes into a folder that is being removed.
-    async fn stop_second_keeper(self: &Arc<Self>, slot: &Arc<Slot>, first: &Arc<Watched>) -> Result<(), Error> {
-        let state = slot.folder.read_state().ok().flatten();
-        if let Some(second) = state.filter(|state| state.keeper != first.state.keeper) {
-            remains(&second).await?;
-            if tokio::time::timeout(KILL_BOUND, watch::ended(second.keeper)).await.is_err() {
-                warn!(instance = %slot.folder.0.display(), "a second keeper does not end");
-            }
-        }
-        Ok(())
+/// Waits until nothing of the instance runs, at most for `bound`.
+async fn gone(state: &State, bound: Duration) -> Result<bool, Error> {
+    if let Some(keeper) = state.running_keeper() {
+        return Ok(tokio::time::timeout(bound, watch::ended(keeper)).await.is_ok());
     }
+    watch::ended(state.keeper).await;
+    let until = Instant::now() + bound;
+    loop {
+        let state = state.clone();
+        if blocking(move || unkept(&state).is_empty()).await? {
+            return Ok(true);
+        }
+        if Instant::now() >= until {
+            return Ok(false);
+        }
+        tokio::time::sleep(ROUND).await;
+    }
+}
+
+fn hangs(message: &str) -> Error {
+    Error::new(ErrorKind::Unknown, "stop-hangs", message)
+        .hint("a process hangs in the kernel, on a disk or network file system: see `ps -e -o pid,stat,wchan,cmd`")
 }
 
 /// Kills what bears a launch's cookie and has no keeper that would clear it away.
@@ -163,8 +169,7 @@ pub(super) async fn remains(state: &State) -> Result<(), Error> {
         match left.await? {
             Ok(0) => return Ok(()),
             Ok(count) if Instant::now() >= by => {
-                let message = format!("{count} processes of a former launch do not end, even by SIGKILL");
-                return Err(Error::new(ErrorKind::Unknown, "stop-hangs", message));
+                return Err(hangs(&format!("{count} processes of a former launch do not end, even by SIGKILL")));
             }
             Ok(_) => tokio::time::sleep(ROUND).await,
             Err(cause) => return Err(may_not_signal(cause)),

@@ -3,10 +3,14 @@
 //! The keeper, not the process, is what is watched: it ends last, after the record of the exit and the last log line.
 //! A watch that is cancelled loses nothing, the next server looks for itself.
 
-use std::{os::fd::OwnedFd, sync::Arc, time::Duration};
+use std::{
+    os::fd::{AsFd as _, OwnedFd},
+    sync::Arc,
+    time::Duration,
+};
 
 use rustix::process::{WaitId, WaitIdOptions, waitid};
-use tokio::io::{Interest, unix::AsyncFd};
+use skipper_core::port::Error;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -46,22 +50,13 @@ async fn watch(account: Arc<Account>, slot: Arc<Slot>, watched: Arc<Watched>, ke
                 slot.replace(&watched, Seen::Absent);
                 break;
             }
-            Ok(Looked::Forsaken(_)) => {
-                warn!(instance = %slot.folder.0.display(), "keeper was killed; another one takes its place");
-                match adopt::replace_keeper(&account, &slot).await {
-                    // The next look finds it, and a new watch begins.
-                    Ok(()) => {
-                        slot.replace(&watched, Seen::NotLooked);
-                        if let Err(error) = Box::pin(account.see(&slot)).await {
-                            warn!(instance = %slot.folder.0.display(), error = error.chain(), "look after a new keeper");
-                        }
-                        break;
-                    }
-                    Err(error) => {
-                        warn!(instance = %slot.folder.0.display(), error = error.chain(), "replace a killed keeper");
-                    }
+            Ok(Looked::Forsaken(..)) => match new_keeper(&account, &slot, &watched).await {
+                Ok(true) => break,
+                Ok(false) => continue,
+                Err(error) => {
+                    warn!(instance = %slot.folder.0.display(), error = error.chain(), "replace a killed keeper");
                 }
-            }
+            },
             Ok(Looked::Busy | Looked::Running(..)) => {}
             Err(error) => warn!(error = error.chain(), "look at an instance whose keeper ended"),
         }
@@ -74,24 +69,33 @@ async fn watch(account: Arc<Account>, slot: Arc<Slot>, watched: Arc<Watched>, ke
     account.tell_changed();
 }
 
+/// Replaces a keeper that was killed, unless somebody is stopping the instance. `true`: a new watch has begun.
+async fn new_keeper(account: &Arc<Account>, slot: &Arc<Slot>, watched: &Arc<Watched>) -> Result<bool, Error> {
+    // Whoever launches or retires has the turn; after a retirement there is nothing left to keep.
+    let _turn = slot.turn.lock().await;
+    if !matches!(account.look(slot).await?, Looked::Forsaken(..)) {
+        return Ok(false);
+    }
+    warn!(instance = %slot.folder.0.display(), "keeper was killed; another one takes its place");
+    adopt::replace_keeper(account, slot).await?;
+    slot.replace(watched, Seen::NotLooked);
+    account.see(slot).await?;
+    Ok(true)
+}
+
 /// Resolves when the process has ended, and reaps it if it is a child of ours.
 pub(super) async fn ended(process: ProcessId) {
     let Some(handle) = process.open() else {
         reap_by_number(process);
         return;
     };
-    match AsyncFd::register_with_interest(handle, Interest::READABLE) {
+    match super::process::end_of(handle).await {
         Ok(handle) => {
-            // An error would mean that the runtime shuts down.
-            let _ = handle.readable().await;
             // Not our child, or reaped already: fine.
-            let _ = waitid(
-                WaitId::PidFd(std::os::fd::AsFd::as_fd(handle.get_ref())),
-                WaitIdOptions::EXITED | WaitIdOptions::NOHANG,
-            );
+            let _ = waitid(WaitId::PidFd(handle.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
         }
         Err(error) => {
-            warn!(%error, "too many open files to watch a process; asking for it instead");
+            warn!(%error, "cannot watch a process; asking for it instead");
             while process.is_alive() {
                 tokio::time::sleep(AGAIN).await;
             }

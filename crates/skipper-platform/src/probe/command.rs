@@ -102,10 +102,8 @@ pub(crate) async fn run(
 async fn wait_unreaped(child: &tokio::process::Child) {
     let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) else { return };
     let Ok(handle) = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()) else { return };
-    if let Ok(handle) = tokio::io::unix::AsyncFd::register_with_interest(handle, tokio::io::Interest::READABLE) {
-        // An error would mean that the runtime shuts down.
-        let _ = handle.readable().await;
-    }
+    // An error would mean that the runtime shuts down.
+    let _ = crate::local::end_of(handle).await;
 }
 
 async fn drain(from: &mut pipe::Receiver, into: &mut Vec<u8>) {

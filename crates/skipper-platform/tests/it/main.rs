@@ -1,1 +1,13 @@
+//! The platforms against real processes, files and sockets.
 
+mod adopting;
+mod artifacts;
+mod hooks;
+mod launching;
+mod limits;
+mod logging;
+mod ports;
+mod probing;
+mod secrets;
+mod stopping;
+mod world;

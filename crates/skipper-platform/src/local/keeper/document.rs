@@ -6,6 +6,7 @@ use std::{
     fs, io,
     os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use serde::{Deserialize, Serialize};
@@ -215,7 +216,9 @@ pub(crate) fn write_ended(file: &fs::File, ended: &Ended) -> io::Result<()> {
 
 /// Replaces a file in one step; a reader sees the old or the new one. Not synced: what it says ends with the machine.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let aside = path.with_extension("new");
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let unique = format!("new-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let aside = path.with_extension(unique);
     let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
     io::Write::write_all(&mut file, bytes)?;
     drop(file);

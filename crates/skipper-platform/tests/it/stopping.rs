@@ -1,0 +1,101 @@
+use std::{fs, time::Instant};
+
+use skipper_core::{
+    deployment::Observed,
+    port::Platform as _,
+    rollout::plan::Instances,
+    spec::{Signal, Volume},
+    time::Millis,
+};
+
+use crate::world::{NOBODY, PATIENCE, World, eventually, generation, is_alive, processes_of, script};
+
+#[tokio::test]
+async fn a_process_is_asked_before_it_is_killed() {
+    let world = World::new();
+    let mut it =
+        script("trap 'echo bye > $DATA/said; exit 0' INT; echo ready > $DATA/said; while sleep 0.05; do :; done");
+    it.app.stop.signal = Signal::Int;
+    let data = Volume {
+        name: "data".to_owned(),
+        path: "/d".to_owned(),
+        env: Some("DATA".to_owned()),
+        source: None,
+        read_only: false,
+    };
+    it.app.volumes = vec![data];
+    world.start(&it).await;
+    let said = world.dir.path().join("volumes/default/shop/data/said");
+    let says = |word: &str| fs::read_to_string(&said).is_ok_and(|text| text.trim() == word);
+    eventually("it is ready", || says("ready")).await;
+    world.retire(&it).await.expect("it can be stopped");
+    assert!(says("bye"));
+    assert_eq!(processes_of(&it), NOBODY);
+}
+
+#[tokio::test]
+async fn a_process_that_ignores_the_signal_is_killed_after_its_grace() {
+    let world = World::new();
+    let mut it = script("trap '' TERM; echo ready; while :; do sleep 0.05; done");
+    it.app.stop.grace = Millis(300);
+    world.start(&it).await;
+    let log = world.folder(&it, 0).join("log/000001.log");
+    eventually("it is ready", || fs::read_to_string(&log).is_ok_and(|text| text.contains("ready"))).await;
+    let begun = Instant::now();
+    world.retire(&it).await.expect("it can be stopped");
+    assert!((300..3000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+    assert_eq!(processes_of(&it), NOBODY);
+}
+
+#[tokio::test]
+async fn children_that_went_their_own_way_are_stopped_too() {
+    let world = World::new();
+    let it = script("setsid sleep 600 & (setsid sh -c 'sleep 600 & sleep 600' &); nohup sleep 600 & exec sleep 600");
+    world.start(&it).await;
+    eventually("all six run", || processes_of(&it).len() == 6).await;
+    world.retire(&it).await.expect("it can be stopped");
+    assert_eq!(processes_of(&it), NOBODY);
+}
+
+#[tokio::test]
+async fn what_a_process_leaves_running_ends_with_it() {
+    let world = World::new();
+    let it = script("setsid sh -c 'trap \"\" TERM; sleep 600; sleep 600' & sleep 0.2; exit 0");
+    world.start(&it).await;
+    let exit = world.ended(&it).await;
+    assert_eq!(exit.code, Some(0));
+    assert_eq!(processes_of(&it), NOBODY);
+}
+
+#[tokio::test]
+async fn instances_go_one_by_one_and_the_folder_with_the_last() {
+    let world = World::new();
+    let mut it = script("exec sleep 600");
+    it.app.replicas = 2;
+    world.launch(&it, 2).await.expect("it can be launched");
+    world.platform.retire(&it, Instances { from: 1, to: 2 }, false, generation(1), PATIENCE).await.expect("stopped");
+    let seen = world.platform.observe(&it, Instances::first(2), PATIENCE).await.expect("it can be observed");
+    assert!(matches!(seen[..], [Observed::Running(_), Observed::Absent]));
+    assert!(world.folder(&it, 0).exists() && !world.folder(&it, 1).exists());
+    for _ in 0..2 {
+        // The second time there is nothing left to do.
+        world.platform.retire(&it, Instances::first(2), true, generation(1), PATIENCE).await.expect("stopped");
+        assert!(!world.folder(&it, 0).parent().expect("it has").exists());
+    }
+    assert_eq!(processes_of(&it), NOBODY);
+}
+
+#[tokio::test]
+async fn a_deadline_shorter_than_the_grace_is_an_unknown_outcome_and_the_stop_goes_on() {
+    let world = World::new();
+    let mut it = script("trap '' TERM; echo ready; while :; do sleep 0.05; done");
+    it.app.stop.grace = Millis(500);
+    world.start(&it).await;
+    let pid = world.app_pid(&it);
+    let soon = std::time::Duration::from_millis(20);
+    let error =
+        world.platform.retire(&it, Instances::first(1), true, generation(1), soon).await.expect_err("too short");
+    assert_eq!(error.kind(), skipper_core::port::ErrorKind::Unknown);
+    world.retire(&it).await.expect("it waits for the first and finds nothing left");
+    assert!(!is_alive(pid));
+}
