@@ -1,3 +1,17 @@
 //! For whom: the verbs with their rules, the API in front of them, who may call it, and the server's configuration.
+//!
+//! The way of a change: door ([`api`]) -> [`verb`] -> intent stored -> engine woken. A handler translates and delegates; it
+//! decides nothing. [`serve`] puts a whole server together and runs it.
 
 pub mod api;
+pub mod app;
+pub mod auth;
+pub mod config;
+pub mod edge;
+pub mod error;
+pub mod metrics;
+pub mod repository;
+pub mod resolver;
+pub mod serve;
+pub mod telemetry;
+pub mod verb;

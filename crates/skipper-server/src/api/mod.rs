@@ -1,3 +1,16 @@
 //! The doors. Each is thin: it translates a request, calls one verb, and translates the answer.
 
 pub mod own;
+
+mod etag;
+mod extract;
+mod guard;
+mod idempotency;
+mod observe;
+mod openapi;
+mod problem;
+mod sse;
+pub(crate) mod table;
+
+pub use openapi::document;
+pub use table::{Access, Route, routes};

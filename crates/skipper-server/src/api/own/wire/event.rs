@@ -61,6 +61,9 @@ pub struct VerifyView {
     /// Sequence of the first event that does not fit.
     #[serde(default)]
     pub broken_at: Option<u64>,
+    /// What is wrong with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// Hash of the newest event: keep it elsewhere to notice a chain that was cut short.
     pub head: String,
 }

@@ -26,7 +26,7 @@ pub struct PackageView {
     pub created_at: Option<String>,
 }
 
-/// A page of packages, by name, then newest version first.
+/// A page of packages, by name, then in the order they were published.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PackagePage {
     /// The packages.
@@ -56,7 +56,7 @@ pub struct PackageDetail {
     /// Its readme, if it has one.
     #[serde(default)]
     pub readme: Option<String>,
-    /// Names of the releases whose serving revision was made of it.
+    /// Names of releases that serve a revision made of it, as far as the caller may know of them; at most 20.
     pub used_by: Vec<String>,
     /// Counts up with every change; the ETag is made of it.
     pub row_version: u64,

@@ -4,11 +4,14 @@ use utoipa::ToSchema;
 
 use super::{BundleView, CauseView, DriftView, RolloutSummary};
 
-/// One line of a release's history.
+/// One line of a release's history: something that somebody asked for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RevisionView {
-    /// 1, 2, 3, …
+    /// 1, 2, 3, …; of a delete, the revision that served until then (0 when none did).
     pub revision: u64,
+    /// `install`, `upgrade`, `rollback`, `scale` or `delete`; empty where its rollout is not remembered.
+    #[serde(default)]
+    pub verb: String,
     /// `pending`, `live`, `superseded`, `failed`, `cancelled` or `deleted`.
     pub state: String,
     /// What it was made of.
@@ -60,6 +63,11 @@ pub enum SourceView {
         /// New count by application.
         replicas: std::collections::BTreeMap<String, u32>,
     },
+    /// Nothing: the release was deleted.
+    Delete {
+        /// With its history.
+        purge: bool,
+    },
 }
 
 impl SourceView {
@@ -67,6 +75,8 @@ impl SourceView {
     #[must_use]
     pub fn text(&self) -> String {
         match self {
+            Self::Delete { purge: false } => "delete".to_owned(),
+            Self::Delete { purge: true } => "delete and purge".to_owned(),
             Self::Package { name, version, .. } => format!("{name}-{version}"),
             Self::Revision { revision } => format!("revision {revision}"),
             Self::Scale { revision, replicas } => {

@@ -10,6 +10,9 @@ pub struct SecretView {
     pub tenant: String,
     /// Counts up with every new value.
     pub version: u64,
+    /// Whether something runs with it.
+    #[serde(default)]
+    pub used: bool,
     /// When it was first set.
     pub created_at: String,
     /// When it was last set.

@@ -34,16 +34,22 @@ pub struct TokenView {
     /// When it ends.
     #[serde(default)]
     pub expires_at: Option<String>,
+    /// When it was last used, to the minute.
+    #[serde(default)]
+    pub last_used_at: Option<String>,
 }
 
 /// A new token: the only answer that ever holds its secret.
+///
+/// Repeated under an idempotency key, the answer comes without it.
 #[derive(Clone, Serialize, Deserialize, ToSchema)]
 pub struct TokenCreated {
     /// What it is.
     #[serde(flatten)]
     pub token: TokenView,
     /// Send it as `Authorization: Bearer …`. It is shown this once.
-    pub secret: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
 }
 
 impl std::fmt::Debug for TokenCreated {

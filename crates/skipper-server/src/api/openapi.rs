@@ -1,0 +1,123 @@
+//! The OpenAPI document, made of the table: what a handler cannot get wrong (errors, security, ids) is added here.
+
+use std::sync::OnceLock;
+
+use axum::{body::Bytes, response::IntoResponse};
+use http::header;
+use utoipa::{
+    PartialSchema as _, ToSchema as _,
+    openapi::{
+        ComponentsBuilder, ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Ref, ResponseBuilder,
+        SecurityRequirement,
+        path::{Operation, PathItem, Paths},
+        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
+};
+
+use super::{
+    own::wire::Problem,
+    table::{self, Access, BodyKind, Meta},
+};
+use crate::error::Code;
+
+const SCHEME: &str = "token";
+
+/// The document.
+#[must_use]
+pub fn document() -> OpenApi {
+    let mut components = ComponentsBuilder::new()
+        .security_scheme(
+            SCHEME,
+            SecurityScheme::Http(
+                HttpBuilder::new()
+                    .scheme(HttpAuthScheme::Bearer)
+                    .description(Some(
+                        "A token of `skipper token create`. Without any token configured, requests from this machine itself need none.",
+                    ))
+                    .build(),
+            ),
+        )
+        .schema(Problem::name(), Problem::schema());
+    let mut paths = Paths::new();
+    for row in table::rows() {
+        let (schemas, documented) = (row.meta.doc)();
+        components = schemas.into_iter().fold(components, |all, (name, schema)| all.schema(name, schema));
+        for (path, mut item) in documented.paths {
+            for operation in operations(&mut item) {
+                complete(operation, &row.meta);
+            }
+            match paths.paths.get_mut(&path) {
+                Some(known) => known.merge_operations(item),
+                None => {
+                    paths.paths.insert(path, item);
+                }
+            }
+        }
+    }
+    OpenApiBuilder::new()
+        .info(
+            InfoBuilder::new()
+                .title("Skipper")
+                .version(env!("CARGO_PKG_VERSION"))
+                .description(Some("Releases, rollouts, packages and everything around them. Errors are problem details with a stable `code`; every mutating call takes an `Idempotency-Key`."))
+                .license(Some(LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build()))
+                .build(),
+        )
+        .components(Some(components.build()))
+        .paths(paths)
+        .build()
+}
+
+fn operations(item: &mut PathItem) -> Vec<&mut Operation> {
+    [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch, &mut item.head]
+        .into_iter()
+        .filter_map(Option::as_mut)
+        .collect()
+}
+
+/// Adds what holds for every route of its kind.
+fn complete(operation: &mut Operation, meta: &Meta) {
+    let mut codes = vec![Code::BadRequest, Code::Internal, Code::StoreUnavailable];
+    if meta.access != Access::Public {
+        operation.security = Some(vec![SecurityRequirement::new::<_, [&str; 0], &str>(SCHEME, [])]);
+        codes.extend([Code::Unauthenticated, Code::Forbidden, Code::NotFound, Code::Invalid, Code::Timeout]);
+    }
+    if meta.body != BodyKind::Nothing {
+        codes.extend([Code::BodyTooLarge, Code::UnsupportedMediaType, Code::RequestTimeout]);
+    }
+    if meta.mutates() {
+        codes.push(Code::Conflict);
+        operation.parameters.get_or_insert_default().push(idempotency_key().into());
+    }
+    let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name(Problem::name()))).build();
+    for code in codes {
+        let response = ResponseBuilder::new()
+            .description(format!("{}; see `code`", code.title()))
+            .content("application/problem+json", problem.clone())
+            .build();
+        operation.responses.responses.entry(code.status().to_string()).or_insert_with(|| response.into());
+    }
+}
+
+fn idempotency_key() -> utoipa::openapi::path::Parameter {
+    utoipa::openapi::path::ParameterBuilder::new()
+        .name("Idempotency-Key")
+        .parameter_in(utoipa::openapi::path::ParameterIn::Header)
+        .required(utoipa::openapi::Required::False)
+        .description(Some(
+            "The same key with the same request gives the first answer again. `x-idempotency-key` is read as well.",
+        ))
+        .schema(Some(String::schema()))
+        .build()
+}
+
+/// `GET /openapi.json`.
+#[utoipa::path(get, path = "/openapi.json", tag = "server", responses((status = 200, description = "This document", content_type = "application/json", body = Object)))]
+pub(crate) async fn serve() -> impl IntoResponse {
+    // Made when first asked for, so that a start does not wait for it.
+    static TEXT: OnceLock<Bytes> = OnceLock::new();
+    let text = TEXT.get_or_init(|| {
+        Bytes::from(serde_json::to_vec(&document()).expect("the document is always representable as JSON"))
+    });
+    ([(header::CONTENT_TYPE, "application/json")], text.clone())
+}

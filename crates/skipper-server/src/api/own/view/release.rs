@@ -1,0 +1,263 @@
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use skipper_core::{
+    deployment::{Instance, Observed},
+    release::Source,
+    route::Listener,
+    spec::Route,
+};
+use skipper_engine::{InstanceHealth, InstanceState};
+
+use super::{cause, revision::source, summary, time};
+use crate::{
+    api::own::wire::{AppStatus, DriftView, InstanceStatus, ReleaseState, ReleaseStatus, ReleaseSummary},
+    edge::EdgeState,
+    verb::{
+        list::Listed,
+        status::{AppSeen, Status},
+    },
+};
+
+/// One line of the list.
+pub(crate) fn listed(item: &Listed) -> ReleaseSummary {
+    let release = &item.listed.release;
+    let state = if release.deleted {
+        ReleaseState::Deleted
+    } else if item.listed.open.is_some() {
+        ReleaseState::Deploying
+    } else if release.serving.is_none() {
+        ReleaseState::Failed
+    } else {
+        ReleaseState::Live
+    };
+    ReleaseSummary {
+        id: release.id.to_string(),
+        name: release.name.to_string(),
+        tenant: release.tenant.to_string(),
+        door: release.door.as_str().to_owned(),
+        state,
+        revision: release.serving,
+        last_revision: release.last_revision,
+        package: item.package.as_ref().map(label),
+        rollout: item.rollout.as_ref().map(summary),
+        created_at: time(release.created_at),
+        updated_at: time(release.updated_at),
+    }
+}
+
+fn label(package: &Source) -> String {
+    source(package).text()
+}
+
+/// Everything about a release.
+pub(crate) fn status(seen: &Status) -> ReleaseStatus {
+    let release = &seen.release;
+    let apps: Vec<AppStatus> = seen.apps.iter().map(|app| application(app, seen)).collect();
+    let drift = drift(seen);
+    let state = state(seen, &apps, &drift);
+    let failed = seen.latest.as_ref().and_then(|latest| latest.phase.cause());
+    ReleaseStatus {
+        id: release.id.to_string(),
+        name: release.name.to_string(),
+        tenant: release.tenant.to_string(),
+        door: release.door.as_str().to_owned(),
+        state,
+        summary: sentence(seen, state, &drift),
+        revision: release.serving,
+        last_revision: release.last_revision,
+        package: seen.package.as_ref().map(label),
+        description: seen.description.clone(),
+        apps,
+        rollout: seen.open.as_ref().or(seen.latest.as_ref()).map(summary),
+        waiting: seen.waiting.as_ref().map(summary),
+        last_error: failed.map(cause),
+        drift,
+        created_at: time(release.created_at),
+        updated_at: time(release.updated_at),
+        row_version: release.row_version,
+    }
+}
+
+fn state(seen: &Status, apps: &[AppStatus], drift: &[DriftView]) -> ReleaseState {
+    let lacking = apps.iter().any(|app| app.weight > 0 && app.running < app.replicas);
+    let degraded = seen.health.as_ref().is_some_and(|health| health.degraded.is_some());
+    if seen.release.deleted && seen.open.is_none() {
+        ReleaseState::Deleted
+    } else if seen.open.is_some() {
+        ReleaseState::Deploying
+    } else if seen.release.serving.is_none() {
+        ReleaseState::Failed
+    } else if degraded || lacking || !drift.is_empty() {
+        ReleaseState::Degraded
+    } else {
+        ReleaseState::Live
+    }
+}
+
+fn sentence(seen: &Status, state: ReleaseState, drift: &[DriftView]) -> String {
+    let serves =
+        seen.release.serving.map_or_else(|| "nothing serves".to_owned(), |number| format!("revision {number} serves"));
+    let rest = match state {
+        ReleaseState::Deploying => seen.open.as_ref().map(|open| {
+            let doing = seen.activity.clone().unwrap_or_else(|| open.phase.name().to_owned());
+            format!("{} is under way: {doing}", open.verb.as_str())
+        }),
+        ReleaseState::Deleted => return "deleted; its history is kept".to_owned(),
+        ReleaseState::Degraded => seen
+            .health
+            .as_ref()
+            .and_then(|health| health.degraded.clone())
+            .or_else(|| drift.first().map(|drift| drift.message.clone())),
+        ReleaseState::Failed | ReleaseState::Live => seen.latest.as_ref().and_then(|latest| {
+            latest.phase.cause().map(|cause| format!("the last {} failed: {}", latest.verb.as_str(), cause.message))
+        }),
+    };
+    rest.map_or_else(|| serves.clone(), |rest| format!("{serves}; {rest}"))
+}
+
+fn application(seen: &AppSeen, status: &Status) -> AppStatus {
+    let deployment = &seen.live.deployment;
+    let app = &deployment.app;
+    let watched = status.health.iter().flat_map(|health| &health.instances);
+    let own: Vec<&InstanceHealth> = watched.filter(|health| health.deployment == deployment.id).collect();
+    let instances: Vec<InstanceStatus> = seen
+        .instances
+        .iter()
+        .map(|(index, observed)| instance(*index, observed, own.iter().find(|health| health.index == *index).copied()))
+        .collect();
+    let running = instances.iter().filter(|instance| instance.state == "running").count();
+    AppStatus {
+        name: app.name.to_string(),
+        platform: app.target.to_string(),
+        deployment: deployment.id.to_string(),
+        revision: deployment.revision,
+        weight: seen.live.weight,
+        strategy: app.effective_strategy().0.name().to_owned(),
+        resource: app.resource.uri.clone(),
+        replicas: app.replicas,
+        running: u32::try_from(running).unwrap_or(u32::MAX),
+        urls: app.routes.iter().filter_map(|route| url(route, status.edge.as_ref())).collect(),
+        mode: seen.mode.clone().unwrap_or_else(|| "open".to_owned()),
+        instances,
+    }
+}
+
+fn instance(index: u32, observed: &Observed, health: Option<&InstanceHealth>) -> InstanceStatus {
+    let (state, detail, known): (&str, Option<String>, Option<&Instance>) = match observed {
+        Observed::Absent => ("absent", None, None),
+        Observed::Unknown { reason } => ("unknown", Some(reason.clone()), None),
+        Observed::Running(instance) => ("running", None, Some(instance)),
+        Observed::Exited { exit, instance } => ("exited", Some(exit.to_string()), Some(instance)),
+    };
+    let looked_after = health.map(|health| match &health.state {
+        InstanceState::BackingOff { until } => format!("is started again at {}", time(*until)),
+        InstanceState::Starting => "was started again and is not healthy yet".to_owned(),
+        InstanceState::Recovered => "runs again".to_owned(),
+    });
+    let detail = match (detail, looked_after) {
+        (Some(detail), Some(more)) => Some(format!("{detail}; {more}")),
+        (detail, more) => detail.or(more),
+    };
+    InstanceStatus {
+        index,
+        state: state.to_owned(),
+        detail,
+        handle: known.map(|instance| instance.handle.clone()),
+        started_at: known.map(|instance| time(instance.started_at)),
+        restarts: known.map_or(0, |instance| instance.restarts).max(health.map_or(0, |health| health.restarts)),
+        addresses: known
+            .into_iter()
+            .flat_map(|instance| &instance.addresses)
+            .map(|(port, address)| (port.clone(), address.to_string()))
+            .collect(),
+    }
+}
+
+/// Only while no rollout is open: during one, what runs is meant to differ.
+fn drift(seen: &Status) -> Vec<DriftView> {
+    if seen.open.is_some() || seen.release.deleted {
+        return Vec::new();
+    }
+    let mut drift: Vec<DriftView> = Vec::new();
+    for app in seen.apps.iter().filter(|app| app.live.weight > 0) {
+        let name = app.live.deployment.app.name.to_string();
+        for (index, observed) in &app.instances {
+            let what = match observed {
+                Observed::Running(_) => continue,
+                Observed::Absent => "is not there".to_owned(),
+                Observed::Exited { exit, .. } => exit.to_string(),
+                Observed::Unknown { reason } => format!("cannot be seen: {reason}"),
+            };
+            drift.push(DriftView { app: name.clone(), message: format!("instance {index} of `{name}` {what}") });
+        }
+    }
+    for message in seen.health.iter().flat_map(|health| &health.drift) {
+        if !drift.iter().any(|known| known.message == *message) {
+            drift.push(DriftView { app: String::new(), message: message.clone() });
+        }
+    }
+    drift
+}
+
+/// Where a route is reached, as a person would type it. `None` while that is not known.
+fn url(route: &Route, edge: Option<&EdgeState>) -> Option<String> {
+    let listener = route.listener.to_string();
+    let open = edge.and_then(|edge| edge.listeners.iter().find(|(name, _)| *name == listener)).map(|(_, at)| *at);
+    let (scheme, standard, at) = match route.listener {
+        Listener::Http => ("http", 80, open?),
+        Listener::Https => ("https", 443, open?),
+        Listener::Port(port) => ("http", 80, open.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port))),
+        Listener::Auto => return None,
+    };
+    let host = route.host.as_ref().map_or_else(|| reachable(at.ip()), ToString::to_string);
+    let port = if at.port() == standard { String::new() } else { format!(":{}", at.port()) };
+    let path = match route.path.as_str() {
+        "/" => "/",
+        path => path,
+    };
+    Some(format!("{scheme}://{host}{port}{path}"))
+}
+
+/// An address that listens everywhere is reached on this machine by loopback.
+fn reachable(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(v4) if v4.is_unspecified() => Ipv4Addr::LOCALHOST.to_string(),
+        IpAddr::V6(v6) if v6 == Ipv6Addr::UNSPECIFIED => Ipv4Addr::LOCALHOST.to_string(),
+        IpAddr::V4(v4) => v4.to_string(),
+        IpAddr::V6(v6) => format!("[{v6}]"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use skipper_core::{
+        name::PortName,
+        route::{Host, PathPrefix},
+    };
+
+    use super::*;
+
+    #[track_caller]
+    fn check(listener: Listener, host: Option<&str>, path: &str, edge: &[(&str, &str)], expected: Option<&str>) {
+        let route = Route {
+            listener,
+            host: host.map(|host| Host::new(host).expect("host")),
+            path: PathPrefix::new(path).expect("path"),
+            port: PortName::new("http").expect("name"),
+        };
+        let listeners = edge.iter().map(|(name, at)| ((*name).to_owned(), at.parse().expect("address"))).collect();
+        let edge = EdgeState { listeners, document: serde_json::Value::Null };
+        assert_eq!(url(&route, Some(&edge)).as_deref(), expected);
+    }
+
+    #[test]
+    fn urls_are_what_a_person_would_type() {
+        check(Listener::Http, Some("a.example"), "/", &[("http", "0.0.0.0:80")], Some("http://a.example/"));
+        check(Listener::Http, Some("a.example"), "/x", &[("http", "[::]:8080")], Some("http://a.example:8080/x"));
+        check(Listener::Https, None, "/", &[("https", "192.0.2.1:443")], Some("https://192.0.2.1/"));
+        check(Listener::Port(9090), None, "/", &[(":9090", "0.0.0.0:9090")], Some("http://127.0.0.1:9090/"));
+        check(Listener::Port(9090), None, "/", &[], Some("http://127.0.0.1:9090/"));
+        check(Listener::Http, None, "/", &[], None);
+        check(Listener::Auto, None, "/", &[], None);
+    }
+}

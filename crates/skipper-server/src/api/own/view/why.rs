@@ -1,0 +1,69 @@
+use skipper_core::{rollout::Rollout, time::Timestamp};
+
+use super::{cause, event, release::status, rollout, summary};
+use crate::{
+    api::own::wire::{ReleaseState, ReleaseStatus, WhyView},
+    verb::why::Why,
+};
+
+/// What a release is waiting for, or what broke it.
+pub(crate) fn why(why: &Why, now: Timestamp) -> WhyView {
+    let status = status(&why.status);
+    let (answer, hint) = answer(why, &status, now);
+    let about = why.status.open.as_ref().or(why.status.latest.as_ref());
+    WhyView {
+        release: status.name.clone(),
+        answer,
+        hint,
+        rollout: about.map(summary),
+        cause: about.and_then(|rollout| rollout.phase.cause()).map(cause),
+        bundle: why.bundle.as_ref().map(rollout::bundle),
+        drift: status.drift,
+        events: why.events.iter().map(event).collect(),
+    }
+}
+
+fn answer(why: &Why, status: &ReleaseStatus, now: Timestamp) -> (String, Option<String>) {
+    let name = &status.name;
+    if let Some(open) = &why.status.open {
+        return (
+            waiting_for(why, open, now),
+            Some(format!("`skipper cancel {name}` stops it and undoes what was done")),
+        );
+    }
+    match status.state {
+        ReleaseState::Degraded => {
+            (status.summary.clone(), Some(format!("`skipper logs {name}` shows the output of its instances")))
+        }
+        _ => match why.status.latest.as_ref().and_then(|latest| Some((latest, latest.phase.cause()?))) {
+            Some((latest, broke)) => {
+                let serves = status
+                    .revision
+                    .map_or_else(|| "nothing serves".to_owned(), |number| format!("revision {number} went on serving"));
+                let answer = format!("the last {} failed: {} ({serves})", latest.verb.as_str(), broke.message);
+                (answer, broke.hint.clone())
+            }
+            None => (format!("nothing is wrong: {}", status.summary), None),
+        },
+    }
+}
+
+fn waiting_for(why: &Why, open: &Rollout, now: Timestamp) -> String {
+    let verb = open.verb.as_str();
+    let Some(activity) = &why.activity else {
+        return format!("the {verb} is {}, and this server is not working on it right now", open.phase.name());
+    };
+    let undoing = match (activity.undoing, open.phase.cause()) {
+        (true, Some(cause)) => format!("is being undone because {}: ", cause.message),
+        (true, None) => "is being undone: ".to_owned(),
+        (false, _) => "waits for: ".to_owned(),
+    };
+    let since = activity_seconds(now, activity.since);
+    let left = activity_seconds(activity.deadline, now);
+    let heard = activity.detail.as_ref().map(|detail| format!("; last heard: {detail}")).unwrap_or_default();
+    format!("the {verb} {undoing}{} (for {since} s, at most {left} s more){heard}", activity.what)
+}
+
+fn activity_seconds(later: Timestamp, earlier: Timestamp) -> u64 {
+    later.since(earlier).as_secs()
+}

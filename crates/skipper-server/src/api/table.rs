@@ -1,0 +1,167 @@
+//! The one table of routes: the router, the OpenAPI document and the tests of who may do what are all made of it, so that
+//! a new route cannot be forgotten in any of them.
+
+use std::any::Any;
+
+use axum::{Router, body::Body, middleware, response::IntoResponse as _, routing::MethodRouter};
+use http::Method;
+use skipper_core::policy::Action;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::openapi::{RefOr, path::Paths, schema::Schema};
+
+use super::{guard, observe, own};
+use crate::{
+    app::App,
+    error::{Code, Error},
+};
+
+/// Who may call a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Anybody, without a token.
+    Public,
+    /// Whoever may do this to the tenant named in the query.
+    Tenant(Action),
+    /// Whoever may do this to the whole installation.
+    Installation(Action),
+}
+
+/// What a route reads as its body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BodyKind {
+    /// Nothing.
+    Nothing,
+    /// A JSON document of at most `limits.body`.
+    Json,
+    /// A zip of at most `limits.package`.
+    Package,
+    /// A secret of at most `limits.secret`; such a request is never remembered under its idempotency key.
+    Secret,
+}
+
+/// How long an answer may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// At most `limits.request_timeout`.
+    Whole,
+    /// As long as the client listens.
+    Stream,
+}
+
+/// What is known of a route beside its handler.
+#[derive(Debug, Clone)]
+pub(crate) struct Meta {
+    pub(crate) method: Method,
+    pub(crate) path: &'static str,
+    pub(crate) access: Access,
+    pub(crate) body: BodyKind,
+    pub(crate) answer: Answer,
+    pub(crate) doc: fn() -> Documented,
+}
+
+impl Meta {
+    /// Whether it changes something.
+    pub(crate) fn mutates(&self) -> bool {
+        // A plan is a question that needs a body; nothing is stored.
+        !matches!(self.method, Method::GET | Method::HEAD) && self.path != "/v1/plans"
+    }
+}
+
+/// Schemas and paths of one handler, made only when the document is asked for.
+pub(crate) type Documented = (Vec<(String, RefOr<Schema>)>, Paths);
+
+/// A route.
+pub(crate) struct Row {
+    pub(crate) meta: Meta,
+    pub(crate) handler: MethodRouter<App>,
+}
+
+/// One row of the table.
+macro_rules! row {
+    ($method:ident $path:literal => $handler:path, $access:expr $(, $body:ident $(, $answer:ident)?)?) => {
+        $crate::api::table::Row {
+            meta: $crate::api::table::Meta {
+                method: http::Method::$method,
+                path: $path,
+                access: $access,
+                body: $crate::api::table::row!(@body $($body)?),
+                answer: $crate::api::table::row!(@answer $($($answer)?)?),
+                doc: || {
+                    let (schemas, paths, _): (
+                        Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::schema::Schema>)>,
+                        utoipa::openapi::path::Paths,
+                        axum::routing::MethodRouter<$crate::app::App>,
+                    ) = utoipa_axum::routes!($handler);
+                    (schemas, paths)
+                },
+            },
+            handler: axum::routing::on(
+                axum::routing::MethodFilter::$method,
+                $handler,
+            ),
+        }
+    };
+    (@body) => { $crate::api::table::BodyKind::Nothing };
+    (@body $body:ident) => { $crate::api::table::BodyKind::$body };
+    (@answer) => { $crate::api::table::Answer::Whole };
+    (@answer $answer:ident) => { $crate::api::table::Answer::$answer };
+}
+pub(crate) use row;
+
+/// Every route of every door.
+pub(crate) fn rows() -> Vec<Row> {
+    own::rows()
+}
+
+/// A route, for those who must walk all of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// Its method.
+    pub method: Method,
+    /// Its path, with parameters in braces.
+    pub path: &'static str,
+    /// Who may call it.
+    pub access: Access,
+}
+
+/// Every route of every door.
+#[must_use]
+pub fn routes() -> Vec<Route> {
+    let info = |row: Row| Route { method: row.meta.method, path: row.meta.path, access: row.meta.access };
+    rows().into_iter().map(info).collect()
+}
+
+/// Builds the router.
+pub(crate) fn router(app: &App) -> Router {
+    let mut router = Router::new();
+    for Row { meta, handler } in rows() {
+        let path = meta.path;
+        let guarded = handler.layer(middleware::from_fn_with_state(guard::Guard::new(app.clone(), meta), guard::guard));
+        router = router.route(path, guarded);
+    }
+    router
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(app.clone(), observe::observe))
+        .with_state(app.clone())
+}
+
+/// A panic is a fault of ours; it must not take the connection, and with it other requests, along.
+#[expect(clippy::needless_pass_by_value, reason = "the layer asks for a function that takes the payload")]
+fn panicked(payload: Box<dyn Any + Send>) -> http::Response<Body> {
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("no message").to_owned();
+    Error::internal(format!("a handler panicked: {text}")).into_response()
+}
+
+async fn nothing_here(uri: http::Uri) -> Error {
+    let path: String = uri.path().chars().take(200).collect();
+    Error::new(Code::NotFound, format!("there is nothing at `{path}`")).hint("`/openapi.json` lists every path")
+}
+
+async fn method_not_allowed(method: Method, uri: http::Uri) -> Error {
+    let path: String = uri.path().chars().take(200).collect();
+    Error::new(Code::MethodNotAllowed, format!("`{path}` does not know {method}"))
+        .hint("the Allow header lists the methods it knows")
+}

@@ -1,0 +1,86 @@
+//! What every verb and handler works with. Cheap to clone; there is one for each server.
+
+use std::{fmt, ops::Deref, sync::Arc};
+
+use skipper_core::{
+    name::PlatformName,
+    port::{Clock, Ids, Router},
+    secret::SecretValue,
+};
+use skipper_engine::{EngineHandle, Platforms};
+use skipper_store::Store;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    config::{Limits, Retention},
+    edge::EdgeView,
+    metrics::Metrics,
+    resolver::PackageResolver,
+};
+
+/// The parts of a server.
+pub struct Parts {
+    /// Everything that is remembered.
+    pub store: Store,
+    /// Wakes the engine and reads what it knows.
+    pub engine: EngineHandle,
+    /// The platform accounts.
+    pub platforms: Platforms,
+    /// The account of applications that name none.
+    pub default_platform: PlatformName,
+    /// What switches traffic.
+    pub router: Arc<dyn Router>,
+    /// What can be seen of it.
+    pub edge: Arc<dyn EdgeView>,
+    /// Turns sources into specs; the engine has the same.
+    pub resolver: Arc<PackageResolver>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// New ids.
+    pub ids: Arc<dyn Ids>,
+    /// The token that the configuration names.
+    pub admin_token: Option<SecretValue>,
+    /// Bounds of what comes from outside.
+    pub limits: Limits,
+    /// How long things are remembered.
+    pub retention: Retention,
+    /// A folder for files that are made while they are sent.
+    pub scratch: std::path::PathBuf,
+    /// Counters.
+    pub metrics: Metrics,
+    /// Work that must not end with its request.
+    pub tasks: TaskTracker,
+    /// Cancelled when the server stops.
+    pub stop: CancellationToken,
+}
+
+/// A handle on the parts.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+impl App {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// The HTTP service of every door.
+    #[must_use]
+    pub fn router(&self) -> axum::Router {
+        crate::api::table::router(self)
+    }
+}
+
+impl Deref for App {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App").field("store", &self.store.location()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,9 @@
+//! Who asks: bearer tokens, and the one rule under which none is needed.
+//!
+//! What they may do is decided by [`skipper_core::policy::decide`], which every verb asks.
+
+mod authenticate;
+mod loopback;
+
+pub(crate) use authenticate::authenticate;
+pub use loopback::{NotLocal, judge};

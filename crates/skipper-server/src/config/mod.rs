@@ -1,0 +1,68 @@
+//! The server's configuration: flags, environment, `skipper.toml` and defaults become one typed [`Config`].
+//!
+//! Three stages, so that no value is half understood: what each source says (text with its origin), merged by precedence
+//! (flag, environment, file, default), then parsed into types that cannot be wrong. Every fault of every stage is
+//! reported at once, with file and line, before a port is bound. Nothing here reads the process's environment: `main`
+//! hands it over in [`Sources`].
+
+mod expand;
+mod fault;
+mod file;
+mod merge;
+mod quantity;
+mod setting;
+mod typed;
+
+pub use fault::{ConfigError, Fault};
+pub use merge::{Origin, Shown};
+pub use quantity::{parse_size, parse_span};
+pub use typed::{
+    Config, Database, EdgeConfig, EdgePort, Limits, LogConfig, LogFormat, PlatformConfig, PlatformKind, Retention,
+};
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+/// Where configuration comes from.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// Values of command-line flags by setting, for example `listen` for `--listen`.
+    pub flags: BTreeMap<String, String>,
+    /// The process's environment.
+    pub env: BTreeMap<String, String>,
+    /// The file named by `--config`: it must exist.
+    pub file: Option<PathBuf>,
+    /// Files to look for where none was named; the first that exists is read.
+    pub search: Vec<PathBuf>,
+    /// The data directory where nobody names one.
+    pub default_data_dir: PathBuf,
+    /// Where relative paths of flags and environment start; those of the file start at the file's folder.
+    pub working_dir: PathBuf,
+}
+
+/// A configuration and where each of its values came from.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// Every value as text with its origin, in the order of the documentation; secrets are not shown.
+    pub shown: Vec<Shown>,
+}
+
+/// Reads, merges and checks.
+///
+/// # Errors
+///
+/// Every [`Fault`] of all sources together.
+pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
+    let mut faults = Vec::new();
+    let file = file::read(sources, &mut faults);
+    let merged = merge::merge(sources, file, &mut faults);
+    let config = typed::build(sources, &merged, &mut faults);
+    match config {
+        Some(config) if faults.is_empty() => Ok(Loaded { config, shown: merged.shown() }),
+        _ => Err(ConfigError(faults)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

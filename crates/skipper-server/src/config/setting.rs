@@ -1,0 +1,88 @@
+//! The list of settings: the only place that knows their names.
+
+/// One setting.
+#[derive(Debug)]
+pub(super) struct Setting {
+    /// Dotted key in `skipper.toml`.
+    pub(super) key: &'static str,
+    /// Environment variables, the first that is set counts.
+    pub(super) env: &'static [&'static str],
+    /// Whether it is a path, which is relative to where it was said.
+    pub(super) path: bool,
+    /// Whether its value must not be shown.
+    pub(super) secret: bool,
+    /// What holds when nobody says anything; empty for "not set".
+    pub(super) default: &'static str,
+}
+
+const fn plain(key: &'static str, env: &'static [&'static str], default: &'static str) -> Setting {
+    Setting { key, env, path: false, secret: false, default }
+}
+
+const fn path(key: &'static str, env: &'static [&'static str], default: &'static str) -> Setting {
+    Setting { key, env, path: true, secret: false, default }
+}
+
+/// Every setting but `platforms.*`, in the order of the documentation. The flag of a setting is its key with hyphens.
+pub(super) const SETTINGS: &[Setting] = &[
+    plain("listen", &["SKIPPER_LISTEN"], "127.0.0.1:7577"),
+    path("data_dir", &["SKIPPER_DATA_DIR", "DATA_DIR"], ""),
+    Setting {
+        key: "admin_token",
+        env: &["SKIPPER_ADMIN_TOKEN", "ADMIN_TOKEN"],
+        path: false,
+        secret: true,
+        default: "",
+    },
+    Setting { key: "secret_key", env: &["SKIPPER_SECRET_KEY"], path: false, secret: true, default: "" },
+    Setting { key: "database.url", env: &["SKIPPER_DATABASE"], path: false, secret: true, default: "" },
+    plain("edge.http", &["SKIPPER_EDGE_HTTP"], "auto"),
+    plain("edge.https", &["SKIPPER_EDGE_HTTPS"], "auto"),
+    path("edge.tls_dir", &["SKIPPER_EDGE_TLS_DIR"], ""),
+    path("edge.socket", &["SKIPPER_EDGE_SOCKET"], ""),
+    // Below Linux' ephemeral ports (32768-60999) and apart from those of the processes behind the edge.
+    plain("edge.ports", &["SKIPPER_EDGE_PORTS"], "30000-32767"),
+    plain("local.ports", &["SKIPPER_LOCAL_PORTS"], "20000-29999"),
+    plain("default_platform", &["SKIPPER_DEFAULT_PLATFORM"], ""),
+    plain("log.format", &["SKIPPER_LOG_FORMAT"], "text"),
+    plain("log.level", &["SKIPPER_LOG_LEVEL", "RUST_LOG"], "info"),
+    plain("limits.body", &["SKIPPER_LIMITS_BODY"], "1MiB"),
+    plain("limits.package", &["SKIPPER_LIMITS_PACKAGE"], "64MiB"),
+    plain("limits.secret", &["SKIPPER_LIMITS_SECRET"], "64KiB"),
+    plain("limits.connections", &["SKIPPER_LIMITS_CONNECTIONS"], "1024"),
+    plain("limits.header_timeout", &["SKIPPER_LIMITS_HEADER_TIMEOUT"], "10s"),
+    plain("limits.request_timeout", &["SKIPPER_LIMITS_REQUEST_TIMEOUT"], "60s"),
+    plain("limits.shutdown", &["SKIPPER_LIMITS_SHUTDOWN"], "10s"),
+    plain("retention.idempotency_keys", &["SKIPPER_RETENTION_IDEMPOTENCY_KEYS"], "24h"),
+];
+
+/// The setting of that key.
+pub(super) fn find(key: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.key == key)
+}
+
+/// The known key nearest to `key`, if it is near enough to be meant.
+pub(super) fn nearest<'a>(key: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|candidate| (distance(key, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 3)
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// Levenshtein distance: keys are short, so the plain table will do.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().take(80).collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().take(80).enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let above = row[j + 1];
+            row[j + 1] = (diagonal + usize::from(x != *y)).min(above + 1).min(row[j] + 1);
+            diagonal = above;
+        }
+    }
+    row[b.len()]
+}

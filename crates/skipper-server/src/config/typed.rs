@@ -1,0 +1,369 @@
+//! The last stage: text into types that cannot be wrong.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    num::NonZeroUsize,
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use skipper_core::{name::PlatformName, secret::SecretValue};
+
+use super::{
+    Sources,
+    fault::Fault,
+    merge::{Merged, Value},
+    quantity::{parse_size, parse_span},
+    setting,
+};
+
+/// What the server runs with.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Addresses of the API; never empty.
+    pub listen: Vec<SocketAddr>,
+    /// Where everything is kept.
+    pub data_dir: PathBuf,
+    /// A token with every right, for the first steps and for automation. It is compared, never stored.
+    pub admin_token: Option<SecretValue>,
+    /// What seals secrets, as 64 hexadecimal digits or base64; a file of the data directory when absent.
+    pub secret_key: Option<SecretValue>,
+    /// The database.
+    pub database: Database,
+    /// The edge.
+    pub edge: EdgeConfig,
+    /// Ports that are given to local processes.
+    pub local_ports: RangeInclusive<u16>,
+    /// Platform accounts; never empty.
+    pub platforms: BTreeMap<PlatformName, PlatformConfig>,
+    /// The account of applications that name none.
+    pub default_platform: PlatformName,
+    /// How the log is written.
+    pub log: LogConfig,
+    /// Bounds of what comes from outside.
+    pub limits: Limits,
+    /// How long things are remembered.
+    pub retention: Retention,
+}
+
+/// The database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Database {
+    /// A file.
+    Sqlite(PathBuf),
+    /// `postgres://…`.
+    Postgres(SecretValue),
+}
+
+/// A port for host routes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EdgePort {
+    /// The standard port where allowed, else the usual one above 1024.
+    Auto,
+    /// None.
+    Off,
+    /// This address.
+    At(SocketAddr),
+}
+
+/// The edge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EdgeConfig {
+    /// For host routes: 80, else 8080.
+    pub http: EdgePort,
+    /// For host routes with TLS: 443, else 8443.
+    pub https: EdgePort,
+    /// Certificates; the edge serves no TLS while the folder is empty.
+    pub tls_dir: PathBuf,
+    /// The control socket, unless the data directory's own.
+    pub socket: Option<PathBuf>,
+    /// Where ports of routes listen: the address of the API.
+    pub address: IpAddr,
+    /// Ports that are given to applications which name neither host nor port.
+    pub ports: RangeInclusive<u16>,
+}
+
+/// A platform account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlatformConfig {
+    /// What kind of platform.
+    pub kind: PlatformKind,
+}
+
+/// Kinds of platforms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlatformKind {
+    /// Processes on this machine.
+    Local,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogConfig {
+    /// The form of a line.
+    pub format: LogFormat,
+    /// What is written, as an env-filter directive: `info`, `skipper=debug`.
+    pub level: String,
+}
+
+/// The form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON document a line.
+    Json,
+}
+
+/// Bounds of what comes from outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a request body.
+    pub body: usize,
+    /// Bytes of an uploaded package.
+    pub package: usize,
+    /// Bytes of a secret.
+    pub secret: usize,
+    /// Open connections to the API.
+    pub connections: NonZeroUsize,
+    /// Time for a request's head.
+    pub header_timeout: Duration,
+    /// Time for a request's body, and for an answer that is not a stream.
+    pub request_timeout: Duration,
+    /// Time for open requests when the server stops.
+    pub shutdown: Duration,
+}
+
+/// How long things are remembered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retention {
+    /// Answers under an idempotency key.
+    pub idempotency_keys: Duration,
+}
+
+/// Parses every value; `None` when one could not be.
+pub(super) fn build(sources: &Sources, merged: &Merged, faults: &mut Vec<Fault>) -> Option<Config> {
+    let before = faults.len();
+    let mut take = Taker { merged, faults };
+    let data_dir = sources.working_dir.join(&take.merged.get("data_dir").text);
+    let listen = take.listen();
+    let address = listen.first().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), SocketAddr::ip);
+    let tls_dir = take.path("edge.tls_dir").unwrap_or_else(|| data_dir.join("edge/tls"));
+    let edge = EdgeConfig {
+        http: take.edge_port("edge.http", address),
+        https: take.edge_port("edge.https", address),
+        tls_dir,
+        socket: take.path("edge.socket"),
+        address,
+        ports: take.parse("edge.ports", parse_ports).unwrap_or(1..=1),
+    };
+    let platforms = take.platforms();
+    let default_platform = take.default_platform(&platforms);
+    let limits = Limits {
+        body: take.size("limits.body"),
+        package: take.size("limits.package"),
+        secret: take.size("limits.secret"),
+        connections: take
+            .parse("limits.connections", |text| text.parse().map_err(|_| "is not a number above 0".to_owned()))
+            .unwrap_or(NonZeroUsize::MIN),
+        header_timeout: take.span("limits.header_timeout"),
+        request_timeout: take.span("limits.request_timeout"),
+        shutdown: take.span("limits.shutdown"),
+    };
+    let config = Config {
+        listen,
+        admin_token: take.admin_token(),
+        secret_key: Some(take.merged.get("secret_key").text.clone())
+            .filter(|text| !text.is_empty())
+            .map(SecretValue::new),
+        database: take.database(&data_dir),
+        edge,
+        local_ports: take.parse("local.ports", parse_ports).unwrap_or(1..=1),
+        platforms,
+        default_platform: default_platform?,
+        log: LogConfig {
+            format: take.parse("log.format", parse_format).unwrap_or(LogFormat::Text),
+            level: take.merged.get("log.level").text.clone(),
+        },
+        limits,
+        retention: Retention { idempotency_keys: take.span("retention.idempotency_keys") },
+        data_dir,
+    };
+    (faults.len() == before).then_some(config)
+}
+
+struct Taker<'a> {
+    merged: &'a Merged,
+    faults: &'a mut Vec<Fault>,
+}
+
+impl Taker<'_> {
+    fn fault(&mut self, value: &Value, message: String) {
+        self.faults.push(Fault { place: value.origin.to_string(), message });
+    }
+
+    fn parse<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        let value = self.merged.get(key).clone();
+        match parse(&value.text) {
+            Ok(parsed) => Some(parsed),
+            Err(message) => {
+                let secret = setting::find(key).is_some_and(|s| s.secret);
+                let shown = if secret { "[secret]" } else { &value.text };
+                self.fault(&value, format!("`{key}` = `{shown}`: {message}"));
+                None
+            }
+        }
+    }
+
+    fn span(&mut self, key: &str) -> Duration {
+        let above_zero = |text: &str| match parse_span(text)? {
+            Duration::ZERO => Err("must be longer than nothing".to_owned()),
+            span => Ok(span),
+        };
+        self.parse(key, above_zero).unwrap_or_default()
+    }
+
+    fn size(&mut self, key: &str) -> usize {
+        let bounded = |text: &str| {
+            let bytes = usize::try_from(parse_size(text)?).map_err(|_| "is too large".to_owned())?;
+            if bytes == 0 { Err("must be more than nothing".to_owned()) } else { Ok(bytes) }
+        };
+        self.parse(key, bounded).unwrap_or_default()
+    }
+
+    fn path(&mut self, key: &str) -> Option<PathBuf> {
+        Some(self.merged.get(key).text.as_str()).filter(|text| !text.is_empty()).map(PathBuf::from)
+    }
+
+    fn listen(&mut self) -> Vec<SocketAddr> {
+        self.parse("listen", |text| text.split(',').map(|part| parse_address(part.trim())).collect())
+            .unwrap_or_default()
+    }
+
+    fn edge_port(&mut self, key: &str, address: IpAddr) -> EdgePort {
+        let parse = |text: &str| match text {
+            "auto" => Ok(EdgePort::Auto),
+            "off" => Ok(EdgePort::Off),
+            text => match text.parse::<u16>() {
+                Ok(port) => Ok(EdgePort::At(SocketAddr::new(address, port))),
+                Err(_) => parse_address(text).map(EdgePort::At).map_err(|why| format!("{why}, or `auto`, or `off`")),
+            },
+        };
+        self.parse(key, parse).unwrap_or(EdgePort::Off)
+    }
+
+    fn admin_token(&mut self) -> Option<SecretValue> {
+        // Shorter ones can be tried out; 16 characters of base64 are 96 bits.
+        let parse = |text: &str| match text {
+            "" => Ok(None),
+            short if short.len() < 16 => Err("is shorter than 16 characters and could be guessed".to_owned()),
+            text if text.contains(char::is_whitespace) => Err("contains white space".to_owned()),
+            text => Ok(Some(SecretValue::new(text.to_owned()))),
+        };
+        self.parse("admin_token", parse).flatten()
+    }
+
+    fn database(&mut self, data_dir: &Path) -> Database {
+        let parse = |text: &str| match text {
+            "" => Ok(Database::Sqlite(data_dir.join("skipper.db"))),
+            url if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
+                Ok(Database::Postgres(SecretValue::new(url.to_owned())))
+            }
+            url => match url.strip_prefix("sqlite:") {
+                Some(path) if !path.is_empty() => {
+                    Ok(Database::Sqlite(data_dir.join(path.strip_prefix("//").unwrap_or(path))))
+                }
+                _ => Err("is not a database; write postgres://… or sqlite:/path/to/file".to_owned()),
+            },
+        };
+        self.parse("database.url", parse).unwrap_or_else(|| Database::Sqlite(data_dir.join("skipper.db")))
+    }
+
+    fn platforms(&mut self) -> BTreeMap<PlatformName, PlatformConfig> {
+        let mut accounts = BTreeMap::new();
+        for (name, options) in &self.merged.platforms {
+            let place = options
+                .values()
+                .next()
+                .map_or_else(|| self.merged.platforms_origin.to_string(), |value| value.origin.to_string());
+            let parsed = match PlatformName::new(name.clone()) {
+                Ok(parsed) => parsed,
+                Err(wrong) => {
+                    self.faults.push(Fault { place, message: wrong.to_string() });
+                    continue;
+                }
+            };
+            for (option, value) in options.iter().filter(|(option, _)| *option != "type") {
+                let hint = setting::nearest(option, ["type"])
+                    .map_or_else(String::new, |near| format!("; did you mean `platforms.{name}.{near}`?"));
+                let message = format!("unknown key `platforms.{name}.{option}`{hint}");
+                self.faults.push(Fault { place: value.origin.to_string(), message });
+            }
+            match options.get("type").map(|value| value.text.as_str()) {
+                Some("local") => {
+                    accounts.insert(parsed, PlatformConfig { kind: PlatformKind::Local });
+                }
+                Some(other) => {
+                    let message = format!("`platforms.{name}.type` = `{other}`: this server knows the type `local`");
+                    self.faults.push(Fault { place, message });
+                }
+                None => {
+                    let message = format!("`platforms.{name}` has no `type`; write type = \"local\"");
+                    self.faults.push(Fault { place, message });
+                }
+            }
+        }
+        accounts
+    }
+
+    /// The named one, else `local`, else the only one.
+    fn default_platform(&mut self, accounts: &BTreeMap<PlatformName, PlatformConfig>) -> Option<PlatformName> {
+        let value = self.merged.get("default_platform").clone();
+        let known = || accounts.keys().map(PlatformName::as_str).collect::<Vec<_>>().join(", ");
+        if value.text.is_empty() {
+            let chosen = accounts.keys().find(|name| name.as_str() == "local");
+            let chosen = chosen.or_else(|| accounts.keys().next().filter(|_| accounts.len() == 1));
+            if chosen.is_none() && !accounts.is_empty() {
+                let message = format!("`default_platform` must say which of {} is meant where none is named", known());
+                self.faults.push(Fault { place: self.merged.platforms_origin.to_string(), message });
+            }
+            return chosen.cloned();
+        }
+        let found = accounts.keys().find(|name| name.as_str() == value.text).cloned();
+        if found.is_none() {
+            self.fault(&value, format!("`default_platform` = `{}`: the accounts are {}", value.text, known()));
+        }
+        found
+    }
+}
+
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    let wrong = || format!("`{text}` is not an address; write it as 127.0.0.1:7577 or [::1]:7577");
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+    let port: u16 = port.parse().map_err(|_| wrong())?;
+    match host {
+        "localhost" => Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)),
+        "" | "*" => Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)),
+        _ => Err(wrong()),
+    }
+}
+
+fn parse_ports(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let wrong = || "is not a range of ports; write it as 20000-29999".to_owned();
+    let (from, to) = text.split_once('-').ok_or_else(wrong)?;
+    let (from, to): (u16, u16) = (from.trim().parse().map_err(|_| wrong())?, to.trim().parse().map_err(|_| wrong())?);
+    if from == 0 || from > to { Err(wrong()) } else { Ok(from..=to) }
+}
+
+fn parse_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("is not a log format; write text or json".to_owned()),
+    }
+}

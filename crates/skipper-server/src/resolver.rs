@@ -1,0 +1,222 @@
+//! From what was asked for to a spec that can be carried out: resources pinned by digest, ports chosen.
+//!
+//! Packages are rendered within the request, so what is left here is pinning. Rollbacks and scalings take the spec of the
+//! revision they name, which is pinned already: then no registry is asked for anything.
+
+use std::{collections::BTreeSet, fs, ops::RangeInclusive, sync::Arc, time::Duration};
+
+use futures::future::try_join_all;
+use skipper_core::{
+    BoxFuture,
+    id::ReleaseId,
+    name::ReleaseName,
+    port::{Clock, Error as PortError, ErrorKind, ResolveRequest, Resolved, Resolver},
+    release::Source,
+    route::Listener,
+    spec::{Application, Spec},
+};
+use skipper_engine::Platforms;
+use skipper_store::Store;
+
+use crate::{
+    error::{Code, Error},
+    repository::Repositories,
+};
+
+/// Longest a plan waits for one resource. A rollout waits as long as the application's own bound.
+const PREVIEW_FETCH: Duration = Duration::from_secs(50);
+
+/// Whose spec it is.
+#[derive(Debug, Clone, Copy)]
+pub struct Owner<'a> {
+    /// The release; `None` where there is none yet.
+    pub release: Option<ReleaseId>,
+    /// Its name.
+    pub name: &'a ReleaseName,
+}
+
+/// The resolver of the releases door.
+#[derive(Debug)]
+pub struct PackageResolver {
+    store: Store,
+    repositories: Repositories,
+    platforms: Platforms,
+    edge_ports: RangeInclusive<u16>,
+    clock: Arc<dyn Clock>,
+}
+
+impl PackageResolver {
+    /// Puts one together.
+    #[must_use]
+    pub fn new(store: Store, platforms: Platforms, edge_ports: RangeInclusive<u16>, clock: Arc<dyn Clock>) -> Self {
+        let repositories = Repositories::new(store.clone());
+        Self { store, repositories, platforms, edge_ports, clock }
+    }
+
+    /// The repositories that packages come from.
+    #[must_use]
+    pub const fn repositories(&self) -> &Repositories {
+        &self.repositories
+    }
+
+    /// The spec as a rollout would pin it, for a plan: nothing is claimed. A port that is still to be chosen stays
+    /// [`Listener::Auto`], unless the release has one.
+    ///
+    /// # Errors
+    ///
+    /// A resource cannot be had; a route belongs to another release.
+    pub async fn preview(&self, spec: &Spec, owner: Owner<'_>) -> Result<Spec, Error> {
+        let mut spec = spec.clone();
+        if let Some(release) = owner.release
+            && let Some(known) = self.store.release_get_by_id(release).await?
+            && let Some(number) = known.serving
+            && let Some(serving) = self.store.revision_get(release, number).await?.and_then(|revision| revision.spec)
+        {
+            for app in &mut spec.applications {
+                keep_port(app, serving.application(&app.name), &self.edge_ports);
+            }
+        }
+        self.store.route_claims_check(owner.release, &spec).await?;
+        self.fetch_all(&mut spec, |_| PREVIEW_FETCH).await.map_err(|error| port_error(&error))?;
+        Ok(spec)
+    }
+
+    async fn rendered(&self, request: &ResolveRequest) -> Result<(String, Spec), PortError> {
+        if let Some(rendered) = &request.rendered {
+            return Ok(rendered.clone());
+        }
+        match &request.source {
+            Source::Package { .. } => self.repositories.render_again(request).await,
+            Source::Revision { number } => self.stored(request.release, *number).await,
+            Source::Scale { number, replicas } => {
+                let (_, mut spec) = self.stored(request.release, *number).await?;
+                for app in &mut spec.applications {
+                    if let Some(count) = replicas.get(app.name.as_str()) {
+                        app.replicas = *count;
+                    }
+                }
+                Ok((skipper_source::manifest::write(&spec), spec))
+            }
+        }
+    }
+
+    async fn stored(&self, release: ReleaseId, number: u64) -> Result<(String, Spec), PortError> {
+        let revision = self.store.revision_get(release, number).await?;
+        revision.and_then(|revision| Some((revision.manifest?, revision.spec?))).ok_or_else(|| {
+            PortError::new(ErrorKind::Permanent, "revision-gone", format!("revision {number} has no manifest any more"))
+                .hint("choose another revision with --to")
+        })
+    }
+
+    async fn pin(&self, request: &ResolveRequest, spec: &mut Spec) -> Result<(), PortError> {
+        for app in &mut spec.applications {
+            if app.routes.iter().any(|route| route.listener == Listener::Auto) {
+                let avoid: Vec<u16> = listening().into_iter().filter(|port| self.edge_ports.contains(port)).collect();
+                let port = self
+                    .store
+                    .port_claim(request.release, &app.name, self.edge_ports.clone(), &avoid)
+                    .await
+                    .map_err(PortError::from)?;
+                set_port(app, port);
+            }
+        }
+        let left = request.deadline.since(self.clock.now());
+        self.fetch_all(spec, |app| app.bounds.fetch.duration().min(left)).await
+    }
+
+    async fn fetch_all(&self, spec: &mut Spec, bound: impl Fn(&Application) -> Duration) -> Result<(), PortError> {
+        let fetches = spec.applications.iter().map(|app| {
+            let bound = bound(app);
+            async move {
+                let platform = self.platforms.get(&app.target).ok_or_else(|| {
+                    let message = format!(
+                        "application `{}` asks for platform `{}`, which is not configured",
+                        app.name, app.target
+                    );
+                    PortError::new(ErrorKind::Permanent, "unknown-platform", message)
+                        .hint("see the configured platforms with `skipper platform list`")
+                })?;
+                platform.fetch(&app.resource, bound).await
+            }
+        });
+        let resources = try_join_all(fetches).await?;
+        for (app, resource) in spec.applications.iter_mut().zip(resources) {
+            app.resource = resource;
+        }
+        Ok(())
+    }
+}
+
+impl Resolver for PackageResolver {
+    fn resolve<'a>(&'a self, request: &'a ResolveRequest) -> BoxFuture<'a, Result<Resolved, PortError>> {
+        Box::pin(async move {
+            let (_, mut spec) = self.rendered(request).await?;
+            self.pin(request, &mut spec).await?;
+            Ok(Resolved { manifest: skipper_source::manifest::write(&spec), spec })
+        })
+    }
+}
+
+/// What a port said, as an error of a verb.
+fn port_error(error: &PortError) -> Error {
+    let code = match (error.code(), error.kind()) {
+        ("unknown-platform", _) => Code::PlanRefused,
+        (_, ErrorKind::Permanent | ErrorKind::NotFound) => Code::PlanRefused,
+        _ => Code::PlatformFailed,
+    };
+    let mapped = Error::new(code, error.chain());
+    match error.advice() {
+        Some(hint) => mapped.hint(hint),
+        None => mapped,
+    }
+}
+
+fn set_port(app: &mut Application, port: u16) {
+    for route in app.routes.iter_mut().filter(|route| route.listener == Listener::Auto) {
+        route.listener = Listener::Port(port);
+    }
+}
+
+/// The port that was chosen for the application before stays its own.
+fn keep_port(app: &mut Application, before: Option<&Application>, range: &RangeInclusive<u16>) {
+    let chosen = before.into_iter().flat_map(|before| &before.routes).find_map(|route| match route.listener {
+        Listener::Port(port) if range.contains(&port) => Some(port),
+        _ => None,
+    });
+    if let Some(port) = chosen {
+        set_port(app, port);
+    }
+}
+
+/// TCP ports that somebody on this host listens on; empty where that cannot be told.
+fn listening() -> BTreeSet<u16> {
+    ["/proc/net/tcp", "/proc/net/tcp6"]
+        .iter()
+        .filter_map(|path| fs::read_to_string(path).ok())
+        .flat_map(|text| text.lines().skip(1).filter_map(listening_port).collect::<Vec<_>>())
+        .collect()
+}
+
+/// `  0: 0100007F:1F90 00000000:0000 0A …`: the fourth field 0A is LISTEN.
+fn listening_port(line: &str) -> Option<u16> {
+    let mut fields = line.split_whitespace();
+    let local = fields.nth(1)?;
+    let state = fields.nth(1)?;
+    let (_, port) = local.rsplit_once(':')?;
+    u16::from_str_radix(port, 16).ok().filter(|_| state == "0A")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listening_port_is_read_from_the_kernels_table() {
+        let line = "   0: 0100007F:1D99 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1";
+        assert_eq!(listening_port(line), Some(7577));
+        assert_eq!(listening_port(&line.replace(" 0A ", " 01 ")), None);
+        assert_eq!(listening_port("garbage"), None);
+        let held = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        assert!(listening().contains(&held.local_addr().expect("address").port()));
+    }
+}

@@ -1,0 +1,175 @@
+//! The parts of a server, made from its configuration. Nothing is started here.
+
+use std::{ffi::OsString, fs, sync::Arc};
+
+use skipper_core::{
+    port::{Platform, Router},
+    spec::Target,
+};
+use skipper_edge::{EdgeProcess, EdgeRouter, EdgeSupervisor, control_path};
+use skipper_engine::{Engine, EngineConfig, Platforms, Routers, Tuning};
+use skipper_platform::{
+    artifact::{Cache, FetchLimits},
+    local::{KeeperCommand, LocalConfig, LocalPlatform, PortPool},
+};
+use skipper_store::{KeySource, Location, Store, StoreConfig};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{Error, World};
+use crate::{
+    app::{App, Parts},
+    config::{Config, Database, EdgePort, PlatformKind},
+    edge::EdgeView,
+    metrics::Metrics,
+    resolver::PackageResolver,
+};
+
+/// A server that does not run yet.
+pub(super) struct Assembled {
+    pub(super) app: App,
+    pub(super) engine: Engine,
+    pub(super) supervisor: Arc<EdgeSupervisor>,
+    pub(super) platforms: Vec<Arc<LocalPlatform>>,
+}
+
+/// Where the store is, and what seals its secrets.
+pub(super) fn store_config(config: &Config, world: &World) -> StoreConfig {
+    let location = match &config.database {
+        Database::Sqlite(path) => Location::Sqlite(path.clone()),
+        Database::Postgres(url) => Location::Postgres(url.expose().to_owned()),
+    };
+    let key = match &config.secret_key {
+        Some(key) => KeySource::text(key.expose()),
+        None => KeySource::File(config.data_dir.join("keys/secret.key")),
+    };
+    // The lock of the data directory is held.
+    StoreConfig::new(location, key, Arc::clone(&world.clock), Arc::clone(&world.ids)).exclusive()
+}
+
+pub(super) fn assemble(
+    config: &Config,
+    world: &World,
+    store: Store,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Result<Assembled, Error> {
+    let locals = platforms(config, world, tasks)?;
+    let platforms: Platforms =
+        locals.iter().map(|(target, local)| (target.clone(), Arc::clone(local) as Arc<dyn Platform>)).collect();
+    let process = edge_process(config, world);
+    let router = Arc::new(EdgeRouter::new(process.control.clone()));
+    let supervisor = Arc::new(EdgeSupervisor::new(process));
+    let resolver = Arc::new(PackageResolver::new(
+        store.clone(),
+        platforms.clone(),
+        config.edge.ports.clone(),
+        Arc::clone(&world.clock),
+    ));
+    let engine = Engine::new(EngineConfig {
+        store: Arc::new(store.clone()),
+        platforms: platforms.clone(),
+        routers: Routers::new(Arc::clone(&router) as Arc<dyn Router>),
+        resolver: Arc::clone(&resolver) as _,
+        clock: Arc::clone(&world.clock),
+        ids: Arc::clone(&world.ids),
+        owner: owner(config),
+        tuning: Tuning::default(),
+    });
+    let app = App::new(Parts {
+        store,
+        engine: engine.handle(),
+        platforms,
+        default_platform: config.default_platform.clone(),
+        router: Arc::clone(&router) as Arc<dyn Router>,
+        edge: router as Arc<dyn EdgeView>,
+        resolver,
+        clock: Arc::clone(&world.clock),
+        ids: Arc::clone(&world.ids),
+        admin_token: config.admin_token.clone(),
+        limits: config.limits.clone(),
+        retention: config.retention.clone(),
+        scratch: scratch(config)?,
+        metrics: Metrics::default(),
+        tasks: tasks.clone(),
+        stop: stop.clone(),
+    });
+    Ok(Assembled { app, engine, supervisor, platforms: locals.into_iter().map(|(_, local)| local).collect() })
+}
+
+/// Names this server in leases: the same after a restart, another one for another data directory or host.
+fn owner(config: &Config) -> String {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let place = skipper_core::Sha256::of(config.data_dir.as_os_str().as_encoded_bytes()).short();
+    format!("{host}-{place}")
+}
+
+/// An empty folder for files that are made while they are sent; what a killed server left in it goes.
+fn scratch(config: &Config) -> Result<std::path::PathBuf, Error> {
+    let path = config.data_dir.join("tmp");
+    let made = fs::create_dir_all(&path).and_then(|()| fs::read_dir(&path)).map(|entries| {
+        for entry in entries.flatten() {
+            let _ = fs::remove_file(entry.path());
+        }
+    });
+    made.map_err(|cause| super::lock::Error::Folder { path: path.clone(), cause })?;
+    Ok(path)
+}
+
+fn platforms(config: &Config, world: &World, tasks: &TaskTracker) -> Result<Vec<(Target, Arc<LocalPlatform>)>, Error> {
+    let ports = Arc::new(PortPool::new(config.local_ports.clone()));
+    let mut artifacts = None;
+    let mut all = Vec::new();
+    for (name, account) in &config.platforms {
+        let PlatformKind::Local = account.kind;
+        let failed = |cause| Error::Platform { name: name.to_string(), cause };
+        let artifacts = match &artifacts {
+            Some(shared) => Arc::clone(shared),
+            None => {
+                let cache = Cache::new(config.data_dir.join("artifacts"), FetchLimits::default()).map_err(failed)?;
+                Arc::clone(artifacts.insert(Arc::new(cache)))
+            }
+        };
+        let usual = LocalConfig::new(
+            name.clone(),
+            &config.data_dir,
+            artifacts,
+            Arc::clone(&ports),
+            Arc::clone(&world.clock),
+            tasks.clone(),
+        )
+        .map_err(failed)?;
+        let program = world.program.clone();
+        let local = LocalConfig {
+            keeper: KeeperCommand { program: program.clone(), args: vec!["keeper".into()] },
+            builtins: [("sample".to_owned(), vec![program.into_os_string(), "sample".into()])].into(),
+            ..usual
+        };
+        all.push((Target(name.clone()), Arc::new(LocalPlatform::new(local).map_err(failed)?)));
+    }
+    Ok(all)
+}
+
+/// How the edge is started where none answers; the arguments are those of `skipper edge`.
+fn edge_process(config: &Config, world: &World) -> EdgeProcess {
+    let state = config.data_dir.join("edge");
+    let control = config.edge.socket.clone().unwrap_or_else(|| control_path(&state, world.runtime_dir.as_deref()));
+    let log = state.join("edge.log");
+    let port = |port: EdgePort| match port {
+        EdgePort::Auto => "auto".to_owned(),
+        EdgePort::Off => "off".to_owned(),
+        EdgePort::At(address) => address.to_string(),
+    };
+    let pairs: [(&str, OsString); 7] = [
+        ("--data-dir", config.data_dir.clone().into_os_string()),
+        ("--socket", control.clone().into_os_string()),
+        ("--http", port(config.edge.http).into()),
+        ("--https", port(config.edge.https).into()),
+        ("--bind", config.edge.address.to_string().into()),
+        ("--tls-dir", config.edge.tls_dir.clone().into_os_string()),
+        ("--log-file", log.clone().into_os_string()),
+    ];
+    let mut args: Vec<OsString> = vec!["edge".into()];
+    args.extend(pairs.into_iter().flat_map(|(flag, value)| [flag.into(), value]));
+    args.push("--detach".into());
+    EdgeProcess { exe: world.program.clone(), args, control, log }
+}

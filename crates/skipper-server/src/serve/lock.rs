@@ -1,0 +1,105 @@
+//! One server for each data directory.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read as _, Seek as _, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{FlockOperation, flock};
+
+/// Why the data directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It cannot be made or written.
+    #[error("use the data directory {}: check that it is a folder this user may write", .path.display())]
+    Folder {
+        /// The folder or file.
+        path: PathBuf,
+        /// What went wrong.
+        #[source]
+        cause: io::Error,
+    },
+    /// Another server has it.
+    #[error("the data directory {} is in use by another server{}", .path.display(), .pid.map_or_else(String::new, |pid| format!(" (process {pid})")))]
+    Taken {
+        /// The folder.
+        path: PathBuf,
+        /// Who has it, as it noted itself.
+        pid: Option<u32>,
+    },
+}
+
+/// The right to the data directory; given back when dropped, also by a crash.
+#[derive(Debug)]
+pub struct DataLock {
+    // Held for its lock.
+    _file: File,
+}
+
+/// Makes the data directory (mode 0700) if it is not there.
+///
+/// # Errors
+///
+/// [`Error::Folder`].
+pub fn prepare(dir: &Path) -> Result<(), Error> {
+    let failed = |cause| Error::Folder { path: dir.to_owned(), cause };
+    match fs::DirBuilder::new().recursive(true).mode(0o700).create(dir) {
+        Ok(()) => Ok(()),
+        Err(cause) => Err(failed(cause)),
+    }
+}
+
+/// Takes the lock and notes this process in the file.
+///
+/// # Errors
+///
+/// [`Error::Taken`] names the process that has it.
+pub fn take(dir: &Path) -> Result<DataLock, Error> {
+    let path = dir.join("server.lock");
+    let failed = |cause: io::Error| Error::Folder { path: path.clone(), cause };
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(failed)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            let mut text = String::new();
+            let _ = (&file).take(32).read_to_string(&mut text);
+            return Err(Error::Taken { path: dir.to_owned(), pid: text.trim().parse().ok() });
+        }
+        Err(errno) => return Err(failed(errno.into())),
+    }
+    // For people and for the error above; the lock itself is the kernel's.
+    file.set_len(0)
+        .and_then(|()| file.rewind())
+        .and_then(|()| writeln!(file, "{}", std::process::id()))
+        .map_err(failed)?;
+    Ok(DataLock { _file: file })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_second_server_is_told_who_has_the_folder_and_the_lock_goes_with_its_holder() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let data = dir.path().join("a/b");
+        prepare(&data).expect("made");
+        assert_eq!(fs::metadata(&data).expect("there").permissions().mode() & 0o777, 0o700);
+        let held = take(&data).expect("free");
+        let refused = take(&data).expect_err("held");
+        assert!(refused.to_string().ends_with(&format!("(process {})", std::process::id())), "{refused}");
+        drop(held);
+        take(&data).expect("free again");
+    }
+}

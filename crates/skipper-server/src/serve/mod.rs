@@ -1,0 +1,166 @@
+//! Puts a server together and runs it: lock, store, engine, edge, API; and takes it apart again in order.
+//!
+//! The API answers as soon as the store is open: the edge is adopted or started beside it, and what runs is looked up by
+//! the engine when it gets there. Stopping the server stops neither the edge nor any application.
+
+pub mod lock;
+
+mod assemble;
+mod follow;
+mod listen;
+mod stop;
+
+use std::{fs, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use skipper_core::port::{Clock, Ids};
+use skipper_store::Store;
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{info, warn};
+
+use crate::config::Config;
+
+/// What a server needs of the process it runs in.
+#[derive(Debug, Clone)]
+pub struct World {
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// New ids.
+    pub ids: Arc<dyn Ids>,
+    /// This program: it is started again as edge and as keeper. An absolute path.
+    pub program: PathBuf,
+    /// `$XDG_RUNTIME_DIR`, for a control socket whose path would be too long otherwise.
+    pub runtime_dir: Option<PathBuf>,
+}
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The data directory.
+    #[error(transparent)]
+    Data(#[from] lock::Error),
+    /// The database.
+    #[error("open the database: {cause}{}", .cause.hint().map_or_else(String::new, |hint| format!(" ({hint})")))]
+    Store {
+        /// What is wrong with it.
+        cause: skipper_store::Error,
+    },
+    /// An address of the API.
+    #[error("listen on {address}: {cause}")]
+    Listen {
+        /// Which one.
+        address: SocketAddr,
+        /// What went wrong.
+        cause: io::Error,
+    },
+    /// Listening for other machines while nothing keeps them out.
+    #[error(
+        "refusing to listen on {0} without a token: whoever reaches that address could do anything (set ADMIN_TOKEN, or \
+         make a token with `skipper token create --data-dir …`, or listen on 127.0.0.1)"
+    )]
+    Open(SocketAddr),
+    /// A platform account.
+    #[error("open the platform account `{name}`: {cause}")]
+    Platform {
+        /// Which one.
+        name: String,
+        /// What went wrong.
+        cause: io::Error,
+    },
+    /// Signal handlers.
+    #[error("listen for signals: {0}")]
+    Signals(io::Error),
+}
+
+/// Runs a server until SIGTERM or SIGINT, then drains it.
+///
+/// # Errors
+///
+/// Why it could not start. Once it runs, nothing of the outside world ends it.
+///
+/// # Cancel safety
+///
+/// Dropping it ends everything at once, as a crash would: leases expire, and the next start goes on from the log.
+pub async fn serve(config: Config, world: World) -> Result<(), Error> {
+    let stop = stop::on_signal().map_err(Error::Signals)?;
+    run(config, world, stop).await
+}
+
+/// The same, until `stop` is cancelled.
+///
+/// # Errors
+///
+/// As [`serve`].
+///
+/// # Cancel safety
+///
+/// As [`serve`].
+pub async fn run(config: Config, world: World, stop: CancellationToken) -> Result<(), Error> {
+    lock::prepare(&config.data_dir)?;
+    let _lock = lock::take(&config.data_dir)?;
+    let store = Store::open(assemble::store_config(&config, &world)).await.map_err(|cause| Error::Store { cause })?;
+    guarded(&config, &store).await?;
+    let listeners = listen::bind(&config.listen).await.map_err(|(address, cause)| Error::Listen { address, cause })?;
+    let tasks = TaskTracker::new();
+    // The engine goes on while open requests are drained: they may wait for it.
+    let later = CancellationToken::new();
+    let parts = assemble::assemble(&config, &world, store.clone(), &tasks, &stop)?;
+
+    let (supervisor, edge_stop) = (Arc::clone(&parts.supervisor), later.clone());
+    tasks.spawn(async move { supervisor.watch(edge_stop).await });
+    let engine_stop = later.clone();
+    let engine = parts.engine;
+    let working = tasks.spawn(async move { engine.run(engine_stop).await });
+    tasks.spawn(follow::wake(parts.app.clone(), later.clone()));
+    tasks.spawn(follow::count(parts.app.clone(), later.clone()));
+
+    announce(&config, &listeners);
+    let bounds = listen::Bounds {
+        connections: config.limits.connections,
+        header_timeout: config.limits.header_timeout,
+        drain: config.limits.shutdown,
+    };
+    listen::serve(listeners, parts.app.router(), bounds, stop).await;
+
+    info!("stopping; applications and the edge go on");
+    let _ = fs::remove_file(config.data_dir.join("address"));
+    later.cancel();
+    parts.platforms.iter().for_each(|platform| platform.close());
+    let _ = tokio::time::timeout(ENGINE_GRACE, working).await;
+    tasks.close();
+    if tokio::time::timeout(config.limits.shutdown, tasks.wait()).await.is_err() {
+        warn!(running = tasks.len(), "some work did not end in time; it is taken up again at the next start");
+    }
+    if tokio::time::timeout(STORE_GRACE, store.close()).await.is_err() {
+        warn!("the store did not close in time");
+    }
+    Ok(())
+}
+
+/// The engine's own grace is 5 s; a little more, so that its own message comes first.
+const ENGINE_GRACE: Duration = Duration::from_secs(7);
+/// Time for the last commits.
+const STORE_GRACE: Duration = Duration::from_secs(5);
+
+/// Without any token only loopback addresses are listened on.
+async fn guarded(config: &Config, store: &Store) -> Result<(), Error> {
+    let Some(open) = config.listen.iter().find(|address| !address.ip().is_loopback()) else { return Ok(()) };
+    if config.admin_token.is_some() || store.token_any().await.map_err(|cause| Error::Store { cause })? {
+        return Ok(());
+    }
+    Err(Error::Open(*open))
+}
+
+/// Says where the API is: one line for people, and a file for programs that let a port be picked.
+fn announce(config: &Config, listeners: &[TcpListener]) {
+    let addresses: Vec<String> =
+        listeners.iter().filter_map(|listener| Some(listener.local_addr().ok()?.to_string())).collect();
+    let text: String = addresses.iter().map(|address| format!("{address}\n")).collect();
+    let path = config.data_dir.join("address");
+    let aside = config.data_dir.join("address.new");
+    if let Err(cause) = fs::write(&aside, text).and_then(|()| fs::rename(&aside, &path)) {
+        warn!(error = %cause, "the file {} could not be written", path.display());
+    }
+    let urls: Vec<String> = addresses.iter().map(|address| format!("http://{address}")).collect();
+    info!(data_dir = %config.data_dir.display(), "skipper {} listens on {}", env!("CARGO_PKG_VERSION"), urls.join(", "));
+}

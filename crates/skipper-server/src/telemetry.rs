@@ -1,0 +1,23 @@
+//! The log: one line an event on standard error, as text or JSON.
+
+use std::io;
+
+use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+
+use crate::config::{LogConfig, LogFormat};
+
+/// Starts logging for the whole process.
+///
+/// # Errors
+///
+/// A sentence when the level is no filter (`info`, `skipper_server=debug,info`), or something logs already.
+pub fn init(config: &LogConfig) -> Result<(), String> {
+    let filter = EnvFilter::try_new(&config.level)
+        .map_err(|cause| format!("`log.level` = `{}` is not a level or filter: {cause}", config.level))?;
+    let registry = tracing_subscriber::registry().with(filter);
+    let result = match config.format {
+        LogFormat::Json => registry.with(fmt::layer().json().flatten_event(true).with_writer(io::stderr)).try_init(),
+        LogFormat::Text => registry.with(fmt::layer().with_writer(io::stderr).with_target(false)).try_init(),
+    };
+    result.map_err(|cause| format!("start logging: {cause}"))
+}

@@ -1,0 +1,50 @@
+//! Takes a release away.
+
+use skipper_core::{
+    name::{ReleaseName, TenantName},
+    policy::Action,
+    rollout::Verb,
+};
+
+use super::{Caller, Prepared, find};
+use crate::{
+    app::App,
+    error::{Code, Error},
+};
+
+/// What is to go.
+#[derive(Debug, Clone)]
+pub struct Delete {
+    /// Whose release.
+    pub tenant: TenantName,
+    /// Which release.
+    pub name: ReleaseName,
+    /// Its revisions, manifests, bundles and logs too.
+    pub purge: bool,
+}
+
+/// Looks whether there is something to delete.
+///
+/// # Errors
+///
+/// There is no such release; it was deleted already and its history is not to go.
+pub async fn prepare(app: &App, caller: &Caller, wanted: Delete) -> Result<Prepared, Error> {
+    caller.may(Action::Deploy, &wanted.tenant)?;
+    let Delete { tenant, name, purge } = wanted;
+    let release = find::release(app, &tenant, &name).await?;
+    if release.deleted && !purge {
+        return Err(Error::new(Code::ReleaseNotFound, format!("release `{name}` was deleted already"))
+            .hint(format!("`skipper delete {name} --purge` removes its history as well")));
+    }
+    Ok(Prepared {
+        tenant,
+        name,
+        verb: Verb::Delete,
+        source: None,
+        rendered: None,
+        warnings: Vec::new(),
+        expect_serving: None,
+        release: Some(release),
+        purge,
+    })
+}

@@ -1,0 +1,49 @@
+//! Whether a rendered spec differs from one that serves. What serves is pinned, what was just rendered is not.
+
+use std::time::Duration;
+
+use skipper_core::{
+    route::Listener,
+    spec::{Application, Spec},
+};
+
+use crate::app::App;
+
+/// Longest a resource is looked at to see whether it changed. Slower ones count as changed: the rollout finds out.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// The spec as it would be pinned now, with ports kept from `current`. `None`: it could not be found out, or differs in
+/// what needs no pinning.
+pub(super) async fn pinned_like(app: &App, fresh: &Spec, current: &Spec) -> Option<Spec> {
+    let mut pinned = fresh.clone();
+    for application in &mut pinned.applications {
+        let old = current.application(&application.name)?;
+        keep_ports(application, old);
+    }
+    if !same_but_digests(&pinned, current) {
+        return None;
+    }
+    for application in &mut pinned.applications {
+        let platform = app.platforms.get(&application.target)?;
+        application.resource = platform.fetch(&application.resource, LOOK).await.ok()?;
+    }
+    Some(pinned)
+}
+
+/// A port that Skipper picked stays the application's.
+fn keep_ports(fresh: &mut Application, old: &Application) {
+    for (route, before) in fresh.routes.iter_mut().zip(&old.routes) {
+        if let (Listener::Auto, Listener::Port(_)) = (route.listener, before.listener) {
+            route.listener = before.listener;
+        }
+    }
+}
+
+fn same_but_digests(a: &Spec, b: &Spec) -> bool {
+    let bare = |spec: &Spec| {
+        let mut spec = spec.clone();
+        spec.applications.iter_mut().for_each(|app| app.resource.sha256 = None);
+        spec
+    };
+    bare(a) == bare(b)
+}

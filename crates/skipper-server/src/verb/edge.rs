@@ -1,0 +1,54 @@
+//! The edge, the platforms, and what the edge counted.
+
+use futures::future::join_all;
+use skipper_core::{
+    deployment::Live,
+    name::{ReleaseName, TenantName},
+    policy::Action,
+    port::{DeploymentStats, Description, Error as PortError},
+};
+
+use super::{Caller, find};
+use crate::{app::App, edge::EdgeState, error::Error};
+
+/// What the edge says of itself, or why it does not answer.
+///
+/// # Errors
+///
+/// Only the policy's.
+pub async fn edge(app: &App, caller: &Caller) -> Result<Result<EdgeState, PortError>, Error> {
+    caller.may_all(Action::Read)?;
+    Ok(app.edge.info().await)
+}
+
+/// Every platform account.
+///
+/// # Errors
+///
+/// Only the policy's.
+pub async fn platforms(app: &App, caller: &Caller) -> Result<Vec<Description>, Error> {
+    caller.may_all(Action::Read)?;
+    Ok(join_all(app.platforms.iter().map(|(_, platform)| platform.describe())).await)
+}
+
+/// The edge's counters of everything routed of a release; `None` where the edge has none.
+///
+/// # Errors
+///
+/// There is no such release.
+pub async fn stats(
+    app: &App,
+    caller: &Caller,
+    tenant: &TenantName,
+    name: &ReleaseName,
+) -> Result<Vec<(Live, Option<DeploymentStats>)>, Error> {
+    caller.may(Action::Read, tenant)?;
+    let release = find::release(app, tenant, name).await?;
+    let live = app.store.live_for_release(release.id).await?;
+    let routed = live.into_iter().filter(|live| live.deployment.app.is_routed());
+    Ok(join_all(routed.map(|live| async {
+        let stats = app.router.stats(&live.deployment.id).await.ok();
+        (live, stats)
+    }))
+    .await)
+}

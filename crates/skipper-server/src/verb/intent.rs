@@ -1,0 +1,123 @@
+//! The second half of every verb that changes what runs: check what can be checked now, store the intent, wake the engine.
+
+use skipper_core::{
+    Sha256,
+    name::{ReleaseName, TenantName},
+    policy::Action,
+    release::{Door, Release, Source},
+    rollout::Verb,
+    spec::Spec,
+};
+use skipper_engine::PlanRequest;
+use skipper_store::{IntentAccepted, NewIntent};
+use tokio::time::Instant;
+
+use super::{Caller, plan};
+use crate::{
+    app::App,
+    error::{Error, plan_failure},
+};
+
+/// What is wanted, found out and rendered.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    /// Whose release.
+    pub tenant: TenantName,
+    /// Which release.
+    pub name: ReleaseName,
+    /// The release as it was seen; `None` where the name is new.
+    pub release: Option<Release>,
+    /// What is wanted.
+    pub verb: Verb,
+    /// What the revision is made of; `None` for a delete.
+    pub source: Option<Source>,
+    /// Manifest and spec; `None` for a delete.
+    pub rendered: Option<(String, Spec)>,
+    /// What was odd in the source, but no fault.
+    pub warnings: Vec<String>,
+    /// Only if this is what serves.
+    pub expect_serving: Option<u64>,
+    /// A delete that removes the history as well.
+    pub purge: bool,
+}
+
+/// What may be said with any of these verbs.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Free text for the history.
+    pub description: Option<String>,
+    /// Only if the plan has this hash.
+    pub require_plan: Option<Sha256>,
+}
+
+impl Prepared {
+    /// The number that the new revision would get.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.release.as_ref().map_or(0, |release| release.last_revision) + 1
+    }
+}
+
+/// Stores the intent; when this returns it is on disk.
+///
+/// # Errors
+///
+/// What the plan would be refused for, so that nothing is stored that cannot be carried out; then what the store says:
+/// the release is busy, its name taken, a route claimed.
+///
+/// # Cancel safety
+///
+/// Safe to drop: the intent is stored as a whole or not at all.
+pub async fn accept(app: &App, caller: &Caller, prepared: Prepared, options: Options) -> Result<IntentAccepted, Error> {
+    caller.may(Action::Deploy, &prepared.tenant)?;
+    if let Some(required) = options.require_plan {
+        plan::must_be(app, &prepared, required).await?;
+    } else if let Some((_, spec)) = &prepared.rendered {
+        feasible(app, &prepared, spec).await?;
+    }
+    let started = Instant::now();
+    let accepted = app
+        .store
+        .intent_create(NewIntent {
+            tenant: prepared.tenant,
+            name: prepared.name,
+            door: Door::Releases,
+            verb: prepared.verb,
+            source: prepared.source,
+            rendered: prepared.rendered,
+            require_plan: options.require_plan,
+            expect_serving: prepared.expect_serving,
+            purge: prepared.purge,
+            provenance: caller.provenance.clone(),
+            description: options.description,
+            wait_behind: false,
+            idempotency: caller.idempotency.clone(),
+        })
+        .await?;
+    app.metrics.store("intent_create", started.elapsed());
+    app.engine.wake();
+    tracing::info!(
+        rollout.id = %accepted.rollout.id,
+        release.name = %accepted.release.name,
+        release.revision = accepted.rollout.to,
+        actor = %caller.actor(),
+        "accepted {} of `{}`",
+        accepted.rollout.verb.as_str(),
+        accepted.release.name
+    );
+    Ok(accepted)
+}
+
+/// Plans without pinning anything, to refuse at once what the rollout would fail with later: an unknown platform, an
+/// ability it lacks, a secret that is not there.
+async fn feasible(app: &App, prepared: &Prepared, spec: &Spec) -> Result<(), Error> {
+    let live = plan::live_of(app, prepared).await?;
+    let request = PlanRequest {
+        release: plan::release_id(app, prepared),
+        release_name: &prepared.name,
+        tenant: &prepared.tenant,
+        live: &live,
+        target: Some((prepared.number(), spec)),
+    };
+    app.engine.preview(&request).await.map(drop).map_err(|failure| plan_failure(&failure))
+}

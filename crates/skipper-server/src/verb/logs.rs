@@ -1,0 +1,88 @@
+//! The output of a release's instances, of all applications together.
+
+use futures::{Stream, StreamExt as _, stream};
+use skipper_core::{
+    deployment::Live,
+    name::{AppName, ReleaseName, TenantName},
+    policy::Action,
+    port::{Error as PortError, LogChunk, LogQuery},
+};
+
+use super::{Caller, find};
+use crate::{
+    app::App,
+    error::{Code, Error},
+};
+
+/// What is wanted.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// Of one application only.
+    pub app: Option<AppName>,
+    /// Of one instance only.
+    pub instance: Option<u32>,
+    /// At most this many of the last lines of each instance.
+    pub tail: Option<usize>,
+    /// Go on with what comes.
+    pub follow: bool,
+}
+
+/// One line, or why a deployment's lines cannot be had.
+#[derive(Debug)]
+pub struct Line {
+    /// The application.
+    pub app: AppName,
+    /// The deployment.
+    pub deployment: String,
+    /// The line.
+    pub chunk: Result<LogChunk, PortError>,
+}
+
+/// Opens the logs of everything that runs for the release.
+///
+/// # Errors
+///
+/// There is no such release or application. A platform that cannot give lines is a [`Line`], so that the others are read.
+pub async fn logs(
+    app: &App,
+    caller: &Caller,
+    tenant: &TenantName,
+    name: &ReleaseName,
+    wanted: Wanted,
+) -> Result<impl Stream<Item = Line> + Send + use<>, Error> {
+    caller.may(Action::Read, tenant)?;
+    let release = find::release(app, tenant, name).await?;
+    let mut live = app.store.live_for_release(release.id).await?;
+    if let Some(only) = &wanted.app {
+        let known: Vec<String> = live.iter().map(|live| live.deployment.app.name.to_string()).collect();
+        live.retain(|live| live.deployment.app.name == *only);
+        if live.is_empty() {
+            return Err(Error::new(
+                Code::ApplicationNotFound,
+                format!("nothing of an application `{only}` runs for release `{name}`"),
+            )
+            .hint(format!("running: {}", known.join(", "))));
+        }
+    }
+    let opened = futures::future::join_all(live.into_iter().map(|live| open(app, live, &wanted))).await;
+    Ok(stream::select_all(opened))
+}
+
+async fn open(app: &App, live: Live, wanted: &Wanted) -> stream::BoxStream<'static, Line> {
+    let (application, deployment) = (live.deployment.app.name.clone(), live.deployment.id.to_string());
+    let line = move |chunk| Line { app: application.clone(), deployment: deployment.clone(), chunk };
+    let Some(platform) = app.platforms.get(live.deployment.target()) else {
+        return stream::empty().boxed();
+    };
+    let query = LogQuery {
+        deployment: live.deployment.id.clone(),
+        instance: wanted.instance,
+        tail: wanted.tail,
+        follow: wanted.follow,
+        container: None,
+    };
+    match platform.logs(query).await {
+        Ok(chunks) => chunks.map(line).boxed(),
+        Err(error) => stream::once(std::future::ready(line(Err(error)))).boxed(),
+    }
+}

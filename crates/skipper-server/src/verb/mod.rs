@@ -1,0 +1,38 @@
+//! The verbs: each one authorises, applies the rules, stores, and wakes the engine. Doors translate to and from them.
+//!
+//! A verb that changes what runs is made in two halves. The first, a file a verb, finds out what is wanted and renders it
+//! (a [`Prepared`]); the second is the same for all: [`intent::accept`] stores it, [`plan::plan`] shows what it would do.
+
+pub mod backup;
+pub mod cancel;
+pub mod delete;
+pub mod diff;
+pub mod edge;
+pub mod events;
+pub mod history;
+pub mod hold;
+pub mod install;
+pub mod intent;
+pub mod list;
+pub mod logs;
+pub mod manifest;
+pub mod packages;
+pub mod plan;
+pub mod rollback;
+pub mod rollout;
+pub mod scale;
+pub mod secrets;
+pub mod status;
+pub mod tokens;
+pub mod upgrade;
+pub mod why;
+
+mod caller;
+mod difference;
+mod find;
+mod render;
+
+pub use caller::Caller;
+pub(crate) use caller::{permit, permit_all};
+pub use intent::{Options, Prepared};
+pub use packages::Wanted;

@@ -1,0 +1,45 @@
+//! From a package and values to manifest and spec, within the request.
+
+use serde_json::Value;
+use skipper_core::name::{PlatformName, ReleaseName};
+use skipper_source::{Archive, RenderOptions, Rendered};
+
+use super::packages::Chosen;
+use crate::{
+    app::App,
+    error::{Code, Error, package_faults},
+};
+
+/// Renders for a release's coming revision.
+pub(super) async fn render(
+    app: &App,
+    package: &Chosen,
+    values: &Value,
+    release: &ReleaseName,
+    revision: u64,
+    platform: Option<&PlatformName>,
+) -> Result<Rendered, Error> {
+    let platform = platform.unwrap_or(&app.default_platform).clone();
+    let (bytes, values) = (package.bytes.clone(), values.clone());
+    let options = RenderOptions { release: release.clone(), revision, platform };
+    let label = package.label();
+    // A package may hold thousands of files, and templates that take a while.
+    let rendering = tokio::task::spawn_blocking(move || {
+        let archive = Archive::from_zip(&bytes)
+            .map_err(|wrong| Error::new(Code::PackageInvalid, format!("package {label} cannot be read: {wrong}")))?;
+        skipper_source::render(&archive, &values, &options).map_err(|faults| {
+            package_faults(Code::RenderFailed, &format!("package {label} cannot be rendered"), &faults)
+                .hint("`skipper package render PATH` shows the same without a server")
+        })
+    });
+    rendering.await.map_err(Error::internal)?
+}
+
+/// Values must be an object.
+pub(super) fn checked_values(values: Option<Value>) -> Result<Option<Value>, Error> {
+    match values {
+        None | Some(Value::Null) => Ok(None),
+        Some(values @ Value::Object(_)) => Ok(Some(values)),
+        Some(_) => Err(Error::new(Code::Invalid, "`values` must be an object")),
+    }
+}

@@ -1,0 +1,72 @@
+//! Sets, lists and removes secrets.
+
+use skipper_core::{
+    name::{SecretName, TenantName},
+    policy::Action,
+    secret::SecretValue,
+};
+use skipper_store::SecretInfo;
+
+use super::Caller;
+use crate::{
+    app::App,
+    error::{Code, Error},
+};
+
+/// The tenant's secrets by name, without their values.
+///
+/// # Errors
+///
+/// Only the policy's and the store's.
+pub async fn list(app: &App, caller: &Caller, tenant: &TenantName) -> Result<Vec<SecretInfo>, Error> {
+    caller.may(Action::ManageSecrets, tenant)?;
+    Ok(app.store.secret_list(tenant).await?)
+}
+
+/// Sets a secret; rollouts take the new value from now on.
+///
+/// # Errors
+///
+/// The value is empty; there is no key to seal it with.
+///
+/// # Cancel safety
+///
+/// Safe to drop: one transaction.
+pub async fn set(
+    app: &App,
+    caller: &Caller,
+    tenant: &TenantName,
+    name: &SecretName,
+    value: &SecretValue,
+) -> Result<SecretInfo, Error> {
+    caller.may(Action::ManageSecrets, tenant)?;
+    if value.expose().is_empty() {
+        return Err(Error::new(Code::Invalid, "the value of a secret is not empty")
+            .hint("send it as the body, or as {\"value\": …}"));
+    }
+    let version = app.store.secret_set(tenant, name, value, &caller.provenance).await?;
+    let all = app.store.secret_list(tenant).await?;
+    let now = app.clock.now();
+    let fresh = SecretInfo { name: name.clone(), version, created_at: now, updated_at: now, used: false };
+    Ok(all.into_iter().find(|info| info.name == *name).unwrap_or(fresh))
+}
+
+/// Removes a secret with all its versions.
+///
+/// # Errors
+///
+/// It is not there; something uses it and `force` is not set.
+///
+/// # Cancel safety
+///
+/// Safe to drop: one transaction.
+pub async fn remove(
+    app: &App,
+    caller: &Caller,
+    tenant: &TenantName,
+    name: &SecretName,
+    force: bool,
+) -> Result<(), Error> {
+    caller.may(Action::ManageSecrets, tenant)?;
+    Ok(app.store.secret_remove(tenant, name, force, &caller.provenance).await?)
+}
