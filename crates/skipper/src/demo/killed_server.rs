@@ -42,10 +42,14 @@ pub(super) async fn play(stage: &mut Stage, tell: &Tell) -> anyhow::Result<()> {
     let began = Instant::now();
     let took = stage.start_server().await?;
     tell.fact(&format!("the server is back, ready {} after its start", span(took)));
-    let rollout = rollout::succeeded(stage, &id).await?;
-    rollout::told_steps(tell, &rollout);
-    tell.held(&format!("the same rollout reached its revision {} after the new start", span(began.elapsed())));
+    let moved = rollout::until(stage, &id, |rollout| rollout.phase == "finishing").await?;
+    let reached = began.elapsed();
+    // Its WebSocket is a request in flight at the old version: the drain would wait for it.
     let report = load.finish(Duration::from_secs(10)).await;
+    let rollout = if moved.finished { moved } else { rollout::succeeded(stage, &id).await? };
+    rollout::told_steps(tell, &rollout);
+    anyhow::ensure!(rollout.phase == "succeeded", "the upgrade that the server took up again {}", rollout.phase);
+    tell.held(&format!("the same rollout moved the traffic {} after the server's new start", span(reached)));
     nothing_failed(tell, &report)?;
     serves(stage, tell, Version::Two).await
 }

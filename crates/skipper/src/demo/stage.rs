@@ -128,6 +128,7 @@ impl Stage {
         }
         command
             .current_dir(&self.folder)
+            .env("NO_COLOR", "1")
             .stdin(Stdio::null())
             .stdout(output.try_clone().context("duplicate a descriptor")?)
             .stderr(output)

@@ -175,6 +175,7 @@ impl Load {
     }
 
     /// What was counted so far.
+    #[cfg(test)]
     #[must_use]
     pub(crate) fn so_far(&self) -> Report {
         self.run.tally.report()
