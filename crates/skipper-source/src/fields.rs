@@ -187,6 +187,9 @@ impl<'a> Field<'a> {
     }
 }
 
+/// Most unknown keys of one map that are named.
+const MAX_UNKNOWN: usize = 20;
+
 /// A map whose keys are known.
 pub(crate) struct Fields<'a> {
     pub(crate) field: Field<'a>,
@@ -213,7 +216,7 @@ impl<'a> Fields<'a> {
 
     /// Names every key that was not asked for.
     pub(crate) fn finish(self) {
-        for entry in self.entries.iter().filter(|e| !self.known.contains(&e.key.as_str())) {
+        for entry in self.entries.iter().filter(|e| !self.known.contains(&e.key.as_str())).take(MAX_UNKNOWN) {
             let hint = suggestion(&entry.key, self.known.iter().copied());
             let finding = Finding::error("key-unknown", format!("unknown key `{}`", shorten(&entry.key))).hint(hint);
             self.field.doc.push(finding, entry.at, &self.field.path);

@@ -38,7 +38,14 @@ pub fn lint(archive: &Archive) -> Vec<Finding> {
         check_package(archive, &root, &mut findings);
     }
     findings.extend(rendering.into_vec().into_iter().map(soften));
-    findings.into_vec()
+    let mut all: Vec<Finding> = Vec::new();
+    for finding in findings.into_vec() {
+        // The schema is looked at twice: by itself, and against the values.
+        if !all.contains(&finding) {
+            all.push(finding);
+        }
+    }
+    all
 }
 
 /// A missing value is for the user to give.

@@ -2,6 +2,8 @@
 
 /// Words longer than this are not compared: the distance takes time in the product of both lengths.
 const LONGEST: usize = 64;
+/// Most words that are compared; whoever has more of them is not helped by a guess.
+const MOST: usize = 500;
 
 /// The nearest of `known` within a third of the word's length in edits, if there is one.
 pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -11,6 +13,7 @@ pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
     let allowed = (word.chars().count() / 3).clamp(1, 3);
     known
         .into_iter()
+        .take(MOST)
         .filter(|candidate| candidate.len() <= LONGEST && *candidate != word)
         .map(|candidate| (distance(&word.to_lowercase(), &candidate.to_lowercase()), candidate))
         .filter(|(edits, _)| *edits <= allowed)

@@ -60,6 +60,11 @@ impl Archive {
         if count > bounds::PACKAGES {
             return Err(Error::too_large(format!("the number of packages, {count},"), bounds::PACKAGES.to_string()));
         }
+        let templates: usize = archive.tree().iter().flat_map(|a| &a.templates).map(|file| file.bytes.len()).sum();
+        if templates > bounds::TEMPLATE_BYTES {
+            let bound = format!("{} MiB", bounds::TEMPLATE_BYTES >> 20);
+            return Err(Error::too_large("the size of all templates together", bound));
+        }
         Ok(archive)
     }
 

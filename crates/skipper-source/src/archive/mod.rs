@@ -34,6 +34,8 @@ pub(crate) mod bounds {
     pub(crate) const FILE_BYTES: u64 = 4 << 20;
     /// All files together.
     pub(crate) const TOTAL_BYTES: u64 = 32 << 20;
+    /// All templates of all packages together; each tag takes a hundred bytes when it is read.
+    pub(crate) const TEMPLATE_BYTES: usize = 4 << 20;
     /// How many times larger than its compressed form a file may be. Text rarely gets beyond 20; deflate ends at 1032.
     pub(crate) const RATIO: u64 = 200;
     /// Below this size the ratio says nothing: an empty line repeated a thousand times is no bomb.

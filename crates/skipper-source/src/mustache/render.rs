@@ -14,6 +14,8 @@ use crate::{
 
 /// Longest rendered text.
 const MAX_OUTPUT: usize = 4 << 20;
+/// Most faults of one template that are named; looking for the nearest name takes time.
+const MAX_FAULTS: usize = 30;
 /// Most turns of all sections together.
 const MAX_TURNS: usize = 100_000;
 
@@ -64,6 +66,9 @@ struct Renderer<'a> {
 impl Renderer<'_> {
     fn nodes(&mut self, nodes: &[Node], scope: &Scope<'_>) -> Result<(), Stop> {
         for node in nodes {
+            if self.findings.len() > MAX_FAULTS {
+                return Ok(());
+            }
             match node {
                 Node::Text { at, text } if Slots::is_reserved(text) => {
                     self.findings.push(self.error(*at, "template-text", SlotError::Reserved.to_string()));

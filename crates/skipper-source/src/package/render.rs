@@ -20,6 +20,9 @@ use crate::{
 /// Names that the values of a package cannot have: they are given.
 pub(crate) const RESERVED: [&str; 2] = ["release", "package"];
 
+/// Longest text that all templates of a package may give.
+const MAX_OUTPUT: usize = 8 << 20;
+
 /// What a package is rendered for.
 #[derive(Debug, Clone)]
 pub struct RenderOptions {
@@ -216,7 +219,7 @@ pub(crate) fn render_context(
     options: &RenderOptions,
     findings: &mut Findings,
 ) -> Vec<Application> {
-    render_below(context, "", options, findings)
+    render_below(context, "", options, &mut { MAX_OUTPUT }, findings)
 }
 
 /// `prefix` is where the user sets the package's values: `db.`.
@@ -224,6 +227,7 @@ fn render_below(
     context: &Context<'_>,
     prefix: &str,
     options: &RenderOptions,
+    left: &mut usize,
     findings: &mut Findings,
 ) -> Vec<Application> {
     let mut values = context.values.clone();
@@ -235,7 +239,7 @@ fn render_below(
     let scope = Scope::new(&values, Some(&context.declared)).below(prefix);
     let mut applications = Vec::new();
     for template in &context.templates {
-        let Some(documents) = findings.take(documents(template, &scope)) else { continue };
+        let Some(documents) = findings.take(documents(template, &scope, left)) else { continue };
         for document in &documents {
             let read = application::read(&template.file, document, Some(&options.platform));
             applications.extend(findings.take(read).map(|(application, warnings)| {
@@ -246,15 +250,19 @@ fn render_below(
     }
     for inner in &context.packages {
         let prefix = format!("{prefix}{}.", inner.folder.unwrap_or_default());
-        applications.extend(render_below(inner, &prefix, options, findings));
+        applications.extend(render_below(inner, &prefix, options, left, findings));
     }
     applications
 }
 
 /// The documents of a rendered template.
-fn documents(template: &Template, scope: &Scope<'_>) -> Result<Vec<Node>, Faults> {
+fn documents(template: &Template, scope: &Scope<'_>, left: &mut usize) -> Result<Vec<Node>, Faults> {
     let mut slots = Slots::new();
     let output = mustache::render(template, scope, &mut slots)?;
+    *left = left.checked_sub(output.text.len()).ok_or_else(|| {
+        let message = format!("the templates give more than {} MiB all together", MAX_OUTPUT >> 20);
+        Finding::error("template-size", message).in_file(&template.file)
+    })?;
     let origin = |at| output.map.written(at);
     yaml::read(Input { file: &template.file, text: &output.text, slots: Some(&slots), origin: Some(&origin) })
 }

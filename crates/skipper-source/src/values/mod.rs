@@ -6,6 +6,7 @@
 
 mod merge;
 mod schema;
+mod schema_cost;
 mod set;
 mod unknown;
 

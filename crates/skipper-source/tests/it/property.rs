@@ -66,8 +66,14 @@ fn has_null(value: &Value) -> bool {
     value.as_object().is_some_and(|map| map.values().any(|v| v.is_null() || has_null(v)))
 }
 
+/// 400 cases, or as many as `PROPTEST_CASES` asks for.
+fn cases() -> ProptestConfig {
+    let asked = ProptestConfig::default();
+    ProptestConfig { cases: asked.cases.max(400), failure_persistence: None, ..asked }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases())]
 
     #[test]
     fn yaml_reads_back_what_it_wrote(value in value()) {
