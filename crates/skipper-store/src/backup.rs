@@ -122,9 +122,19 @@ pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Removes a file and what SQLite keeps beside it; fine when there is none.
+/// Removes a database file and what SQLite keeps beside it; fine when there is none.
 pub(crate) fn remove(path: &Path) -> Result<(), Error> {
-    for suffix in ["", "-wal", "-shm", "-journal"] {
+    remove_log(path)?;
+    remove_each(path, &[""])
+}
+
+/// Removes what SQLite keeps beside a database file.
+pub(crate) fn remove_log(path: &Path) -> Result<(), Error> {
+    remove_each(path, &["-wal", "-shm", "-journal"])
+}
+
+fn remove_each(path: &Path, suffixes: &[&str]) -> Result<(), Error> {
+    for suffix in suffixes {
         let mut name = path.as_os_str().to_owned();
         name.push(suffix);
         match std::fs::remove_file(&name) {

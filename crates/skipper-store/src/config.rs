@@ -1,4 +1,4 @@
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use skipper_core::port::{Clock, Ids};
 
@@ -74,6 +74,8 @@ pub struct StoreConfig {
     /// found on opening is a dead process's, and is broken at once instead of being waited for. Without effect on
     /// PostgreSQL, which other servers may share.
     pub exclusive: bool,
+    /// Longest a writer waits for another process to finish its transaction on SQLite; ours take milliseconds.
+    pub patience: Duration,
     /// Most connections to PostgreSQL, or readers of SQLite; at least 1.
     pub connections: u32,
 }
@@ -81,11 +83,13 @@ pub struct StoreConfig {
 impl StoreConfig {
     /// Readers of SQLite: each has a thread and a page cache of its own, so few. Four keep two cores busy.
     const CONNECTIONS: u32 = 4;
+    /// Longer than a copy tool or a shell that looks into the file holds it.
+    const PATIENCE: Duration = Duration::from_secs(5);
 
     /// A configuration with the usual number of connections, not exclusive.
     #[must_use]
     pub fn new(location: Location, key: KeySource, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) -> Self {
-        Self { location, key, clock, ids, exclusive: false, connections: Self::CONNECTIONS }
+        Self { location, key, clock, ids, exclusive: false, patience: Self::PATIENCE, connections: Self::CONNECTIONS }
     }
 
     /// The same, with every lease of the past broken on opening.

@@ -3,8 +3,8 @@
 use std::{path::Path, str::FromStr as _, sync::Arc, time::Duration};
 
 use sqlx::{
-    AssertSqlSafe, ConnectOptions as _, Connection as _, PgPool, Row as _,
-    postgres::{PgConnectOptions, PgPoolOptions},
+    AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _,
+    postgres::{PgConnectOptions, PgConnection, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePoolOptions, SqliteSynchronous},
 };
 use tokio::sync::watch;
@@ -19,10 +19,10 @@ use crate::{
     store::Shared,
 };
 
-/// Longest a writer waits for another process to finish its transaction; ours take milliseconds.
-const BUSY: Duration = Duration::from_secs(5);
 /// Longest a caller waits for a free connection: more than one slow disk flush for each of a hundred queued writers.
 const ACQUIRE: Duration = Duration::from_secs(30);
+/// Longest that PostgreSQL may take to answer, or to have a connection free.
+const ANSWER: Duration = Duration::from_secs(10);
 /// An idle reader costs about a megabyte; a busy server needs it again at once, a resting one never.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -89,7 +89,7 @@ async fn open_sqlite(path: &Path, location: &str, config: &StoreConfig) -> Resul
             source: source.into(),
         })?;
     }
-    let options = sqlite_options(path);
+    let options = sqlite_options(path).busy_timeout(config.patience);
     let write = SqlitePoolOptions::new()
         .max_connections(1)
         .acquire_timeout(ACQUIRE)
@@ -126,7 +126,6 @@ pub(crate) fn sqlite_options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
-        .busy_timeout(BUSY)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .disable_statement_logging()
@@ -196,36 +195,44 @@ async fn open_postgres(url: &str, location: &str, config: &StoreConfig) -> Resul
     let refused = |e: sqlx::Error| Error::CannotOpen { doing, location: location.to_owned(), source: e.into() };
     let options =
         PgConnectOptions::from_str(url).map_err(refused)?.application_name("skipper").disable_statement_logging();
-    let pool = PgPoolOptions::new()
-        // One more than asked for: the listener holds one.
-        .max_connections(config.connections.max(1).saturating_add(1))
-        .acquire_timeout(ACQUIRE)
-        .idle_timeout(IDLE)
-        .connect_with(options)
+    // Not through the pool, which would ask a server that refuses again and again until its patience ends.
+    let mut conn = tokio::time::timeout(ANSWER, options.connect())
         .await
+        .map_err(|_| sqlx::Error::PoolTimedOut)
+        .flatten()
         .map_err(refused)?;
-    let version = postgres_version(&pool).await?;
+    let version = postgres_version(&mut conn).await?;
     if version > SCHEMA_VERSION {
         return Err(Error::NewerSchema { location: location.to_owned(), found: version, known: SCHEMA_VERSION });
     }
     if version < SCHEMA_VERSION {
-        migrate_postgres(&pool, location, config).await?;
+        migrate_postgres(&mut conn, location, config).await?;
     }
-    Ok(Db::Pg(pool))
+    conn.close().await.map_err(refused)?;
+    Ok(Db::Pg(
+        PgPoolOptions::new()
+            // One more than asked for: the listener holds one.
+            .max_connections(config.connections.max(1).saturating_add(1))
+            .acquire_timeout(ANSWER)
+            .idle_timeout(IDLE)
+            .connect_lazy_with(options),
+    ))
 }
 
 /// 0 where there is no schema yet.
-async fn postgres_version(pool: &PgPool) -> Result<i64, Error> {
+async fn postgres_version(conn: &mut PgConnection) -> Result<i64, Error> {
     let broke = |e| Error::from_sqlx("read the schema's version", e);
-    let ours: bool =
-        sqlx::query_scalar("SELECT to_regclass('store_meta') IS NOT NULL").fetch_one(pool).await.map_err(broke)?;
+    let ours: bool = sqlx::query_scalar("SELECT to_regclass('store_meta') IS NOT NULL")
+        .fetch_one(&mut *conn)
+        .await
+        .map_err(broke)?;
     if !ours {
         return Ok(0);
     }
-    Ok(sqlx::query_scalar(meta::VERSION).fetch_optional(pool).await.map_err(broke)?.unwrap_or(0))
+    Ok(sqlx::query_scalar(meta::VERSION).fetch_optional(conn).await.map_err(broke)?.unwrap_or(0))
 }
 
-async fn migrate_postgres(pool: &PgPool, location: &str, config: &StoreConfig) -> Result<(), Error> {
+async fn migrate_postgres(conn: &mut PgConnection, location: &str, config: &StoreConfig) -> Result<(), Error> {
     let broke = |e: sqlx::Error| match &e {
         // A table of ours is there without our mark.
         sqlx::Error::Database(cause) if cause.code().is_some_and(|c| c == "42P07") => {
@@ -233,16 +240,10 @@ async fn migrate_postgres(pool: &PgPool, location: &str, config: &StoreConfig) -
         }
         _ => Error::from_sqlx("migrate the database", e),
     };
-    let mut txn = pool.begin().await.map_err(broke)?;
+    let mut txn = conn.begin().await.map_err(broke)?;
     // Two servers that start at once: the second waits here and then finds nothing to do.
     pg_query("SELECT pg_advisory_xact_lock($1)", args![APPLICATION_ID]).execute(&mut *txn).await.map_err(broke)?;
-    let found: bool =
-        sqlx::query_scalar("SELECT to_regclass('store_meta') IS NOT NULL").fetch_one(&mut *txn).await.map_err(broke)?;
-    let version: i64 = if found {
-        sqlx::query_scalar(meta::VERSION).fetch_optional(&mut *txn).await.map_err(broke)?.unwrap_or(0)
-    } else {
-        0
-    };
+    let version = postgres_version(&mut txn).await?;
     for Migration { version, postgres, .. } in MIGRATIONS.iter().filter(|m| m.version > version) {
         sqlx::raw_sql(*postgres).execute(&mut *txn).await.map_err(broke)?;
         if *version == 1 {

@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 
 use crate::{
     ChainReport, Error, Location, Store, StoreConfig,
-    backup::{beside, remove, sync_folder},
+    backup::{beside, remove, remove_log, sync_folder},
     copy,
     db::{args, pg_query},
     meta, open,
@@ -182,7 +182,7 @@ async fn place(aside: &Path, path: &Path) -> Result<(), Error> {
             move |source| Error::File { doing, path, source }
         };
         std::fs::File::open(&aside).and_then(|file| file.sync_all()).map_err(failed("flush the copy for"))?;
-        remove(&path)?;
+        remove_log(&path)?;
         std::fs::rename(&aside, &path).map_err(failed("name"))?;
         sync_folder(&path).map_err(failed("flush the folder of"))
     })

@@ -18,8 +18,7 @@ use crate::{
 
 statements! {
     LIST = "SELECT name, version, created_at, updated_at, \
-            CASE WHEN EXISTS (SELECT 1 FROM live_secret WHERE live_secret.tenant = secret.tenant AND live_secret.secret = secret.name) \
-                THEN 1 ELSE 0 END AS used \
+            (SELECT COUNT(*) FROM live_secret WHERE live_secret.tenant = secret.tenant AND live_secret.secret = secret.name) AS used \
         FROM secret WHERE tenant = $1 AND removed = 0 ORDER BY name LIMIT 10000";
     CURRENT = "SELECT version FROM secret WHERE tenant = $1 AND name = $2 AND removed = 0";
     ANY_SEALED = "SELECT 1 AS found WHERE EXISTS (SELECT 1 FROM secret_version)";

@@ -6,6 +6,7 @@
 //! documents are text.
 
 mod args;
+mod fault;
 mod row;
 mod txn;
 

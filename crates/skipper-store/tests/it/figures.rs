@@ -1,0 +1,95 @@
+//! How long things take. Not part of the test run: `cargo test -p skipper-store --test it figures -- --ignored --nocapture`.
+
+use std::time::{Duration, Instant};
+
+use skipper_core::rollout::Verb;
+use skipper_store::Store;
+
+use crate::{
+    samples::{intent, serving, spec, tenant},
+    world::World,
+};
+
+struct Times(Vec<Duration>);
+
+impl Times {
+    async fn of(times: usize, mut call: impl AsyncFnMut(usize)) -> Self {
+        let mut all = Vec::with_capacity(times);
+        for n in 0..times {
+            let begin = Instant::now();
+            call(n).await;
+            all.push(begin.elapsed());
+        }
+        all.sort_unstable();
+        Self(all)
+    }
+
+    fn show(&self, what: &str) {
+        let at = |share: f64| self.0[((self.0.len() - 1) as f64 * share) as usize].as_secs_f64() * 1000.0;
+        println!("{what:<46} p50 {:8.3} ms   p99 {:8.3} ms   n {}", at(0.5), at(0.99), self.0.len());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes a minute and proves nothing"]
+async fn figures() {
+    let world = World::sqlite().await;
+    let store = &world.store;
+    let accepted = Times::of(500, async |n| {
+        store.intent_create(intent(&format!("new-{n}"), Verb::Install)).await.expect("accepted");
+    });
+    accepted.await.show("accept an intent, synced");
+
+    let web = serving(store, "web", &spec(&[], &[])).await;
+    for (count, from) in [(100, 0), (10_000, 100), (90_000, 10_100)] {
+        world
+            .raw(&format!(
+                "WITH RECURSIVE n(i) AS (SELECT {from} UNION ALL SELECT i + 1 FROM n WHERE i < {}) \
+                 INSERT INTO release (id, tenant, name, door, serving, last_revision, created_at, updated_at) \
+                 SELECT printf('00000000-0000-7000-8000-%012d', i), 'other', 'r-' || printf('%06d', i), 'releases', NULL, 0, 0, 0 FROM n",
+                from + count - 1
+            ))
+            .await;
+        let list = Times::of(200, async |_| {
+            store
+                .release_list(&skipper_core::name::TenantName::new("other").expect("a name"), None, None, 50)
+                .await
+                .expect("list");
+        });
+        list.await.show(&format!("list 50 of {} releases", from + count));
+        let get = Times::of(200, async |_| {
+            store.release_get(&tenant(), &web.name).await.expect("no error");
+        });
+        get.await.show("  get one by name");
+    }
+    world
+        .raw(
+            "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000) \
+             INSERT INTO revision (release_id, number, state, source, manifest, provenance, created_at, updated_at) \
+             SELECT r.release_id, n.i, 'superseded', r.source, r.manifest, r.provenance, 0, 0 FROM n, revision r WHERE r.manifest = 'manifest'",
+        )
+        .await;
+    world
+        .raw(
+            "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000) \
+             INSERT INTO rollout (id, release_id, verb, to_revision, phase_name, phase, purge, secrets, provenance, created_at, finished_at) \
+             SELECT printf('00000000-0000-7000-9000-%012d', n.i), r.release_id, 'upgrade', n.i, 'succeeded', '{\"phase\":\"succeeded\"}', 0, '{}', r.provenance, 0, 0 \
+             FROM n, rollout r WHERE r.phase_name = 'succeeded' AND r.release_id IN (SELECT id FROM release WHERE name = 'web')",
+        )
+        .await;
+    println!("{} revisions", world.number("SELECT COUNT(*) FROM revision").await);
+    let history = Times::of(300, async |n| {
+        store.history(web.id, 20, Some(1000 + 3000 * (n as i64))).await.expect("history");
+    });
+    history.await.show("history, 20 of 1,000,000, anywhere");
+    store.close().await;
+    let open = Times::of(20, async |_| {
+        let store = Store::open(world.config.clone().exclusive()).await.expect("open");
+        store.close().await;
+    });
+    open.await.show("open and close, 1,000,000 revisions");
+    let empty = Times::of(20, async |_| {
+        World::sqlite().await.store.close().await;
+    });
+    empty.await.show("open and close an empty folder");
+}

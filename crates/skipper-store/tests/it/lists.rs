@@ -1,0 +1,116 @@
+use skipper_core::{
+    release::RevisionState,
+    rollout::{Phase, Verb},
+};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Row as _, sqlite::SqliteConnectOptions};
+
+use crate::{
+    contract,
+    samples::{carry_out, cause, intent, name, serving, spec, tenant},
+    world::World,
+};
+
+contract! {
+    releases_are_listed_by_name_and_page
+    a_list_shows_what_is_under_way
+    a_search_finds_names_and_takes_no_pattern
+}
+
+async fn releases_are_listed_by_name_and_page(world: &World) {
+    // In the order of bytes on both databases, whatever the language of the server.
+    for release in ["b", "a-2", "B", "a", "a_1", "a.b", "9"] {
+        world.store.intent_create(intent(release, Verb::Install)).await.expect("accepted");
+    }
+    let (mut after, mut seen) = (None, Vec::new());
+    loop {
+        let page = world.store.release_list(&tenant(), None, after.as_ref(), 2).await.expect("page");
+        let Some(last) = page.last() else { break };
+        after = Some(last.release.name.clone());
+        seen.extend(page.iter().map(|l| l.release.name.to_string()));
+    }
+    assert_eq!(seen, ["9", "B", "a", "a-2", "a.b", "a_1", "b"]);
+}
+
+async fn a_list_shows_what_is_under_way(world: &World) {
+    let store = &world.store;
+    serving(store, "calm", &spec(&[], &[])).await;
+    serving(store, "busy", &spec(&[], &[])).await;
+    let open = store.intent_create(intent("busy", Verb::Upgrade)).await.expect("accepted");
+    let broken = store.intent_create(intent("broken", Verb::Install)).await.expect("accepted");
+    carry_out(store, &broken, &spec(&[], &[]), &Phase::Failed { cause: cause("x") }).await;
+    let list = store.release_list(&tenant(), None, None, 10).await.expect("list");
+    let short: Vec<_> = list
+        .iter()
+        .map(|l| (l.release.name.as_str(), l.open.as_ref().map(|o| o.id), l.last_state, l.release.serving))
+        .collect();
+    assert_eq!(
+        short,
+        [
+            ("broken", None, Some(RevisionState::Failed), None),
+            ("busy", Some(open.rollout.id), Some(RevisionState::Pending), Some(1)),
+            ("calm", None, Some(RevisionState::Live), Some(1)),
+        ]
+    );
+    let counts = store.counts().await.expect("counts");
+    assert_eq!((counts.releases, counts.open_rollouts, counts.deployments), (3, 1, 0));
+    assert_eq!(store.rollout_list(None, true, 10, None).await.expect("open").len(), 1);
+    assert_eq!(store.rollout_list(None, false, 10, None).await.expect("all").len(), 4);
+}
+
+async fn a_search_finds_names_and_takes_no_pattern(world: &World) {
+    for release in ["Shop-Web", "shop-db", "blog"] {
+        world.store.intent_create(intent(release, Verb::Install)).await.expect("accepted");
+    }
+    for (q, found) in [("SHOP", 2), ("web", 1), ("%", 0), ("_", 0), ("!", 0), ("o", 3), ("", 3), ("x\0y", 0)] {
+        let list = world.store.release_list(&tenant(), Some(q), None, 10).await.expect("list");
+        assert_eq!(list.len(), found, "{q:?}");
+    }
+    let rest = world.store.release_list(&tenant(), Some("shop"), Some(&name("Shop-Web")), 10).await.expect("list");
+    assert_eq!(rest.len(), 1);
+}
+
+/// Tables that grow with the number of releases, revisions, rollouts and events. A statement that scans one of these gets
+/// slower every day.
+const LARGE: [&str; 6] = ["release", "revision", "rollout", "step", "event", "package"];
+/// What looks at everything because it was asked to.
+const ALLOWED: [&str; 8] = [
+    // A search for a part of a word.
+    "search LIKE",
+    // Gauges count by the smallest index there is.
+    "SELECT COUNT(*) AS n FROM release",
+    "SELECT COUNT(*) AS n FROM rollout",
+    "SELECT COUNT(*) AS n FROM live",
+    // A handful of rows is sorted faster than an index is kept.
+    "FROM live WHERE release_id",
+    "FROM route_claim WHERE release_id",
+    "FROM repository ORDER BY",
+    "FROM token ORDER BY",
+];
+
+#[tokio::test]
+async fn no_statement_scans_or_sorts_a_table_that_grows() {
+    let world = World::sqlite().await;
+    let mut conn = SqliteConnectOptions::new().filename(world.file()).connect().await.expect("connect");
+    let mut faults = Vec::new();
+    for (statement, sql) in skipper_store::statements() {
+        if ALLOWED.iter().any(|allowed| sql.contains(allowed)) {
+            continue;
+        }
+        let plan = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"))).fetch_all(&mut conn).await;
+        for row in plan.unwrap_or_else(|e| panic!("{statement}: {e}: {sql}")) {
+            let detail: String = row.get("detail");
+            let scans = LARGE.iter().any(|table| {
+                // By an index that holds only open rollouts, or in the order of the result, a scan is what is wanted.
+                detail.strip_prefix("SCAN ").is_some_and(|rest| rest == *table)
+                    && !sql.contains("ORDER BY num")
+                    && !sql.contains("ORDER BY seq")
+                    && !sql.contains("ORDER BY name, num")
+            });
+            if scans || detail.contains("TEMP B-TREE") {
+                faults.push(format!("{statement}: {detail}: {sql}"));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    world.done().await;
+}

@@ -1,0 +1,286 @@
+use skipper_core::{
+    deployment::Live,
+    port::{ErrorKind, RolloutStore as _},
+    release::RevisionState,
+    rollout::{Phase, StepState, Verb},
+    secret::SecretVersions,
+    time::Timestamp,
+};
+use skipper_store::{CancelOutcome, Error, NewIntent};
+
+use crate::{
+    contract,
+    samples::{TTL, begin, carry_out, cause, event, get, intent, note, plan_for, provenance, serving, spec, tenant},
+    world::World,
+};
+
+contract! {
+    success_makes_the_target_live_and_supersedes_what_served
+    failure_and_cancellation_leave_what_serves
+    a_rollout_past_its_end_does_not_move_but_the_same_end_may_be_told_twice
+    a_resolved_revision_never_changes
+    what_was_rendered_in_the_request_is_completed_by_resolve
+    the_step_log_keeps_the_first_start_and_the_latest_state
+    deployments_are_known_from_the_plan_on_until_they_are_gone
+    a_loaded_rollout_is_complete
+    an_open_rollout_is_asked_to_stop_and_a_waiting_one_is_stopped
+    what_waited_for_a_deleted_release_is_settled
+    history_tells_who_asked_what_and_how_it_went
+}
+
+async fn success_makes_the_target_live_and_supersedes_what_served(world: &World) {
+    let store = &world.store;
+    let release = serving(store, "web", &spec(&[], &[])).await;
+    assert_eq!((release.serving, release.last_revision), (Some(1), 1));
+    let second = store.intent_create(intent("web", Verb::Upgrade)).await.expect("accepted");
+    assert_eq!(second.rollout.from, Some(1));
+    carry_out(store, &second, &spec(&[], &[]), &Phase::Succeeded).await;
+    let states: Vec<_> =
+        store.revision_list(release.id, None, 10).await.expect("list").iter().map(|r| (r.number, r.state)).collect();
+    assert_eq!(states, vec![(2, RevisionState::Live), (1, RevisionState::Superseded)]);
+    let now = get(store, release.id).await;
+    assert_eq!(now.serving, Some(2));
+    assert!(now.row_version > release.row_version && now.updated_at > release.updated_at);
+    assert_eq!(store.revision_previous(release.id, 2).await.expect("no error").map(|r| r.number), Some(1));
+    let ended = store.rollout_get(second.rollout.id).await.expect("no error").expect("there");
+    assert!(ended.started_at.is_some() && ended.finished_at.is_some());
+    assert!(store.rollout_open(release.id).await.expect("no error").is_none());
+}
+
+async fn failure_and_cancellation_leave_what_serves(world: &World) {
+    let store = &world.store;
+    let release = serving(store, "web", &spec(&[], &[])).await;
+    let ends = [
+        (Phase::Failed { cause: cause("unhealthy") }, RevisionState::Failed),
+        (Phase::Cancelled { cause: cause("cancelled") }, RevisionState::Cancelled),
+    ];
+    for (number, (end, state)) in (2..).zip(ends) {
+        let bad = store.intent_create(intent("web", Verb::Upgrade)).await.expect("accepted");
+        carry_out(store, &bad, &spec(&[], &[]), &end).await;
+        assert_eq!(store.revision_get(release.id, number).await.expect("no error").expect("there").state, state);
+        assert_eq!(get(store, release.id).await.serving, Some(1));
+        assert_eq!(
+            store.revision_get(release.id, 1).await.expect("no error").expect("there").state,
+            RevisionState::Live
+        );
+    }
+    // A delete that fails deletes nothing.
+    let delete = store.intent_create(intent("web", Verb::Delete)).await.expect("accepted");
+    carry_out(store, &delete, &spec(&[], &[]), &Phase::Failed { cause: cause("x") }).await;
+    assert_eq!((get(store, release.id).await.serving, get(store, release.id).await.deleted), (Some(1), false));
+}
+
+async fn a_rollout_past_its_end_does_not_move_but_the_same_end_may_be_told_twice(world: &World) {
+    let store = &world.store;
+    let accepted = store.intent_create(intent("web", Verb::Install)).await.expect("accepted");
+    let lease = carry_out(store, &accepted, &spec(&[], &[]), &Phase::Succeeded).await;
+    let head = store.events_head().await.expect("head");
+    store.phase(&lease, &Phase::Succeeded, vec![event("never")]).await.expect("the answer to the first may be lost");
+    for other in [Phase::Advancing, Phase::Failed { cause: cause("late") }] {
+        let refused = store.phase(&lease, &other, vec![event("never")]).await.expect_err("it has ended");
+        assert_eq!(refused.kind(), ErrorKind::Fenced);
+    }
+    assert_eq!(store.lease(lease.rollout, "b", TTL).await.expect("no error"), None);
+    assert_eq!(store.events_head().await.expect("head"), head);
+}
+
+async fn a_resolved_revision_never_changes(world: &World) {
+    let store = &world.store;
+    let accepted = store.intent_create(intent("web", Verb::Install)).await.expect("accepted");
+    let lease = begin(store, &accepted, &spec(&[], &[])).await;
+    let before = store.revision_get(accepted.release.id, 1).await.expect("no error");
+    let other = spec(&[("http", Some("other.example.org"))], &[]);
+    let (none, plan) = (SecretVersions::default(), plan_for(&accepted.release, 1, &other, &SecretVersions::default()));
+    store
+        .resolved(&lease, Some(("other".into(), other)), &plan, &none, &Phase::Advancing, vec![])
+        .await
+        .expect("stored");
+    assert_eq!(store.revision_get(accepted.release.id, 1).await.expect("no error"), before);
+    assert!(store.route_claims_list(accepted.release.id).await.expect("claims").is_empty());
+}
+
+async fn what_was_rendered_in_the_request_is_completed_by_resolve(world: &World) {
+    let store = &world.store;
+    let rendered = NewIntent { rendered: Some(("draft".into(), spec(&[], &[]))), ..intent("web", Verb::Install) };
+    let accepted = store.intent_create(rendered).await.expect("accepted");
+    let mut pinned = spec(&[], &[]);
+    pinned.applications[0].resource.sha256 = Some(skipper_core::Sha256::of(b"bytes"));
+    begin(store, &accepted, &pinned).await;
+    let revision = store.revision_get(accepted.release.id, 1).await.expect("no error").expect("there");
+    assert_eq!((revision.manifest.as_deref(), revision.spec), (Some("manifest"), Some(pinned)));
+
+    let early = NewIntent { rendered: Some(("final".into(), spec(&[], &[]))), ..intent("early", Verb::Install) };
+    let accepted = store.intent_create(early).await.expect("accepted");
+    let lease = store.lease(accepted.rollout.id, "engine", TTL).await.expect("no error").expect("free");
+    let (none, plan) =
+        (SecretVersions::default(), plan_for(&accepted.release, 1, &spec(&[], &[]), &SecretVersions::default()));
+    store.resolved(&lease, None, &plan, &none, &Phase::Advancing, vec![]).await.expect("nothing was left to complete");
+    store
+        .resolved(&lease, Some(("late".into(), spec(&[], &[]))), &plan, &none, &Phase::Advancing, vec![])
+        .await
+        .expect("stored");
+    let revision = store.revision_get(accepted.release.id, 1).await.expect("no error").expect("there");
+    assert_eq!(revision.manifest.as_deref(), Some("final"));
+}
+
+async fn the_step_log_keeps_the_first_start_and_the_latest_state(world: &World) {
+    let store = &world.store;
+    let accepted = store.intent_create(intent("web", Verb::Install)).await.expect("accepted");
+    let lease = begin(store, &accepted, &spec(&[], &[])).await;
+    for (state, at) in
+        [(StepState::Started, 10), (StepState::Started, 20), (StepState::Done, 30), (StepState::Undoing, 40)]
+    {
+        let mut entry = note(0, state);
+        (entry.record.started_at, entry.record.updated_at) = (Timestamp::from_micros(at), Timestamp::from_micros(at));
+        entry.record.outcome.data = serde_json::json!({"at": at});
+        store.step(&lease, entry).await.expect("written");
+    }
+    store.step(&lease, note(1, StepState::Started)).await.expect("written");
+    let steps = store.steps_get(lease.rollout).await.expect("steps");
+    assert_eq!(steps.len(), 2);
+    assert_eq!((steps[0].index, steps[0].state), (0, StepState::Undoing));
+    assert_eq!((steps[0].started_at.as_micros(), steps[0].updated_at.as_micros()), (10, 40));
+    assert_eq!(steps[0].outcome.data, serde_json::json!({"at": 40}));
+    let target = world.number("SELECT COUNT(*) FROM step WHERE target = 'local' AND app = 'web'").await;
+    assert_eq!(target, 2, "each entry knows its target");
+    let beyond = store.step(&lease, note(99, StepState::Started)).await.expect_err("the plan is shorter");
+    assert_eq!(beyond.kind(), ErrorKind::Permanent);
+}
+
+async fn deployments_are_known_from_the_plan_on_until_they_are_gone(world: &World) {
+    let store = &world.store;
+    let accepted = store.intent_create(intent("web", Verb::Install)).await.expect("accepted");
+    let plan = plan_for(&accepted.release, 1, &spec(&[], &[]), &SecretVersions::default());
+    let deployment = plan.deployments[0].clone();
+    assert!(!store.knows(&deployment.id).await.expect("no error"));
+    let lease = begin(store, &accepted, &spec(&[], &[])).await;
+    assert!(
+        store.knows(&deployment.id).await.expect("no error"),
+        "launched before it is stored as live, it is no orphan"
+    );
+    let live = Live {
+        deployment: deployment.clone(),
+        weight: 0,
+        instances: vec![0],
+        addresses: [(0, [("http".to_owned(), "127.0.0.1:9".parse().expect("an address"))].into())].into(),
+        generation: lease.generation,
+    };
+    let mut launched = note(1, StepState::Done);
+    launched.live = vec![live.clone()];
+    store.step(&lease, launched.clone()).await.expect("written");
+    assert_eq!(store.live_for_release(accepted.release.id).await.expect("live"), vec![live.clone()]);
+    assert_eq!(store.live(None, 10).await.expect("live"), vec![live.clone()]);
+    assert!(store.live(Some(&deployment.id), 10).await.expect("live").is_empty());
+    let mut removed = note(1, StepState::Undone);
+    removed.gone = vec![deployment.id.clone()];
+    store.step(&lease, removed).await.expect("written");
+    assert!(store.live_for_release(accepted.release.id).await.expect("live").is_empty());
+    assert!(store.knows(&deployment.id).await.expect("no error"), "the rollout is still open");
+    store.phase(&lease, &Phase::Failed { cause: cause("x") }, vec![]).await.expect("failed");
+    assert!(!store.knows(&deployment.id).await.expect("no error"));
+}
+
+async fn a_loaded_rollout_is_complete(world: &World) {
+    let store = &world.store;
+    let accepted = store.intent_create(intent("web", Verb::Install)).await.expect("accepted");
+    let lease = begin(store, &accepted, &spec(&[], &[])).await;
+    store.step(&lease, note(0, StepState::Done)).await.expect("written");
+    let loaded = store.load(lease.rollout).await.expect("loaded");
+    assert_eq!(loaded.rollout.phase, Phase::Advancing);
+    assert!(loaded.rollout.plan.as_ref().is_some_and(|plan| !plan.is_empty()));
+    assert_eq!(loaded.release.id, accepted.release.id);
+    assert_eq!(loaded.target.map(|r| (r.number, r.spec)), Some((1, Some(spec(&[], &[])))));
+    assert_eq!(loaded.steps.len(), 1);
+}
+
+async fn an_open_rollout_is_asked_to_stop_and_a_waiting_one_is_stopped(world: &World) {
+    let store = &world.store;
+    let release = serving(store, "web", &spec(&[], &[])).await;
+    let wait = || NewIntent { wait_behind: true, ..intent("web", Verb::Upgrade) };
+    let open = store.intent_create(wait()).await.expect("accepted");
+    let waiting = store.intent_create(wait()).await.expect("accepted");
+
+    assert_eq!(store.rollout_cancel(waiting.rollout.id, &provenance()).await.ok(), Some(CancelOutcome::Cancelled));
+    let stopped = store.rollout_get(waiting.rollout.id).await.expect("no error").expect("there");
+    assert_eq!(stopped.phase.name(), "cancelled");
+    assert!(stopped.phase.cause().is_some_and(|cause| cause.message.contains("local")), "it says by whom");
+    assert_eq!(
+        store.revision_get(release.id, 3).await.expect("no error").expect("there").state,
+        RevisionState::Cancelled
+    );
+
+    assert!(!store.cancel_requested(open.rollout.id).await.expect("no error"));
+    for _ in 0..2 {
+        assert_eq!(store.rollout_cancel(open.rollout.id, &provenance()).await.ok(), Some(CancelOutcome::Requested));
+    }
+    assert!(store.cancel_requested(open.rollout.id).await.expect("no error"));
+    let lease = begin(store, &open, &spec(&[], &[])).await;
+    store.phase(&lease, &Phase::Finishing, vec![]).await.expect("committed after all");
+    let late = store.rollout_cancel(open.rollout.id, &provenance()).await;
+    assert!(matches!(late, Err(Error::NotCancellable { .. })), "{late:?}");
+    store.phase(&lease, &Phase::Succeeded, vec![]).await.expect("ended");
+    let late = store.rollout_cancel(open.rollout.id, &provenance()).await;
+    assert!(matches!(late, Err(Error::NotCancellable { .. })), "{late:?}");
+}
+
+async fn what_waited_for_a_deleted_release_is_settled(world: &World) {
+    let store = &world.store;
+    for (verb, purge, phase) in [
+        (Verb::Upgrade, false, "accepted"),
+        (Verb::Install, true, "accepted"),
+        (Verb::Scale, false, "failed"),
+        (Verb::Delete, false, "failed"),
+    ] {
+        let name = format!("web-{}-{purge}", verb.as_str());
+        let release = serving(store, &name, &spec(&[], &[])).await;
+        let delete = store.intent_create(NewIntent { purge, ..intent(&name, Verb::Delete) }).await.expect("accepted");
+        if verb == Verb::Install {
+            // It still serves, so an install cannot wait behind its delete: that is an upgrade.
+            let refused = store.intent_create(NewIntent { wait_behind: true, ..intent(&name, verb) }).await;
+            assert!(matches!(refused, Err(Error::AlreadyInstalled { .. })));
+        }
+        let waits = if verb == Verb::Install { Verb::Upgrade } else { verb };
+        let waiting =
+            store.intent_create(NewIntent { wait_behind: true, ..intent(&name, waits) }).await.expect("waits");
+        carry_out(store, &delete, &spec(&[], &[]), &Phase::Succeeded).await;
+        let settled = store.rollout_get(waiting.rollout.id).await.expect("no error").expect("there");
+        assert_eq!(
+            (settled.phase.name(), settled.from),
+            (phase, if phase == "accepted" { None } else { Some(1) }),
+            "{name}"
+        );
+        let now = get(store, release.id).await;
+        assert_eq!(now.deleted, phase == "failed", "{name}");
+        if phase == "accepted" {
+            carry_out(store, &waiting, &spec(&[], &[]), &Phase::Succeeded).await;
+            assert_eq!(get(store, release.id).await.serving, Some(2), "{name}");
+        }
+    }
+    assert_eq!(store.release_list(&tenant(), None, None, 10).await.expect("list").len(), 2);
+}
+
+async fn history_tells_who_asked_what_and_how_it_went(world: &World) {
+    let store = &world.store;
+    let release = serving(store, "web", &spec(&[], &[])).await;
+    let described = NewIntent { description: Some("a new look".into()), ..intent("web", Verb::Upgrade) };
+    let bad = store.intent_create(described).await.expect("accepted");
+    carry_out(store, &bad, &spec(&[], &[]), &Phase::Failed { cause: cause("unhealthy") }).await;
+    let delete = store.intent_create(intent("web", Verb::Delete)).await.expect("accepted");
+    carry_out(store, &delete, &spec(&[], &[]), &Phase::Succeeded).await;
+    let history = store.history(release.id, 10, None).await.expect("history");
+    let short: Vec<_> = history.iter().map(|h| (h.verb, h.to, h.phase.name(), h.state)).collect();
+    assert_eq!(
+        short,
+        vec![
+            (Verb::Delete, None, "succeeded", None),
+            (Verb::Upgrade, Some(2), "failed", Some(RevisionState::Failed)),
+            (Verb::Install, Some(1), "succeeded", Some(RevisionState::Deleted)),
+        ]
+    );
+    assert_eq!(history[1].description.as_deref(), Some("a new look"));
+    assert_eq!(history[1].phase.cause().map(|c| c.code.as_str()), Some("unhealthy"));
+    assert_eq!(history[1].provenance, provenance());
+    assert!(history.iter().all(|h| h.took().is_some()));
+    let rest = store.history(release.id, 10, Some(history[0].cursor)).await.expect("history");
+    assert_eq!(rest, history[1..]);
+}
