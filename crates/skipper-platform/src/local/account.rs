@@ -8,7 +8,7 @@ use std::{
     io,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, Once, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -16,7 +16,7 @@ use skipper_core::{
     deployment::DeploymentId,
     port::{Error, ErrorKind},
 };
-use tokio::sync::{Notify, OnceCell};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -39,7 +39,10 @@ pub(super) struct Account {
     pub stop: CancellationToken,
     pub changed: Notify,
     pub fences: Fences,
-    pub adopted: OnceCell<()>,
+    /// Starts the one look at everything.
+    pub adopting: Once,
+    /// Cancelled, that is: over, when everything was looked at.
+    pub adopted: CancellationToken,
     offer: OnceLock<Offer>,
     slots: Mutex<HashMap<PathBuf, Arc<Slot>>>,
 }
@@ -81,6 +84,11 @@ impl Slot {
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
     }
 
+    /// Whether exactly that process, under that keeper, is what was seen last.
+    pub(super) fn shows(&self, of: &Arc<Watched>) -> bool {
+        matches!(self.seen(), Seen::Running(watched) if Arc::ptr_eq(&watched, of))
+    }
+
     /// Replaces what was seen of exactly that process; a newer one stays.
     pub(super) fn replace(&self, of: &Arc<Watched>, seen: Seen) {
         let mut here = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -97,7 +105,8 @@ impl Account {
             config,
             stop: CancellationToken::new(),
             changed: Notify::new(),
-            adopted: OnceCell::new(),
+            adopting: Once::new(),
+            adopted: CancellationToken::new(),
             offer: OnceLock::new(),
             slots: Mutex::new(HashMap::new()),
         }
@@ -148,8 +157,8 @@ impl Account {
             Seen::NotLooked => {}
             Seen::Running(watched) if super::process::has_ended(&watched.app) => {
                 // Its keeper is about to say how; usually that is a matter of microseconds.
-                let _ = tokio::time::timeout(BUSY_BOUND, watched.gone.cancelled()).await;
-                return Ok(slot.seen());
+                let told = tokio::time::timeout(BUSY_BOUND, watched.gone.cancelled()).await;
+                return told.map(|()| slot.seen()).map_err(|_| busy(slot));
             }
             seen => return Ok(seen),
         }
@@ -157,14 +166,7 @@ impl Account {
         loop {
             match self.look(slot).await? {
                 Looked::Busy if begun.elapsed() < BUSY_BOUND => tokio::time::sleep(BUSY_PAUSE).await,
-                Looked::Busy => {
-                    return Err(Error::new(
-                        ErrorKind::Unknown,
-                        "keeper-busy",
-                        format!("the keeper of {} does not come to an end", slot.folder.0.display()),
-                    )
-                    .hint("a process it must wait for may hang in the kernel: see `ps -e -o pid,stat,cmd | grep D`"));
-                }
+                Looked::Busy => return Err(busy(slot)),
                 Looked::Absent => slot.set(Seen::Absent),
                 Looked::Ended(ended, state) => {
                     self.note_ports(slot, state.as_ref());
@@ -206,6 +208,12 @@ impl Account {
         self.changed.notify_waiters();
         self.changed.notify_one();
     }
+}
+
+fn busy(slot: &Slot) -> Error {
+    let message = format!("the keeper of {} does not come to an end", slot.folder.0.display());
+    Error::new(ErrorKind::Unknown, "keeper-busy", message)
+        .hint("a process it must wait for may hang in the kernel: see `ps -e -o pid,stat,cmd | grep D`")
 }
 
 /// Runs blocking work on a thread for it.

@@ -8,7 +8,7 @@ use tracing::{info, warn};
 
 use super::{
     account::{Account, Slot, blocking},
-    keeper::{self, Answer},
+    keeper,
     spawn::{self, Spawned},
 };
 
@@ -16,26 +16,35 @@ use super::{
 const AT_ONCE: usize = 16;
 
 /// Looks at everything in the account's folder, once, and watches what runs.
+///
+/// The look is a task of its own: whoever asks first may stop polling half-way, as a stream of questions does while its
+/// consumer is busy with one answer, and must not hold up everybody else.
 pub(super) async fn everything(account: &Arc<Account>) {
-    account
-        .adopted
-        .get_or_init(|| async {
-            let root = account.config.root.clone();
-            let dirs = blocking(move || instance_dirs(&root)).await.unwrap_or_default();
-            let found = dirs.len();
-            futures::stream::iter(dirs)
-                .for_each_concurrent(AT_ONCE, |dir| async {
-                    let slot = account.slot(dir);
-                    if let Err(error) = account.see(&slot).await {
-                        warn!(instance = %slot.folder.0.display(), error = error.chain(), "look at an instance");
-                    }
-                })
-                .await;
-            if found > 0 {
-                info!(platform = %account.config.account, instances = found, "looked at what is here");
+    account.adopting.call_once(|| {
+        let account = Arc::clone(account);
+        account.config.tasks.clone().spawn(async move {
+            look_at_all(&account).await;
+            account.adopted.cancel();
+        });
+    });
+    account.adopted.cancelled().await;
+}
+
+async fn look_at_all(account: &Arc<Account>) {
+    let root = account.config.root.clone();
+    let dirs = blocking(move || instance_dirs(&root)).await.unwrap_or_default();
+    let found = dirs.len();
+    futures::stream::iter(dirs)
+        .for_each_concurrent(AT_ONCE, |dir| async {
+            let slot = account.slot(dir);
+            if let Err(error) = account.see(&slot).await {
+                warn!(instance = %slot.folder.0.display(), error = error.chain(), "look at an instance");
             }
         })
         .await;
+    if found > 0 {
+        info!(platform = %account.config.account, instances = found, "looked at what is here");
+    }
 }
 
 /// Folders of all instances and jobs.
@@ -58,8 +67,8 @@ pub(super) async fn replace_keeper(account: &Arc<Account>, slot: &Arc<Slot>) -> 
     let spawned = blocking(move || spawn::keeper(&command, keeper::ADOPT, &folder, &[])).await?;
     let failed = |message: String| Error::new(ErrorKind::Transient, "keeper-failed", message);
     match spawned.map_err(|cause| failed("start a keeper".to_owned()).because(cause))? {
-        Spawned::Answered(Answer::Started(_) | Answer::Busy) => Ok(()),
-        Spawned::Answered(Answer::Failed(failure)) => {
+        Spawned::Started(_) | Spawned::Busy => Ok(()),
+        Spawned::Failed(failure) => {
             // Usually: the process has ended meanwhile. Looking again will tell.
             info!(instance = %slot.folder.0.display(), reason = failure.message, "no keeper was needed");
             Ok(())

@@ -12,7 +12,7 @@ use skipper_core::{
 
 use super::{
     account::{Account, Seen, Slot, blocking, storage},
-    keeper::{Answer, Ended, write_atomically},
+    keeper::{Ended, write_atomically},
     launch::spawn_keeper,
     logs::tail_text,
     prepare::Work,
@@ -65,16 +65,16 @@ pub(super) async fn run(account: Arc<Account>, job: Job) -> Result<HookState, Er
         blocking(move || spawn_keeper(&account, &job.deployment, &slot, &job.secrets, Work::Hook(&job.hook))).await?
     };
     match spawned {
-        Ok(Spawned::Answered(Answer::Started(started))) => {
+        Ok(Spawned::Started(started)) => {
             match started.app.and_then(process::ProcessId::open) {
-                Some(app) => watch::begin(&account, &slot, started, app),
+                Some(app) => watch::begin(&account, &slot, *started, app),
                 None => {
                     account.config.tasks.spawn(async move { watch::ended(started.keeper).await });
                 }
             }
             state(&account, &slot).await
         }
-        Ok(Spawned::Answered(_)) => state(&account, &slot).await,
+        Ok(Spawned::Failed(_) | Spawned::Busy) => state(&account, &slot).await,
         Ok(Spawned::Silent) => Ok(HookState::Unknown),
         Ok(Spawned::Slow(keeper)) => {
             account.config.tasks.spawn(async move { watch::ended(keeper).await });

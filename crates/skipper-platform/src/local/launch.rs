@@ -1,7 +1,7 @@
 //! Starting instances. Every launch of an instance goes through its slot's turn, finds what already runs, and is done in
 //! a task of its own: a caller that hangs up changes nothing.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use skipper_core::{
@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 use super::{
     account::{Account, Seen, Slot, blocking},
     holder,
-    keeper::{self, Answer, Failure, State},
+    keeper::{self, Failure},
     look::Looked,
     ports::{Strictness, is_free},
     prepare::{self, Work},
@@ -29,6 +29,17 @@ use super::{
 
 /// How many instances are started side by side: enough to hide the wait for a keeper, few enough for a small host.
 const AT_ONCE: usize = 8;
+
+/// A process that ran this long could listen on its port; one that did not may have failed because of it.
+const LASTED: Duration = Duration::from_secs(2);
+
+/// What is known of the instance's last life.
+#[derive(Default)]
+struct Before {
+    launches: u32,
+    ports: BTreeMap<String, u16>,
+    lasted: bool,
+}
 
 /// What is launched, owned by its task.
 pub(super) struct Wanted {
@@ -63,11 +74,15 @@ async fn one(account: &Arc<Account>, wanted: &Arc<Wanted>, index: u32) -> Result
                 // Its keeper did not live to see the end, so nobody has cleared away what it left.
                 stop::remains(state).await?;
             }
-            state.clone()
+            Before {
+                launches: state.as_ref().map_or(0, |state| state.launches),
+                ports: state.as_ref().map(|state| state.ports.clone()).unwrap_or_default(),
+                lasted: state.as_ref().is_some_and(|state| ended.exit.at.since(state.started_at) >= LASTED),
+            }
         }
-        Seen::Absent | Seen::NotLooked => None,
+        Seen::Absent | Seen::NotLooked => Before::default(),
     };
-    start(account, wanted, &slot, index, before.as_ref()).await
+    start(account, wanted, &slot, index, before).await
 }
 
 async fn start(
@@ -75,23 +90,22 @@ async fn start(
     wanted: &Arc<Wanted>,
     slot: &Arc<Slot>,
     index: u32,
-    before: Option<&State>,
+    before: Before,
 ) -> Result<Instance, Error> {
-    let launches = before.map_or(0, |state| state.launches).saturating_add(1);
-    let ports_before = before.map(|state| state.ports.clone()).unwrap_or_default();
     let work = {
         let (account, wanted, slot) = (Arc::clone(account), Arc::clone(wanted), Arc::clone(slot));
         move || -> Result<Spawned, Error> {
             let owner = Account::owner(&slot.folder.0);
-            let ports = choose_ports(&account, &wanted.deployment.app.ports, &owner, &ports_before)?;
-            let work = Work::Instance { index, ports, launches };
+            let ports = choose_ports(&account, &wanted.deployment.app.ports, &owner, &before)?;
+            let work = Work::Instance { index, ports, launches: before.launches.saturating_add(1) };
             spawn_keeper(&account, &wanted.deployment, &slot, &wanted.secrets, work)
         }
     };
     // Whatever happens from here on, what was last seen is no longer so.
     slot.set(Seen::NotLooked);
     match blocking(work).await?? {
-        Spawned::Answered(Answer::Started(state)) => {
+        Spawned::Started(state) => {
+            let state = *state;
             info!(instance = %slot.folder.0.display(), pid = state.app.map(|app| app.pid), "process started");
             let instance = state.instance(index);
             match state.app.and_then(process::ProcessId::open) {
@@ -104,12 +118,12 @@ async fn start(
             }
             Ok(instance)
         }
-        Spawned::Answered(Answer::Busy) => match account.see(slot).await? {
+        Spawned::Busy => match account.see(slot).await? {
             // Left by a server that died between starting the keeper and hearing of it.
             Seen::Running(watched) => Ok(watched.state.instance(index)),
             _ => Err(Error::new(ErrorKind::Transient, "keeper-busy", "another keeper has just had this instance")),
         },
-        Spawned::Answered(Answer::Failed(failure)) => Err(refused(&wanted.deployment, index, &failure)),
+        Spawned::Failed(failure) => Err(refused(&wanted.deployment, index, &failure)),
         Spawned::Silent => {
             // Killed at an unknown point: the process may run without anybody knowing it.
             if let Looked::Ended(_, Some(state)) = account.look(slot).await? {
@@ -162,7 +176,7 @@ fn choose_ports(
     account: &Account,
     declared: &[Port],
     owner: &str,
-    before: &BTreeMap<String, u16>,
+    before: &Before,
 ) -> Result<BTreeMap<String, u16>, Error> {
     let mut chosen = BTreeMap::new();
     account.config.ports.release(owner);
@@ -175,7 +189,11 @@ fn choose_ports(
             account.config.ports.note(owner, [fixed]);
             fixed
         } else {
-            account.config.ports.take(owner, before.get(&name).copied())?
+            let had = before.ports.get(&name).copied();
+            match had {
+                Some(had) if before.lasted && account.config.ports.take_again(owner, had) => had,
+                _ => account.config.ports.take(owner, had)?,
+            }
         };
         chosen.insert(name, number);
     }
@@ -183,7 +201,7 @@ fn choose_ports(
 }
 
 fn taken(name: &str, port: u16) -> Error {
-    let holder = holder::of_port(port).map_or_else(|| "somebody unknown".to_owned(), |holder| holder);
+    let holder = holder::of_port(port).unwrap_or_else(|| "somebody unknown".to_owned());
     let hint = format!("stop {holder}, choose another number, or let the process take the port it is told");
     Error::new(ErrorKind::Permanent, "port-taken", format!("port {port} (`{name}`) is taken by {holder}")).hint(hint)
 }

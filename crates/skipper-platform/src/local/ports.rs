@@ -67,6 +67,18 @@ impl PortPool {
             .hint("widen the port range of the local platform, outside net.ipv4.ip_local_port_range"))
     }
 
+    /// Takes a port again for the owner that had it, also while its last connections are still being forgotten by the
+    /// kernel: servers that set `SO_REUSEADDR`, as nearly all do, can listen on it.
+    pub fn take_again(&self, owner: &str, port: u16) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let ours = self.ports.contains(&port) && state.taken.get(&port).is_none_or(|holder| holder == owner);
+        let free = ours && is_free(port, Strictness::Listening);
+        if free {
+            state.taken.insert(port, owner.to_owned());
+        }
+        free
+    }
+
     /// Notes ports that `owner` was given in an earlier life of the server.
     pub fn note(&self, owner: &str, ports: impl IntoIterator<Item = u16>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

@@ -114,7 +114,7 @@ fn resource(account: &Account, deployment: &Deployment, folder: &Folder) -> Resu
     let resource = &deployment.app.resource;
     if let Some(name) = resource.uri.strip_prefix("builtin:") {
         let words = account.config.builtins.get(name).ok_or_else(|| unknown_builtin(account, name))?;
-        return words.iter().map(|word| os_text(word)).collect();
+        return words.iter().map(os_text).collect();
     }
     let digest = resource.sha256.ok_or_else(|| {
         let message = format!("resource {} has no digest", artifact::redact(&resource.uri));

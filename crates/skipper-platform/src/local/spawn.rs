@@ -8,9 +8,11 @@ use std::{
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use tracing::warn;
+
 use super::{
     KeeperCommand,
-    keeper::{Answer, Folder},
+    keeper::{Answer, Failure, Folder, State},
     process::{self, ProcessId},
 };
 
@@ -21,7 +23,10 @@ const ANSWER_BYTES: usize = 64 << 10;
 
 /// What came of it.
 pub(super) enum Spawned {
-    Answered(Answer),
+    Started(Box<State>),
+    Failed(Failure),
+    /// Another keeper has the instance.
+    Busy,
     /// It ended without a word: it was killed.
     Silent,
     /// It is still at something. Whoever asked must look later, and reap it.
@@ -46,15 +51,24 @@ pub(super) fn keeper(command: &KeeperCommand, verb: &str, folder: &Folder, order
         // A keeper that ends before it has read all has something to say, or was killed; both are seen below.
         let _ = stdin.write_all(order);
     }
-    match answer(&mut child)? {
-        Some(answer @ Answer::Started(_)) => Ok(Spawned::Answered(answer)),
-        Some(answer) => {
-            // It ends at once, and is reaped here so that no zombie stays.
-            child.wait()?;
-            Ok(Spawned::Answered(answer))
+    // From here on something may have been started: no failure is certain any more.
+    let answer = answer(&mut child).unwrap_or_else(|error| {
+        warn!(%error, "hear a keeper");
+        None
+    });
+    // A keeper that has not started anything ends at once; it is reaped here so that no zombie stays.
+    match answer {
+        Some(Answer::Started(state)) => Ok(Spawned::Started(Box::new(state))),
+        Some(Answer::Failed(failure)) => {
+            let _ = child.wait();
+            Ok(Spawned::Failed(failure))
+        }
+        Some(Answer::Busy) => {
+            let _ = child.wait();
+            Ok(Spawned::Busy)
         }
         None => {
-            if child.try_wait()?.is_some() {
+            if child.try_wait().is_ok_and(|status| status.is_some()) {
                 return Ok(Spawned::Silent);
             }
             let pid = i32::try_from(child.id()).unwrap_or(i32::MAX);

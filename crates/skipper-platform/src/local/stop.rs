@@ -92,39 +92,44 @@ async fn instance(account: &Arc<Account>, id: &DeploymentId, index: u32, stop: &
 /// Ends all processes of a slot.
 pub(super) async fn everything_of(account: &Arc<Account>, slot: &Arc<Slot>, stop: &StopPolicy) -> Result<(), Error> {
     match account.see(slot).await? {
-        Seen::Running(watched) => running(account, slot, &watched, stop).await,
-        Seen::Ended(ended) => match &ended.1 {
-            Some(state) if ended.0.exit.code.is_none() && ended.0.exit.signal.is_none() => remains(state).await,
-            _ => Ok(()),
-        },
+        Seen::Running(watched) => running(slot, &watched, stop).await,
+        Seen::Ended(ended) => {
+            let Some(state) = &ended.1 else { return Ok(()) };
+            if let Some(keeper) = state.running_keeper() {
+                // Its record is there, so it has nothing left to do but to end.
+                let _ = tokio::time::timeout(KILL_BOUND, watch::ended(keeper)).await;
+            }
+            if ended.0.exit.code.is_none() && ended.0.exit.signal.is_none() {
+                return remains(state).await;
+            }
+            Ok(())
+        }
         Seen::Absent | Seen::NotLooked => Ok(()),
     }
 }
 
-async fn running(
-    account: &Arc<Account>,
-    slot: &Arc<Slot>,
-    watched: &Arc<Watched>,
-    stop: &StopPolicy,
-) -> Result<(), Error> {
+async fn running(slot: &Slot, watched: &Watched, stop: &StopPolicy) -> Result<(), Error> {
     let begun = Instant::now();
     let shown = slot.folder.0.display();
-    signal_all(&watched.state, signal(stop.signal)).await?;
-    let mut left = !gone(&watched.state, stop.grace.duration()).await?;
+    // Another keeper may have come since; while the turn is ours, none comes any more.
+    let recorded = slot.folder.read_state().ok().flatten().filter(|state| state.cookie == watched.state.cookie);
+    let state = recorded.as_ref().unwrap_or(&watched.state);
+    signal_all(state, signal(stop.signal)).await?;
+    let mut left = !gone(state, stop.grace.duration()).await?;
     if left {
         info!(instance = %shown, grace = %stop.grace, "did not stop when asked; killing it");
     }
     let kill_by = Instant::now() + KILL_BOUND;
     while left {
-        signal_all(&watched.state, Signal::KILL).await?;
-        left = !gone(&watched.state, ROUND).await?;
+        signal_all(state, Signal::KILL).await?;
+        left = !gone(state, ROUND).await?;
         if left && Instant::now() >= kill_by {
             return Err(hangs(&format!("{shown} does not end, even by SIGKILL")));
         }
     }
     if slot.folder.read_ended().is_none_or(|ended| ended.exit.code.is_none() && ended.exit.signal.is_none()) {
         // The keeper was killed rather than ended, so nobody has cleared away what may be left.
-        remains(&watched.state).await?;
+        remains(state).await?;
     }
     info!(instance = %shown, duration_ms = begun.elapsed().as_millis() as u64, "stopped");
     Ok(())

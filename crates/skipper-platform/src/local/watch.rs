@@ -50,14 +50,20 @@ async fn watch(account: Arc<Account>, slot: Arc<Slot>, watched: Arc<Watched>, ke
                 slot.replace(&watched, Seen::Absent);
                 break;
             }
-            Ok(Looked::Forsaken(..)) => match new_keeper(&account, &slot, &watched).await {
-                Ok(true) => break,
-                Ok(false) => continue,
+            Ok(Looked::Forsaken(..)) => match new_keeper(&account, &slot).await {
+                Ok(()) => continue,
                 Err(error) => {
                     warn!(instance = %slot.folder.0.display(), error = error.chain(), "replace a killed keeper");
                 }
             },
-            Ok(Looked::Busy | Looked::Running(..)) => {}
+            Ok(Looked::Running(state, app)) => {
+                // Under another keeper. If somebody has noticed before us, it is being watched already.
+                if slot.shows(&watched) {
+                    begin(&account, &slot, state, app);
+                }
+                break;
+            }
+            Ok(Looked::Busy) => {}
             Err(error) => warn!(error = error.chain(), "look at an instance whose keeper ended"),
         }
         tokio::select! {
@@ -69,18 +75,15 @@ async fn watch(account: Arc<Account>, slot: Arc<Slot>, watched: Arc<Watched>, ke
     account.tell_changed();
 }
 
-/// Replaces a keeper that was killed, unless somebody is stopping the instance. `true`: a new watch has begun.
-async fn new_keeper(account: &Arc<Account>, slot: &Arc<Slot>, watched: &Arc<Watched>) -> Result<bool, Error> {
+/// Replaces a keeper that was killed, unless somebody has done so, or stopped the instance.
+async fn new_keeper(account: &Arc<Account>, slot: &Arc<Slot>) -> Result<(), Error> {
     // Whoever launches or retires has the turn; after a retirement there is nothing left to keep.
     let _turn = slot.turn.lock().await;
-    if !matches!(account.look(slot).await?, Looked::Forsaken(..)) {
-        return Ok(false);
+    if matches!(account.look(slot).await?, Looked::Forsaken(..)) {
+        warn!(instance = %slot.folder.0.display(), "keeper was killed; another one takes its place");
+        adopt::replace_keeper(account, slot).await?;
     }
-    warn!(instance = %slot.folder.0.display(), "keeper was killed; another one takes its place");
-    adopt::replace_keeper(account, slot).await?;
-    slot.replace(watched, Seen::NotLooked);
-    account.see(slot).await?;
-    Ok(true)
+    Ok(())
 }
 
 /// Resolves when the process has ended, and reaps it if it is a child of ours.

@@ -291,7 +291,10 @@ pub(crate) fn is_alive(pid: i32) -> bool {
 }
 
 pub(crate) fn kill(pid: i32, signal: &str) {
-    let _ = std::process::Command::new("kill").args(["-s", signal, &pid.to_string()]).status();
+    let _ = std::process::Command::new("kill")
+        .args(["-s", signal, &pid.to_string()])
+        .stderr(std::process::Stdio::null())
+        .status();
 }
 
 pub(crate) fn number(value: &serde_json::Value) -> i32 {

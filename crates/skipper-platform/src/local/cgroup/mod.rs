@@ -57,11 +57,11 @@ pub(crate) struct Setting {
 }
 
 impl Setting {
-    fn new(file: &str, value: impl ToString) -> Self {
-        Self { file: file.to_owned(), value: value.to_string(), optional: false }
+    fn new(file: &str, value: impl Into<String>) -> Self {
+        Self { file: file.to_owned(), value: value.into(), optional: false }
     }
 
-    fn optional(file: &str, value: impl ToString) -> Self {
+    fn optional(file: &str, value: impl Into<String>) -> Self {
         Self { optional: true, ..Self::new(file, value) }
     }
 }

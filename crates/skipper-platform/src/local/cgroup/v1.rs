@@ -29,13 +29,16 @@ fn controller(name: &str, settings: &[Setting]) -> Option<Controller> {
 
 fn memory(bytes: u64) -> Vec<Setting> {
     // Memory and swap together: without it the process is swapped out instead of held to its limit.
-    vec![Setting::new("memory.limit_in_bytes", bytes), Setting::optional("memory.memsw.limit_in_bytes", bytes)]
+    vec![
+        Setting::new("memory.limit_in_bytes", bytes.to_string()),
+        Setting::optional("memory.memsw.limit_in_bytes", bytes.to_string()),
+    ]
 }
 
 fn cpu(millis: u64) -> Vec<Setting> {
     // The kernel takes no quota under 1 ms.
     let quota = (millis.saturating_mul(PERIOD_US) / 1000).max(1000);
-    vec![Setting::new("cpu.cfs_period_us", PERIOD_US), Setting::new("cpu.cfs_quota_us", quota)]
+    vec![Setting::new("cpu.cfs_period_us", PERIOD_US.to_string()), Setting::new("cpu.cfs_quota_us", quota.to_string())]
 }
 
 pub(super) fn place(offer: &Offer, name: &str, limits: &Limits) -> Placement {

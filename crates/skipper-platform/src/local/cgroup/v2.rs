@@ -89,11 +89,11 @@ fn step_down(group: &Path) -> io::Result<PathBuf> {
 
 fn memory(bytes: u64) -> Vec<Setting> {
     vec![
-        Setting::new("memory.max", bytes),
+        Setting::new("memory.max", bytes.to_string()),
         // Without it the process is swapped out instead of held to its limit.
-        Setting::optional("memory.swap.max", 0),
+        Setting::optional("memory.swap.max", "0"),
         // One process of a killed group left alone would be neither running nor ended.
-        Setting::optional("memory.oom.group", 1),
+        Setting::optional("memory.oom.group", "1"),
     ]
 }
 

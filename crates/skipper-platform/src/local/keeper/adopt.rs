@@ -25,6 +25,7 @@ use super::{
 /// As for the first keeper's orphans.
 const LEFT_BEHIND_GRACE: Duration = Duration::from_secs(1);
 const LEFT_BEHIND_PAUSE: Duration = Duration::from_millis(20);
+const LEFT_BEHIND_LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Keeps the process that the folder's state names.
 pub(super) fn run(folder: &Folder) -> io::Result<()> {
@@ -110,6 +111,7 @@ fn clear_away(state: &State, app: ProcessId) -> u32 {
                 let _ = one.signal(if late { Signal::KILL } else { Signal::TERM });
             }
         }
-        std::thread::sleep(LEFT_BEHIND_PAUSE);
+        // What cannot be signalled may stay for long: it is not to cost anything.
+        std::thread::sleep(LEFT_BEHIND_PAUSE.max(begun.elapsed() / 8).min(LEFT_BEHIND_LONGEST_PAUSE));
     }
 }

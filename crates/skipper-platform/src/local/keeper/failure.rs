@@ -1,10 +1,6 @@
 //! Why a process could not be started, in words that say what to do.
 
-use std::{
-    fs, io,
-    io::Read as _,
-    path::{Path, PathBuf},
-};
+use std::{fs, io, io::Read as _, path::Path};
 
 use super::Failure;
 
@@ -85,20 +81,20 @@ fn head(path: &Path) -> Vec<u8> {
     bytes
 }
 
-fn interpreter(path: &PathBuf) -> Option<String> {
+fn interpreter(path: &Path) -> Option<String> {
     let head = head(path);
     let line = head.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
     let line = String::from_utf8_lossy(line);
     // A script written on Windows asks for `/bin/sh\r`.
     if line.ends_with('\r') {
-        return Some(format!("{:?} (the script has Windows line ends)", line));
+        return Some(format!("{line:?} (the script has Windows line ends)"));
     }
     line.split_whitespace().next().map(str::to_owned)
 }
 
 fn looks_like(path: &Path) -> String {
     let head = head(path);
-    let text = match head.as_slice() {
+    match head.as_slice() {
         [] => " (it is empty)".to_owned(),
         [0x7f, b'E', b'L', b'F', rest @ ..] => {
             let machine = rest.get(14..16).map_or(0, |bytes| u16::from_le_bytes([bytes[0], bytes[1]]));
@@ -120,6 +116,5 @@ fn looks_like(path: &Path) -> String {
             " (it is text without a #! line)".to_owned()
         }
         _ => String::new(),
-    };
-    text
+    }
 }

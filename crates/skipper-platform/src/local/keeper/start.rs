@@ -53,15 +53,15 @@ pub(super) fn run(folder: &Folder) -> io::Result<()> {
     };
     let order: Order = serde_json::from_reader(io::stdin().take(ORDER_BYTES))
         .map_err(|cause| failed("read the order", &cause.into()))?;
-    let lock = match lock(folder).map_err(|cause| failed("lock the instance's folder", &cause))? {
-        Some(lock) => lock,
-        None => {
-            say(&Answer::Busy);
-            return Ok(());
-        }
+    let Some(lock) = lock(folder).map_err(|cause| failed("lock the instance's folder", &cause))? else {
+        say(&Answer::Busy);
+        return Ok(());
     };
     let exit_file = folder.reserve_ended().map_err(|cause| failed("write the instance's folder", &cause))?;
-    match start(folder, order) {
+    let started = start(folder, &order);
+    // The secrets in it have reached the process.
+    drop(order);
+    match started {
         Ok(running) => {
             say(&Answer::Started(running.state.clone()));
             // Should it fail, nobody waits: the server reads one line.
@@ -92,13 +92,13 @@ struct Running {
     oom_before: u64,
 }
 
-fn start(folder: &Folder, order: Order) -> Result<Running, Failure> {
+fn start(folder: &Folder, order: &Order) -> Result<Running, Failure> {
     let did = |what: &str, cause: io::Error| failure::of_io(what, &cause);
     let me = process::myself().map_err(|cause| did("find out who we are", cause))?;
     // From here on every orphan of the process becomes our child, and none is lost.
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
         .map_err(|cause| did("become the reaper of orphans", cause.into()))?;
-    let working_dir = prepare_folders(folder, &order).map_err(|cause| did("prepare the instance's folder", cause))?;
+    let working_dir = prepare_folders(folder, order).map_err(|cause| did("prepare the instance's folder", cause))?;
     let log = LogFile::open(folder.logs(), order.log_file_bytes, order.log_files)
         .map_err(|cause| did("open the log", cause))?;
     let (out, out_read, out_inode) = output_pipe().map_err(|cause| did("make a pipe", cause))?;
@@ -135,7 +135,11 @@ fn start(folder: &Folder, order: Order) -> Result<Running, Failure> {
     })?;
     let oom_before = placement.oom_kills();
     umask(Mode::from_raw_mode(0o022));
-    let spawned = spawn(&order, &working_dir, out, err);
+    // A server that is protected from the kernel's choice must not pass that on.
+    if fs::read_to_string("/proc/self/oom_score_adj").is_ok_and(|score| score.starts_with('-')) {
+        let _ = fs::write("/proc/self/oom_score_adj", "0");
+    }
+    let spawned = spawn(order, &working_dir, out, err);
     placement.leave();
     let mut child = spawned.map_err(|cause| failure::of_exec(&order.program, &working_dir, &cause))?;
     state.app = i32::try_from(child.id()).ok().and_then(process::stat).map(|stat| stat.id);

@@ -18,6 +18,7 @@ use super::{super::process, now};
 /// started next.
 const LEFT_BEHIND_GRACE: Duration = Duration::from_secs(1);
 const LEFT_BEHIND_PAUSE: Duration = Duration::from_millis(5);
+const LEFT_BEHIND_LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// How the process ended.
 #[derive(Debug)]
@@ -70,6 +71,7 @@ fn clear_away() -> u32 {
                 let _ = left.signal(if late { Signal::KILL } else { Signal::TERM });
             }
         }
-        std::thread::sleep(LEFT_BEHIND_PAUSE);
+        // What cannot be signalled may stay for long: it is not to cost anything.
+        std::thread::sleep(LEFT_BEHIND_PAUSE.max(begun.elapsed() / 8).min(LEFT_BEHIND_LONGEST_PAUSE));
     }
 }
