@@ -1,17 +1,13 @@
 use skipper_server::api::own::wire::RevisionDetail;
 
 use super::{Context, release_arg::ReleaseArg};
-use crate::{
-    client::Call,
-    complete,
-    failure::{Done, Failure},
-};
+use crate::{client::Call, complete, failure::Done};
 
 /// Arguments of `manifest`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Manifest {
     #[command(flatten)]
-    of: Option<Of>,
+    of: Of,
     #[command(subcommand)]
     verb: Option<Verb>,
 }
@@ -49,9 +45,9 @@ pub(crate) struct Of {
 
 impl Manifest {
     pub(super) async fn run(self, context: &Context) -> Done {
-        match (self.of, self.verb) {
-            (_, Some(Verb::Get(of))) | (Some(of), None) => of.print(context).await,
-            (None, None) => Err(Failure::usage("name a release: skipper manifest NAME [REVISION]")),
+        match self.verb {
+            Some(Verb::Get(of)) => of.print(context).await,
+            None => self.of.print(context).await,
         }
     }
 }

@@ -78,7 +78,7 @@ pub(crate) enum Command {
     #[command(visible_alias = "hist")]
     History(history::History),
     /// Print the manifest of a revision
-    #[command(args_conflicts_with_subcommands = true)]
+    #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
     Manifest(manifest::Manifest),
     /// `get manifest NAME`, as Helm has it
     #[command(hide = true)]

@@ -49,8 +49,7 @@ pub(super) async fn create_token(
         new.tenant.clone().map(TenantName::new).transpose().map_err(|error| Failure::usage(error.to_string()))?;
     let span = new.expires_in.as_deref().map(parse_span).transpose().map_err(Failure::usage)?;
     let locked = lock(context, settings, "`skipper token create` without --data-dir asks that server")?;
-    let store =
-        Store::open(serve::store_config(&locked.config, &context.surroundings)).await.map_err(|e| broken(&e))?;
+    let store = Store::open(serve::store_config(&locked.config)).await.map_err(|e| broken(&e))?;
     let wanted = skipper_store::NewToken {
         name: new.name.clone(),
         role,
@@ -84,7 +83,7 @@ pub(super) async fn create_token(
 /// A server runs on the data directory, the backup is no good, or something is there already.
 pub(super) async fn restore(context: &Context, settings: &Settings, file: &Path, how: skipper_store::Restore) -> Done {
     let locked = lock(context, settings, "stop that server first")?;
-    let config: StoreConfig = serve::store_config(&locked.config, &context.surroundings);
+    let config: StoreConfig = serve::store_config(&locked.config);
     let place = config.location.to_string();
     let restored = Store::restore(file, &config, how).await.map_err(|error| broken(&error))?;
     if context.out.json {
@@ -94,7 +93,7 @@ pub(super) async fn restore(context: &Context, settings: &Settings, file: &Path,
     }
     context.out.line(&format!("restored {} releases into {place}; epoch {}", restored.releases, restored.epoch))?;
     let key = locked.config.data_dir.join("keys/secret.key");
-    if !key.exists() && context.surroundings.var("SKIPPER_SECRET_KEY").is_none() {
+    if !key.exists() && locked.config.secret_key.is_none() {
         context.out.warn(&format!("{} is not there: secrets in the backup stay sealed until it is", key.display()));
     }
     context.out.next("`skipper server` goes on with what was open when the backup was made");

@@ -44,6 +44,9 @@ their next rollout.")]
         /// The secret
         #[arg(value_name = "NAME", add = complete::secrets())]
         name: String,
+        /// Also when something runs with it
+        #[arg(long)]
+        force: bool,
         /// Do not ask
         #[arg(long, short)]
         yes: bool,
@@ -84,11 +87,12 @@ impl Secrets {
                 }
                 out.table(&table, "no secret yet; `skipper secrets set NAME` sets one")
             }
-            Verb::Rm { name, yes } => {
+            Verb::Rm { name, force, yes } => {
                 if context.surroundings.stdin_is_terminal && context.surroundings.stderr_is_terminal {
                     confirm::ask(context, &format!("Remove secret {name}?"), yes)?;
                 }
-                context.client()?.tell(&Call::delete(&["v1", "secrets", &name])).await?;
+                let call = Call::delete(&["v1", "secrets", &name]).maybe("force", force.then_some(true));
+                context.client()?.tell(&call).await?;
                 if out.json {
                     return out.json(&serde_json::json!({"name": name}));
                 }

@@ -121,7 +121,11 @@ impl Settings {
 
 impl Server {
     pub(super) fn run(self, context: &Context) -> ExitCode {
-        match self.settings.load(&context.surroundings).and_then(|loaded| crate::serve::run(context, loaded)) {
+        match self
+            .settings
+            .load(&context.surroundings)
+            .and_then(|loaded| crate::serve::run(&context.surroundings, loaded))
+        {
             Ok(()) => Exit::Ok.into(),
             Err(failure) => {
                 failure.print();

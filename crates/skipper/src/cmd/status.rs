@@ -110,7 +110,7 @@ fn app_text(context: &Context, paint: Paint, app: &AppStatus) -> String {
             instance.state.clone(),
             instance.started_at.as_deref().map_or_else(|| "-".to_owned(), |then| age(now, then)),
             instance.restarts.to_string(),
-            instance.handle.clone().unwrap_or_else(|| "-".to_owned()),
+            handle(instance.handle.as_deref(), context.out.interactive),
             if addresses.is_empty() { "-".to_owned() } else { addresses.join(" ") },
             instance.detail.clone().unwrap_or_default(),
         ]);
@@ -120,4 +120,10 @@ fn app_text(context: &Context, paint: Paint, app: &AppStatus) -> String {
         text.push_str(&table.render(paint, width));
     }
     text
+}
+
+/// On a terminal without the part in brackets, which tells processes of one number apart.
+fn handle(handle: Option<&str>, short: bool) -> String {
+    let handle = handle.unwrap_or("-");
+    if short { handle.split(" (").next().unwrap_or(handle).to_owned() } else { handle.to_owned() }
 }

@@ -165,9 +165,10 @@ where
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
             return Vec::new();
         };
-        let bounded = tokio::time::timeout(PATIENCE, names(word.to_owned()));
-        let found = runtime.block_on(async { bounded.await.ok().flatten() }).unwrap_or_default();
+        let asked = names(word.to_owned());
+        let found = runtime.block_on(async { tokio::time::timeout(PATIENCE, asked).await.ok().flatten() });
         found
+            .unwrap_or_default()
             .into_iter()
             .filter(|(name, _)| name.starts_with(word))
             .map(|(name, help)| {

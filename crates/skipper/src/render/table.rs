@@ -62,35 +62,27 @@ impl Table {
                 column.set_cell_alignment(CellAlignment::Right);
             }
         }
-        let mut out = String::new();
-        for (index, line) in table.to_string().lines().enumerate() {
-            let line = line.trim_end();
-            match index {
-                0 => out.push_str(&paint.style(Style::Strong, line)),
-                _ => out.push_str(&self.painted(paint, index - 1, line)),
-            }
+        let text = table.to_string();
+        let mut lines = text.lines().map(str::trim_end);
+        let header = lines.next().unwrap_or_default();
+        let states = self.state_column.and_then(|column| header.find(self.header[column]));
+        let mut out = paint.style(Style::Strong, header) + "\n";
+        for line in lines {
+            out.push_str(&states.map_or_else(|| line.to_owned(), |column| painted(paint, line, column)));
             out.push('\n');
         }
         out
     }
+}
 
-    /// Paints the state word of a row that is one line high; a wrapped table stays plain.
-    fn painted(&self, paint: Paint, row: usize, line: &str) -> String {
-        let word = self.state_column.and_then(|column| Some(self.rows.get(row)?.get(column)?.as_str()));
-        let Some((word, style)) = word.and_then(|word| Some((word, Style::of_state(word)?))) else {
-            return line.to_owned();
-        };
-        match line.match_indices(word).find(|(start, _)| {
-            let bytes = line.as_bytes();
-            let before = start.checked_sub(1).is_none_or(|at| bytes[at] == b' ');
-            before && bytes.get(start + word.len()).is_none_or(|b| *b == b' ')
-        }) {
-            Some((start, _)) => {
-                let end = start + word.len();
-                format!("{}{}{}", &line[..start], paint.style(style, word), &line[end..])
-            }
-            None => line.to_owned(),
-        }
+/// Paints the state word that stands at that column, if one does.
+fn painted(paint: Paint, line: &str, column: usize) -> String {
+    // The header is ASCII; a row may hold anything before the column.
+    let Some(start) = line.char_indices().nth(column).map(|(start, _)| start) else { return line.to_owned() };
+    let word = line[start..].split(' ').next().unwrap_or_default();
+    match Style::of_state(word) {
+        Some(style) => format!("{}{}{}", &line[..start], paint.style(style, word), &line[start + word.len()..]),
+        None => line.to_owned(),
     }
 }
 
@@ -109,6 +101,14 @@ mod tests {
     fn on_a_terminal_columns_are_aligned() {
         let text = sample().render(Paint::new(false), Some(80));
         assert_eq!(text, "NAME         REV  STATE\nweb           12  live\na-long-name    3  failed\n");
+    }
+
+    #[test]
+    fn the_word_of_the_state_column_alone_is_painted() {
+        let mut table = Table::new(["NAME", "STATE"]).states(1);
+        table.row(["live".into(), "failed".into()]);
+        let text = table.render(Paint::new(true), Some(80));
+        assert_eq!(text, "\x1b[1mNAME  STATE\x1b[0m\nlive  \x1b[31mfailed\x1b[0m\n");
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub(super) async fn look(config: &Config, surroundings: &Surroundings, findings:
     findings.push(data_dir(dir));
     if there {
         findings.extend(disk(dir));
-        findings.extend(secret_key(&dir.join("keys/secret.key"), surroundings));
+        findings.extend(secret_key(&dir.join("keys/secret.key"), config));
         findings.push(lock(dir, config));
     }
     if let Database::Sqlite(path) = &config.database {
@@ -72,9 +72,9 @@ fn disk(dir: &Path) -> Option<Finding> {
     })
 }
 
-fn secret_key(path: &Path, surroundings: &Surroundings) -> Option<Finding> {
-    if surroundings.var("SKIPPER_SECRET_KEY").is_some() {
-        return Some(Finding::ok("secret key", "from the environment"));
+fn secret_key(path: &Path, config: &Config) -> Option<Finding> {
+    if config.secret_key.is_some() {
+        return Some(Finding::ok("secret key", "from the configuration"));
     }
     // None is made before the first secret.
     let meta = fs::metadata(path).ok()?;

@@ -27,7 +27,7 @@ pub(super) async fn look(context: &Context, findings: &mut Vec<Finding>) {
     match client.open_once(&Call::get(&["readyz"]), &[]).await {
         // 503 has the same body, which says what is not ready.
         Ok(response) => match response.json::<Ready>().await {
-            Ok(ready) => findings.extend(ready.parts.into_iter().map(|(part, state)| part_finding(&part, state))),
+            Ok(ready) => findings.extend(ready.parts.into_iter().map(|(part, state)| part_finding(&part, &state))),
             Err(error) => findings.push(Finding::warning("ready", error.to_string(), "is this a Skipper server?")),
         },
         Err(lost) => findings.push(broken("ready", client.lost(&lost))),
@@ -79,14 +79,15 @@ fn version(client: &Client, health: &Health) -> Finding {
     Finding::warning("server", detail, format!("this client is version {own}; use the same where you can"))
 }
 
-fn part_finding(part: &str, state: String) -> Finding {
+fn part_finding(part: &str, state: &str) -> Finding {
     let check = match part {
         "store" => "store",
         "edge" => "edge ready",
         "engine" => "engine",
         _ => "ready",
     };
-    if state == "ok" { Finding::ok(check, state) } else { Finding::broken(check, state, "look at the server's log") }
+    let detail = if check == "ready" { format!("{part}: {state}") } else { state.to_owned() };
+    if state == "ok" { Finding::ok(check, detail) } else { Finding::broken(check, detail, "look at the server's log") }
 }
 
 fn broken(check: &'static str, failure: Failure) -> Finding {

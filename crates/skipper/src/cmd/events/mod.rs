@@ -1,3 +1,5 @@
+mod last;
+
 use serde_json::Value;
 use skipper_server::api::own::wire::{EventPage, EventView, VerifyView};
 
@@ -34,9 +36,6 @@ enum Verb {
     Verify,
 }
 
-/// Events asked for at once.
-const PAGE: u32 = 500;
-
 /// How often a broken stream is taken up again before the server counts as gone: about two minutes.
 const TRIES: u32 = 45;
 
@@ -52,27 +51,11 @@ impl Events {
     }
 
     async fn list(&self, context: &Context) -> Result<Option<u64>, Failure> {
-        let (mut items, mut after) = (Vec::<EventView>::new(), self.after);
-        // Without --after the last ones are wanted, which the server gives newest first.
-        let newest_first = after.is_none();
-        while items.len() < self.limit as usize {
-            let wanted = self.limit.saturating_sub(u32::try_from(items.len()).unwrap_or(u32::MAX)).min(PAGE);
-            let call = Call::get(&["v1", "events"])
-                .query("limit", wanted)
-                .maybe("after", after)
-                .maybe("order", newest_first.then_some("desc"))
-                .maybe("release", self.release.as_deref());
-            let page: EventPage = context.client()?.ask(&call).await?;
-            let Some(last) = page.items.last().map(|event| event.seq) else { break };
-            after = Some(last);
-            items.extend(page.items);
-            if page.next.is_none() {
-                break;
-            }
-        }
-        if newest_first {
-            items.reverse();
-        }
+        let source = last::Source { client: context.client()?, release: self.release.as_deref() };
+        let items = match self.after {
+            Some(after) => source.after(after, self.limit).await?,
+            None => source.last(self.limit).await?,
+        };
         let out = &context.out;
         let last = items.last().map(|event| event.seq).or(self.after);
         if out.json && !self.follow {

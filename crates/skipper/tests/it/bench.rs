@@ -1,0 +1,332 @@
+//! What tests stand on: a folder with a server in it, the command line, and requests through the edge.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, Stdio},
+    sync::{
+        atomic::{AtomicU32, Ordering},
+        mpsc::{self, Receiver},
+    },
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Longest that anything in a test may take. Everything takes milliseconds on a quiet machine.
+pub const LONG: Duration = Duration::from_secs(60);
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Ended {
+    /// Standard output of a command that must have worked.
+    #[track_caller]
+    pub fn ok(self) -> String {
+        assert_eq!(self.code, 0, "{}\n{}", self.out, self.err);
+        self.out
+    }
+
+    /// Standard error of a command that must have ended with that code.
+    #[track_caller]
+    pub fn fails(self, code: i32) -> String {
+        assert_eq!(self.code, code, "{}\n{}", self.out, self.err);
+        self.err
+    }
+
+    /// Standard output as JSON.
+    #[track_caller]
+    pub fn json(self) -> Value {
+        let text = self.ok();
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+    }
+}
+
+/// The program with nothing of the environment of whoever runs the tests.
+pub fn skipper(home: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_skipper"));
+    command.env_clear().env("HOME", home).env("PATH", "/usr/bin:/bin").current_dir(home);
+    command
+}
+
+/// Runs it to its end.
+#[track_caller]
+pub fn run(command: &mut Command) -> Ended {
+    let output = command.stdin(Stdio::null()).output().expect("the program starts");
+    Ended {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8(output.stdout).expect("UTF-8"),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Runs it with that text on standard input.
+#[track_caller]
+pub fn run_with_input(command: &mut Command, input: &str) -> Ended {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program starts");
+    let mut stdin: ChildStdin = child.stdin.take().expect("piped");
+    stdin.write_all(input.as_bytes()).expect("it reads");
+    drop(stdin);
+    let output = child.wait_with_output().expect("it ends");
+    Ended {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8(output.stdout).expect("UTF-8"),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// A process whose standard error is read line by line while it runs.
+pub struct Watched {
+    pub child: Child,
+    pub lines: Receiver<String>,
+}
+
+impl Watched {
+    pub fn start(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let stderr = child.stderr.take().expect("piped");
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+        Self { child, lines }
+    }
+
+    /// Waits for a line that holds that text, and returns it.
+    #[track_caller]
+    pub fn line_with(&self, text: &str) -> String {
+        let (until, mut seen) = (Instant::now() + LONG, Vec::new());
+        while let Ok(line) = self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            if line.contains(text) {
+                return line;
+            }
+            seen.push(line);
+        }
+        panic!("no line with `{text}` came: {seen:#?}");
+    }
+
+    /// The exit code, once it has ended.
+    #[track_caller]
+    pub fn ended(&mut self) -> i32 {
+        let until = Instant::now() + LONG;
+        loop {
+            match self.child.try_wait().expect("it can be waited for") {
+                Some(status) => return status.code().unwrap_or(-1),
+                None if Instant::now() > until => panic!("it does not end"),
+                None => std::thread::sleep(Duration::from_millis(5)),
+            }
+        }
+    }
+}
+
+/// A data directory with a server on it.
+pub struct Bench {
+    dir: TempDir,
+    server: Option<Watched>,
+    url: String,
+    ports: String,
+    more: Vec<String>,
+}
+
+/// Ports of the edges of tests that run beside one another must not meet, nor those the kernel gives out by itself.
+fn ports() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let slot = (std::process::id() * 40 + NEXT.fetch_add(1, Ordering::Relaxed)) % 276;
+    format!("{}-{}", 30_000 + slot * 10, 30_009 + slot * 10)
+}
+
+impl Bench {
+    /// Starts a server on an empty folder.
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same, with these arguments as well.
+    pub fn start_with(more: &[&str]) -> Self {
+        let dir = tempfile::Builder::new().prefix("skipper-it-").tempdir().expect("a temporary folder");
+        let more = more.iter().map(|arg| (*arg).to_owned()).collect();
+        let mut bench = Self { dir, server: None, url: String::new(), ports: ports(), more };
+        bench.start_server();
+        bench
+    }
+
+    /// Starts a server on the folder; the one before must be gone.
+    pub fn start_server(&mut self) {
+        let listen = if self.url.is_empty() { "127.0.0.1:0" } else { self.url.trim_start_matches("http://") };
+        let mut command = skipper(self.dir.path());
+        command.args(["server", "--listen", listen, "--edge-http", "off", "--edge-https", "off"]);
+        command.args(["--edge-ports", &self.ports]).args(&self.more).arg("--data-dir").arg(self.data());
+        let watched = Watched::start(&mut command);
+        let line = watched.line_with("listens on http://");
+        let address = line.split("listens on http://").nth(1).expect("it is in the line");
+        let address = address.split([' ', ',', '"', '\u{1b}']).next().expect("it is not empty");
+        self.url = format!("http://{address}");
+        self.server = Some(watched);
+    }
+
+    pub fn home(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// A command that talks to this server.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = skipper(self.dir.path());
+        command.env("SKIPPER_URL", &self.url).args(args);
+        command
+    }
+
+    /// Runs a command that talks to this server.
+    #[track_caller]
+    pub fn run(&self, args: &[&str]) -> Ended {
+        run(&mut self.command(args))
+    }
+
+    /// Installs the built-in package, waits, and returns where it is reached.
+    #[track_caller]
+    pub fn install(&self, name: &str, more: &[&str]) -> String {
+        let args = [&["install", name, "helloworld", "--wait"], more].concat();
+        self.run(&args).ok();
+        self.address_of(name)
+    }
+
+    /// Where a release's only application is reached.
+    #[track_caller]
+    pub fn address_of(&self, name: &str) -> String {
+        let status = self.run(&["status", name, "--json"]).json();
+        let url = status["apps"][0]["urls"][0].as_str().unwrap_or_else(|| panic!("no address: {status}"));
+        url.trim_start_matches("http://").trim_end_matches('/').to_owned()
+    }
+
+    /// SIGKILLs the server.
+    pub fn kill_server(&mut self) {
+        let mut server = self.server.take().expect("it runs");
+        server.child.kill().expect("it can be killed");
+        server.child.wait().expect("it ends");
+    }
+
+    /// Asks the server to stop, and waits until it has.
+    pub fn stop_server(&mut self) {
+        let mut server = self.server.take().expect("it runs");
+        signal(server.child.id(), rustix::process::Signal::TERM);
+        server.ended();
+    }
+
+    /// The process id of the edge.
+    #[track_caller]
+    pub fn edge_pid(&self) -> u32 {
+        let all = processes(&self.data());
+        *all.iter().find(|(_, line)| line.contains("\0edge\0")).map(|(pid, _)| pid).expect("an edge runs")
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            let _ = server.child.kill();
+            let _ = server.child.wait();
+        }
+        // Edge, keepers and applications outlive the server, which is the point of them; not of a test.
+        for _ in 0..50 {
+            let left = processes(self.dir.path());
+            if left.is_empty() {
+                return;
+            }
+            for (pid, _) in left {
+                signal(pid, rustix::process::Signal::KILL);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+pub fn signal(pid: u32, signal: rustix::process::Signal) {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw).expect("a process id");
+    let _ = rustix::process::kill_process(pid, signal);
+}
+
+/// Processes whose command line or working folder names that folder, with their command lines.
+pub fn processes(folder: &Path) -> Vec<(u32, String)> {
+    let folder = folder.to_string_lossy().into_owned();
+    let own = std::process::id();
+    let entries = fs::read_dir("/proc").expect("/proc is there");
+    entries
+        .flatten()
+        .filter_map(|entry| {
+            let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
+            let line = String::from_utf8_lossy(&fs::read(entry.path().join("cmdline")).ok()?).into_owned();
+            let cwd = fs::read_link(entry.path().join("cwd")).unwrap_or_default();
+            let ours = line.contains(&folder) || cwd.to_string_lossy().starts_with(&folder);
+            (pid != own && ours).then_some((pid, line))
+        })
+        .collect()
+}
+
+/// One GET on a connection of its own: status and body.
+pub fn get(address: &str, path: &str) -> std::io::Result<(u16, String)> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(LONG))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok());
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+    status
+        .map(|status| (status, body.to_owned()))
+        .ok_or_else(|| std::io::Error::other(format!("no answer: {answer:?}")))
+}
+
+/// Asks until the answer is the wanted one.
+#[track_caller]
+pub fn until<T: std::fmt::Debug>(what: &str, mut ask: impl FnMut() -> T, wanted: impl Fn(&T) -> bool) -> T {
+    let end = Instant::now() + LONG;
+    loop {
+        let got = ask();
+        if wanted(&got) {
+            return got;
+        }
+        assert!(Instant::now() < end, "{what}: still {got:?}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Writes a package whose application is the sample with these settings.
+pub fn package(folder: &Path, name: &str, version: &str, env: &[(&str, &str)], more: &str) -> PathBuf {
+    let dir = folder.join(format!("{name}-{version}"));
+    fs::create_dir_all(dir.join("templates")).expect("made");
+    let head = format!("apiVersion: skipper/v2\nkind: Package\nname: {name}\nversion: {version}\n");
+    fs::write(dir.join("package.yml"), head).expect("written");
+    fs::write(dir.join("values.yml"), "startPeriod: 20s\nbake: 0s\n").expect("written");
+    let env: String = env.iter().map(|(key, value)| format!("    {key}: {value:?}\n")).collect();
+    let template = format!(
+        "apiVersion: skipper/v2\nkind: Application\nmetadata: {{ name: web }}\nspec:\n  resource: builtin:sample\n  env:\n    \
+         SAMPLE_VERSION: \"{version}\"\n{env}  ports: [{{ name: http, env: PORT }}]\n  health:\n    http: {{ path: /health, \
+         port: http }}\n    interval: 50ms\n    timeout: 1s\n    retries: 3\n    startPeriod: {{{{startPeriod}}}}\n  bake: \
+         {{{{bake}}}}\n  stop: {{ grace: 2s }}\n{more}"
+    );
+    fs::write(dir.join("templates/web.yml"), template).expect("written");
+    dir
+}

@@ -1,0 +1,9 @@
+//! The real binary, from the outside: the command line alone, and with a server, an edge and applications that are real
+//! processes on free ports in folders of their own.
+
+mod bench;
+mod offline;
+mod packages;
+mod releases;
+mod robustness;
+mod security;

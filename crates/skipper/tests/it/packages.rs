@@ -1,0 +1,104 @@
+use std::fs;
+
+use crate::bench::{Bench, package, run, run_with_input, skipper};
+
+#[test]
+fn a_starter_package_is_sound_and_renders() {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    run(skipper(home.path()).args(["package", "create", "shop"])).ok();
+    run(skipper(home.path()).args(["package", "lint", "shop"])).ok();
+    let err = run(skipper(home.path()).args(["package", "create", "shop"])).fails(1);
+    assert!(err.contains("not empty"), "{err}");
+    let ended = run(skipper(home.path()).args(["package", "render", "shop", "--set", "greeting=Hi"]));
+    assert!(ended.err.is_empty(), "{}", ended.err);
+    let manifest = ended.ok();
+    assert!(manifest.starts_with("---\n") || manifest.starts_with("apiVersion:"), "{manifest}");
+    assert!(manifest.contains("GREETING: Hi"), "{manifest}");
+}
+
+#[test]
+fn rendering_prints_the_manifest_alone_and_faults_elsewhere() {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    run(skipper(home.path()).args(["package", "create", "shop"])).ok();
+    let values = "greeting: from a file\nreplicas: 2\n";
+    let mut command = skipper(home.path());
+    let out =
+        run_with_input(command.args(["package", "render", "shop", "--file", "-", "--set", "replicas=3"]), values).ok();
+    assert!(out.contains("GREETING: from a file") && out.contains("replicas: 3"), "{out}");
+
+    let ended = run(skipper(home.path()).args(["package", "render", "shop", "--set", "greting=Hi"]));
+    if ended.code == 0 {
+        // A value that no template uses may be allowed; what is printed is the manifest all the same.
+        assert!(!ended.out.contains("warning"), "{}", ended.out);
+    } else {
+        assert!(ended.out.is_empty() && ended.err.contains("greting"), "{}", ended.err);
+    }
+    fs::write(home.path().join("shop/templates/app.yml"), "kind: {{nobody}}\n").expect("written");
+    let ended = run(skipper(home.path()).args(["package", "render", "shop"]));
+    assert!(ended.out.is_empty(), "{}", ended.out);
+    let err = ended.fails(1);
+    assert!(err.contains("app.yml") && err.contains("nobody"), "{err}");
+    assert_eq!(run(skipper(home.path()).args(["package", "lint", "shop"])).code, 1);
+}
+
+#[test]
+fn building_twice_gives_the_same_bytes() {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    run(skipper(home.path()).args(["package", "create", "shop"])).ok();
+    let first = run(skipper(home.path()).args(["package", "build", "shop", "-o", "a.zip", "--json"])).json();
+    let second = run(skipper(home.path()).args(["package", "build", "shop", "-o", "b.zip", "--json"])).json();
+    assert_eq!(first["sha256"], second["sha256"]);
+    let again = run(skipper(home.path()).args(["package", "build", "a.zip", "-o", "c.zip", "--json"])).json();
+    assert_eq!(first["sha256"], again["sha256"]);
+    assert_eq!(
+        fs::read(home.path().join("a.zip")).expect("there"),
+        fs::read(home.path().join("b.zip")).expect("there")
+    );
+}
+
+#[test]
+fn what_is_no_package_is_refused_with_a_reason() {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    fs::write(home.path().join("junk.zip"), b"PK\x03\x04 not really").expect("written");
+    fs::create_dir(home.path().join("empty")).expect("made");
+    run(skipper(home.path()).args(["package", "lint", "nowhere"])).fails(4);
+    for path in ["junk.zip", "empty"] {
+        let err = run(skipper(home.path()).args(["package", "build", path])).fails(1);
+        assert!(err.contains(path), "{err}");
+    }
+}
+
+#[test]
+fn a_package_is_uploaded_found_downloaded_and_removed() {
+    let bench = Bench::start();
+    let dir = package(bench.home(), "shop", "1.0.0", &[], "");
+    let path = dir.to_str().expect("UTF-8");
+    let uploaded = bench.run(&["upload", path, "--json"]).json();
+    assert_eq!((&uploaded["name"], &uploaded["version"]), (&"shop".into(), &"1.0.0".into()));
+    let again = bench.run(&["upload", path]).ok();
+    assert!(again.starts_with("already there"), "{again}");
+    fs::write(dir.join("values.yml"), "startPeriod: 30s\nbake: 0s\n").expect("written");
+    let err = bench.run(&["upload", path]).fails(1);
+    assert!(err.contains("raise `version`"), "{err}");
+    let found = bench.run(&["search", "shop", "--json"]).json();
+    assert_eq!(found["items"][0]["sha256"], uploaded["sha256"]);
+    bench.run(&["package", "download", "shop", "--output", "got.zip"]).ok();
+    let got = bench.run(&["package", "build", "got.zip", "-o", "rebuilt.zip", "--json"]).json();
+    assert_eq!(got["sha256"], uploaded["sha256"]);
+    let shown = bench.run(&["package", "show", "local/shop@1.0.0", "--values"]).ok();
+    assert!(shown.contains("startPeriod: 20s"), "{shown}");
+    bench.run(&["package", "remove", "shop"]).fails(2);
+    bench.run(&["package", "remove", "shop", "1.0.0"]).ok();
+    bench.run(&["package", "show", "shop"]).fails(4);
+}
+
+#[test]
+fn a_package_in_use_is_not_removed() {
+    let bench = Bench::start();
+    let dir = package(bench.home(), "shop", "1.0.0", &[], "");
+    bench.run(&["install", "web", dir.to_str().expect("UTF-8"), "--wait"]).ok();
+    let err = bench.run(&["package", "remove", "shop", "1.0.0"]).fails(1);
+    assert!(err.contains("web"), "{err}");
+    bench.run(&["delete", "web", "--purge", "--yes", "--wait"]).ok();
+    bench.run(&["package", "remove", "shop", "1.0.0"]).ok();
+}

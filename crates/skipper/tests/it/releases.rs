@@ -1,0 +1,207 @@
+use std::time::{Duration, Instant};
+
+use crate::bench::{Bench, get, package, until};
+
+#[test]
+fn a_release_is_installed_upgraded_rolled_back_and_deleted() {
+    let bench = Bench::start();
+    let address = bench.install("hello", &["--package-version", "1.0.0", "--set", "greeting=one"]);
+    assert_eq!(get(&address, "/greeting").expect("answers"), (200, "one".to_owned()));
+
+    bench.run(&["upgrade", "hello", "helloworld", "--set", "greeting=two", "--wait", "--description", "second"]).ok();
+    assert_eq!(bench.address_of("hello"), address, "the address stays");
+    assert_eq!(get(&address, "/greeting").expect("answers").1, "two");
+
+    bench.run(&["rollback", "hello", "--wait"]).ok();
+    assert_eq!(get(&address, "/greeting").expect("answers").1, "one");
+
+    let history = bench.run(&["history", "hello", "--json"]).json();
+    let lines: Vec<_> = history["items"].as_array().expect("a list").iter().collect();
+    let told: Vec<_> = lines.iter().map(|line| (line["revision"].as_u64(), line["state"].as_str())).collect();
+    assert_eq!(told, [(Some(3), Some("live")), (Some(2), Some("superseded")), (Some(1), Some("superseded"))]);
+    assert_eq!((&lines[1]["description"], &lines[1]["trigger"]), (&"second".into(), &"cli".into()));
+
+    let diff = bench.run(&["diff", "hello", "1", "2"]).ok();
+    assert!(diff.contains("-    HELLOWORLD_GREETING: one") && diff.contains("+    HELLOWORLD_GREETING: two"), "{diff}");
+    assert_eq!(bench.run(&["diff", "hello", "1", "3"]).ok(), "", "a rollback has the same manifest");
+    let manifest = bench.run(&["manifest", "hello", "2"]).ok();
+    assert!(manifest.contains("HELLOWORLD_GREETING: two"), "{manifest}");
+    assert_eq!(bench.run(&["get", "manifest", "hello", "2"]).ok(), manifest);
+    assert_eq!(bench.run(&["manifest", "get", "--release-name", "hello", "2"]).code, 2);
+
+    let list = bench.run(&["list"]).ok();
+    assert!(list.starts_with("NAME\tREVISION\t") && list.contains("\nhello\t3\tlive\t"), "{list}");
+    assert_eq!(bench.run(&["list", "--names"]).ok(), "hello\n");
+
+    bench.run(&["delete", "hello", "--wait"]).ok();
+    get(&address, "/greeting").expect_err("nobody listens any more");
+    assert_eq!(bench.run(&["list", "--names"]).ok(), "");
+    assert_eq!(bench.run(&["history", "hello", "--json"]).json()["items"].as_array().map(Vec::len), Some(4));
+    bench.run(&["events", "verify"]).ok();
+}
+
+#[test]
+fn a_version_that_never_gets_healthy_undoes_itself_and_shows_why() {
+    let bench = Bench::start();
+    let good = package(bench.home(), "shop", "1.0.0", &[], "");
+    let bad = package(bench.home(), "shop", "2.0.0", &[("SAMPLE_EXIT_AFTER", "0"), ("SAMPLE_EXIT_CODE", "7")], "");
+    bench.run(&["install", "web", good.to_str().expect("UTF-8"), "--wait"]).ok();
+    let address = bench.address_of("web");
+    let err = bench.run(&["upgrade", "web", bad.to_str().expect("UTF-8"), "--wait"]).fails(5);
+    for text in ["web: upgrade to revision 2 failed", "status 7", "revision 1 serves, as before", "skipper why web"] {
+        assert!(err.contains(text), "no `{text}` in:\n{err}");
+    }
+    let about = get(&address, "/about").expect("answers").1;
+    assert!(about.contains("1.0.0"), "{about}");
+    let why = bench.run(&["why", "web"]).ok();
+    assert!(why.contains("status 7"), "{why}");
+    let status = bench.run(&["status", "web", "--json"]).json();
+    assert_eq!((&status["revision"], &status["state"]), (&1.into(), &"live".into()));
+}
+
+#[test]
+fn a_first_install_that_fails_leaves_nothing_and_can_be_repeated() {
+    let bench = Bench::start();
+    let bad = package(bench.home(), "shop", "1.0.0", &[("SAMPLE_EXIT_AFTER", "0")], "");
+    let good = package(bench.home(), "shop", "1.0.1", &[], "");
+    let ended = bench.run(&["install", "web", bad.to_str().expect("UTF-8"), "--wait", "--json"]);
+    assert_eq!(ended.code, 5, "{}", ended.err);
+    let view: serde_json::Value = serde_json::from_str(&ended.out).expect("the rollout");
+    assert_eq!((&view["phase"], view["bundle"].is_null()), (&"failed".into(), false));
+    assert_eq!(bench.run(&["status", "web", "--json"]).json()["state"], "failed");
+    bench.run(&["install", "web", good.to_str().expect("UTF-8"), "--wait"]).ok();
+    assert_eq!(bench.run(&["status", "web", "--json"]).json()["state"], "live");
+}
+
+#[test]
+fn a_plan_is_shown_without_doing_it_and_can_be_required() {
+    let bench = Bench::start();
+    bench.install("hello", &[]);
+    let plan = bench.run(&["plan", "upgrade", "hello", "--set", "greeting=x", "--json"]).json();
+    let dry = bench.run(&["upgrade", "hello", "--set", "greeting=x", "--dry-run", "--json"]).json();
+    assert_eq!(plan["hash"], dry["hash"]);
+    assert_eq!(bench.run(&["status", "hello", "--json"]).json()["last_revision"], 1);
+    let hash = plan["hash"].as_str().expect("a hash");
+    let ended = bench.run(&["upgrade", "hello", "--set", "greeting=y", "--wait", "--require-plan", hash]);
+    assert!(matches!(ended.code, 1 | 5), "{}", ended.err);
+    let text = bench.run(&["plan", "delete", "hello"]).ok();
+    assert!(text.contains("retire"), "{text}");
+}
+
+#[test]
+fn scaling_changes_the_number_of_instances_alone() {
+    let bench = Bench::start();
+    let address = bench.install("hello", &["--set", "greeting=same"]);
+    bench.run(&["scale", "hello", "3", "--wait"]).ok();
+    let status = bench.run(&["status", "hello", "--json"]).json();
+    assert_eq!((&status["apps"][0]["replicas"], &status["apps"][0]["running"]), (&3.into(), &3.into()));
+    bench.run(&["scale", "hello", "helloworld=1", "--wait"]).ok();
+    assert_eq!(bench.run(&["status", "hello", "--json"]).json()["apps"][0]["running"], 1);
+    assert_eq!(get(&address, "/greeting").expect("answers").1, "same");
+    let ended = bench.run(&["scale", "hello", "nope=1"]);
+    assert!(ended.code != 0 && ended.err.contains("nope"), "{}", ended.err);
+}
+
+#[test]
+fn a_rollout_is_cancelled_and_undone_while_the_old_revision_serves() {
+    let bench = Bench::start();
+    let first = package(bench.home(), "shop", "1.0.0", &[], "");
+    let slow = package(bench.home(), "shop", "2.0.0", &[("SAMPLE_READY_AFTER", "never")], "");
+    bench.run(&["install", "web", first.to_str().expect("UTF-8"), "--wait"]).ok();
+    let address = bench.address_of("web");
+    let accepted = bench.run(&["upgrade", "web", slow.to_str().expect("UTF-8"), "--json"]).json();
+    assert_eq!(accepted["revision"], 2);
+    let busy = bench.run(&["upgrade", "web", first.to_str().expect("UTF-8"), "--force"]).fails(1);
+    assert!(busy.contains(accepted["rollout"]["id"].as_str().expect("an id")) || busy.contains("rollout"), "{busy}");
+    let said = bench.run(&["cancel", "web", "--wait"]).ok();
+    assert!(said.contains("cancelled") && said.contains("revision 1 serves"), "{said}");
+    assert!(get(&address, "/about").expect("answers").1.contains("1.0.0"));
+    let err = bench.run(&["cancel", "web"]).fails(1);
+    assert!(err.contains("no rollout"), "{err}");
+}
+
+#[test]
+fn waiting_ends_with_6_when_the_time_is_up_and_the_rollout_goes_on() {
+    let bench = Bench::start();
+    let slow = package(bench.home(), "shop", "1.0.0", &[("SAMPLE_READY_AFTER", "1500")], "");
+    let begun = Instant::now();
+    let err = bench.run(&["install", "web", slow.to_str().expect("UTF-8"), "--timeout", "200ms"]).fails(6);
+    assert!(begun.elapsed() < Duration::from_secs(20));
+    assert!(err.contains("it goes on") && err.contains("skipper cancel web"), "{err}");
+    until("the install ends", || bench.run(&["status", "web", "--json"]).json()["state"].clone(), |s| s == "live");
+}
+
+#[test]
+fn logs_events_and_operating_verbs_reach_the_release() {
+    let bench = Bench::start();
+    let address = bench.install("hello", &["--set", "greeting=hi"]);
+    get(&address, "/log?line=a-line-of-mine").expect("answers");
+    let lines =
+        until("the line is in the log", || bench.run(&["logs", "hello"]).ok(), |out| out.contains("a-line-of-mine"));
+    assert!(!lines.contains(" | "), "one instance needs no label: {lines}");
+    let json = bench.run(&["logs", "hello", "--json", "--tail", "1"]).ok();
+    assert!(json.lines().all(|line| line.starts_with('{') && line.contains("\"app\":\"helloworld\"")), "{json}");
+
+    let events = bench.run(&["events", "--release", "hello", "--json"]).json();
+    let kinds: Vec<_> = events["items"].as_array().expect("a list").iter().filter_map(|e| e["kind"].as_str()).collect();
+    assert_eq!((kinds.first(), kinds.last()), (Some(&"rollout.accepted"), Some(&"release.installed")));
+    let last = bench.run(&["events", "--limit", "2", "--json"]).json();
+    assert_eq!(last["items"].as_array().map(Vec::len), Some(2));
+    assert_eq!(last["items"][1], events["items"][kinds.len() - 1]);
+
+    bench.run(&["maintenance", "hello", "back at noon"]).ok();
+    let (status, page) = get(&address, "/greeting").expect("answers");
+    assert!(status == 503 && page.contains("back at noon"), "{status} {page}");
+    bench.run(&["resume", "hello"]).ok();
+    assert_eq!(get(&address, "/greeting").expect("answers"), (200, "hi".to_owned()));
+    bench.run(&["hold", "hello", "--bound", "100ms"]).ok();
+    assert_eq!(get(&address, "/greeting").expect("answers").0, 503);
+    bench.run(&["resume", "hello"]).ok();
+
+    bench.run(&["doctor", "--data-dir", "data"]).ok();
+    for line in [&["platform", "list"][..], &["repo", "list"], &["version"]] {
+        bench.run(line).ok();
+    }
+}
+
+#[test]
+fn what_does_not_exist_ends_with_4() {
+    let bench = Bench::start();
+    for line in [
+        &["status", "nope"][..],
+        &["history", "nope"],
+        &["logs", "nope"],
+        &["upgrade", "nope", "helloworld"],
+        &["rollback", "nope"],
+        &["delete", "nope"],
+        &["install", "a", "no-such-package"],
+        &["install", "a", "helloworld@9.9.9"],
+        &["install", "a", "./no-such-folder"],
+    ] {
+        let ended = bench.run(line);
+        assert_eq!(ended.code, 4, "{line:?}: {}", ended.err);
+        assert!(ended.err.contains("hint:"), "{line:?}: {}", ended.err);
+    }
+    let ended = bench.run(&["install", "a", "helloworld", "--platform", "moon"]);
+    assert!(ended.code != 0 && ended.err.contains("moon"), "{}", ended.err);
+    let err = bench.run(&["install", "a b", "helloworld"]).fails(1);
+    assert!(err.contains("a b"), "{err}");
+}
+
+#[test]
+fn names_that_exist_complete() {
+    let bench = Bench::start();
+    bench.install("hello", &[]);
+    let complete = |words: &[&str]| {
+        let mut command = bench.command(&["--"]);
+        command.env("COMPLETE", "bash").env("_CLAP_IFS", "\n");
+        command.env("_CLAP_COMPLETE_INDEX", (words.len() - 1).to_string()).args(words);
+        crate::bench::run(&mut command).ok()
+    };
+    let offers = |words: &[&str], name: &str| complete(words).lines().any(|line| line == name);
+    assert!(offers(&["skipper", "status", "he"], "hello"));
+    assert!(offers(&["skipper", "rollback", "hello", ""], "1"));
+    assert!(offers(&["skipper", "install", "x", "hell"], "helloworld"));
+    assert!(offers(&["skipper", "install", "x", "helloworld", "--package-version", ""], "1.0.0"));
+    assert!(offers(&["skipper", "install", "x", "y", "--platform", ""], "local"));
+}
