@@ -7,8 +7,17 @@ use crate::yaml::shorten;
 
 /// Checks a path with `/` as its only separator and returns it without a trailing one.
 pub(super) fn check(path: &str) -> Result<&str, Error> {
-    if path.len() > bounds::PATH_BYTES {
-        return Err(Error::too_large(format!("the path `{}`", shorten(path)), format!("{} bytes", bounds::PATH_BYTES)));
+    check_within(path, bounds::PATH_BYTES, bounds::FOLDERS)
+}
+
+/// Checks a path that may have the package's top folder in front.
+pub(super) fn check_with_top(path: &str) -> Result<&str, Error> {
+    check_within(path, bounds::PATH_BYTES + bounds::NAME_BYTES + 1, bounds::FOLDERS + 1)
+}
+
+fn check_within(path: &str, max_bytes: usize, max_folders: usize) -> Result<&str, Error> {
+    if path.len() > max_bytes {
+        return Err(Error::too_large(format!("the path `{}`", shorten(path)), format!("{max_bytes} bytes")));
     }
     let bad = |reason| Err(Error::BadName { path: shorten(path), reason });
     let trimmed = path.strip_suffix('/').unwrap_or(path);
@@ -31,11 +40,8 @@ pub(super) fn check(path: &str) -> Result<&str, Error> {
         return bad("it holds one of < > : \" | ? *, which not every system can store");
     }
     let parts: Vec<&str> = trimmed.split('/').collect();
-    if parts.len() > bounds::FOLDERS {
-        return Err(Error::too_large(
-            format!("the depth of `{}`", shorten(path)),
-            format!("{} folders", bounds::FOLDERS),
-        ));
+    if parts.len() > max_folders {
+        return Err(Error::too_large(format!("the depth of `{}`", shorten(path)), format!("{max_folders} folders")));
     }
     for part in parts {
         match part {

@@ -64,7 +64,7 @@ fn admit(archive: &mut ZipArchive<Cursor<&[u8]>>, index: usize) -> Result<Option
         return Err(Error::Lies(format!("the entry `{}` has two names", shorten(name))));
     }
     let name = name.to_owned();
-    let checked = path::check(&name)?.to_owned();
+    let checked = path::check_with_top(&name)?.to_owned();
     if path::is_ignored(&checked) {
         return Ok(None);
     }

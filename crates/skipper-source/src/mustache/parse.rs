@@ -50,6 +50,8 @@ struct Scanner<'a> {
     tokens: Vec<Token>,
     /// Index of the first token of the line that is being read.
     line_start: usize,
+    /// Bytes up to the end of the line, its break included; 0 when that is not known.
+    line_left: usize,
     tags: usize,
 }
 
@@ -63,6 +65,7 @@ impl<'a> Scanner<'a> {
             close,
             tokens: Vec::new(),
             line_start: 0,
+            line_left: 0,
             tags: 0,
         }
     }
@@ -72,8 +75,11 @@ impl<'a> Scanner<'a> {
             return Err(Fault(self.at, format!("the template is longer than {} KiB", MAX_BYTES >> 10)));
         }
         while !self.rest.is_empty() {
-            // Looked for within the line only, so that a long text is gone through once.
-            let line = self.rest.find('\n').map_or(self.rest.len(), |end| end + 1);
+            // Looked for within the line only, and its end only once, so that a long text is gone through once.
+            if self.line_left == 0 {
+                self.line_left = self.rest.find('\n').map_or(self.rest.len(), |end| end + 1);
+            }
+            let line = self.line_left;
             match self.rest[..line].find(&self.open) {
                 Some(0) => self.tag()?,
                 Some(tag) => self.text(tag),
@@ -126,7 +132,8 @@ impl<'a> Scanner<'a> {
         let body_start = self.open.len() + usize::from(is_sigil);
         let mut searched = &self.rest[body_start..];
         if sigil != '!' {
-            searched = searched.split('\n').next().unwrap_or_default();
+            let line = self.rest[..self.line_left].trim_end_matches('\n');
+            searched = line.get(body_start..).unwrap_or_default();
         }
         let Some(length) = searched.find(&end_mark) else {
             let line = if sigil == '!' { "" } else { " in its line" };
@@ -180,6 +187,8 @@ impl<'a> Scanner<'a> {
             }
         }
         self.rest = rest;
+        // A comment may go on beyond its line.
+        self.line_left = self.line_left.saturating_sub(length);
         passed
     }
 }

@@ -8,6 +8,9 @@ use crate::{
     yaml::{self, Input},
 };
 
+/// Longest name and longest version: `name-version` is the name of a folder, of at most 255 bytes.
+const MAX_NAME: usize = 128;
+const MAX_VERSION: usize = 100;
 /// Longest of the short texts, in bytes.
 const MAX_WORDS: usize = 1000;
 /// Longest description, in bytes.
@@ -64,6 +67,11 @@ fn read(mut fields: Fields<'_>, folder: Option<&str>) -> Option<Metadata> {
     expect_word(&mut fields, "kind", "Package");
     let name_field = fields.require("name");
     let name = name_field.as_ref().and_then(|field| field.parsed(PackageName::new));
+    if let (Some(field), Some(name)) = (&name_field, &name)
+        && name.as_str().len() > MAX_NAME
+    {
+        field.error("value-invalid", format!("must have at most {MAX_NAME} characters"));
+    }
     if let (Some(field), Some(name), Some(folder)) = (&name_field, &name, folder)
         && name.as_str() != folder
     {
@@ -102,7 +110,7 @@ pub(crate) fn expect_word(fields: &mut Fields<'_>, key: &'static str, expected: 
 }
 
 fn version(field: &Field<'_>) -> Option<semver::Version> {
-    let text = field.short_text(100)?;
+    let text = field.short_text(MAX_VERSION)?;
     semver::Version::parse(&text)
         .map_err(|error| {
             let message = format!("`{text}` is not a version: {error}");

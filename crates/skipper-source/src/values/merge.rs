@@ -11,15 +11,19 @@ pub fn merge(base: &Value, over: &Value) -> Value {
 /// Puts `over` on top of `base` and keeps nulls.
 ///
 /// For the layers of what a user set (files, then `--set`, on top of what is reused from the last revision): a null must
-/// still be there when they meet the package's values.
+/// still be there when they meet the package's values. If `over` is null itself, it says nothing.
 #[must_use]
 pub fn combine(base: &Value, over: &Value) -> Value {
+    if over.is_null() { base.clone() } else { put_over(base, over) }
+}
+
+fn put_over(base: &Value, over: &Value) -> Value {
     match (base, over) {
         (Value::Object(base), Value::Object(over)) => {
             let mut map = base.clone();
             for (key, value) in over {
                 let value = match map.get(key) {
-                    Some(below) => combine(below, value),
+                    Some(below) => put_over(below, value),
                     None => value.clone(),
                 };
                 map.insert(key.clone(), value);

@@ -84,6 +84,18 @@ fn a_built_zip_is_the_same_for_the_same_files_and_reads_back() {
 }
 
 #[test]
+fn the_longest_names_that_are_accepted_are_readable_when_built() {
+    let metadata = PACKAGE.replace("hello", &"n".repeat(128)).replace("1.0.0", &format!("1.0.0-{}", "v".repeat(94)));
+    let long = format!("{}/{}", "d".repeat(255), "f".repeat(255));
+    let deep = "d/".repeat(23) + "f";
+    let built = build(&package(&[("package.yml", &metadata), (&long, "x"), (&deep, "y")])).expect("built");
+    assert_eq!(Archive::from_zip(&built.bytes).expect("readable").others().len(), 2);
+    for (from, to) in [("hello", "n".repeat(129)), ("1.0.0", format!("1.0.0-{}", "v".repeat(95)))] {
+        assert!(build(&package(&[("package.yml", &PACKAGE.replace(from, &to))])).is_err());
+    }
+}
+
+#[test]
 fn a_directory_is_read_and_its_links_are_refused() {
     let dir = tempfile::tempdir().expect("a folder");
     let at = |path: &str| dir.path().join(path);
@@ -153,7 +165,7 @@ fn odd_names_are_refused() {
         refused(&[metadata(), entry(path, "x")], "archive-name", "");
     }
     refused(&[metadata(), entry(&"x/".repeat(30), "")], "archive-too-large", "folders");
-    refused(&[metadata(), entry(&format!("a/{}", "y/".repeat(400)), "")], "archive-too-large", "512 bytes");
+    refused(&[metadata(), entry(&format!("a/{}", "y/".repeat(500)), "")], "archive-too-large", "768 bytes");
     refused(&[metadata(), Entry { name: b"a\xFFb".to_vec(), ..entry("", "x") }], "archive-name", "not UTF-8");
 }
 

@@ -25,6 +25,38 @@ use crate::{
     zip_bytes::{entry, zip},
 };
 
+/// A manifest that says much.
+const RICH: &str = "
+apiVersion: skipper/v2
+kind: Application
+metadata: { name: web }
+spec:
+  platform: local
+  resource: file:/opt/app
+  command: [a, b]
+  env: { A: x }
+  ports: [{ name: http, env: PORT, listen: 80 }, { name: admin, fixed: 9000, container: c }]
+  routes: [{ host: x.org, path: /a, port: http, tls: true }, { listen: auto, path: /b, port: admin }]
+  health: { http: { path: /h, port: http, status: [2xx, 304] }, interval: 1s, retries: 5 }
+  strategy: { canary: { steps: [{ weight: 10, bake: 30s }] } }
+  bake: 1m
+  drain: 5s
+  replicas: 2
+  resources: { memory: 64Mi, cpu: 1.5 }
+  volumes: [{ name: v, path: /v, env: V, readOnly: true }]
+  hooks: { beforeLaunch: { command: [m] } }
+  secrets: [{ name: s, env: S }, { name: t, file: t.pem }]
+  stop: { signal: INT, grace: 1s }
+  bounds: { start: 5s }
+  workingDir: /w
+  platformOptions: { o: [1, { x: null }] }
+---
+apiVersion: skipper/v2
+kind: Application
+metadata: { name: db }
+spec: { platform: local, resource: 'builtin:sample', expose: false, ports: [{ name: p, env: P }], strategy: recreate }
+";
+
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => "[a-z0-9.]{0,6}",
@@ -161,6 +193,22 @@ proptest! {
         let text = words.concat();
         fuzz::template(text.as_bytes());
         fuzz::yaml(text.as_bytes());
+        fuzz::manifest(text.as_bytes());
+    }
+
+    #[test]
+    fn a_damaged_manifest_is_survived(
+        cuts in vec((0..3000_usize, 0..12_usize), 0..4),
+        words in vec((0..3000_usize, select(vec!["0", "-1", "null", "[]", "{}", "x", "\n", "  ", "auto", "https", "1h", "true", "ports", ": "])), 0..4),
+    ) {
+        let mut text = manifest::write(&manifest::parse(RICH).expect("a manifest"));
+        for (at, length) in cuts {
+            let at = at % text.len();
+            text.replace_range(at..(at + length).min(text.len()), "");
+        }
+        for (at, word) in words {
+            text.insert_str(at % text.len(), word);
+        }
         fuzz::manifest(text.as_bytes());
     }
 

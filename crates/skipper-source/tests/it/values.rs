@@ -7,6 +7,7 @@ fn maps_merge_and_everything_else_replaces() {
     let over = json!({"a": "one", "m": {"y": {"q": 2}}, "l": [3], "gone": null, "new": {"k": null, "v": 1}});
     let merged = json!({"a": "one", "m": {"x": 1, "y": {"p": 1, "q": 2}}, "l": [3], "same": "s", "new": {"v": 1}});
     assert_eq!(merge(&base, &over), merged);
+    assert_eq!(combine(&base, &json!(null)), base);
     // Kept for the next layer: a null of a later `--set` must still take away what the package has.
     assert_eq!(combine(&json!({"x": 1}), &json!({"gone": null})), json!({"x": 1, "gone": null}));
     assert_eq!(merge(&base, &combine(&json!({"gone": {"z": 2}}), &json!({"gone": null}))).get("gone"), None);
