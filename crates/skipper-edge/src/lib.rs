@@ -14,14 +14,24 @@
 
 mod config;
 mod control;
+mod edge;
 mod error;
+mod http1;
+mod http2;
+mod listen;
+mod net;
+mod proxy;
 mod router;
 mod run;
+mod state;
+mod stats;
 mod supervisor;
+mod table;
 mod verify;
 
 pub use config::{Certificates, ConfigError, EdgeConfig, Limits, Network, SharedListen, control_path};
 pub use control::wire::{EdgeInfo, ListenerInfo, TableRow};
+pub use edge::Edge;
 pub use error::Error;
 pub use router::EdgeRouter;
 pub use run::run;

@@ -65,11 +65,15 @@ impl Client {
 
     async fn exchange(&self, bytes: &[u8]) -> Result<Vec<u8>, Failure> {
         let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        if let Some(stream) = kept
-            && let Ok(answer) = self.talk(stream, bytes).await
-        {
+        let first = match kept {
+            Some(stream) => stream,
+            None => UnixStream::connect(&self.path).await.map_err(Failure::Connect)?,
+        };
+        if let Ok(answer) = self.talk(first, bytes).await {
             return Ok(answer);
         }
+        // Kept connections break together, when an edge is replaced; only a new one tells whether somebody is there.
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let stream = UnixStream::connect(&self.path).await.map_err(Failure::Connect)?;
         self.talk(stream, bytes).await.map_err(Failure::Talk)
     }

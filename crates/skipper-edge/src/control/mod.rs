@@ -6,4 +6,7 @@
 
 pub(crate) mod client;
 pub(crate) mod frame;
+pub(crate) mod handover;
+pub(crate) mod server;
+pub(crate) mod socket;
 pub(crate) mod wire;

@@ -1,0 +1,144 @@
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    os::fd::OwnedFd,
+    sync::Arc,
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use rustix::{
+    io::Errno,
+    net::{SocketFlags, acceptfrom_with},
+};
+use skipper_core::route::Listener;
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+    time::sleep,
+};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::Pool;
+use crate::error::Error;
+
+/// Pause when the process or the machine has no descriptors or memory left. Connections wait in the kernel's queue.
+const EXHAUSTED: Duration = Duration::from_millis(50);
+
+/// One side of the edge that clients see.
+pub(crate) struct Face {
+    pub(crate) listener: Listener,
+    /// `host:port`.
+    pub(crate) address: String,
+    pub(crate) tls: Option<TlsAcceptor>,
+}
+
+impl std::fmt::Debug for Face {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Face").field("listener", &self.listener).field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// An accepted connection on its way to a serving thread.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) socket: OwnedFd,
+    pub(crate) peer: SocketAddr,
+    pub(crate) face: Arc<Face>,
+    /// Its place among the connections that are allowed at a time.
+    pub(crate) place: OwnedSemaphorePermit,
+}
+
+struct Order {
+    face: Arc<Face>,
+    socket: Arc<TcpListener>,
+    stop: CancellationToken,
+}
+
+/// The thread that accepts. It does nothing else, so that no connection waits for work on other things.
+#[derive(Debug)]
+pub(crate) struct Acceptor {
+    orders: mpsc::UnboundedSender<Order>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Acceptor {
+    /// Starts the thread, which accepts nothing before `go`. It ends when the acceptor is dropped and all its listeners are
+    /// stopped.
+    pub(crate) fn start(pool: Pool, connections: usize, go: oneshot::Receiver<()>) -> Result<Self, Error> {
+        let started = |cause| Error::System { what: "accepting thread", cause };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(started)?;
+        let (orders, mut inbox) = mpsc::unbounded_channel::<Order>();
+        let places = Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS)));
+        let work = move || {
+            runtime.block_on(async move {
+                let tasks = TaskTracker::new();
+                if go.await.is_err() {
+                    return;
+                }
+                while let Some(order) = inbox.recv().await {
+                    tasks.spawn(serve(order, pool.clone(), places.clone()));
+                }
+                tasks.close();
+                tasks.wait().await;
+            });
+        };
+        let thread = std::thread::Builder::new().name("edge-accept".to_owned()).spawn(work).map_err(started)?;
+        Ok(Self { orders, thread: Some(thread) })
+    }
+
+    /// Accepts from a socket until `stop`.
+    pub(super) fn accept(&self, face: Arc<Face>, socket: Arc<TcpListener>, stop: CancellationToken) -> io::Result<()> {
+        self.orders
+            .send(Order { face, socket, stop })
+            .map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the accepting thread has ended"))
+    }
+}
+
+impl Drop for Acceptor {
+    fn drop(&mut self) {
+        // Detached on purpose: listeners that were stopped end it within microseconds.
+        drop(self.thread.take());
+    }
+}
+
+async fn serve(order: Order, pool: Pool, places: Arc<Semaphore>) {
+    let stop = order.stop.clone();
+    stop.run_until_cancelled(async {
+        if let Err(error) = accept_all(order, pool, places).await {
+            tracing::error!(%error, "a listener cannot be watched");
+        }
+    })
+    .await;
+}
+
+async fn accept_all(order: Order, mut pool: Pool, places: Arc<Semaphore>) -> io::Result<()> {
+    #[expect(
+        deprecated,
+        reason = "its successor is unsafe, for types whose descriptor can be closed or swapped; that of an Arc of a listener cannot"
+    )]
+    let socket = AsyncFd::with_interest(order.socket, Interest::READABLE)?;
+    loop {
+        // First a place, then the connection: what has no place stays in the kernel's queue.
+        let Ok(place) = places.clone().acquire_owned().await else { return Ok(()) };
+        let (socket, peer) = loop {
+            let mut ready = socket.readable().await?;
+            match acceptfrom_with(socket.get_ref(), SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
+                Ok((accepted, Some(peer))) => match SocketAddr::try_from(peer) {
+                    Ok(peer) => break (accepted, peer),
+                    Err(_) => continue,
+                },
+                Ok((_, None)) => {}
+                Err(Errno::AGAIN) => ready.clear_ready(),
+                Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => {
+                    tracing::warn!(%error, "no resources for another connection");
+                    sleep(EXHAUSTED).await;
+                }
+                // The client's own failures: a reset before it was accepted, and what the network says of it.
+                Err(error) => tracing::debug!(%error, "accept"),
+            }
+        };
+        pool.serve(Accepted { socket, peer, face: order.face.clone(), place });
+    }
+}

@@ -1,0 +1,172 @@
+use std::{
+    collections::HashMap,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
+};
+
+use arc_swap::ArcSwap;
+use rustls::{
+    ServerConfig,
+    crypto::CryptoProvider,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+    server::{ClientHello, ResolvesServerCert},
+    sign::CertifiedKey,
+};
+use skipper_core::route::Host;
+use tokio_rustls::TlsAcceptor;
+
+use crate::{config::Certificates, error::Error};
+
+/// Certificate pairs by host name; the empty name is for everybody else.
+type Keys = HashMap<String, Arc<CertifiedKey>>;
+
+/// The certificates, read from files and read again when they change.
+#[derive(Debug)]
+pub(crate) struct CertificateStore {
+    places: Vec<Certificates>,
+    provider: Arc<CryptoProvider>,
+    keys: ArcSwap<Keys>,
+    /// What the files looked like when they were read last.
+    seen: Mutex<Vec<(PathBuf, Option<SystemTime>, u64)>>,
+}
+
+/// One pair of files and the name they are for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Pair {
+    name: String,
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+impl CertificateStore {
+    /// Reads what is there. A pair that cannot be read is logged and missing.
+    pub(crate) fn new(places: Vec<Certificates>) -> Arc<Self> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let store = Self { places, provider, keys: ArcSwap::from_pointee(Keys::new()), seen: Mutex::new(Vec::new()) };
+        store.reload();
+        Arc::new(store)
+    }
+
+    /// TLS with these certificates, HTTP/2 preferred.
+    pub(crate) fn acceptor(self: &Arc<Self>) -> Result<TlsAcceptor, Error> {
+        let builder = ServerConfig::builder_with_provider(self.provider.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(|cause| Error::System { what: "TLS", cause: io::Error::other(cause) })?;
+        let mut config = builder.with_no_client_auth().with_cert_resolver(self.clone());
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(TlsAcceptor::from(Arc::new(config)))
+    }
+
+    /// Reads everything again if a file has changed.
+    pub(crate) fn reload_if_changed(&self) {
+        let now = self.look();
+        let changed = *self.seen.lock().unwrap_or_else(PoisonError::into_inner) != now;
+        if changed {
+            self.reload();
+        }
+    }
+
+    /// Reads everything again. A pair that cannot be read keeps its last good one.
+    pub(crate) fn reload(&self) {
+        // Looked at before they are read, so that a change in between is seen the next time.
+        let seen = self.look();
+        let before = self.keys.load();
+        let mut keys = Keys::new();
+        for pair in self.pairs() {
+            match self.load(&pair) {
+                Ok(key) => {
+                    keys.insert(pair.name, key);
+                }
+                Err(error) => {
+                    tracing::error!(error = %error.chain(), "a certificate cannot be used");
+                    if let Some(last_good) = before.get(&pair.name) {
+                        keys.insert(pair.name, last_good.clone());
+                    }
+                }
+            }
+        }
+        if !keys.is_empty() || !before.is_empty() {
+            tracing::info!(certificates = keys.len(), "certificates are loaded");
+        }
+        self.keys.store(Arc::new(keys));
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+    }
+
+    fn look(&self) -> Vec<(PathBuf, Option<SystemTime>, u64)> {
+        let files = self.pairs().into_iter().flat_map(|pair| [pair.certificate, pair.key]);
+        files
+            .map(|path| {
+                let metadata = fs::metadata(&path).ok();
+                let modified = metadata.as_ref().and_then(|metadata| metadata.modified().ok());
+                (path, modified, metadata.map_or(0, |metadata| metadata.len()))
+            })
+            .collect()
+    }
+
+    fn pairs(&self) -> Vec<Pair> {
+        let mut pairs = Vec::new();
+        for place in &self.places {
+            match place {
+                Certificates::Pair { host, certificate, key } => pairs.push(Pair {
+                    name: host.as_ref().map_or_else(String::new, |host| host.as_str().to_owned()),
+                    certificate: certificate.clone(),
+                    key: key.clone(),
+                }),
+                Certificates::Folder(folder) => match pairs_in(folder) {
+                    Ok(found) => pairs.extend(found),
+                    Err(error) => tracing::error!(%error, folder = %folder.display(), "read the certificates' folder"),
+                },
+            }
+        }
+        pairs
+    }
+
+    fn load(&self, pair: &Pair) -> Result<Arc<CertifiedKey>, Error> {
+        let failed = |path: &Path, cause: Box<dyn std::error::Error + Send + Sync>| Error::Certificate {
+            path: path.to_owned(),
+            cause,
+        };
+        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&pair.certificate)
+            .and_then(Iterator::collect)
+            .map_err(|error| failed(&pair.certificate, error.into()))?;
+        let key = PrivateKeyDer::from_pem_file(&pair.key).map_err(|error| failed(&pair.key, error.into()))?;
+        let key = CertifiedKey::from_der(chain, key, &self.provider)
+            .map_err(|error| failed(&pair.certificate, error.into()))?;
+        Ok(Arc::new(key))
+    }
+}
+
+/// `<host>.crt` with `<host>.key`; `_.` in front stands for `*.`; `default` is for every other name.
+fn pairs_in(folder: &Path) -> io::Result<Vec<Pair>> {
+    let mut pairs = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let certificate = entry?.path();
+        let is_certificate = certificate.extension().is_some_and(|extension| extension == "crt");
+        let Some(stem) = certificate.file_stem().and_then(|stem| stem.to_str()).filter(|_| is_certificate) else {
+            continue;
+        };
+        let name = match stem.strip_prefix("_.") {
+            _ if stem == "default" => Ok(String::new()),
+            Some(rest) => Host::new(&format!("*.{rest}")).map(String::from),
+            None => Host::new(stem).map(String::from),
+        };
+        match name {
+            Ok(name) => pairs.push(Pair { name, key: certificate.with_extension("key"), certificate }),
+            Err(error) => tracing::error!(%error, file = %certificate.display(), "a certificate's name is no host"),
+        }
+    }
+    pairs.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(pairs)
+}
+
+impl ResolvesServerCert for CertificateStore {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let keys = self.keys.load();
+        let name = hello.server_name().map(str::to_ascii_lowercase).unwrap_or_default();
+        let exact = keys.get(&name).filter(|_| !name.is_empty());
+        let wildcard = || name.split_once('.').and_then(|(_, rest)| keys.get(&format!("*.{rest}")));
+        exact.or_else(wildcard).or_else(|| keys.get("")).cloned()
+    }
+}

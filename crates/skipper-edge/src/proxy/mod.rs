@@ -1,0 +1,20 @@
+//! What is the same for every protocol version: which header fields pass, who a client is, where a request goes, and
+//! the edge's own answers.
+
+mod admission;
+mod fields;
+mod forwarded;
+mod host;
+mod pool;
+mod reply;
+mod shared;
+
+pub(crate) use self::{
+    admission::{Entry, enter},
+    fields::{Field, Nominated, classify, tokens},
+    forwarded::{Client, Said},
+    host::normalise,
+    pool::{checkout, keep, reap},
+    reply::Reply,
+    shared::{Origin, Shared},
+};

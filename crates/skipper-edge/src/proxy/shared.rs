@@ -1,0 +1,113 @@
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use arc_swap::ArcSwap;
+use skipper_core::route::Listener;
+use tokio::sync::Notify;
+
+use super::Client;
+use crate::{
+    config::{Limits, Network},
+    stats::EdgeCounters,
+    table::Table,
+};
+
+/// What all threads of an edge share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) table: ArcSwap<Table>,
+    pub(crate) limits: Limits,
+    pub(crate) trusted: Vec<Network>,
+    /// What `x-skipper-verify` must be.
+    pub(crate) token: String,
+    pub(crate) counters: EdgeCounters,
+    /// Held requests that wait.
+    waiting: AtomicUsize,
+    /// Client connections that are open.
+    connections: AtomicU64,
+    leaving: AtomicBool,
+    left: Notify,
+}
+
+impl Shared {
+    pub(crate) fn new(limits: Limits, trusted: Vec<Network>, token: String) -> Self {
+        Self {
+            table: ArcSwap::from_pointee(Table::default()),
+            limits,
+            trusted,
+            token,
+            counters: EdgeCounters::default(),
+            waiting: AtomicUsize::new(0),
+            connections: AtomicU64::new(0),
+            leaving: AtomicBool::new(false),
+            left: Notify::new(),
+        }
+    }
+
+    /// Compares in constant time.
+    pub(crate) fn is_token(&self, value: &[u8]) -> bool {
+        let token = self.token.as_bytes();
+        token.len() == value.len() && token.iter().zip(value).fold(0, |diff, (a, b)| diff | (a ^ b)) == 0
+    }
+
+    /// A place among the held requests, if there is one.
+    pub(crate) fn wait(&self) -> Option<Waiting<'_>> {
+        let before = self.waiting.fetch_add(1, Ordering::SeqCst);
+        let place = Waiting(self);
+        (before < self.limits.waiting).then_some(place)
+    }
+
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn connected(&self) {
+        self.connections.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn disconnected(&self) {
+        self.connections.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn connections(&self) -> u64 {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    /// Begins to leave: each connection ends with its next answer.
+    pub(crate) fn leave(&self) {
+        self.leaving.store(true, Ordering::SeqCst);
+        self.left.notify_waiters();
+    }
+
+    /// Whether this edge takes no new work.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed)
+    }
+
+    /// Waits until [`Shared::leave`].
+    pub(crate) async fn left(&self) {
+        let mut left = std::pin::pin!(self.left.notified());
+        left.as_mut().enable();
+        if !self.leaving.load(Ordering::SeqCst) {
+            left.await;
+        }
+    }
+}
+
+/// A held request's place; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Waiting<'a>(&'a Shared);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Where a connection came in, and from whom.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    pub(crate) listener: Listener,
+    pub(crate) client: Client,
+    /// `host:port` the client reached, for requests that name no host.
+    pub(crate) local: String,
+}
