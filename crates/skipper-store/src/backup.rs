@@ -3,9 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, SqliteConnection, sqlite::SqliteJournalMode};
+use sqlx::{ConnectOptions as _, Connection as _};
 
-use crate::{Error, Store, StoreConfig, copy, db::Db, open};
+use crate::{Error, Store, StoreConfig, copy, create, db::Db, open};
 
 /// A backup that was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,44 +71,27 @@ async fn vacuum(from: &Path, to: &Path) -> Result<(), Error> {
 
 async fn dump(pool: &sqlx::PgPool, to: &Path, config: &StoreConfig) -> Result<(), Error> {
     let broke = |e| open::placed(Error::from_sqlx("write the backup", e), &to.display().to_string());
-    let mut target = create(to, config).await?;
+    let mut target = create::create_empty(to, config).await?;
     let mut source = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await.map_err(broke)?;
     copy::into_sqlite(&mut source, &mut target).await?;
     source.rollback().await.map_err(broke)?;
     target.close().await.map_err(broke)
 }
 
-/// A new, empty database of the newest schema.
-pub(crate) async fn create(path: &Path, config: &StoreConfig) -> Result<SqliteConnection, Error> {
-    let broke = |e| open::placed(Error::from_sqlx("make the database", e), &path.display().to_string());
-    // One flush at the end is enough for a file that nobody uses yet.
-    let options = open::sqlite_options(path)
-        .journal_mode(SqliteJournalMode::Off)
-        .synchronous(sqlx::sqlite::SqliteSynchronous::Off);
-    let mut conn = options.connect().await.map_err(broke)?;
-    open::migrate_sqlite(&mut conn, config).await?;
-    for table in crate::schema::TABLES.iter().rev() {
-        sqlx::query(AssertSqlSafe(format!("DELETE FROM {table}"))).execute(&mut conn).await.map_err(broke)?;
-    }
-    Ok(conn)
-}
-
-/// Flushes the file, gives it its name, and flushes the name.
 async fn finish(aside: &Path, to: &Path) -> Result<Backup, Error> {
     let (aside, to) = (aside.to_owned(), to.to_owned());
     // A flush of a large file takes seconds.
     tokio::task::spawn_blocking(move || {
-        let failed = |doing, path: &Path| {
-            let path = path.to_owned();
-            move |source| Error::File { doing, path, source }
+        let failed = |doing| {
+            let path = to.clone();
+            move |source: std::io::Error| match source.kind() {
+                std::io::ErrorKind::AlreadyExists => Error::Exists { kind: "file", name: path.display().to_string() },
+                _ => Error::File { doing, path, source },
+            }
         };
-        let file = std::fs::File::open(&aside).map_err(failed("open", &aside))?;
-        file.sync_all().map_err(failed("flush", &aside))?;
-        let bytes = file.metadata().map_err(failed("look at", &aside))?.len();
-        // A link, not a rename: it does not replace what somebody else has put there meanwhile.
-        std::fs::hard_link(&aside, &to).or_else(|_| std::fs::rename(&aside, &to)).map_err(failed("name", &to))?;
+        create::name(&aside, &to).map_err(failed("flush"))?;
+        let bytes = std::fs::metadata(&to).map_err(failed("look at"))?.len();
         remove(&aside)?;
-        sync_folder(&to).map_err(failed("flush the folder of", &to))?;
         Ok(Backup { path: to, bytes })
     })
     .await

@@ -28,7 +28,8 @@ statements! {
         WHERE id = $1 AND slot = 'open' AND gen_epoch = $2 AND gen_counter = $3";
     RECLAIM = "UPDATE rollout SET lease_owner = NULL, lease_expires_at = NULL WHERE slot = 'open' AND lease_owner = $1";
     FENCE = "UPDATE rollout SET row_version = row_version + 1 \
-        WHERE id = $1 AND slot = 'open' AND gen_epoch = $2 AND gen_counter = $3 RETURNING release_id, to_revision, plan_index";
+        WHERE id = $1 AND slot = 'open' AND lease_owner IS NOT NULL AND gen_epoch = $2 AND gen_counter = $3 \
+        RETURNING release_id, to_revision, plan_index";
 }
 
 impl Store {

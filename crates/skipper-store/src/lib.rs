@@ -17,6 +17,7 @@ mod backup;
 mod bundle;
 mod config;
 mod copy;
+mod create;
 mod db;
 mod engine;
 mod error;

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Error, Location, SCHEMA_VERSION, Store, StoreConfig,
+    Error, Location, SCHEMA_VERSION, Store, StoreConfig, create,
     db::{Db, SqlitePools, args, pg_query, sqlite_query},
     event, listen, meta,
     schema::{APPLICATION_ID, MIGRATIONS, Migration},
@@ -88,6 +88,9 @@ async fn open_sqlite(path: &Path, location: &str, config: &StoreConfig) -> Resul
             location: folder.display().to_string(),
             source: source.into(),
         })?;
+    }
+    if matches!(path.try_exists(), Ok(false)) {
+        create::create(path, config).await.map_err(|e| placed(e, location))?;
     }
     let options = sqlite_options(path).busy_timeout(config.patience);
     let write = SqlitePoolOptions::new()

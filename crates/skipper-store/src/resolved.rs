@@ -37,6 +37,9 @@ impl Store {
         phase: &Phase,
         events: Vec<NewEvent>,
     ) -> Result<(), Error> {
+        if phase.is_final() {
+            return Err(Error::Invalid(format!("a rollout is not resolved into {}; move it there", phase.name())));
+        }
         let mut txn = self.txn("store what was resolved").await?;
         let fenced = lease::fence_in_txn(&mut txn, lease).await?;
         let now = txn.shared().clock.now();

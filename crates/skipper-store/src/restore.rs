@@ -181,7 +181,11 @@ async fn place(aside: &Path, path: &Path) -> Result<(), Error> {
             let path = path.clone();
             move |source| Error::File { doing, path, source }
         };
-        std::fs::File::open(&aside).and_then(|file| file.sync_all()).map_err(failed("flush the copy for"))?;
+        let flush = |file: std::fs::File| {
+            file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+            file.sync_all()
+        };
+        std::fs::File::open(&aside).and_then(flush).map_err(failed("flush the copy for"))?;
         remove_log(&path)?;
         std::fs::rename(&aside, &path).map_err(failed("name"))?;
         sync_folder(&path).map_err(failed("flush the folder of"))

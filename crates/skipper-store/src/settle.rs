@@ -19,10 +19,10 @@ use crate::{
 
 statements! {
     MOVE = "UPDATE rollout SET phase_name = $4, phase = $5, started_at = COALESCE(started_at, $6), row_version = row_version + 1 \
-        WHERE id = $1 AND slot = 'open' AND gen_epoch = $2 AND gen_counter = $3";
+        WHERE id = $1 AND slot = 'open' AND lease_owner IS NOT NULL AND gen_epoch = $2 AND gen_counter = $3";
     END = "UPDATE rollout SET phase_name = $4, phase = $5, started_at = COALESCE(started_at, $6), finished_at = $6, slot = NULL, \
             lease_owner = NULL, lease_expires_at = NULL, row_version = row_version + 1 \
-        WHERE id = $1 AND slot = 'open' AND gen_epoch = $2 AND gen_counter = $3";
+        WHERE id = $1 AND slot = 'open' AND lease_owner IS NOT NULL AND gen_epoch = $2 AND gen_counter = $3";
     END_WAITING = "UPDATE rollout SET phase_name = $2, phase = $3, finished_at = $4, slot = NULL, row_version = row_version + 1 \
         WHERE id = $1 AND slot = 'waiting'";
     ADMIT = "UPDATE rollout SET phase_name = $2, phase = $3, from_revision = $4, slot = 'open', row_version = row_version + 1 \

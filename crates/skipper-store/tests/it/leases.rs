@@ -68,6 +68,8 @@ async fn a_lease_that_was_given_back_is_free_at_once(world: &World) {
     let accepted = world.store.intent_create(intent("web", Verb::Install)).await.expect("accepted");
     let lease = world.store.lease(accepted.rollout.id, "a", TTL).await.expect("no error").expect("free");
     world.store.release_lease(&lease).await.expect("given back");
+    let late = world.store.phase(&lease, &Phase::Advancing, vec![]).await.expect_err("nobody holds it");
+    assert_eq!(late.kind(), ErrorKind::Fenced);
     world.store.lease(lease.rollout, "b", TTL).await.expect("no error").expect("free");
     world.store.release_lease(&lease).await.expect("twice is fine, and takes nothing from the new owner");
     assert_eq!(world.store.lease(lease.rollout, "c", TTL).await.expect("no error"), None);

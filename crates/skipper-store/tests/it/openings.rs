@@ -185,6 +185,10 @@ async fn an_up_to_date_database_is_not_written_by_opening_it() {
     assert_eq!(wal, 0, "nothing is on its way into the file");
     store.close().await;
     assert_eq!(std::fs::read(world.file()).expect("bytes"), before);
+    let mode = std::fs::metadata(world.file()).expect("the file").permissions();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777, 0o600, "it holds environments and arguments");
+    let files: Vec<_> = std::fs::read_dir(world.dir.path()).expect("folder").filter_map(Result::ok).collect();
+    assert_eq!(files.len(), 1, "nothing is left of making it: {files:?}");
 }
 
 /// A folder on a file system of its own; `None` where none may be mounted.
