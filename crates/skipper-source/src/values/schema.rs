@@ -1,10 +1,13 @@
 //! The check of values against the package's JSON Schema.
 
-use jsonschema::{PatternOptions, ValidationError, Validator};
+use jsonschema::{PatternOptions, ValidationError, Validator, error::ValidationErrorKind};
 use serde_json::Value;
 
 use super::schema_cost;
-use crate::finding::{Faults, Finding, Findings};
+use crate::{
+    finding::{Faults, Finding, Findings},
+    nearest::suggestion,
+};
 
 /// Memory a compiled pattern may take; the schema comes with the package, from outside.
 const PATTERN_BYTES: usize = 1 << 20;
@@ -44,17 +47,28 @@ pub fn check(file: &str, schema: &Value, values: &Value) -> Result<(), Faults> {
     let mut findings = Findings::new();
     for error in validator.iter_errors(values).take(MAX_ERRORS) {
         let path = dotted(error.instance_path().as_str());
-        // A text like 1.10 or 0x1F is one that a reader of the schema might take for a number.
-        let number_lost = matches!(error.instance().as_ref(), Value::String(text) if text.parse::<f64>().is_ok())
-            && error.to_string().contains("is not of type");
-        let hint = number_lost.then(|| {
-            "a number that YAML would write differently is text; write it in its shortest form, without quotes"
-                .to_owned()
-        });
+        let hint = hint(&error, schema);
         let path = if path.is_empty() { "values".to_owned() } else { path };
         findings.push(Finding::error("values-schema", shown(&error)).in_file(file).path(path).hint(hint));
     }
     findings.into_result().map(drop)
+}
+
+/// What to do about a fault, where something is known.
+fn hint(error: &ValidationError<'_>, schema: &Value) -> Option<String> {
+    match (error.kind(), error.instance().as_ref()) {
+        (ValidationErrorKind::AdditionalProperties { unexpected }, _) => {
+            let around = error.schema_path().as_str().strip_suffix("/additionalProperties")?;
+            let known = schema.pointer(&format!("{around}/properties"))?.as_object()?;
+            suggestion(unexpected.first()?, known.keys().map(String::as_str))
+        }
+        // A text like 1.10 or 0x1F is one that a reader of the schema might take for a number.
+        (ValidationErrorKind::Type { .. }, Value::String(text)) if text.parse::<f64>().is_ok() => Some(
+            "a number that YAML would write differently is text; write it in its shortest form, without quotes"
+                .to_owned(),
+        ),
+        _ => None,
+    }
 }
 
 /// `/a/b/0` as `a.b[0]`.

@@ -28,14 +28,14 @@ fn the_schema_names_every_fault_with_its_path() {
         "type": "object", "required": ["name"], "additionalProperties": false,
         "properties": {"port": {"type": "integer", "maximum": 10}, "l": {"items": {"type": "string"}}, "name": {}, "ratio": {"type": "number"}},
     });
-    let shown = check_schema("s.json", &schema, &json!({"port": 11, "l": ["a", 2], "extra": 1, "ratio": "1.50"}))
+    let shown = check_schema("s.json", &schema, &json!({"port": 11, "l": ["a", 2], "nmae": 1, "ratio": "1.50"}))
         .expect_err("invalid")
         .to_string();
     for part in [
         "port: 11 is greater",
         "l[1]: 2 is not of type",
         "values: ",
-        "'extra'",
+        "'nmae' was unexpected); did you mean `name`?",
         "\"name\" is a required",
         "ratio: \"1.50\" is not",
         "shortest form",
