@@ -66,7 +66,6 @@ impl App {
     }
 
     /// The HTTP service of every door.
-    #[must_use]
     pub fn router(&self) -> axum::Router {
         crate::api::table::router(self)
     }

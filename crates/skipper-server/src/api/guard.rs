@@ -144,5 +144,5 @@ async fn read(app: &App, meta: &Meta, headers: &http::HeaderMap, body: Body) -> 
 }
 
 fn is_length_limit(error: &axum::Error) -> bool {
-    error.source().is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>())
+    error.source().is_some_and(<dyn std::error::Error>::is::<http_body_util::LengthLimitError>)
 }

@@ -9,6 +9,13 @@ pub struct Fault {
     pub message: String,
 }
 
+impl Fault {
+    /// The line of the file; 0 for what is not in one, which then comes first.
+    pub(super) fn line(&self) -> usize {
+        self.place.rsplit_once(':').and_then(|(_, line)| line.parse().ok()).unwrap_or(0)
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.place, self.message)

@@ -84,12 +84,12 @@ impl Merged {
 }
 
 /// Merges. The file's faults have been reported already.
-pub(super) fn merge(sources: &Sources, file: File, faults: &mut Vec<Fault>) -> Merged {
+pub(super) fn merge(sources: &Sources, file: &File, faults: &mut Vec<Fault>) -> Merged {
     for unknown in sources.flags.keys().filter(|key| setting::find(key).is_none()) {
         faults.push(Fault { place: format!("flag {unknown}"), message: format!("there is no setting `{unknown}`") });
     }
     let mut settings: BTreeMap<&'static str, Value> =
-        SETTINGS.iter().map(|setting| (setting.key, choose(sources, &file, setting))).collect();
+        SETTINGS.iter().map(|setting| (setting.key, choose(sources, file, setting))).collect();
     host_and_port(sources, &mut settings);
     let origin = |said: &Said| file.path.clone().map_or(Origin::Default, |path| Origin::File(path, said.line));
     let mut platforms: BTreeMap<String, BTreeMap<String, Value>> = file

@@ -56,11 +56,15 @@ pub struct Loaded {
 pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
     let mut faults = Vec::new();
     let file = file::read(sources, &mut faults);
-    let merged = merge::merge(sources, file, &mut faults);
+    let merged = merge::merge(sources, &file, &mut faults);
     let config = typed::build(sources, &merged, &mut faults);
     match config {
         Some(config) if faults.is_empty() => Ok(Loaded { config, shown: merged.shown() }),
-        _ => Err(ConfigError(faults)),
+        _ => {
+            // As a reader goes through the file, whatever stage found them.
+            faults.sort_by_key(Fault::line);
+            Err(ConfigError(faults))
+        }
     }
 }
 

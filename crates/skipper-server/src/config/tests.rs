@@ -76,8 +76,8 @@ fn every_fault_is_reported_with_its_line_and_the_nearest_key() {
         "skipper.toml:3: unknown key `edge.htpp`; did you mean `edge.http`?",
         "skipper.toml:4: `edge.https` = `nonsense`: `nonsense` is not an address; write it as 127.0.0.1:7577 or \
          [::1]:7577, or `auto`, or `off`",
-        "skipper.toml:8: `platforms.x.type` = `cloud`: this server knows the type `local`",
         "skipper.toml:6: `limits.body` = `lots`: `lots` is not a size: write it as 65536, 512KiB, 64MiB or 1GiB",
+        "skipper.toml:8: `platforms.x.type` = `cloud`: this server knows the type `local`",
     ];
     assert_eq!(found, expect);
 }

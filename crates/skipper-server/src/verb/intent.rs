@@ -70,8 +70,9 @@ impl Prepared {
 /// Safe to drop: the intent is stored as a whole or not at all.
 pub async fn accept(app: &App, caller: &Caller, prepared: Prepared, options: Options) -> Result<IntentAccepted, Error> {
     caller.may(Action::Deploy, &prepared.tenant)?;
+    let mut require_plan = None;
     if let Some(required) = options.require_plan {
-        plan::must_be(app, &prepared, required).await?;
+        require_plan = plan::must_be(app, &prepared, required).await?;
     } else if let Some((_, spec)) = &prepared.rendered {
         feasible(app, &prepared, spec).await?;
     }
@@ -85,7 +86,7 @@ pub async fn accept(app: &App, caller: &Caller, prepared: Prepared, options: Opt
             verb: prepared.verb,
             source: prepared.source,
             rendered: prepared.rendered,
-            require_plan: options.require_plan,
+            require_plan,
             expect_serving: prepared.expect_serving,
             purge: prepared.purge,
             provenance: caller.provenance.clone(),

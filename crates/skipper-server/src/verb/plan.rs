@@ -1,6 +1,8 @@
 //! What a verb would do: resolved and planned as its rollout would be, and nothing stored.
 
-use skipper_core::{Sha256, deployment::Live, id::ReleaseId, policy::Action, rollout::Plan, spec::Spec};
+use skipper_core::{
+    Sha256, deployment::Live, id::ReleaseId, policy::Action, rollout::Plan, route::Listener, spec::Spec,
+};
 use skipper_engine::PlanRequest;
 
 use super::{Caller, Prepared, diff, find};
@@ -31,7 +33,7 @@ pub struct Planned {
 pub async fn plan(app: &App, caller: &Caller, prepared: Prepared) -> Result<Planned, Error> {
     caller.may(Action::Deploy, &prepared.tenant)?;
     let (plan, resolved) = make(app, &prepared).await?;
-    let manifest = resolved.as_ref().map(|spec| skipper_source::manifest::write(spec));
+    let manifest = resolved.as_ref().map(skipper_source::manifest::write);
     let serving = prepared.release.as_ref().and_then(|release| Some((release, release.serving?)));
     let diff = match (&manifest, serving) {
         (Some(new), Some((release, number))) => {
@@ -44,12 +46,15 @@ pub async fn plan(app: &App, caller: &Caller, prepared: Prepared) -> Result<Plan
     Ok(Planned { plan, prepared, manifest, diff })
 }
 
-/// Refuses unless the plan has this hash.
-pub(super) async fn must_be(app: &App, prepared: &Prepared, required: Sha256) -> Result<(), Error> {
-    let (plan, _) = make(app, prepared).await?;
+/// Refuses unless the plan has this hash. `Some`: what the rollout's own plan must have. `None` where a port is chosen
+/// only then, which no plan before it can know.
+pub(super) async fn must_be(app: &App, prepared: &Prepared, required: Sha256) -> Result<Option<Sha256>, Error> {
+    let (plan, resolved) = make(app, prepared).await?;
     let hash = plan.hash();
     if hash == required {
-        return Ok(());
+        let mut routes = resolved.iter().flat_map(|spec| &spec.applications).flat_map(|app| &app.routes);
+        let open = routes.any(|route| route.listener == Listener::Auto);
+        return Ok((!open).then_some(hash));
     }
     Err(Error::new(Code::PlanChanged, format!("the plan's hash is {hash} now, and {required} was required"))
         .hint("look at the plan again, and require its hash"))

@@ -211,11 +211,7 @@ fn url(route: &Route, edge: Option<&EdgeState>) -> Option<String> {
     };
     let host = route.host.as_ref().map_or_else(|| reachable(at.ip()), ToString::to_string);
     let port = if at.port() == standard { String::new() } else { format!(":{}", at.port()) };
-    let path = match route.path.as_str() {
-        "/" => "/",
-        path => path,
-    };
-    Some(format!("{scheme}://{host}{port}{path}"))
+    Some(format!("{scheme}://{host}{port}{}", route.path))
 }
 
 /// An address that listens everywhere is reached on this machine by loopback.

@@ -1,0 +1,14 @@
+//! The server in one process: the real store (SQLite) and engine, with platforms and edge in memory.
+
+mod auth;
+mod fixture;
+mod health;
+mod idempotency;
+mod matrix;
+mod openapi;
+mod packages;
+mod problems;
+mod run;
+mod secrets;
+mod streams;
+mod verbs;

@@ -1,0 +1,144 @@
+//! Every route of the table with every role, with a token of another tenant, and with none.
+
+use http::Method;
+use serde_json::{Value, json};
+use skipper_core::{
+    actor::Role,
+    name::TenantName,
+    policy::{Decision, Resource, decide},
+};
+use skipper_server::api::{Access, Route, routes};
+use skipper_store::Token;
+
+use crate::fixture::{Ask, Server, package};
+
+const OWN: &str = "mine";
+
+/// A request that is well formed for its route, so that nothing but the policy refuses it.
+fn ask(route: &Route, tenant: &str) -> Ask {
+    let id = "00000000-0000-7000-8000-000000000001";
+    let path = route
+        .path
+        .replace("{name}", "web")
+        .replace("{revision}", "1")
+        .replace("{repository}", "local")
+        .replace("{version}", "1.0.0")
+        .replace("{id}", id);
+    let ask = Ask::new(route.method.clone(), &format!("{path}?tenant={tenant}"));
+    let ask = match (&route.method, route.path) {
+        (&Method::POST, "/v1/packages") => {
+            let mut ask = ask.header("content-type", "application/zip");
+            ask.body = package("hello", "1.0.0", "");
+            ask
+        }
+        (&Method::POST | &Method::PUT, path) => ask.json(&body(path)),
+        _ => ask,
+    };
+    if route.path.ends_with("/stream") { ask.header("last-event-id", "0") } else { ask }
+}
+
+fn body(path: &str) -> Value {
+    match path.rsplit('/').next().unwrap_or_default() {
+        "releases" => json!({"name": "web", "package": {"name": "none"}}),
+        "plans" => json!({"verb": "delete", "name": "web"}),
+        "scale" => json!({"replicas": {"web": 2}}),
+        "maintenance" => json!({"message": "soon"}),
+        "tokens" => json!({"name": "x", "role": "viewer"}),
+        "{name}" => json!({"value": "s3cret"}),
+        _ => json!({}),
+    }
+}
+
+/// Answers of streams go on for ever; their head is what counts here.
+async fn status(server: &Server, ask: Ask) -> (u16, String) {
+    use tower::ServiceExt as _;
+    let streams = ask.uri.contains("/stream") || ask.uri.contains("/logs") || ask.uri.contains("/backup");
+    if streams {
+        let response = server.service.clone().oneshot(ask.request()).await.expect("a router never fails");
+        if response.status().is_success() {
+            return (response.status().as_u16(), String::new());
+        }
+        let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.expect("a problem is short");
+        let problem: Value = serde_json::from_slice(&bytes).expect("a problem");
+        let status = problem["status"].as_u64().and_then(|status| u16::try_from(status).ok()).expect("a status");
+        return (status, problem["code"].as_str().unwrap_or_default().to_owned());
+    }
+    let answer = server.send(ask).await;
+    let code = serde_json::from_slice::<Value>(&answer.body).ok();
+    let code = code.and_then(|body| Some(body.get("code")?.as_str()?.to_owned())).unwrap_or_default();
+    (answer.status.as_u16(), code)
+}
+
+fn decision(role: Role, scope: Option<&str>, access: Access, tenant: &str) -> Decision {
+    let scope = scope.map(|name| TenantName::new(name).expect("a name"));
+    let token = Token {
+        id: skipper_core::id::TokenId::from_uuid(uuid::Uuid::nil()),
+        name: "t".into(),
+        role,
+        tenant: scope,
+        created_at: skipper_core::time::Timestamp::default(),
+        expires_at: None,
+        last_used_at: None,
+        revoked_at: None,
+    };
+    let tenant = TenantName::new(tenant).expect("a name");
+    match access {
+        Access::Public => Decision::Allow,
+        Access::Tenant(action) => decide(&token.actor(), action, Resource::Of(&tenant)),
+        Access::Installation(action) => decide(&token.actor(), action, Resource::Installation),
+    }
+}
+
+#[tokio::test]
+async fn every_route_lets_in_exactly_whom_the_policy_lets_in() {
+    let server = Server::start().await;
+    let mut bearers = Vec::new();
+    for role in [Role::Viewer, Role::Operator, Role::Admin] {
+        for scope in [None, Some(OWN)] {
+            bearers.push((role, scope, server.token(role, scope).await));
+        }
+    }
+    let all = routes();
+    assert!(all.len() > 40, "the table is the whole API");
+    for route in &all {
+        let public = route.access == Access::Public;
+        let (anonymous, code) = status(&server, ask(route, "default")).await;
+        assert_eq!(anonymous == 401, !public, "{route:?} without a token: {anonymous} {code}");
+        for (role, scope, token) in &bearers {
+            for tenant in [OWN, "other"] {
+                let (status, code) = status(&server, ask(route, tenant).token(token)).await;
+                let who =
+                    format!("{role:?} of {scope:?} on {tenant}: {} {}: {status} {code}", route.method, route.path);
+                match decision(*role, *scope, route.access, tenant) {
+                    Decision::Allow => {
+                        assert!(!matches!(status, 401 | 403) && code != "tenant-not-found" && status < 500, "{who}");
+                    }
+                    Decision::Deny => assert_eq!((status, code.as_str()), (403, "forbidden"), "{who}"),
+                    Decision::Hide => assert_eq!((status, code.as_str()), (404, "tenant-not-found"), "{who}"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_that_changes_something_is_open_to_viewers_or_the_public() {
+    for route in routes() {
+        let changes = !matches!(route.method, Method::GET | Method::HEAD);
+        let viewer = decision(Role::Viewer, None, route.access, OWN) == Decision::Allow;
+        assert!(!(changes && (viewer || route.access == Access::Public)), "{route:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_rollout_of_another_tenant_does_not_exist() {
+    let server = Server::serving().await;
+    let latest: Value = server.get("/v1/releases/web").await.ok();
+    let id = latest["rollout"]["id"].as_str().expect("an id").to_owned();
+    let foreign = server.token(Role::Admin, Some(OWN)).await;
+    for path in [format!("/v1/rollouts/{id}"), format!("/v1/rollouts/{id}/stream")] {
+        server.send(Ask::get(&path).token(&foreign)).await.problem("rollout-not-found");
+    }
+    let events: Value = server.send(Ask::get("/v1/events").token(&foreign)).await.ok();
+    assert_eq!(events["items"], json!([]), "nor do its events");
+}
