@@ -8,6 +8,7 @@ use std::{
     fs, io,
     os::fd::OwnedFd,
     sync::OnceLock,
+    time::Duration,
 };
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -112,6 +113,9 @@ pub(crate) fn descendants(root: ProcessId) -> BTreeSet<ProcessId> {
 
 /// Every living process whose environment has `entry` (`NAME=value`): what was launched with it and all it left behind,
 /// whatever session or parent these have now. Processes whose environment may not be read are not ours to signal either.
+///
+/// A process that is just being replaced by another program (`exec`) shows no environment for some microseconds: one
+/// scan that finds nothing proves nothing, two with a pause between do.
 pub(crate) fn with_env(entry: &str) -> BTreeSet<ProcessId> {
     all()
         .into_iter()
@@ -126,9 +130,17 @@ pub(crate) fn with_env(entry: &str) -> BTreeSet<ProcessId> {
         .collect()
 }
 
-/// The environment a process was started with.
+/// The environment a process was started with. Blocking: waits for a moment if the process is just executing another
+/// program and shows none.
 pub(crate) fn environment(process: ProcessId) -> io::Result<Vec<(String, String)>> {
-    let raw = fs::read(format!("/proc/{}/environ", process.pid))?;
+    let mut raw = Vec::new();
+    for _ in 0..20 {
+        raw = fs::read(format!("/proc/{}/environ", process.pid))?;
+        if !raw.is_empty() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
     if !process.is_alive() {
         return Err(io::Error::new(io::ErrorKind::NotFound, "the process has ended"));
     }

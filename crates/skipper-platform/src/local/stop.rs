@@ -144,7 +144,7 @@ async fn gone(state: &State, bound: Duration) -> Result<bool, Error> {
     let until = Instant::now() + bound;
     loop {
         let state = state.clone();
-        if blocking(move || unkept(&state).is_empty()).await? {
+        if blocking(move || nobody_left(&state)).await? {
             return Ok(true);
         }
         if Instant::now() >= until {
@@ -168,15 +168,18 @@ pub(super) async fn remains(state: &State) -> Result<(), Error> {
     loop {
         let state = state.clone();
         let left = blocking(move || {
+            if nobody_left(&state) {
+                return Ok(None);
+            }
             let left = unkept(&state);
-            left.iter().try_for_each(|process| process.signal(Signal::KILL)).map(|()| left.len())
+            left.iter().try_for_each(|process| process.signal(Signal::KILL)).map(|()| Some(left.len()))
         });
         match left.await? {
-            Ok(0) => return Ok(()),
-            Ok(count) if Instant::now() >= by => {
+            Ok(None) => return Ok(()),
+            Ok(Some(count)) if Instant::now() >= by => {
                 return Err(hangs(&format!("{count} processes of a former launch do not end, even by SIGKILL")));
             }
-            Ok(_) => tokio::time::sleep(ROUND).await,
+            Ok(Some(_)) => tokio::time::sleep(ROUND).await,
             Err(cause) => return Err(may_not_signal(cause)),
         }
     }
@@ -205,6 +208,14 @@ fn unkept(state: &State) -> BTreeSet<ProcessId> {
         family.insert(app);
     }
     family
+}
+
+/// Whether two looks find nothing. Blocking.
+fn nobody_left(state: &State) -> bool {
+    unkept(state).is_empty() && {
+        std::thread::sleep(ROUND / 2);
+        unkept(state).is_empty()
+    }
 }
 
 fn may_not_signal(cause: io::Error) -> Error {

@@ -56,7 +56,7 @@ async fn launching_again_returns_what_runs() {
     let first = world.start(&it).await;
     let again = world.start(&it).await;
     assert_eq!(first, again);
-    assert_eq!(processes_of(&it).len(), 1);
+    eventually("one runs", || processes_of(&it).len() == 1).await;
     assert_eq!(world.observe(&it).await, Observed::Running(first));
 }
 

@@ -7,8 +7,9 @@ use crate::world::{FIXTURE, PATIENCE, World, deployment, eventually, kill, port,
 #[tokio::test]
 async fn a_taken_fixed_port_is_refused_with_the_name_of_its_holder() {
     let world = World::new();
-    let held = TcpListener::bind("127.0.0.1:0").expect("loopback is there");
-    let number = held.local_addr().expect("it is bound").port();
+    // Not any free one: those are given to outgoing connections too.
+    let number = world.ports.take("test", None).expect("one is free");
+    let held = TcpListener::bind(("127.0.0.1", number)).expect("it is free");
     let mut it = deployment(&[FIXTURE, "serve"]);
     it.app.ports = vec![port("http")];
     it.app.ports[0].fixed = Some(number);

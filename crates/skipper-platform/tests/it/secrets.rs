@@ -97,7 +97,7 @@ async fn a_command_in_an_instance_is_bounded_in_time_and_output() {
     let error =
         world.platform.exec(&it, 0, &words("echo waiting; sleep 600 & sleep 600"), soon).await.expect_err("it hangs");
     assert_eq!(error.code(), "exec-timeout");
-    assert_eq!(crate::world::processes_of(&it).len(), 1, "what it started is gone");
+    eventually("what it started is gone", || crate::world::processes_of(&it).len() == 1).await;
     let missing = world.platform.exec(&it, 0, &["/no/such".to_owned()], soon).await.expect_err("it is not there");
     assert_eq!(missing.code(), "exec-failed");
 }

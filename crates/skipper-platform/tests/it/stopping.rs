@@ -91,6 +91,8 @@ async fn a_deadline_shorter_than_the_grace_is_an_unknown_outcome_and_the_stop_go
     let mut it = script("trap '' TERM; echo ready; while :; do sleep 0.05; done");
     it.app.stop.grace = Millis(500);
     world.start(&it).await;
+    let log = world.folder(&it, 0).join("log/000001.log");
+    eventually("it is ready", || fs::read_to_string(&log).is_ok_and(|text| text.contains("ready"))).await;
     let pid = world.app_pid(&it);
     let soon = std::time::Duration::from_millis(20);
     let error =

@@ -99,11 +99,14 @@ fn find_pipe(state: &State, app: ProcessId, inode: u64) -> Option<OwnedFd> {
 fn clear_away(state: &State, app: ProcessId) -> u32 {
     let begun = Instant::now();
     let mut told = std::collections::BTreeSet::new();
+    let mut nobody = false;
     loop {
         let left = family(state, app);
-        if left.is_empty() {
+        // Two looks: see `process::with_env`.
+        if left.is_empty() && std::mem::replace(&mut nobody, true) {
             return u32::try_from(told.len()).unwrap_or(u32::MAX);
         }
+        nobody = left.is_empty();
         let late = begun.elapsed() >= LEFT_BEHIND_GRACE;
         for one in left {
             if told.insert(one) || late {
