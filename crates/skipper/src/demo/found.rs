@@ -67,6 +67,11 @@ pub(super) fn signal(pid: i32, signal: Signal) {
     }
 }
 
+/// Whether a process is gone, or only its parent's looking is outstanding.
+pub(super) fn has_ended(pid: i32) -> bool {
+    fs::read(format!("/proc/{pid}/cmdline")).map_or(true, |words| words.is_empty())
+}
+
 /// Waits until no process is found for which `matters` holds; the answer is those that are still there at the end.
 pub(super) async fn gone(
     program: &Path,
