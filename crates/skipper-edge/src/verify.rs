@@ -15,7 +15,7 @@ use rustls::{
 use skipper_core::{
     deployment::DeploymentId,
     port::{Error, ErrorKind, Verified},
-    route::{Listener, RouteKey},
+    route::{Host, Listener, RouteKey},
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -87,7 +87,7 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
 }
 
 fn host_of(key: &RouteKey, address: SocketAddr) -> String {
-    match key.host.as_ref().map(|host| host.as_str()) {
+    match key.host.as_ref().map(Host::as_str) {
         None => address.to_string(),
         Some(host) => host.strip_prefix("*.").map_or_else(|| host.to_owned(), |rest| format!("skipper-verify.{rest}")),
     }
@@ -190,7 +190,7 @@ impl ServerCertVerifier for OurOwnListener {
 
 #[cfg(test)]
 mod tests {
-    use skipper_core::route::{Host, PathPrefix};
+    use skipper_core::route::PathPrefix;
 
     use super::*;
 

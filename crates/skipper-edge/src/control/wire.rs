@@ -243,6 +243,8 @@ pub(crate) fn listener(text: &str) -> Result<Listener, Malformed> {
     match text {
         "http" => Ok(Listener::Http),
         "https" => Ok(Listener::Https),
+        // Refused later, with a better reason.
+        "auto" => Ok(Listener::Auto),
         other => other
             .strip_prefix(':')
             .and_then(|port| port.parse().ok())

@@ -176,13 +176,10 @@ async fn forward(
         if attempt > 1 {
             count(&shared.counters.retried);
         }
-        let (stream, reused) = match checkout(ticket.target(), fresh, shared.limits.connect).await {
-            Ok(found) => found,
-            Err(_) => {
-                avoid.push(ticket.target().address);
-                unreached = Some(ticket);
-                continue;
-            }
+        let Ok((stream, reused)) = checkout(ticket.target(), fresh, shared.limits.connect).await else {
+            avoid.push(ticket.target().address);
+            unreached = Some(ticket);
+            continue;
         };
         ticket.begin();
         let instance = Wire::new(Stream::Tcp(stream));

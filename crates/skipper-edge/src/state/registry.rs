@@ -49,6 +49,15 @@ struct Entry {
     told: bool,
 }
 
+/// Where a service comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// The server set it.
+    Now,
+    /// It was restored, or taken over.
+    Before,
+}
+
 /// What a registry starts with.
 #[derive(Debug)]
 pub(crate) struct Restored {
@@ -95,7 +104,7 @@ impl Registry {
             let restored = match record {
                 Record::Set(service) => Service::try_from(*service)
                     .map_err(|error| fault("permanent", "bad-request", error.to_string()))
-                    .and_then(|service| registry.put(service, false)),
+                    .and_then(|service| registry.put(service, Told::Before)),
                 Record::Remove(body) => wire::service_id(&body.release, body.app)
                     .map_err(|error| fault("permanent", "bad-request", error.to_string()))
                     .map(|id| registry.bury(id, body.generation)),
@@ -116,16 +125,15 @@ impl Registry {
             entry.told = true;
             return Ok(());
         }
-        self.put(service, true)
+        self.put(service, Told::Now)
     }
 
-    fn put(&mut self, service: Service, told: bool) -> Result<(), Fault> {
+    fn put(&mut self, service: Service, told: Told) -> Result<(), Fault> {
         self.check_generation(&service.id, service.generation)?;
         let keys = self.check_routes(&service)?;
         self.open_listeners(&keys)?;
-        if told && let Err(error) = self.journal.append(&Record::Set(Box::new(wire::Service::from(&service)))) {
-            // Traffic is worth more than the snapshot; after a crash the server tells everything anyway.
-            tracing::error!(%error, "write the journal; going on without");
+        if told == Told::Now {
+            self.write(&Record::Set(Box::new(wire::Service::from(&service))));
         }
         self.tombstones.remove(&service.id);
         let state = self.state_of(&service);
@@ -138,7 +146,7 @@ impl Registry {
             _ => self.reroute(before.as_ref(), &service.id, &keys, state),
         };
         self.books.settle(before.as_ref().map_or(&[], |entry| &entry.service.backends), &service.backends);
-        self.services.insert(service.id.clone(), Entry { service: Arc::new(service), cell, told });
+        self.services.insert(service.id.clone(), Entry { service: Arc::new(service), cell, told: told == Told::Now });
         if let Some(entry) = &before {
             self.close_unused(&entry.service);
         }
@@ -149,13 +157,23 @@ impl Registry {
     pub(crate) fn remove(&mut self, id: &ServiceId, generation: Generation) -> Result<(), Fault> {
         self.check_thawed()?;
         self.check_generation(id, generation)?;
+        self.give_up(id, generation);
+        Ok(())
+    }
+
+    fn give_up(&mut self, id: &ServiceId, generation: Generation) {
         let body = RemoveBody { release: id.release.to_string(), app: id.app.as_str().to_owned(), generation };
-        if let Err(error) = self.journal.append(&Record::Remove(body)) {
-            tracing::error!(%error, "write the journal; going on without");
-        }
+        self.write(&Record::Remove(body));
         self.take_out(id);
         self.bury(id.clone(), generation);
-        Ok(())
+    }
+
+    /// Writes a change down before it is acknowledged. Where that fails (a full disk), traffic is worth more than the
+    /// record: after a crash the server tells everything anyway.
+    fn write(&mut self, record: &Record) {
+        if let Err(error) = self.journal.append(record) {
+            tracing::error!(%error, "write the journal; going on without");
+        }
     }
 
     /// Makes the whole table as given. A service of which a newer generation is here keeps that; one that is not given goes,
@@ -170,8 +188,7 @@ impl Registry {
         };
         let gone: Vec<_> = self.services.iter().filter_map(stale).collect();
         for (id, generation) in gone {
-            self.take_out(&id);
-            self.bury(id, generation);
+            self.give_up(&id, generation);
         }
         let mut first_fault = None;
         for service in services {
@@ -192,7 +209,7 @@ impl Registry {
     fn put_from_sync(&mut self, service: Service) -> Result<(), Fault> {
         let id = service.id.clone();
         if self.services.get(&id).is_none_or(|entry| *entry.service != service) {
-            self.put(service, false)?;
+            self.put(service, Told::Now)?;
         }
         if let Some(entry) = self.services.get_mut(&id) {
             entry.told = true;

@@ -37,7 +37,6 @@ impl<E> Default for Map<E> {
 }
 
 /// Indices by the highest bits, which the hash's last mixing step makes the best ones.
-#[expect(clippy::cast_possible_truncation, reason = "six bits fit")]
 const fn path(hash: u64) -> (usize, usize) {
     ((hash >> 58) as usize, (hash >> 52) as usize & (FAN - 1))
 }

@@ -161,7 +161,7 @@ impl Table {
             None => depths.push((depth, 1)),
         }
         depths.retain(|(_, count)| *count > 0);
-        depths.sort_unstable_by(|a, b| b.0.cmp(&a.0));
+        depths.sort_unstable_by_key(|(depth, _)| std::cmp::Reverse(*depth));
         if depths.is_empty() {
             self.hosts.remove(hash, same);
         } else {
