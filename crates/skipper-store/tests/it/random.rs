@@ -240,9 +240,11 @@ async fn run(world: &World, acts: &[Act]) {
     world.done().await;
 }
 
+/// `PROPTEST_CASES` asks for more.
 fn on(cases: u32, world: impl AsyncFn() -> Option<World>) {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(cases);
     let config = ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 60, ..ProptestConfig::default() };
     let mut runner = proptest::test_runner::TestRunner::new(config);
     runner
