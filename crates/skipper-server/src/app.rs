@@ -65,6 +65,14 @@ impl App {
         Self(Arc::new(parts))
     }
 
+    /// Runs a call of the store and counts how long it took.
+    pub(crate) async fn timed<T>(&self, call: &'static str, future: impl Future<Output = T>) -> T {
+        let started = tokio::time::Instant::now();
+        let result = future.await;
+        self.metrics.store(call, started.elapsed());
+        result
+    }
+
     /// The HTTP service of every door.
     pub fn router(&self) -> axum::Router {
         crate::api::table::router(self)

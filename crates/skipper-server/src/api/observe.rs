@@ -5,7 +5,7 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use skipper_core::id::RequestId;
 use tokio::time::Instant;
 use tracing::{Instrument as _, debug, error, info, info_span};
@@ -50,6 +50,10 @@ pub(crate) async fn observe(State(app): State<App>, mut request: Request, next: 
         let headers = response.headers_mut();
         headers.insert(REQUEST_ID, value(&ids.request.to_string()));
         headers.insert(CORRELATION_ID, value(&ids.correlation));
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        // Answers belong to who asked; one with an ETag may be kept, and must be asked about each time.
+        let caching = if headers.contains_key(header::ETAG) { "private, no-cache" } else { "no-store" };
+        headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static(caching));
         let status = response.status();
         let took = started.elapsed();
         app.metrics.request(&method, route.as_deref(), status.as_u16(), took);

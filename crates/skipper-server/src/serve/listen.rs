@@ -5,12 +5,16 @@ use std::{io, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 use axum::{Router, extract::ConnectInfo};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto::Builder, graceful::GracefulShutdown},
+    server::{
+        conn::auto::Builder,
+        graceful::{GracefulShutdown, Watcher},
+    },
     service::TowerToHyperService,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
+    time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
@@ -20,6 +24,10 @@ use tracing::{debug, warn};
 const MAX_HEADER_BYTES: usize = 64 * 1024;
 /// Streams of one HTTP/2 connection at a time: a dashboard and a few followers need some ten.
 const MAX_STREAMS: u32 = 100;
+/// What HTTP/2 begins with (RFC 9113, 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// A preface nearly always comes in one packet; the pause is for those that do not.
+const PEEK_AGAIN: Duration = Duration::from_millis(5);
 /// After an error that is the machine's (no descriptors left), accepting again at once would only burn the CPU.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -74,9 +82,9 @@ pub(super) async fn serve(listeners: Vec<TcpListener>, router: Router, bounds: B
                         }
                     },
                 };
-                let connection = connection(stream, peer, router.clone(), &bounds, &graceful);
+                let (router, bounds, watch) = (router.clone(), bounds.clone(), graceful.watcher());
                 connections.spawn(async move {
-                    if let Err(cause) = connection.await {
+                    if let Err(cause) = connection(stream, peer, router, &bounds, watch).await {
                         debug!(peer = %peer, error = %cause, "a connection ended with an error");
                     }
                     drop(slot);
@@ -86,7 +94,7 @@ pub(super) async fn serve(listeners: Vec<TcpListener>, router: Router, bounds: B
     }
     stop.cancelled().await;
     tasks.close();
-    if tokio::time::timeout(bounds.drain, drained(&tasks, graceful)).await.is_err() {
+    if timeout(bounds.drain, drained(&tasks, graceful)).await.is_err() {
         warn!(connections = tasks.len(), "some requests did not finish in time and were cut off");
     }
 }
@@ -107,16 +115,22 @@ async fn drained(tasks: &TaskTracker, graceful: Arc<GracefulShutdown>) {
     tasks.wait().await;
 }
 
-fn connection(
+/// Serves one connection. The protocol is told apart here rather than by hyper-util, which waits for the first bytes
+/// without a bound, so that silent clients could use up every connection.
+async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
     router: Router,
     bounds: &Bounds,
-    graceful: &GracefulShutdown,
-) -> impl Future<Output = Result<(), Box<dyn std::error::Error + Send + Sync>>> + use<> {
+    watch: Watcher,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     // Answers are small and people wait for them.
     let _ = stream.set_nodelay(true);
-    let mut builder = Builder::new(TokioExecutor::new());
+    let Ok(speaks_http2) = timeout(bounds.header_timeout, speaks_http2(&stream)).await else {
+        return Err("nothing was sent in time".into());
+    };
+    let builder = Builder::new(TokioExecutor::new());
+    let mut builder = if speaks_http2? { builder.http2_only() } else { builder.http1_only() };
     builder.http1().timer(TokioTimer::new()).header_read_timeout(bounds.header_timeout).max_buf_size(MAX_HEADER_BYTES);
     builder
         .http2()
@@ -129,5 +143,46 @@ fn connection(
         request.map(axum::body::Body::new)
     });
     let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).into_owned();
-    graceful.watch(connection)
+    watch.watch(connection).await
+}
+
+/// Whether the client begins with HTTP/2's preface. Nothing is taken from the stream.
+async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
+    let mut seen = [0; PREFACE.len()];
+    loop {
+        let count = stream.peek(&mut seen).await?;
+        if count == 0 || seen[..count] != PREFACE[..count] {
+            return Ok(false);
+        }
+        if count == PREFACE.len() {
+            return Ok(true);
+        }
+        // What is there stays readable, so there is nothing to be woken by.
+        tokio::time::sleep(PEEK_AGAIN).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_protocol_is_known_from_the_first_bytes_also_when_they_come_one_by_one() {
+        for (sent, expected) in
+            [(&b"GET / HTTP/1.1\r\n"[..], false), (PREFACE, true), (b"PUT /", false), (b"PRI * X", false)]
+        {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let mut client = TcpStream::connect(listener.local_addr().expect("address")).await.expect("connected");
+            let (server, _) = listener.accept().await.expect("accepted");
+            let send = async {
+                for byte in sent {
+                    client.write_all(&[*byte]).await.expect("sent");
+                }
+            };
+            let (told, ()) = tokio::join!(speaks_http2(&server), send);
+            assert_eq!(told.expect("readable"), expected);
+        }
+    }
 }

@@ -14,11 +14,11 @@ use std::{fs, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use skipper_core::port::{Clock, Ids};
 use skipper_store::Store;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-use crate::config::Config;
+use crate::{app::App, config::Config};
 
 /// What a server needs of the process it runs in.
 #[derive(Debug, Clone)]
@@ -108,9 +108,12 @@ pub async fn run(config: Config, world: World, stop: CancellationToken) -> Resul
 
     let (supervisor, edge_stop) = (Arc::clone(&parts.supervisor), later.clone());
     tasks.spawn(async move { supervisor.watch(edge_stop).await });
-    let engine_stop = later.clone();
-    let engine = parts.engine;
-    let working = tasks.spawn(async move { engine.run(engine_stop).await });
+    let (engine, engine_stop, app) = (parts.engine, later.clone(), parts.app.clone());
+    let working = tasks.spawn(async move {
+        // Rollouts and routes need the edge: a moment's patience spares them their first failure.
+        let _ = engine_stop.run_until_cancelled(timeout(EDGE_PATIENCE, edge_answers(&app))).await;
+        engine.run(engine_stop).await;
+    });
     tasks.spawn(follow::wake(parts.app.clone(), later.clone()));
     tasks.spawn(follow::count(parts.app.clone(), later.clone()));
 
@@ -126,21 +129,31 @@ pub async fn run(config: Config, world: World, stop: CancellationToken) -> Resul
     let _ = fs::remove_file(config.data_dir.join("address"));
     later.cancel();
     parts.platforms.iter().for_each(|platform| platform.close());
-    let _ = tokio::time::timeout(ENGINE_GRACE, working).await;
+    let _ = timeout(ENGINE_GRACE, working).await;
     tasks.close();
-    if tokio::time::timeout(config.limits.shutdown, tasks.wait()).await.is_err() {
+    if timeout(config.limits.shutdown, tasks.wait()).await.is_err() {
         warn!(running = tasks.len(), "some work did not end in time; it is taken up again at the next start");
     }
-    if tokio::time::timeout(STORE_GRACE, store.close()).await.is_err() {
+    if timeout(STORE_GRACE, store.close()).await.is_err() {
         warn!("the store did not close in time");
     }
     Ok(())
 }
 
+/// A new edge is there within some 20 ms; longer than this, whatever is wrong with it is not over soon.
+const EDGE_PATIENCE: Duration = Duration::from_secs(2);
 /// The engine's own grace is 5 s; a little more, so that its own message comes first.
 const ENGINE_GRACE: Duration = Duration::from_secs(7);
 /// Time for the last commits.
 const STORE_GRACE: Duration = Duration::from_secs(5);
+
+async fn edge_answers(app: &App) {
+    let mut pause = Duration::from_millis(1);
+    while app.edge.info().await.is_err() {
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_millis(50));
+    }
+}
 
 /// Without any token only loopback addresses are listened on.
 async fn guarded(config: &Config, store: &Store) -> Result<(), Error> {

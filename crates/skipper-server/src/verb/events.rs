@@ -30,7 +30,7 @@ pub fn filter(caller: &Caller, tenant: Option<TenantName>, release: Option<Relea
 ///
 /// Only the store's.
 pub async fn list(app: &App, filter: &EventFilter, after: u64, limit: u32) -> Result<Vec<Event>, Error> {
-    Ok(app.store.events_list(after, limit, filter).await?)
+    Ok(app.timed("events_list", app.store.events_list(after, limit, filter)).await?)
 }
 
 /// Walks the whole chain.

@@ -16,7 +16,7 @@ const MAX_HOPS: usize = 10_000;
 
 /// The release of that name, a deleted one too.
 pub(super) async fn release(app: &App, tenant: &TenantName, name: &ReleaseName) -> Result<Release, Error> {
-    app.store.release_get(tenant, name).await?.ok_or_else(|| {
+    app.timed("release_get", app.store.release_get(tenant, name)).await?.ok_or_else(|| {
         Error::new(Code::ReleaseNotFound, format!("there is no release `{name}` in tenant `{tenant}`"))
             .hint("`skipper list` shows the releases")
     })
@@ -36,7 +36,7 @@ pub(super) async fn serving(app: &App, tenant: &TenantName, name: &ReleaseName) 
 
 /// One revision of a release.
 pub(super) async fn revision(app: &App, release: &Release, number: u64) -> Result<Revision, Error> {
-    app.store.revision_get(release.id, number).await?.ok_or_else(|| {
+    app.timed("revision_get", app.store.revision_get(release.id, number)).await?.ok_or_else(|| {
         let name = &release.name;
         let known = match release.last_revision {
             0 => format!("release `{name}` has no revision"),

@@ -24,5 +24,5 @@ pub async fn history(
 ) -> Result<Vec<HistoryEntry>, Error> {
     caller.may(Action::Read, tenant)?;
     let release = find::release(app, tenant, name).await?;
-    Ok(app.store.history(release.id, limit, before).await?)
+    Ok(app.timed("history", app.store.history(release.id, limit, before)).await?)
 }

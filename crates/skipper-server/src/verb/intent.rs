@@ -10,7 +10,6 @@ use skipper_core::{
 };
 use skipper_engine::PlanRequest;
 use skipper_store::{IntentAccepted, NewIntent};
-use tokio::time::Instant;
 
 use super::{Caller, plan};
 use crate::{
@@ -76,26 +75,22 @@ pub async fn accept(app: &App, caller: &Caller, prepared: Prepared, options: Opt
     } else if let Some((_, spec)) = &prepared.rendered {
         feasible(app, &prepared, spec).await?;
     }
-    let started = Instant::now();
-    let accepted = app
-        .store
-        .intent_create(NewIntent {
-            tenant: prepared.tenant,
-            name: prepared.name,
-            door: Door::Releases,
-            verb: prepared.verb,
-            source: prepared.source,
-            rendered: prepared.rendered,
-            require_plan,
-            expect_serving: prepared.expect_serving,
-            purge: prepared.purge,
-            provenance: caller.provenance.clone(),
-            description: options.description,
-            wait_behind: false,
-            idempotency: caller.idempotency.clone(),
-        })
-        .await?;
-    app.metrics.store("intent_create", started.elapsed());
+    let intent = NewIntent {
+        tenant: prepared.tenant,
+        name: prepared.name,
+        door: Door::Releases,
+        verb: prepared.verb,
+        source: prepared.source,
+        rendered: prepared.rendered,
+        require_plan,
+        expect_serving: prepared.expect_serving,
+        purge: prepared.purge,
+        provenance: caller.provenance.clone(),
+        description: options.description,
+        wait_behind: false,
+        idempotency: caller.idempotency.clone(),
+    };
+    let accepted = app.timed("intent_create", app.store.intent_create(intent)).await?;
     app.engine.wake();
     tracing::info!(
         rollout.id = %accepted.rollout.id,

@@ -37,7 +37,7 @@ pub async fn list(
 ) -> Result<Vec<Listed>, Error> {
     caller.may(Action::Read, tenant)?;
     let mut items = Vec::new();
-    for listed in app.store.release_list(tenant, q, after, limit).await? {
+    for listed in app.timed("release_list", app.store.release_list(tenant, q, after, limit)).await? {
         let id = listed.release.id;
         let number = listed.release.serving.unwrap_or(listed.release.last_revision);
         let newest = app.store.revision_list(id, Some(number + 1), 1).await?.pop();

@@ -31,7 +31,7 @@ pub async fn rollout(app: &App, caller: &Caller, id: RolloutId) -> Result<Seen, 
             .hint("`skipper history NAME` lists the rollouts of a release")
     };
     // Before the tenant is known, nobody learns more than that.
-    let loaded = match app.store.rollout_load(id).await {
+    let loaded = match app.timed("rollout_load", app.store.rollout_load(id)).await {
         Ok(loaded) => loaded,
         Err(skipper_store::Error::NotFound { .. }) => {
             caller.may_any_tenant(Action::Read)?;

@@ -75,7 +75,9 @@ pub async fn prepare(app: &App, caller: &Caller, wanted: Upgrade) -> Result<Prep
                     serving.number
                 ),
             )
-            .hint("add --force to roll it out all the same"));
+            .hint("add --force to roll it out all the same")
+            // A value that no template reads is the likely reason.
+            .faults(rendered.warnings.iter().map(ToString::to_string)));
         }
     }
     Ok(Prepared {

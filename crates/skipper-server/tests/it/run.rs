@@ -92,3 +92,26 @@ async fn an_address_that_is_taken_is_named() {
     let refused = serve::run(config(dir.path(), &[("listen", &taken)]), world(), CancellationToken::new()).await;
     assert!(refused.expect_err("taken").to_string().contains(&taken));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_that_say_nothing_do_not_use_up_the_connections() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let stop = CancellationToken::new();
+    let flags = [("limits.connections", "2"), ("limits.header_timeout", "200ms")];
+    let running = {
+        let (config, stop) = (config(dir.path(), &flags), stop.clone());
+        tokio_util::task::TaskTracker::new().spawn(async move { serve::run(config, world(), stop).await })
+    };
+    let address = address(dir.path()).await;
+    let mut silent = Vec::new();
+    for said in ["", "PRI", "GET / HT"] {
+        let mut stream = tokio::net::TcpStream::connect(&address).await.expect("it listens");
+        stream.write_all(said.as_bytes()).await.expect("sent");
+        silent.push(stream);
+    }
+    let request = format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let answer = tokio::time::timeout(Duration::from_secs(20), exchange(&address, &request)).await.expect("in time");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    stop.cancel();
+    running.await.expect("no panic").expect("no error");
+}

@@ -9,7 +9,7 @@ use axum::{
 };
 use http::{HeaderValue, StatusCode, header};
 use skipper_core::policy::Action;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::wire::{Health, Index, Ready};
 use crate::{
@@ -89,9 +89,7 @@ pub(super) async fn metrics(
     _query: Query<TenantQuery>,
 ) -> Result<Response, Error> {
     caller.may_all(Action::Read)?;
-    let started = Instant::now();
-    let counts = app.store.counts().await?;
-    app.metrics.store("counts", started.elapsed());
+    let counts = app.timed("counts", app.store.counts()).await?;
     let mut text = app.metrics.render();
     let gauges = [
         ("skipper_releases", "Releases that are not deleted.", counts.releases),
