@@ -121,7 +121,8 @@ fn with_remote(command: clap::Command, path: &str) -> clap::Command {
         return command;
     }
     let names: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
-    let is_leaf = names.is_empty();
+    // `manifest NAME` and `events` do something themselves, although there are verbs below them.
+    let is_leaf = names.is_empty() || command.get_arguments().any(|arg| !arg.is_global_set());
     let command = names.into_iter().fold(command, |command, name| {
         let below = format!("{path} {name}");
         command.mut_subcommand(&name, |sub| with_remote(sub, below.trim_start()))
@@ -213,9 +214,15 @@ mod tests {
 
     #[test]
     fn the_server_may_be_named_before_and_after_the_verb_by_any_of_its_names() {
-        for line in
-            ["skipper --url http://a list", "skipper list --uri http://a", "skipper package list --server http://a"]
-        {
+        for line in [
+            "skipper --url http://a list",
+            "skipper list --uri http://a",
+            "skipper package list --server http://a",
+            "skipper manifest web --url http://a",
+            "skipper manifest get web --url http://a",
+            "skipper events --url http://a",
+            "skipper events verify --url http://a",
+        ] {
             assert_eq!(read(line).connection.url.as_deref(), Some("http://a"), "{line}");
         }
         assert_eq!(read("skipper --url http://a list --url http://b").connection.url.as_deref(), Some("http://b"));

@@ -94,7 +94,9 @@ pub(super) async fn restore(context: &Context, settings: &Settings, file: &Path,
     context.out.line(&format!("restored {} releases into {place}; epoch {}", restored.releases, restored.epoch))?;
     let key = locked.config.data_dir.join("keys/secret.key");
     if !key.exists() && locked.config.secret_key.is_none() {
-        context.out.warn(&format!("{} is not there: secrets in the backup stay sealed until it is", key.display()));
+        context
+            .out
+            .note(&format!("{} is not there; secrets, if the backup has any, stay sealed without it", key.display()));
     }
     context.out.next("`skipper server` goes on with what was open when the backup was made");
     Ok(())

@@ -17,41 +17,41 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// Longest that anything in a test may take. Everything takes milliseconds on a quiet machine.
-pub const LONG: Duration = Duration::from_secs(60);
+pub(crate) const LONG: Duration = Duration::from_secs(60);
 
 /// How a command ended.
 #[derive(Debug)]
-pub struct Ended {
-    pub code: i32,
-    pub out: String,
-    pub err: String,
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Ended {
     /// Standard output of a command that must have worked.
     #[track_caller]
-    pub fn ok(self) -> String {
+    pub(crate) fn ok(self) -> String {
         assert_eq!(self.code, 0, "{}\n{}", self.out, self.err);
         self.out
     }
 
     /// Standard error of a command that must have ended with that code.
     #[track_caller]
-    pub fn fails(self, code: i32) -> String {
+    pub(crate) fn fails(self, code: i32) -> String {
         assert_eq!(self.code, code, "{}\n{}", self.out, self.err);
         self.err
     }
 
     /// Standard output as JSON.
     #[track_caller]
-    pub fn json(self) -> Value {
+    pub(crate) fn json(self) -> Value {
         let text = self.ok();
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
     }
 }
 
 /// The program with nothing of the environment of whoever runs the tests.
-pub fn skipper(home: &Path) -> Command {
+pub(crate) fn skipper(home: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_skipper"));
     command.env_clear().env("HOME", home).env("PATH", "/usr/bin:/bin").current_dir(home);
     command
@@ -59,7 +59,7 @@ pub fn skipper(home: &Path) -> Command {
 
 /// Runs it to its end.
 #[track_caller]
-pub fn run(command: &mut Command) -> Ended {
+pub(crate) fn run(command: &mut Command) -> Ended {
     let output = command.stdin(Stdio::null()).output().expect("the program starts");
     Ended {
         code: output.status.code().unwrap_or(-1),
@@ -70,7 +70,7 @@ pub fn run(command: &mut Command) -> Ended {
 
 /// Runs it with that text on standard input.
 #[track_caller]
-pub fn run_with_input(command: &mut Command, input: &str) -> Ended {
+pub(crate) fn run_with_input(command: &mut Command, input: &str) -> Ended {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the program starts");
     let mut stdin: ChildStdin = child.stdin.take().expect("piped");
@@ -85,13 +85,13 @@ pub fn run_with_input(command: &mut Command, input: &str) -> Ended {
 }
 
 /// A process whose standard error is read line by line while it runs.
-pub struct Watched {
-    pub child: Child,
-    pub lines: Receiver<String>,
+pub(crate) struct Watched {
+    pub(crate) child: Child,
+    pub(crate) lines: Receiver<String>,
 }
 
 impl Watched {
-    pub fn start(command: &mut Command) -> Self {
+    pub(crate) fn start(command: &mut Command) -> Self {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -110,7 +110,7 @@ impl Watched {
 
     /// Waits for a line that holds that text, and returns it.
     #[track_caller]
-    pub fn line_with(&self, text: &str) -> String {
+    pub(crate) fn line_with(&self, text: &str) -> String {
         let (until, mut seen) = (Instant::now() + LONG, Vec::new());
         while let Ok(line) = self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
             if line.contains(text) {
@@ -123,7 +123,7 @@ impl Watched {
 
     /// The exit code, once it has ended.
     #[track_caller]
-    pub fn ended(&mut self) -> i32 {
+    pub(crate) fn ended(&mut self) -> i32 {
         let until = Instant::now() + LONG;
         loop {
             match self.child.try_wait().expect("it can be waited for") {
@@ -136,7 +136,7 @@ impl Watched {
 }
 
 /// A data directory with a server on it.
-pub struct Bench {
+pub(crate) struct Bench {
     dir: TempDir,
     server: Option<Watched>,
     url: String,
@@ -153,12 +153,12 @@ fn ports() -> String {
 
 impl Bench {
     /// Starts a server on an empty folder.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::start_with(&[])
     }
 
     /// The same, with these arguments as well.
-    pub fn start_with(more: &[&str]) -> Self {
+    pub(crate) fn start_with(more: &[&str]) -> Self {
         let dir = tempfile::Builder::new().prefix("skipper-it-").tempdir().expect("a temporary folder");
         let more = more.iter().map(|arg| (*arg).to_owned()).collect();
         let mut bench = Self { dir, server: None, url: String::new(), ports: ports(), more };
@@ -167,7 +167,7 @@ impl Bench {
     }
 
     /// Starts a server on the folder; the one before must be gone.
-    pub fn start_server(&mut self) {
+    pub(crate) fn start_server(&mut self) {
         let listen = if self.url.is_empty() { "127.0.0.1:0" } else { self.url.trim_start_matches("http://") };
         let mut command = skipper(self.dir.path());
         command.args(["server", "--listen", listen, "--edge-http", "off", "--edge-https", "off"]);
@@ -180,20 +180,16 @@ impl Bench {
         self.server = Some(watched);
     }
 
-    pub fn home(&self) -> &Path {
+    pub(crate) fn home(&self) -> &Path {
         self.dir.path()
     }
 
-    pub fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.dir.path().join("data")
     }
 
-    pub fn url(&self) -> &str {
-        &self.url
-    }
-
     /// A command that talks to this server.
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = skipper(self.dir.path());
         command.env("SKIPPER_URL", &self.url).args(args);
         command
@@ -201,13 +197,13 @@ impl Bench {
 
     /// Runs a command that talks to this server.
     #[track_caller]
-    pub fn run(&self, args: &[&str]) -> Ended {
+    pub(crate) fn run(&self, args: &[&str]) -> Ended {
         run(&mut self.command(args))
     }
 
     /// Installs the built-in package, waits, and returns where it is reached.
     #[track_caller]
-    pub fn install(&self, name: &str, more: &[&str]) -> String {
+    pub(crate) fn install(&self, name: &str, more: &[&str]) -> String {
         let args = [&["install", name, "helloworld", "--wait"], more].concat();
         self.run(&args).ok();
         self.address_of(name)
@@ -215,21 +211,21 @@ impl Bench {
 
     /// Where a release's only application is reached.
     #[track_caller]
-    pub fn address_of(&self, name: &str) -> String {
+    pub(crate) fn address_of(&self, name: &str) -> String {
         let status = self.run(&["status", name, "--json"]).json();
         let url = status["apps"][0]["urls"][0].as_str().unwrap_or_else(|| panic!("no address: {status}"));
         url.trim_start_matches("http://").trim_end_matches('/').to_owned()
     }
 
     /// SIGKILLs the server.
-    pub fn kill_server(&mut self) {
+    pub(crate) fn kill_server(&mut self) {
         let mut server = self.server.take().expect("it runs");
         server.child.kill().expect("it can be killed");
         server.child.wait().expect("it ends");
     }
 
     /// Asks the server to stop, and waits until it has.
-    pub fn stop_server(&mut self) {
+    pub(crate) fn stop_server(&mut self) {
         let mut server = self.server.take().expect("it runs");
         signal(server.child.id(), rustix::process::Signal::TERM);
         server.ended();
@@ -237,7 +233,7 @@ impl Bench {
 
     /// The process id of the edge.
     #[track_caller]
-    pub fn edge_pid(&self) -> u32 {
+    pub(crate) fn edge_pid(&self) -> u32 {
         let all = processes(&self.data());
         *all.iter().find(|(_, line)| line.contains("\0edge\0")).map(|(pid, _)| pid).expect("an edge runs")
     }
@@ -263,13 +259,13 @@ impl Drop for Bench {
     }
 }
 
-pub fn signal(pid: u32, signal: rustix::process::Signal) {
+pub(crate) fn signal(pid: u32, signal: rustix::process::Signal) {
     let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw).expect("a process id");
     let _ = rustix::process::kill_process(pid, signal);
 }
 
 /// Processes whose command line or working folder names that folder, with their command lines.
-pub fn processes(folder: &Path) -> Vec<(u32, String)> {
+pub(crate) fn processes(folder: &Path) -> Vec<(u32, String)> {
     let folder = folder.to_string_lossy().into_owned();
     let own = std::process::id();
     let entries = fs::read_dir("/proc").expect("/proc is there");
@@ -286,7 +282,7 @@ pub fn processes(folder: &Path) -> Vec<(u32, String)> {
 }
 
 /// One GET on a connection of its own: status and body.
-pub fn get(address: &str, path: &str) -> std::io::Result<(u16, String)> {
+pub(crate) fn get(address: &str, path: &str) -> std::io::Result<(u16, String)> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(LONG))?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
@@ -301,7 +297,7 @@ pub fn get(address: &str, path: &str) -> std::io::Result<(u16, String)> {
 
 /// Asks until the answer is the wanted one.
 #[track_caller]
-pub fn until<T: std::fmt::Debug>(what: &str, mut ask: impl FnMut() -> T, wanted: impl Fn(&T) -> bool) -> T {
+pub(crate) fn until<T: std::fmt::Debug>(what: &str, mut ask: impl FnMut() -> T, wanted: impl Fn(&T) -> bool) -> T {
     let end = Instant::now() + LONG;
     loop {
         let got = ask();
@@ -314,7 +310,7 @@ pub fn until<T: std::fmt::Debug>(what: &str, mut ask: impl FnMut() -> T, wanted:
 }
 
 /// Writes a package whose application is the sample with these settings.
-pub fn package(folder: &Path, name: &str, version: &str, env: &[(&str, &str)], more: &str) -> PathBuf {
+pub(crate) fn package(folder: &Path, name: &str, version: &str, env: &[(&str, &str)], more: &str) -> PathBuf {
     let dir = folder.join(format!("{name}-{version}"));
     fs::create_dir_all(dir.join("templates")).expect("made");
     let head = format!("apiVersion: skipper/v2\nkind: Package\nname: {name}\nversion: {version}\n");
