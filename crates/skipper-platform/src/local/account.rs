@@ -30,6 +30,8 @@ use super::{
 
 /// A keeper that is starting or ending answers within milliseconds; a machine in trouble may need longer.
 const BUSY_BOUND: Duration = Duration::from_secs(20);
+/// From this number on, slots of nothing are swept out now and then.
+const SLOTS: usize = 256;
 const BUSY_PAUSE: Duration = Duration::from_millis(4);
 
 #[derive(Debug)]
@@ -131,6 +133,10 @@ impl Account {
 
     pub(super) fn slot(&self, dir: PathBuf) -> Arc<Slot> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        if slots.len() >= SLOTS && slots.len().is_power_of_two() {
+            // Of what is not there, and was in somebody's hands when it was removed.
+            slots.retain(|_, slot| Arc::strong_count(slot) > 1 || !matches!(slot.seen(), Seen::Absent));
+        }
         Arc::clone(slots.entry(dir.clone()).or_insert_with(|| {
             let (turn, seen) = (tokio::sync::Mutex::new(()), Mutex::new(Seen::NotLooked));
             Arc::new(Slot { folder: Folder(dir), turn, seen })
