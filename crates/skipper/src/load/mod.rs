@@ -107,7 +107,10 @@ struct Run {
     tally: Tally,
     begun: AtomicU64,
     stop: CancellationToken,
-    users: TaskTracker,
+    /// Users that make short requests: they end by themselves when the number of requests is reached.
+    short: TaskTracker,
+    /// Users that hold a stream: they end when they are told.
+    long: TaskTracker,
     /// Drivers of connections: they end when their user drops the handle.
     connections: TaskTracker,
 }
@@ -145,32 +148,34 @@ impl Load {
             tally: Tally::default(),
             begun: AtomicU64::new(0),
             stop: CancellationToken::new(),
-            users: TaskTracker::new(),
+            short: TaskTracker::new(),
+            long: TaskTracker::new(),
             connections: TaskTracker::new(),
         });
         let mix = &run.mix;
         for _ in 0..mix.keep_alive {
-            run.users.spawn(short::keep_alive(Arc::clone(&run)));
+            run.short.spawn(short::keep_alive(Arc::clone(&run)));
         }
         for _ in 0..mix.fresh {
-            run.users.spawn(short::fresh(Arc::clone(&run)));
+            run.short.spawn(short::fresh(Arc::clone(&run)));
         }
         for _ in 0..mix.http2 {
-            run.users.spawn(short::http2(Arc::clone(&run)));
+            run.short.spawn(short::http2(Arc::clone(&run)));
         }
         for _ in 0..mix.websockets {
-            run.users.spawn(long::websocket(Arc::clone(&run)));
+            run.long.spawn(long::websocket(Arc::clone(&run)));
         }
         for _ in 0..mix.events {
-            run.users.spawn(long::events(Arc::clone(&run)));
+            run.long.spawn(long::events(Arc::clone(&run)));
         }
         for _ in 0..mix.downloads {
-            run.users.spawn(long::download(Arc::clone(&run)));
+            run.long.spawn(long::download(Arc::clone(&run)));
         }
         for _ in 0..mix.uploads {
-            run.users.spawn(long::upload(Arc::clone(&run)));
+            run.long.spawn(long::upload(Arc::clone(&run)));
         }
-        run.users.close();
+        run.short.close();
+        run.long.close();
         Self { run }
     }
 
@@ -187,13 +192,17 @@ impl Load {
         self.run.tally.short_requests()
     }
 
-    /// Waits until every user has ended by itself: only those of a mix with a number of requests do, and streams not.
+    /// Waits until the mix's number of short requests was made; for ever where there is none.
     ///
     /// # Cancel safety
     ///
     /// Safe to drop; the load goes on.
     pub(crate) async fn used_up(&self) {
-        self.run.users.wait().await;
+        let mix = &self.run.mix;
+        if mix.requests.is_none() || mix.keep_alive + mix.fresh + mix.http2 == 0 {
+            self.run.stop.cancelled().await;
+        }
+        self.run.short.wait().await;
     }
 
     /// Lets every user finish what it has begun, and tells what was counted. What is not finished within `bound` counts
@@ -204,9 +213,13 @@ impl Load {
     /// When dropped, the users stop after what they have begun, and the count is lost.
     pub(crate) async fn finish(self, bound: Duration) -> Report {
         self.run.stop.cancel();
-        let in_time = time::timeout(bound, self.run.users.wait()).await.is_ok();
-        if !in_time {
-            self.run.tally.unfinished(self.run.users.len());
+        let run = &self.run;
+        let in_time = time::timeout(bound, async {
+            run.short.wait().await;
+            run.long.wait().await;
+        });
+        if in_time.await.is_err() {
+            run.tally.unfinished(run.short.len() + run.long.len());
         }
         self.run.tally.report()
     }

@@ -57,6 +57,17 @@ async fn answers_with_an_error_status_are_counted_with_their_reason() {
 }
 
 #[tokio::test]
+async fn a_number_of_requests_is_used_up_although_a_stream_goes_on() {
+    let (address, _tasks) = sample::serve_for_test(&[], std::future::pending()).await;
+    let mix = Mix { keep_alive: 2, websockets: 1, requests: Some(50), ..Mix::default() };
+    let load = Load::start(target(address), mix);
+    time::timeout(Duration::from_secs(20), load.used_up()).await.expect("the requests are made");
+    let report = load.finish(Duration::from_secs(20)).await;
+    assert_eq!(report.kinds["keep-alive"].ok, 50);
+    assert_eq!(report.failed(), 0);
+}
+
+#[tokio::test]
 async fn an_application_that_is_told_to_stop_ends_its_streams_within_its_grace() {
     let stop = CancellationToken::new();
     let (address, tasks) = sample::serve_for_test(&[], stop.clone().cancelled_owned()).await;
