@@ -14,11 +14,7 @@ use skipper_core::{Sha256, actor::Actor, name::TenantName};
 use skipper_store::{Begun, IdempotencyKey, StoredAnswer};
 use tracing::warn;
 
-use super::{
-    own,
-    problem::Unrendered,
-    table::{BodyKind, Meta},
-};
+use super::{own, problem::Unrendered, table::Meta};
 use crate::{
     app::App,
     error::{Code, Error},
@@ -47,7 +43,7 @@ pub(crate) async fn run(app: &App, meta: &Meta, parts: Parts, body: Bytes, next:
 }
 
 async fn attempt(app: &App, meta: &Meta, mut parts: Parts, body: Bytes, next: Next) -> Result<Response, Error> {
-    let key = key_of(&parts.headers)?.filter(|_| meta.mutates() && meta.body != BodyKind::Secret);
+    let key = key_of(&parts.headers)?.filter(|_| meta.takes_key());
     let Some(key) = key else {
         return Ok(next.run(Request::from_parts(parts, Body::from(body))).await);
     };
@@ -58,7 +54,7 @@ async fn attempt(app: &App, meta: &Meta, mut parts: Parts, body: Bytes, next: Ne
         Begun::Done(answer) => return replay(answer),
         Begun::Accepted(holder, rollout) => {
             let accepted = app.store.intent_get(rollout).await?;
-            let response = own::accepted(&accepted);
+            let response = own::accepted(accepted);
             return keep(app, &holder, response).await;
         }
         // `begin` waits until it is something else.

@@ -87,6 +87,8 @@ fn complete(operation: &mut Operation, meta: &Meta) {
     }
     if meta.mutates() {
         codes.push(Code::Conflict);
+    }
+    if meta.takes_key() {
         operation.parameters.get_or_insert_default().push(idempotency_key().into());
     }
     let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name(Problem::name()))).build();

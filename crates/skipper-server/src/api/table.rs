@@ -67,6 +67,13 @@ impl Meta {
     }
 }
 
+impl Meta {
+    /// Whether it takes an idempotency key. A stream is not kept, and a fingerprint of a secret is nothing to keep.
+    pub(crate) fn takes_key(&self) -> bool {
+        self.mutates() && self.body != BodyKind::Secret && self.answer == Answer::Whole
+    }
+}
+
 /// Schemas and paths of one handler, made only when the document is asked for.
 pub(crate) type Documented = (Vec<(String, RefOr<Schema>)>, Paths);
 

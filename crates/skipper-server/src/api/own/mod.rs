@@ -16,7 +16,10 @@ mod verbs;
 mod view;
 
 use axum::response::Response;
-use skipper_core::policy::Action::{Administer, Deploy, ManagePackages, ManageSecrets, ManageTokens, Read};
+use skipper_core::{
+    policy::Action::{Administer, Deploy, ManagePackages, ManageSecrets, ManageTokens, Read},
+    rollout::Phase,
+};
 use skipper_store::IntentAccepted;
 
 use super::{
@@ -77,7 +80,9 @@ pub(crate) fn rows() -> Vec<Row> {
     ]
 }
 
-/// The answer to an accepted intent, also where it was lost and only the intent is left.
-pub(crate) fn accepted(accepted: &IntentAccepted) -> Response {
-    verbs::answer(&view::accepted(accepted))
+/// The answer to an accepted intent whose own answer was lost: as it was, wherever the rollout stands by now.
+pub(crate) fn accepted(mut accepted: IntentAccepted) -> Response {
+    accepted.rollout.phase = Phase::Accepted;
+    accepted.rollout.finished_at = None;
+    verbs::answer(&view::accepted(&accepted))
 }
