@@ -43,7 +43,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ["upstream", address, bytes] => runtime()?.block_on(upstream(address.parse()?, bytes.parse()?))?,
         ["route", socket, upstream] => {
             let router = EdgeRouter::new(PathBuf::from(socket));
-            runtime()?.block_on(router.set(&service(0, None, upstream.parse()?, 1)))?;
+            runtime()?.block_on(router.set(&service(
+                0,
+                None,
+                upstream.parse()?,
+                Generation { epoch: 0, counter: 1 },
+            )))?;
         }
         ["shift", socket, a, b, shifts, routes] => {
             let router = EdgeRouter::new(PathBuf::from(socket));
@@ -87,7 +92,7 @@ async fn respond(mut stream: TcpStream, answer: &[u8]) -> std::io::Result<()> {
     }
 }
 
-fn service(number: u32, host: Option<&str>, upstream: SocketAddr, counter: u64) -> Service {
+fn service(number: u32, host: Option<&str>, upstream: SocketAddr, generation: Generation) -> Service {
     let key = RouteKey {
         listener: Listener::Http,
         host: host.map(|host| Host::new(host).expect("a host name")),
@@ -99,11 +104,11 @@ fn service(number: u32, host: Option<&str>, upstream: SocketAddr, counter: u64) 
             app: AppName::new("web").expect("a name"),
         },
         label: format!("default/bench-{number}/web"),
-        generation: Generation { epoch: 1, counter },
+        generation,
         routes: BTreeMap::from([("http".to_owned(), vec![key])]),
         backends: vec![Backend {
             deployment: DeploymentId::from_stored(format!("bench-{number}-{}", upstream.port())),
-            revision: counter,
+            revision: generation.counter,
             weight: 100,
             addresses: BTreeMap::from([("http".to_owned(), vec![upstream])]),
         }],
@@ -118,8 +123,11 @@ async fn shift(
     shifts: u64,
     routes: u32,
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let others = (1..routes).map(|number| service(number, Some(&format!("app-{number}.example.org")), upstreams[0], 1));
-    let all: Vec<Service> = others.chain([service(0, None, upstreams[0], 1)]).collect();
+    // Each run counts from the start again, in an epoch of its own.
+    let generation = |counter| Generation { epoch: u64::from(routes), counter };
+    let host = |number| format!("app-{number}.example.org");
+    let others = (1..routes).map(|number| service(number, Some(&host(number)), upstreams[0], generation(1)));
+    let all: Vec<Service> = others.chain([service(0, None, upstreams[0], generation(1))]).collect();
     let began = Instant::now();
     router.sync(&all).await?;
     let synced = began.elapsed();
@@ -127,7 +135,7 @@ async fn shift(
     let mut times = Vec::new();
     for turn in 0..shifts {
         let upstream = upstreams[usize::try_from((turn + 1) % 2)?];
-        let service = service(0, None, upstream, turn + 2);
+        let service = service(0, None, upstream, generation(turn + 2));
         let began = Instant::now();
         router.set(&service).await?;
         times.push(began.elapsed());

@@ -24,8 +24,8 @@ pub enum Error {
         #[source]
         cause: io::Error,
     },
-    /// The folder of the control socket could be written by others.
-    #[error("{} belongs to another user or is open to others: remove it, or choose another control socket", path.display())]
+    /// The folder of the control socket is not ours.
+    #[error("{} belongs to another user: remove it, or choose another control socket", path.display())]
     ControlFolder {
         /// The folder.
         path: PathBuf,

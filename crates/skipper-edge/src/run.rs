@@ -19,6 +19,7 @@ pub fn run(config: EdgeConfig) -> Result<(), Error> {
             tracing::debug!(%error, "no session of its own");
         }
     }
+    raise_descriptor_limit();
     let edge = Edge::start(config)?;
     let handle = edge.handle();
     let done = CancellationToken::new();
@@ -34,6 +35,15 @@ pub fn run(config: EdgeConfig) -> Result<(), Error> {
     match watcher.join() {
         Ok(watched) => ended.and(watched),
         Err(_) => ended,
+    }
+}
+
+/// A connection takes two descriptors; the usual soft limit of 1,024 would end at some 500 clients.
+fn raise_descriptor_limit() {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = rustix::process::setrlimit(rustix::process::Resource::Nofile, raised) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
     }
 }
 

@@ -11,13 +11,15 @@ use std::{
 use skipper_core::port::{Error, ErrorKind};
 use tokio::{
     io::AsyncReadExt as _,
-    net::UnixStream,
     process::{Child, Command},
     time::{Instant, sleep},
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{EdgeRouter, control::wire::EdgeInfo};
+use crate::{
+    EdgeRouter,
+    control::{socket::connect, wire::EdgeInfo},
+};
 
 /// Time for a new edge to answer. It takes some 10 ms with a small table; a table of 100,000 routes takes seconds.
 const START: Duration = Duration::from_secs(20);
@@ -90,6 +92,25 @@ impl EdgeSupervisor {
             Err(error) if error.code() != "edge-unreachable" => return Err(error),
             Err(_) => {}
         }
+        self.start(None).await.map(Ensured::Started)
+    }
+
+    /// Starts another edge, which takes over from the one that runs: for an upgrade. No request is lost.
+    ///
+    /// # Errors
+    ///
+    /// Transient when the new one did not come up; the old one goes on then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe to drop: the new edge takes over or fails by itself.
+    pub async fn replace(&self) -> Result<EdgeInfo, Error> {
+        let before = self.router.info().await.ok().map(|info| info.boot);
+        self.start(before.as_deref()).await
+    }
+
+    /// Starts an edge and waits until one answers that is not `other`.
+    async fn start(&self, other: Option<&str>) -> Result<EdgeInfo, Error> {
         let mut child = self.spawn().map_err(|error| {
             Error::new(ErrorKind::Transient, "edge-start", format!("start the edge {}", self.process.exe.display()))
                 .because(error)
@@ -98,9 +119,9 @@ impl EdgeSupervisor {
         let mut pause = Duration::from_millis(1);
         loop {
             match self.router.info().await {
-                Ok(info) => return Ok(Ensured::Started(info)),
+                Ok(info) if Some(info.boot.as_str()) != other => return Ok(info),
                 Err(error) if error.code() != "edge-unreachable" => return Err(error),
-                Err(_) => {}
+                Ok(_) | Err(_) => {}
             }
             let ended = child.try_wait().ok().flatten();
             if ended.is_some() || Instant::now() >= deadline {
@@ -147,7 +168,7 @@ impl EdgeSupervisor {
 
     /// Waits until the edge closes a connection that nobody talks on: it died, or handed over to another.
     async fn until_gone(&self) {
-        if let Ok(mut stream) = UnixStream::connect(&self.process.control).await {
+        if let Ok(mut stream) = connect(&self.process.control).await {
             let mut nothing = [0; 1];
             // An answer to nothing asked, an end, an error: all mean that it has to be looked at again.
             let _ = stream.read(&mut nothing).await;

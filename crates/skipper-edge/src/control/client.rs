@@ -11,11 +11,15 @@ use tokio::net::UnixStream;
 
 use super::{
     frame,
+    socket::connect,
     wire::{Answer, Call, Fault, VERSION},
 };
 
 /// Connections kept for the next call. A drain holds one for as long as it waits, so calls do come side by side.
 const IDLE: usize = 8;
+
+/// Pause before a call is repeated that came in the middle of a handover, which takes some milliseconds.
+const HANDOVER: Duration = Duration::from_millis(20);
 
 /// Calls an edge over its control socket. Connects when needed; a connection that was closed meanwhile is replaced.
 #[derive(Debug)]
@@ -47,8 +51,8 @@ impl Client {
         let bytes = frame::encode(&Call { v: VERSION, op: op.to_owned(), body }).map_err(|error| {
             Error::new(ErrorKind::Permanent, "edge-frame", format!("write the edge's `{op}`")).because(error)
         })?;
-        match tokio::time::timeout(deadline, self.exchange(&bytes)).await {
-            Ok(Ok(answer)) => read(op, &answer),
+        match tokio::time::timeout(deadline, self.settled(op, &bytes)).await {
+            Ok(Ok(answer)) => answer,
             Ok(Err(Failure::Connect(error))) => Err(self.unreachable(error)),
             Ok(Err(Failure::Talk(error))) => {
                 Err(Error::new(ErrorKind::Unknown, "edge-silent", format!("hear the edge's answer to `{op}`"))
@@ -63,18 +67,28 @@ impl Client {
         }
     }
 
+    /// Asks until the edge that answers is not about to be replaced.
+    async fn settled<A: DeserializeOwned>(&self, op: &str, bytes: &[u8]) -> Result<Result<A, Error>, Failure> {
+        loop {
+            match read(op, &self.exchange(bytes).await?) {
+                Err(error) if error.code() == "handing-over" => tokio::time::sleep(HANDOVER).await,
+                answer => return Ok(answer),
+            }
+        }
+    }
+
     async fn exchange(&self, bytes: &[u8]) -> Result<Vec<u8>, Failure> {
         let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let first = match kept {
             Some(stream) => stream,
-            None => UnixStream::connect(&self.path).await.map_err(Failure::Connect)?,
+            None => connect(&self.path).await.map_err(Failure::Connect)?,
         };
         if let Ok(answer) = self.talk(first, bytes).await {
             return Ok(answer);
         }
         // Kept connections break together, when an edge is replaced; only a new one tells whether somebody is there.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        let stream = UnixStream::connect(&self.path).await.map_err(Failure::Connect)?;
+        let stream = connect(&self.path).await.map_err(Failure::Connect)?;
         self.talk(stream, bytes).await.map_err(Failure::Talk)
     }
 

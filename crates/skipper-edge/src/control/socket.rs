@@ -1,7 +1,7 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io,
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -25,10 +25,13 @@ pub(crate) fn private_folder(folder: &Path) -> Result<(), Error> {
     let state = |cause| Error::State { path: folder.to_owned(), cause };
     DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(state)?;
     let metadata = fs::metadata(folder).map_err(state)?;
-    // Others may read it; whoever may write could put a socket of their own there. The sticky bit (as on /tmp) does not
-    // help against that before we have made ours.
-    if metadata.uid() != rustix::process::geteuid().as_raw() || metadata.mode() & 0o022 != 0 {
+    if metadata.uid() != rustix::process::geteuid().as_raw() {
         return Err(Error::ControlFolder { path: folder.to_owned() });
+    }
+    // Others may read it; whoever may write could put a socket of their own there.
+    if metadata.mode() & 0o022 != 0 {
+        let mode = fs::Permissions::from_mode(metadata.mode() & 0o7755);
+        fs::set_permissions(folder, mode).map_err(state)?;
     }
     Ok(())
 }
@@ -51,11 +54,22 @@ pub(crate) async fn lock(socket: &Path) -> Result<File, Error> {
 
 /// The edge that answers on the socket, if one does.
 pub(crate) async fn running(socket: &Path) -> Result<Option<UnixStream>, Error> {
-    match UnixStream::connect(socket).await {
+    match connect(socket).await {
         Ok(stream) => Ok(Some(stream)),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => Ok(None),
         Err(cause) => Err(Error::Control { path: socket.to_owned(), cause }),
     }
+}
+
+/// Connects, and makes sure that it is this user's edge (or root's) at the other end: it will be told everything.
+pub(crate) async fn connect(socket: &Path) -> io::Result<UnixStream> {
+    let stream = UnixStream::connect(socket).await?;
+    let peer = stream.peer_cred()?.uid();
+    if peer != rustix::process::geteuid().as_raw() && peer != 0 {
+        let message = format!("the edge at this socket belongs to user {peer}, not to us");
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
+    }
+    Ok(stream)
 }
 
 /// Binds the control socket, readable by this user alone from its first moment. What a dead edge left is removed.

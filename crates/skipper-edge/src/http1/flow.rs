@@ -13,6 +13,9 @@ use crate::net::{Stream, Wire};
 /// not become as many packets.
 const GATHER: usize = 64 * 1024;
 
+/// A body up to this size is copied behind the head.
+const SMALL: usize = 4 * 1024;
+
 /// How a body is framed where it goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Encoder {
@@ -132,6 +135,11 @@ impl Flow {
                 }
                 Step::Data(count) if count as u64 > self.allowance => return Err(Broken::TooLarge),
                 Step::Data(count) => match self.encoder {
+                    // One plain write is cheaper than one of two parts.
+                    Encoder::Identity if count <= SMALL && self.sent < self.out.len() => {
+                        self.out.extend_from_slice(&from.buffer.filled()[..count]);
+                        self.took(from, count);
+                    }
                     Encoder::Identity => return Ok(count),
                     Encoder::Chunked => {
                         let count = count.min(GATHER);

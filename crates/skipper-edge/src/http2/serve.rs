@@ -69,6 +69,8 @@ pub(crate) async fn serve(client: Wire, shared: Arc<Shared>, origin: Arc<Origin>
     let connection = hyper::server::conn::http2::Builder::new(Tasks(tasks))
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams)
+        // What an instance sends faster than the client reads waits in its socket, not here.
+        .max_send_buf_size(64 * 1024)
         .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(20))

@@ -120,9 +120,7 @@ async fn accept_all(order: Order, mut pool: Pool, places: Arc<Semaphore>) -> io:
     )]
     let socket = AsyncFd::with_interest(order.socket, Interest::READABLE)?;
     loop {
-        // First a place, then the connection: what has no place stays in the kernel's queue.
-        let Ok(place) = places.clone().acquire_owned().await else { return Ok(()) };
-        let (socket, peer) = loop {
+        let (accepted, peer) = loop {
             let mut ready = socket.readable().await?;
             match acceptfrom_with(socket.get_ref(), SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
                 Ok((accepted, Some(peer))) => match SocketAddr::try_from(peer) {
@@ -139,6 +137,8 @@ async fn accept_all(order: Order, mut pool: Pool, places: Arc<Semaphore>) -> io:
                 Err(error) => tracing::debug!(%error, "accept"),
             }
         };
-        pool.serve(Accepted { socket, peer, face: order.face.clone(), place });
+        // One connection of each listener may wait for a place here; the others stay in the kernel's queue.
+        let Ok(place) = places.clone().acquire_owned().await else { return Ok(()) };
+        pool.serve(Accepted { socket: accepted, peer, face: order.face.clone(), place });
     }
 }

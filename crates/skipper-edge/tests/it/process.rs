@@ -106,6 +106,11 @@ async fn a_killed_edge_is_back_within_a_second_with_its_table() {
         assert!(!router.needs_sync().await);
         pid = info.pid;
     }
+    // An upgrade: another process takes over, and the old one ends.
+    let upgraded = supervisor.replace().await.expect("replaced");
+    assert_ne!(upgraded.pid, pid);
+    assert_eq!(get(at, "h", "/").await.text(), "one");
+    pid = upgraded.pid;
     stop.cancel();
     tasks.close();
     tasks.wait().await;
