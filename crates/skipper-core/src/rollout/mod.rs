@@ -5,6 +5,8 @@
 mod bundle;
 mod phase;
 pub mod plan;
+#[cfg(test)]
+mod plan_json;
 pub mod planner;
 
 pub use bundle::{AppEvidence, FailureBundle};

@@ -158,7 +158,8 @@ pub enum Action {
     },
     /// Keeps new requests waiting at the edge. Undone by shifting back to `from`, which also opens the service.
     Hold {
-        /// Longest wait of one request.
+        /// Longest wait of one request. Called otherwise on the wire, where the step's own bound stands beside it.
+        #[serde(rename = "wait")]
         bound: Millis,
         /// Weights before.
         from: Vec<Weight>,
