@@ -110,7 +110,7 @@ impl Machine {
         let platforms = Platforms::default().with(fixture::target(), account);
         let router: Arc<dyn Router> = Arc::new(self.edge.clone());
         let resolver =
-            Arc::new(PackageResolver::new(store.clone(), platforms.clone(), 30_000..=30_010, self.clock.clone()));
+            Arc::new(PackageResolver::new(store.clone(), platforms.clone(), 30_000..=32_767, self.clock.clone()));
         let engine = Engine::new(EngineConfig {
             store: Arc::new(store.clone()),
             platforms: platforms.clone(),
