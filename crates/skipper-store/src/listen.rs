@@ -14,7 +14,9 @@ use crate::{
 };
 
 const CHANNEL: &str = "skipper";
-const NOTIFY: &str = "SELECT pg_notify('skipper', $1)";
+/// A channel is the whole database's, and each of its schemas may hold a store: so the schema's name goes first.
+const NOTIFY: &str = "SELECT pg_notify('skipper', concat(current_schema(), ' ', $1))";
+const SCHEMA: &str = "SELECT CAST(current_schema() AS TEXT)";
 /// A database server that restarts is back within seconds; asking more often helps nobody.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
@@ -52,10 +54,11 @@ async fn listen(pool: &PgPool, shared: &Shared) {
 async fn listen_once(pool: &PgPool, shared: &Shared) -> Result<(), sqlx::Error> {
     let mut listener = PgListener::connect_with(pool).await?;
     listener.listen(CHANNEL).await?;
+    let schema: String = sqlx::query_scalar(SCHEMA).fetch_one(pool).await?;
     look(shared).await;
     loop {
         match listener.try_recv().await? {
-            Some(told) => hear(&told, shared),
+            Some(told) => hear(&told, &schema, shared),
             // The connection broke and is back: what was told meanwhile is lost.
             None => look(shared).await,
         }
@@ -69,9 +72,10 @@ async fn look(shared: &Shared) {
     }
 }
 
-fn hear(told: &PgNotification, shared: &Shared) {
-    let mut words = told.payload().split(' ').map(str::parse::<u64>);
-    if let (Some(Ok(seq)), Some(Ok(wakes))) = (words.next(), words.next()) {
+fn hear(told: &PgNotification, schema: &str, shared: &Shared) {
+    let Some(told) = told.payload().strip_prefix(schema).and_then(|rest| rest.strip_prefix(' ')) else { return };
+    let mut words = told.split(' ').map(str::parse::<u64>);
+    if let (Some(Ok(seq)), Some(Ok(wakes)), None) = (words.next(), words.next(), words.next()) {
         shared.published((seq > 0).then_some(seq), wakes > 0);
     }
 }

@@ -33,6 +33,22 @@ statements! {
         WHERE release.tenant = $1 AND release.purged = 0 AND release.deleted = 0 AND release.name > $2 \
             AND lower(release.name) LIKE $4 ESCAPE '!' \
         ORDER BY release.name LIMIT $3";
+    /// Deleted ones too: of a name that was given again after a delete there is one row only.
+    LIST_ALL = "SELECT release.*, rollout.id AS open_id, rollout.verb AS open_verb, rollout.phase_name AS open_phase, \
+            rollout.to_revision AS open_to, revision.state AS last_state \
+        FROM release \
+        LEFT JOIN rollout ON rollout.release_id = release.id AND rollout.slot = 'open' \
+        LEFT JOIN revision ON revision.release_id = release.id AND revision.number = release.last_revision \
+        WHERE release.tenant = $1 AND release.purged = 0 AND release.name > $2 \
+        ORDER BY release.name LIMIT $3";
+    SEARCH_ALL = "SELECT release.*, rollout.id AS open_id, rollout.verb AS open_verb, \
+            rollout.phase_name AS open_phase, rollout.to_revision AS open_to, revision.state AS last_state \
+        FROM release \
+        LEFT JOIN rollout ON rollout.release_id = release.id AND rollout.slot = 'open' \
+        LEFT JOIN revision ON revision.release_id = release.id AND revision.number = release.last_revision \
+        WHERE release.tenant = $1 AND release.purged = 0 AND release.name > $2 \
+            AND lower(release.name) LIKE $4 ESCAPE '!' \
+        ORDER BY release.name LIMIT $3";
     INSERT = "INSERT INTO release (id, tenant, name, door, last_revision, created_at, updated_at) \
         VALUES ($1, $2, $3, $4, 0, $5, $5) ON CONFLICT DO NOTHING";
     /// The first statement of whatever changes a release: on PostgreSQL it holds everybody else off.
@@ -119,13 +135,39 @@ impl Store {
         after: Option<&ReleaseName>,
         limit: u32,
     ) -> Result<Vec<ListedRelease>, Error> {
+        self.listed([LIST, SEARCH], tenant, q, after, limit).await
+    }
+
+    /// The same with the releases that are deleted and whose history is kept.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the database.
+    pub async fn release_list_all(
+        &self,
+        tenant: &TenantName,
+        q: Option<&str>,
+        after: Option<&ReleaseName>,
+        limit: u32,
+    ) -> Result<Vec<ListedRelease>, Error> {
+        self.listed([LIST_ALL, SEARCH_ALL], tenant, q, after, limit).await
+    }
+
+    async fn listed(
+        &self,
+        [every, matching]: [&'static str; 2],
+        tenant: &TenantName,
+        q: Option<&str>,
+        after: Option<&ReleaseName>,
+        limit: u32,
+    ) -> Result<Vec<ListedRelease>, Error> {
         let after = after.map_or("", ReleaseName::as_str);
         let mut args = args![tenant.as_str(), after, page(limit)];
         let sql = match q.map(str::trim).filter(|q| !q.is_empty()) {
-            None => LIST,
+            None => every,
             Some(q) => {
                 args.push(like(q).into());
-                SEARCH
+                matching
             }
         };
         self.all("list releases", sql, args).await?.iter().map(read_listed).collect()

@@ -82,7 +82,7 @@ async fn a_backup_made_while_writing_is_whole(world: &World) {
         files
     };
     let (written, files) = tokio::join!(writing, backing_up);
-    assert!(written > 5, "{written}");
+    assert!(written > 0, "nobody wrote meanwhile");
     let mut before = 0;
     for file in files {
         let location = Location::Sqlite(file.clone());
@@ -180,6 +180,7 @@ async fn restored_into(world: &World, target: &World) {
 async fn everything_comes_back_and_the_epoch_is_higher(world: &World) {
     let target = world.fresh().await;
     restored_into(world, &target).await;
+    target.gone().await;
 }
 
 async fn a_backup_restores_into_the_other_database(world: &World) {
@@ -190,6 +191,7 @@ async fn a_backup_restores_into_the_other_database(world: &World) {
         World::sqlite().await
     };
     restored_into(world, &target).await;
+    target.gone().await;
 }
 
 async fn nothing_is_overwritten_unless_told_to(world: &World) {

@@ -68,7 +68,7 @@ async fn every_kind_of_tampering_is_found(world: &World) {
         assert!(tampered.raw(sql).await > 0, "{what}");
         let broken = tampered.store.events_verify().await.expect("verified").broken;
         assert_eq!(broken.as_ref().map(|b| b.seq), Some(at), "{what}: {broken:?}");
-        tampered.store.close().await;
+        tampered.gone().await;
     }
 }
 

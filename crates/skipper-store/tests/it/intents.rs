@@ -167,6 +167,10 @@ async fn after_a_delete_numbers_go_on_and_after_a_purge_they_begin_anew(world: &
     assert_eq!((deleted.deleted, deleted.serving), (true, None));
     assert_eq!(store.revision_last_deleted(first.id).await.expect("no error").map(|r| r.number), Some(1));
     assert!(store.release_list(&tenant(), None, None, 10).await.expect("list").is_empty());
+    for q in [None, Some("we")] {
+        let all = store.release_list_all(&tenant(), q, None, 10).await.expect("list");
+        assert_eq!(all.iter().map(|l| l.release.name.as_str()).collect::<Vec<_>>(), ["web"], "its history is kept");
+    }
 
     let back = serving(store, "web", &spec(&[], &[])).await;
     assert_eq!((back.id, back.serving, back.deleted), (first.id, Some(2), false));
@@ -175,6 +179,7 @@ async fn after_a_delete_numbers_go_on_and_after_a_purge_they_begin_anew(world: &
     let gone = store.intent_create(purge).await.expect("accepted");
     carry_out(store, &gone, &spec(&[], &[]), &Phase::Succeeded).await;
     assert_eq!(store.release_get(&tenant(), &name("web")).await.expect("no error"), None);
+    assert!(store.release_list_all(&tenant(), None, None, 10).await.expect("list").is_empty());
     let anew = serving(store, "web", &spec(&[], &[])).await;
     assert_ne!(anew.id, first.id);
     assert_eq!(anew.serving, Some(1));

@@ -56,15 +56,17 @@ async fn many_servers_may_start_at_once(world: &World) {
         Location::Sqlite(path) => {
             StoreConfig { location: Location::Sqlite(path.with_extension("new")), ..fresh.config.clone() }
         }
-        Location::Postgres(_) => {
-            fresh.raw("DROP SCHEMA public CASCADE").await;
-            fresh.raw("CREATE SCHEMA public").await;
+        Location::Postgres(url) => {
+            let schema = url.rsplit('=').next().expect("its schema");
+            fresh.raw(&format!("DROP SCHEMA {schema} CASCADE")).await;
+            fresh.raw(&format!("CREATE SCHEMA {schema}")).await;
             fresh.config.clone()
         }
     };
     for opened in futures::future::join_all((0..4).map(|_| Store::open(config.clone()))).await {
         opened.expect("one makes the schema, the others find it").close().await;
     }
+    fresh.gone().await;
 }
 
 async fn refusal(config: StoreConfig) -> Error {

@@ -17,17 +17,28 @@ struct Server {
     _keeper: Option<Child>,
 }
 
-/// URL of a new, empty database; `None` where there is no PostgreSQL.
-pub(crate) async fn database(name: &str) -> Option<String> {
+/// URL of a new, empty schema, which is a database to whoever uses it; `None` where there is no PostgreSQL. A database of
+/// its own for each test would be three hundred files each time.
+pub(crate) async fn schema(name: &str) -> Option<String> {
     let server = SERVER.get_or_init(start).as_ref()?;
-    let (base, options) = server.url.split_once('?').map_or((server.url.as_str(), ""), |(base, rest)| (base, rest));
-    let mut admin = connect(&server.url).await;
-    for sql in [format!("DROP DATABASE IF EXISTS {name}"), format!("CREATE DATABASE {name}")] {
-        sqlx::query(AssertSqlSafe(sql)).execute(&mut admin).await.expect("make a database");
+    admin(server, &[format!("DROP SCHEMA IF EXISTS {name} CASCADE"), format!("CREATE SCHEMA {name}")]).await;
+    let join = if server.url.contains('?') { '&' } else { '?' };
+    Some(format!("{}{join}options[search_path]={name}", server.url))
+}
+
+/// Removes a schema with all that is in it.
+pub(crate) async fn remove(url: &str) {
+    let Some(Some(server)) = SERVER.get() else { return };
+    let name = url.rsplit('=').next().expect("a URL made above");
+    admin(server, &[format!("DROP SCHEMA IF EXISTS {name} CASCADE")]).await;
+}
+
+async fn admin(server: &Server, statements: &[String]) {
+    let mut conn = connect(&server.url).await;
+    for sql in statements {
+        sqlx::query(AssertSqlSafe(sql.clone())).execute(&mut conn).await.expect("make or drop a schema");
     }
-    admin.close().await.expect("close");
-    let root = base.rsplit_once('/').expect("a URL with a database").0;
-    Some(format!("{root}/{name}?{options}"))
+    conn.close().await.expect("close");
 }
 
 async fn connect(url: &str) -> sqlx::PgConnection {

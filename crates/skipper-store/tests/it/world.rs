@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::postgres;
 
-static DATABASES: AtomicU64 = AtomicU64::new(0);
+static SCHEMAS: AtomicU64 = AtomicU64::new(0);
 
 #[derive(Debug)]
 pub(crate) struct TestClock(AtomicI64);
@@ -55,8 +55,8 @@ impl World {
     }
 
     pub(crate) async fn postgres() -> Option<Self> {
-        let n = DATABASES.fetch_add(1, Ordering::SeqCst);
-        let url = postgres::database(&format!("skipper_test_{}_{n}", std::process::id())).await?;
+        let n = SCHEMAS.fetch_add(1, Ordering::SeqCst);
+        let url = postgres::schema(&format!("skipper_test_{}_{n}", std::process::id())).await?;
         Some(Self::at(Location::Postgres(url), tempfile::tempdir().expect("a folder")).await)
     }
 
@@ -155,6 +155,14 @@ impl World {
         if let Ok(report) = self.store.events_verify().await {
             assert_eq!(report.broken, None, "the chain of events after the test");
         }
+        self.gone().await;
+    }
+
+    /// Leaves nothing behind.
+    pub(crate) async fn gone(&self) {
         self.store.close().await;
+        if let Location::Postgres(url) = &self.config.location {
+            postgres::remove(url).await;
+        }
     }
 }
