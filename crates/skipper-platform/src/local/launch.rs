@@ -12,13 +12,13 @@ use skipper_core::{
     secret::SecretValues,
     spec::Port,
 };
-use tracing::info;
+use tracing::{info, warn};
 use zeroize::Zeroizing;
 
 use super::{
     account::{Account, Seen, Slot, blocking},
     holder,
-    keeper::{self, Failure},
+    keeper::{self, Contents, Failure},
     look::Looked,
     ports::{Strictness, is_free},
     prepare::{self, Work},
@@ -64,7 +64,15 @@ async fn one(account: &Arc<Account>, wanted: &Arc<Wanted>, index: u32) -> Result
     let slot = account.instance(&wanted.deployment.id, index);
     let _turn = slot.turn.lock().await;
     let before = match account.see(&slot).await? {
-        Seen::Running(watched) => return Ok(watched.state.instance(index)),
+        Seen::Running(watched) => {
+            let wants = Contents::of(&wanted.deployment, wanted.generation);
+            if !wants.differs_from(watched.state.contents.as_ref()) {
+                return Ok(watched.state.instance(index));
+            }
+            warn!(instance = %slot.folder.0.display(), "what runs here is of a revision that a restore lost; replacing it");
+            stop::everything_of(account, &slot, &wanted.deployment.app.stop).await?;
+            Before::default()
+        }
         Seen::Ended(ended) => {
             let (ended, state) = &*ended;
             if let Some(state) = state
@@ -97,7 +105,8 @@ async fn start(
         move || -> Result<Spawned, Error> {
             let owner = Account::owner(&slot.folder.0);
             let ports = choose_ports(&account, &wanted.deployment.app.ports, &owner, &before)?;
-            let work = Work::Instance { index, ports, launches: before.launches.saturating_add(1) };
+            let contents = Contents::of(&wanted.deployment, wanted.generation);
+            let work = Work::Instance { index, ports, launches: before.launches.saturating_add(1), contents };
             spawn_keeper(&account, &wanted.deployment, &slot, &wanted.secrets, work)
         }
     };

@@ -17,14 +17,14 @@ use skipper_core::{
 
 use super::{
     account::{Account, storage},
-    keeper::{Folder, Order, VERSION},
+    keeper::{Contents, Folder, Order, VERSION},
 };
 use crate::artifact;
 
 /// What is to be started.
 pub(super) enum Work<'a> {
     /// An instance of the application, with its ports.
-    Instance { index: u32, ports: BTreeMap<String, u16>, launches: u32 },
+    Instance { index: u32, ports: BTreeMap<String, u16>, launches: u32, contents: Contents },
     /// A job in the application's environment. It has no ports: what names one gets 0.
     Hook(&'a Hook),
 }
@@ -83,9 +83,9 @@ pub(super) fn order(
         Work::Instance { index, .. } => place(account, deployment, &index.to_string())?,
         Work::Hook(_) => None,
     };
-    let (launches, timeout_ms) = match &work {
-        Work::Instance { launches, .. } => (*launches, None),
-        Work::Hook(hook) => (1, Some(hook.timeout.0)),
+    let (ports, launches, contents, timeout_ms) = match work {
+        Work::Instance { ports, launches, contents, .. } => (ports, launches, Some(contents), None),
+        Work::Hook(hook) => (BTreeMap::new(), 1, None, Some(hook.timeout.0)),
     };
     Ok(Order {
         version: VERSION,
@@ -97,11 +97,9 @@ pub(super) fn order(
         working_dir,
         secret_files,
         cookie: format!("{:032x}", rand::random::<u128>()),
-        ports: match work {
-            Work::Instance { ports, .. } => ports,
-            Work::Hook(_) => BTreeMap::new(),
-        },
+        ports,
         launches,
+        contents,
         cgroup: placement,
         log_file_bytes: account.config.logs.file_bytes,
         log_files: account.config.logs.files,

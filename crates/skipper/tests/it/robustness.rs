@@ -133,7 +133,6 @@ fn a_backup_brings_back_what_was_and_the_edge_accepts_the_restored_server() {
 }
 
 #[test]
-#[ignore = "a launch takes over what runs under the same id, which after a restore may be a revision that was lost"]
 fn after_a_restore_a_revision_number_that_was_given_before_runs_what_it_says_now() {
     let mut bench = Bench::start();
     let address = bench.install("hello", &["--set", "greeting=one"]);

@@ -11,7 +11,9 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use skipper_core::{
-    deployment::{Exit, Instance},
+    Sha256,
+    deployment::{Deployment, Exit, Instance},
+    generation::Generation,
     time::Timestamp,
 };
 
@@ -39,11 +41,38 @@ pub(crate) struct Order {
     pub cookie: String,
     pub ports: BTreeMap<String, u16>,
     pub launches: u32,
+    #[serde(default)]
+    pub contents: Option<Contents>,
     pub cgroup: Option<Placement>,
     pub log_file_bytes: u64,
     pub log_files: u32,
     /// After this many milliseconds the process and all it started are killed. For jobs.
     pub timeout_ms: Option<u64>,
+}
+
+/// What a launch was about, beyond its id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Contents {
+    /// The life of the store that asked for it.
+    pub epoch: u64,
+    /// Digest of what decides whether a running process can stay.
+    pub digest: Sha256,
+}
+
+impl Contents {
+    /// Of a deployment that is launched under `generation`.
+    pub(crate) fn of(deployment: &Deployment, generation: Generation) -> Self {
+        let decides = serde_json::json!({"edition": deployment.app.edition(), "secrets": deployment.secrets});
+        Self { epoch: generation.epoch, digest: Sha256::of_json(&decides) }
+    }
+
+    /// Whether what was launched as `before` is something else under the same id.
+    ///
+    /// Within one life of a store an id means one thing for ever, and a newer Skipper may compute another digest for it.
+    /// A restored store gives out revision numbers again, and with them ids, that the life it lost had used.
+    pub(crate) fn differs_from(&self, before: Option<&Self>) -> bool {
+        before.is_some_and(|before| before.epoch != self.epoch && before.digest != self.digest)
+    }
 }
 
 /// `state.json`: what runs.
@@ -58,6 +87,8 @@ pub(crate) struct State {
     pub ports: BTreeMap<String, u16>,
     pub started_at: Timestamp,
     pub launches: u32,
+    #[serde(default)]
+    pub contents: Option<Contents>,
     /// Inodes of the pipes the process writes to, so that a second keeper finds them.
     pub pipes: [u64; 2],
     pub cgroup: Option<Placement>,

@@ -18,7 +18,9 @@ pub(crate) mod stamp;
 mod start;
 mod wait;
 
-pub(crate) use document::{Answer, COOKIE_VAR, Ended, Failure, Folder, Order, State, VERSION, write_atomically};
+pub(crate) use document::{
+    Answer, COOKIE_VAR, Contents, Ended, Failure, Folder, Order, State, VERSION, write_atomically,
+};
 pub(crate) use logfile::{LINE_BYTES, segments};
 
 use std::{ffi::OsString, fs, io, os::fd::OwnedFd, os::unix::fs::OpenOptionsExt as _, process::ExitCode};

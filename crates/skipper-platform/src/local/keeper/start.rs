@@ -114,6 +114,7 @@ fn start(folder: &Folder, order: &Order) -> Result<Running, Failure> {
         ports: order.ports.clone(),
         started_at,
         launches: order.launches,
+        contents: order.contents.clone(),
         pipes: [out_inode, err_inode],
         cgroup: order.cgroup.clone(),
         log_file_bytes: order.log_file_bytes,
