@@ -214,7 +214,7 @@ async fn boot(config: EdgeConfig) -> Result<(Arc<Core>, Threads), Error> {
         workers.push(Worker::start(number, shared.clone(), kill.clone())?);
     }
     let (go, may_accept) = oneshot::channel();
-    let acceptor = Acceptor::start(Pool::new(&workers), config.limits.connections, may_accept)?;
+    let acceptor = Acceptor::start(Pool::new(&workers), shared.clone(), may_accept)?;
     let tls = certificates.acceptor()?;
     let mut listeners = Listeners::new(config.http.clone(), config.https.clone(), config.bind, tls, acceptor);
     let state = |cause| Error::State { path: config.state_dir.clone(), cause };
@@ -312,6 +312,8 @@ async fn lame_duck(core: &Core, how: Leave) {
     let since = Instant::now();
     let mut quiet = 0;
     loop {
+        // Read before the connections are counted: what was accepted before this said no is in their count.
+        let accepting = core.shared.is_accepting();
         // The bound may have been shortened meanwhile.
         let bound = core.leave.borrow().map_or(how.bound, |now| now.bound);
         let busy = core.registry().books().total_in_flight() + core.shared.waiting() as u64;
@@ -319,7 +321,7 @@ async fn lame_duck(core: &Core, how: Leave) {
         // Twice in a row: a request that was just read is in no count yet. With a successor the idle connections get
         // their chance to end by themselves; a client that was about to use one loses nothing then.
         quiet = if busy == 0 { quiet + 1 } else { 0 };
-        let done = connections == 0 || (!how.successor && quiet > 1);
+        let done = !accepting && (connections == 0 || (!how.successor && quiet > 1));
         if done || since.elapsed() >= bound {
             tracing::info!(connections, in_flight = busy, "the edge ends");
             return;

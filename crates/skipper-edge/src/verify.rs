@@ -70,8 +70,21 @@ async fn exchange(address: SocketAddr, key: &RouteKey, path: &str, token: &str) 
     }
     let name = key.host.as_ref().map_or_else(|| "localhost".to_owned(), |_| host.clone());
     let name = ServerName::try_from(name).map_err(io::Error::other)?;
-    let stream = tokio_rustls::TlsConnector::from(Arc::new(client_config()?)).connect(name, stream).await?;
+    let stream = tokio_rustls::TlsConnector::from(Arc::new(client_config()?)).connect(name, stream).await;
+    let stream = stream.map_err(|error| without_certificate(error, &host))?;
     talk(stream, &request).await
+}
+
+/// Names the cause where the edge refused the handshake for want of a certificate: its alert alone says little.
+fn without_certificate(error: io::Error, host: &str) -> io::Error {
+    let alert = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    if matches!(alert, Some(rustls::Error::AlertReceived(rustls::AlertDescription::AccessDenied))) {
+        io::Error::other(format!(
+            "the edge has no certificate for {host}; put {host}.crt and {host}.key into its folder of certificates"
+        ))
+    } else {
+        error
+    }
 }
 
 /// Where a socket bound to `address` is reached from this machine.
@@ -208,6 +221,14 @@ mod tests {
         for not_covered in ["/", "/apix", "/api/\r\nx: y", "api"] {
             assert_eq!(target_of(&key(None, "/api"), not_covered), "/api");
         }
+    }
+
+    #[test]
+    fn a_missing_certificate_is_called_by_its_name() {
+        let refused = rustls::Error::AlertReceived(rustls::AlertDescription::AccessDenied);
+        let told = without_certificate(io::Error::new(io::ErrorKind::InvalidData, refused), "shop.example").to_string();
+        assert!(told.contains("shop.example.crt"), "{told}");
+        assert_eq!(without_certificate(io::Error::other("gone"), "shop.example").to_string(), "gone");
     }
 
     #[test]

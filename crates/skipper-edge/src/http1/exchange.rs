@@ -28,6 +28,9 @@ use crate::{
 /// `Expect` never say it.
 const CONTINUE: Duration = Duration::from_secs(1);
 
+/// How long the rest of a request's body may take once its answer is sent.
+const GRACE: Duration = Duration::from_secs(2);
+
 /// How an exchange ended.
 #[derive(Debug)]
 pub(crate) enum Outcome {
@@ -64,6 +67,8 @@ struct State {
     /// What is left to write of `100 Continue`.
     interim: &'static [u8],
     answer: Option<(Flow, Answered, bool)>,
+    /// Runs once the answer is sent and the request is not.
+    grace: Option<Pin<Box<Sleep>>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -79,7 +84,7 @@ impl Exchange<'_> {
         self.ticket.begin();
         let patience = self.up.paused.then(|| Box::pin(sleep(CONTINUE)));
         let instance = Wire::new(Stream::Tcp(instance));
-        let mut state = State { instance, sent: None, patience, interim: b"", answer: None };
+        let mut state = State { instance, sent: None, patience, interim: b"", answer: None, grace: None };
         let outcome = poll_fn(|cx| self.poll(cx, &mut state)).await;
         let State { instance, sent, answer, .. } = state;
         match (instance, answer) {
@@ -107,16 +112,15 @@ impl Exchange<'_> {
                 Poll::Pending => return self.poll_client_gone(cx, state),
             }
         }
+        if state.grace.is_some() {
+            return Self::poll_rest(cx, state);
+        }
         if !self.poll_interim(cx, state) {
             return Poll::Pending;
         }
-        let Some((down, _, reusable)) = &mut state.answer else { return Poll::Pending };
+        let Some((down, ..)) = &mut state.answer else { return Poll::Pending };
         match down.poll(cx, &mut state.instance, &mut self.client.stream) {
-            Poll::Ready(Ok(())) => {
-                // A body that is still coming has nowhere to go.
-                let reusable = *reusable && state.sent == Some(Sent::All);
-                Poll::Ready(Outcome::Done { reusable })
-            }
+            Poll::Ready(Ok(())) => Self::poll_rest(cx, state),
             Poll::Ready(Err(broken)) => {
                 if matches!(broken, Broken::Source | Broken::Malformed) {
                     self.ticket.failed();
@@ -125,6 +129,17 @@ impl Exchange<'_> {
             }
             Poll::Pending => self.poll_client_gone(cx, state),
         }
+    }
+
+    /// The answer is sent. An instance may answer before it has read the body, and a client that sends head and body apart
+    /// expects to use its connection again all the same: the rest of the body gets a while to arrive.
+    fn poll_rest(cx: &mut Context<'_>, state: &mut State) -> Poll<Outcome> {
+        let announced = state.answer.as_ref().is_some_and(|(_, _, reusable)| *reusable);
+        if !announced || state.sent.is_some() {
+            return Poll::Ready(Outcome::Done { reusable: announced && state.sent == Some(Sent::All) });
+        }
+        let grace = state.grace.get_or_insert_with(|| Box::pin(sleep(GRACE)));
+        grace.as_mut().poll(cx).map(|()| Outcome::Done { reusable: false })
     }
 
     /// Sends the request on. `Some`: the exchange is over.
@@ -205,7 +220,13 @@ impl Exchange<'_> {
                 }
                 Ok(Some(answered)) => {
                     state.instance.buffer.consume(answered.head_len);
-                    return Poll::Ready(self.begin_answer(state, answered, out));
+                    let paused = self.up.paused;
+                    let outcome = self.begin_answer(state, answered, out);
+                    if outcome.is_none() && paused && !self.up.paused {
+                        // The body may come now, and nobody would wake us for it yet.
+                        return Poll::Ready(self.poll_request(cx, state));
+                    }
+                    return Poll::Ready(outcome);
                 }
             }
         }
@@ -238,7 +259,9 @@ impl Exchange<'_> {
         }
         // The client was told nothing about the body it wants to send, or the instance does not take it: then nobody
         // knows what the next bytes on the connection are.
-        let body_lost = self.up.paused || state.sent == Some(Sent::Refused);
+        let body_lost = self.up.paused
+            || state.sent == Some(Sent::Refused)
+            || (state.sent.is_none() && !self.up.is_taken() && !answered.reusable);
         let endless = encoder == Encoder::Identity && !matches!(answered.body, AnswerBody::Known(_));
         let reusable = self.request.keep_alive && !body_lost && !endless && !self.shared.is_leaving();
         if encoder == Encoder::Chunked {

@@ -96,13 +96,13 @@ async fn serve_all(mut connections: mpsc::UnboundedReceiver<Accepted>, shared: A
     loop {
         tokio::select! {
             accepted = connections.recv() => {
-                let Some(Accepted { socket, peer, face, place }) = accepted else { break };
-                let guard = Connected::new(&shared, &open);
+                let Some(Accepted { socket, peer, face, place, open: counted }) = accepted else { break };
+                let busy = Busy(open.clone());
                 let (shared, tracker) = (shared.clone(), tasks.clone());
                 tasks.spawn(async move {
                     let client = Client::new(peer, face.tls.is_some(), &shared.trusted);
                     serve(socket, client, &face, shared, tracker).await;
-                    drop((guard, place));
+                    drop((busy, counted, place));
                 });
             }
             _ = reaping.tick() => reap(),
@@ -112,21 +112,12 @@ async fn serve_all(mut connections: mpsc::UnboundedReceiver<Accepted>, shared: A
     tasks.wait().await;
 }
 
-/// Counts a connection while it is open.
-struct Connected(Arc<Shared>, Arc<AtomicUsize>);
+/// A connection of this thread, counted when it was handed over.
+struct Busy(Arc<AtomicUsize>);
 
-impl Connected {
-    fn new(shared: &Arc<Shared>, open: &Arc<AtomicUsize>) -> Self {
-        shared.connected();
-        count(&shared.counters.connections);
-        Self(shared.clone(), open.clone())
-    }
-}
-
-impl Drop for Connected {
+impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.disconnected();
-        self.1.fetch_sub(1, Ordering::Relaxed);
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -24,6 +24,8 @@ pub(crate) struct Shared {
     waiting: AtomicUsize,
     /// Client connections that are open.
     connections: AtomicU64,
+    /// Listeners that may still accept.
+    accepting: AtomicU64,
     leaving: AtomicBool,
     left: Notify,
 }
@@ -38,6 +40,7 @@ impl Shared {
             counters: EdgeCounters::default(),
             waiting: AtomicUsize::new(0),
             connections: AtomicU64::new(0),
+            accepting: AtomicU64::new(0),
             leaving: AtomicBool::new(false),
             left: Notify::new(),
         }
@@ -70,6 +73,19 @@ impl Shared {
 
     pub(crate) fn connections(&self) -> u64 {
         self.connections.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn accepting_begins(&self) {
+        self.accepting.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn accepting_ended(&self) {
+        self.accepting.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Whether a listener may still accept a connection that is in no count yet.
+    pub(crate) fn is_accepting(&self) -> bool {
+        self.accepting.load(Ordering::SeqCst) > 0
     }
 
     /// Begins to leave: each connection ends with its next answer.

@@ -199,7 +199,8 @@ async fn a_client_that_waits_for_continue_is_told_by_the_instance_or_after_a_whi
     client.stream.read_exact(&mut interim).await.expect("an interim answer");
     assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
     client.send("hello").await;
-    assert_eq!(client.answer().await.expect("an answer").text(), "hello");
+    let answer = tokio::time::timeout(Duration::from_secs(5), client.answer()).await.expect("at once");
+    assert_eq!(answer.expect("an answer").text(), "hello");
     // One that refuses at once never gets the body, and the connection ends.
     let (address, _refuses) = scripted(|mut stream| async move {
         let mut buffer = [0; 1024];
@@ -306,6 +307,37 @@ async fn an_early_answer_reaches_a_client_that_still_sends() {
     client.send("POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 3000000\r\n\r\n").await;
     let _ = tokio::time::timeout(Duration::from_secs(5), client.stream.write_all(&vec![b'x'; 1_000_000])).await;
     assert_eq!(client.answer().await.expect("the early answer").text(), "big");
+    edge.end();
+}
+
+#[tokio::test]
+async fn a_body_that_comes_after_its_answer_does_not_cost_the_connection() {
+    let edge = Fixture::start();
+    let (address, _upstream) = scripted(|mut stream: TcpStream| async move {
+        let (mut buffer, mut seen) = ([0; 1024], Vec::new());
+        loop {
+            while !seen.ends_with(b"\r\n\r\n") {
+                let count = stream.read(&mut buffer).await?;
+                if count == 0 {
+                    return Ok(());
+                }
+                seen.extend_from_slice(&buffer[..count]);
+            }
+            seen.clear();
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await?;
+            stream.read_exact(&mut buffer[..5]).await?;
+            assert_eq!(&buffer[..5], b"hello");
+        }
+    })
+    .await;
+    let at = edge.set(&Service { backends: vec![backend("d", 100, &[address])], ..service(1) }).await;
+    let mut client = Client::connect(at).await;
+    for _ in 0..3 {
+        client.send("POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 5\r\n\r\n").await;
+        let answer = client.answer().await.expect("an answer");
+        assert_eq!((answer.text().as_str(), answer.header("connection")), ("ok", None));
+        client.send("hello").await;
+    }
     edge.end();
 }
 
