@@ -121,6 +121,18 @@ pub enum HookPoint {
     AfterShift,
 }
 
+impl HookPoint {
+    /// The key of the hook in a package.
+    #[must_use]
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::BeforeLaunch => "beforeLaunch",
+            Self::BeforeShift => "beforeShift",
+            Self::AfterShift => "afterShift",
+        }
+    }
+}
+
 /// What a step does. Every action is idempotent by deployment, instance and generation, except [`Action::RunHook`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "kebab-case")]
@@ -251,7 +263,7 @@ impl fmt::Display for Action {
         };
         match self {
             Self::Fetch { resource } => write!(f, "fetch {}", resource.uri),
-            Self::RunHook { point, hook, .. } => write!(f, "run hook {point:?}: {}", hook.command.join(" ")),
+            Self::RunHook { point, hook, .. } => write!(f, "run hook {}: {}", point.key(), hook.command.join(" ")),
             Self::Launch { deployment, instances, .. } => write!(f, "launch {deployment} [{instances}]"),
             Self::AwaitHealthy { deployment, instances } => write!(f, "await healthy {deployment} [{instances}]"),
             Self::Hold { bound, .. } => write!(f, "hold requests for at most {bound}"),
@@ -265,6 +277,9 @@ impl fmt::Display for Action {
                 )
             }
             Self::Drain { deployment, instances } => write!(f, "drain {deployment} [{instances}]"),
+            Self::Retire { deployment, instances, .. } if instances.is_empty() => {
+                write!(f, "clear away what is left of {deployment}")
+            }
             Self::Retire { deployment, instances, .. } => write!(f, "retire {deployment} [{instances}]"),
             Self::Unroute => f.write_str("give up the routes"),
             Self::Apply { deployment, .. } => write!(f, "apply {deployment}"),
