@@ -15,7 +15,7 @@ pub(super) async fn run(run: &Run<'_>, step: &Step, id: &DeploymentId) -> Result
     let surface = run.surfaces.get(&step.app).cloned().unwrap_or_default();
     let router = run.shared.config.routers.of(&step.target);
     let keys: Vec<RouteKey> = surface.routes.iter().map(skipper_core::spec::Route::key).collect();
-    let mut requests = 0_u32;
+    let mut requests = 0_usize;
     for key in &keys {
         let pace = Pace::new(PAUSE);
         loop {
@@ -31,9 +31,9 @@ pub(super) async fn run(run: &Run<'_>, step: &Step, id: &DeploymentId) -> Result
             sleep(pace.pause()).await;
         }
     }
-    Ok(Effect::message(format!("answered on {} after {requests} requests", routes(keys.len()))))
+    Ok(Effect::message(format!("answered on {} after {}", count(keys.len(), "route"), count(requests, "request"))))
 }
 
-fn routes(number: usize) -> String {
-    if number == 1 { "1 route".to_owned() } else { format!("{number} routes") }
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
