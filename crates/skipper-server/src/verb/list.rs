@@ -22,22 +22,34 @@ pub struct Listed {
     pub rollout: Option<Rollout>,
 }
 
-/// Releases by name, after `after`; with `q`, those whose name holds it.
+/// What of the list is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// Only those whose name holds this text.
+    pub q: Option<&'a str>,
+    /// Deleted ones too.
+    pub deleted: bool,
+    /// After this one.
+    pub after: Option<&'a ReleaseName>,
+    /// At most this many.
+    pub limit: u32,
+}
+
+/// Releases by name.
 ///
 /// # Errors
 ///
 /// Only the store's.
-pub async fn list(
-    app: &App,
-    caller: &Caller,
-    tenant: &TenantName,
-    q: Option<&str>,
-    after: Option<&ReleaseName>,
-    limit: u32,
-) -> Result<Vec<Listed>, Error> {
+pub async fn list(app: &App, caller: &Caller, tenant: &TenantName, wanted: Wanted<'_>) -> Result<Vec<Listed>, Error> {
     caller.may(Action::Read, tenant)?;
-    let mut items = Vec::new();
-    for listed in app.timed("release_list", app.store.release_list(tenant, q, after, limit)).await? {
+    let Wanted { q, deleted, after, limit } = wanted;
+    let found = if deleted {
+        app.timed("release_list_all", app.store.release_list_all(tenant, q, after, limit)).await?
+    } else {
+        app.timed("release_list", app.store.release_list(tenant, q, after, limit)).await?
+    };
+    let mut items = Vec::with_capacity(found.len());
+    for listed in found {
         let id = listed.release.id;
         let number = listed.release.serving.unwrap_or(listed.release.last_revision);
         let newest = app.store.revision_list(id, Some(number + 1), 1).await?.pop();

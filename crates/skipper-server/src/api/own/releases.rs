@@ -15,7 +15,7 @@ use crate::{
     },
     app::App,
     error::Error,
-    verb::{self, Caller},
+    verb::{self, Caller, list::Wanted},
 };
 
 /// Which releases.
@@ -27,6 +27,9 @@ pub(super) struct ListQuery {
     tenant: Option<String>,
     /// Only those whose name holds this text.
     q: Option<String>,
+    /// Deleted ones too, as long as their history is kept.
+    #[serde(default)]
+    deleted: bool,
     /// `next` of the page before.
     after: Option<String>,
     /// At most this many, up to 500; 50 when absent.
@@ -43,7 +46,8 @@ pub(super) async fn list(
     let tenant = tenant(caller.actor(), query.tenant.as_ref())?;
     let limit = page::limit(query.limit)?;
     let after = query.after.map(ReleaseName::new).map(name_of).transpose()?;
-    let found = verb::list::list(&app, &caller, &tenant, query.q.as_deref(), after.as_ref(), limit + 1).await?;
+    let wanted = Wanted { q: query.q.as_deref(), deleted: query.deleted, after: after.as_ref(), limit: limit + 1 };
+    let found = verb::list::list(&app, &caller, &tenant, wanted).await?;
     let (found, more) = page::split(found, limit);
     let next = found.last().filter(|_| more).map(|last| last.listed.release.name.to_string());
     Ok(axum::Json(ReleasePage { items: found.iter().map(view::listed).collect(), next }))
