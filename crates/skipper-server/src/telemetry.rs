@@ -1,6 +1,6 @@
 //! The log: one line an event on standard error, as text or JSON.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
@@ -17,7 +17,14 @@ pub fn init(config: &LogConfig) -> Result<(), String> {
     let registry = tracing_subscriber::registry().with(filter);
     let result = match config.format {
         LogFormat::Json => registry.with(fmt::layer().json().flatten_event(true).with_writer(io::stderr)).try_init(),
-        LogFormat::Text => registry.with(fmt::layer().with_writer(io::stderr).with_target(false)).try_init(),
+        LogFormat::Text => {
+            let mut layer = fmt::layer().with_writer(io::stderr).with_target(false);
+            if !io::stderr().is_terminal() {
+                // On a terminal the layer decides, by NO_COLOR; a file or journal is never coloured.
+                layer = layer.with_ansi(false);
+            }
+            registry.with(layer).try_init()
+        }
     };
     result.map_err(|cause| format!("start logging: {cause}"))
 }

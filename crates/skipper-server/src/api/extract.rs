@@ -1,6 +1,6 @@
 //! What handlers take out of a request. Every refusal is an [`Error`] that names what was wrong.
 
-use std::fmt::Display;
+use std::{fmt::Display, str::FromStr};
 
 use axum::{
     body::Bytes,
@@ -50,6 +50,11 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+    // Serde would also take an array of the fields, in the order in which they happen to be declared.
+    if bytes.trim_ascii_start().first() == Some(&b'[') {
+        return Err(Error::new(Code::Invalid, "the body is a list; this path reads an object, as {\"name\": …}")
+            .hint("`/openapi.json` has the schema"));
+    }
     serde_json::from_slice(bytes).map_err(|cause| {
         let code = if cause.is_data() { Code::Invalid } else { Code::BadRequest };
         Error::new(code, format!("the body is not what is read here: {cause}")).hint("`/openapi.json` has the schema")
@@ -127,6 +132,13 @@ pub(crate) fn name_of<T>(name: Result<T, InvalidName>) -> Result<T, Error> {
 /// Something that parses or is refused as [`Code::Invalid`].
 pub(crate) fn valid<T, E: Display>(field: &str, parsed: Result<T, E>) -> Result<T, Error> {
     parsed.map_err(|wrong| Error::new(Code::Invalid, format!("`{field}`: {wrong}")))
+}
+
+/// An id from the path.
+pub(crate) fn id_of<T: FromStr>(text: &str) -> Result<T, Error> {
+    text.parse().map_err(|_| {
+        Error::new(Code::Invalid, format!("`{text}` is not an id; ids look like 01970000-0000-7000-8000-000000000000"))
+    })
 }
 
 /// Header in which a client says through what its user asked.

@@ -44,7 +44,7 @@ pub async fn prepare(app: &App, caller: &Caller, wanted: Rollback) -> Result<Pre
                 Code::RevisionNotFound,
                 format!("release `{name}` has no revision that served before revision {}", serving.number),
             )
-            .hint(format!("`skipper history {name}` lists its revisions; --to names one"))
+            .hint(format!("`skipper history {name}` lists its revisions; `skipper rollback {name} REVISION` names one"))
         })?,
     };
     let (Some(manifest), Some(spec)) = (target.manifest, target.spec) else {

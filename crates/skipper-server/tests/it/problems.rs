@@ -19,6 +19,7 @@ async fn whatever_goes_wrong_is_a_problem_document_with_the_request_id() {
         (broken, "bad-request"),
         (large, "body-too-large"),
         (Ask::post("/v1/releases", &json!({"name": "web"})), "invalid"),
+        (Ask::post("/v1/releases", &json!(["web", {"name": "x"}, null, null, null, null])), "invalid"),
         (Ask::post("/v1/releases", &json!({"name": "web", "package": {"name": "x"}, "valeus": {}})), "invalid"),
         (Ask::post("/v1/releases", &json!({"name": "../x", "package": {"name": "x"}})), "invalid"),
         (Ask::post("/v1/releases", &json!({"name": "web", "package": {"name": "x"}})), "package-not-found"),

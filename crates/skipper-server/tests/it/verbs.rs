@@ -139,6 +139,8 @@ async fn a_busy_release_names_the_rollout_that_is_open_and_can_be_cancelled() {
     assert_eq!(server.ended(&up.rollout.id).await.phase, "cancelled");
     let status: ReleaseStatus = server.get("/v1/releases/web").await.ok();
     assert_eq!((status.state, status.revision), (ReleaseState::Live, Some(1)));
+    let why: WhyView = server.get("/v1/releases/web/why").await.ok();
+    assert!(why.answer.starts_with("the last upgrade was cancelled"), "{}", why.answer);
 }
 
 #[tokio::test]

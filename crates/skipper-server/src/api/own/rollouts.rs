@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::{view, wire::RolloutView};
 use crate::{
     api::{
-        extract::{Path, Query, TenantQuery, valid},
+        extract::{Path, Query, TenantQuery, id_of},
         sse,
     },
     app::App,
@@ -25,7 +25,7 @@ pub(super) async fn get(
     Path(id): Path<String>,
     _query: Query<TenantQuery>,
 ) -> Result<axum::Json<RolloutView>, Error> {
-    let seen = verb::rollout::rollout(&app, &caller, valid("id", id.parse())?).await?;
+    let seen = verb::rollout::rollout(&app, &caller, id_of(&id)?).await?;
     Ok(axum::Json(view::rollout(&seen, app.clock.now())))
 }
 
@@ -37,7 +37,7 @@ pub(super) async fn stream(
     Path(id): Path<String>,
     _query: Query<TenantQuery>,
 ) -> Result<Response, Error> {
-    let id = valid("id", id.parse())?;
+    let id = id_of(&id)?;
     // Refusals come as such, not within the stream.
     verb::rollout::rollout(&app, &caller, id).await?;
     Ok(sse::answer(&app, changes(app.clone(), caller, id)))

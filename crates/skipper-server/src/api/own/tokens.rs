@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     api::{
-        extract::{Json, Path, Query, TenantQuery, name_of, valid},
+        extract::{Json, Path, Query, TenantQuery, id_of, name_of, valid},
         idempotency::Remember,
     },
     app::App,
@@ -76,6 +76,6 @@ pub(super) async fn revoke(
     Path(id): Path<String>,
     _query: Query<TenantQuery>,
 ) -> Result<StatusCode, Error> {
-    verb::tokens::revoke(&app, &caller, valid("id", id.parse())?).await?;
+    verb::tokens::revoke(&app, &caller, id_of(&id)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }

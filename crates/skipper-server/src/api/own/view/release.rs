@@ -3,6 +3,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use skipper_core::{
     deployment::{Instance, Observed},
     release::Source,
+    rollout::Phase,
     route::Listener,
     spec::Route,
 };
@@ -109,7 +110,11 @@ fn sentence(seen: &Status, state: ReleaseState, drift: &[DriftView]) -> String {
             .and_then(|health| health.degraded.clone())
             .or_else(|| drift.first().map(|drift| drift.message.clone())),
         ReleaseState::Failed | ReleaseState::Live => seen.latest.as_ref().and_then(|latest| {
-            latest.phase.cause().map(|cause| format!("the last {} failed: {}", latest.verb.as_str(), cause.message))
+            let verb = latest.verb.as_str();
+            latest.phase.cause().map(|cause| match latest.phase {
+                Phase::Cancelled { .. } => format!("the last {verb} was cancelled"),
+                _ => format!("the last {verb} failed: {}", cause.message),
+            })
         }),
     };
     rest.map_or_else(|| serves.clone(), |rest| format!("{serves}; {rest}"))

@@ -1,4 +1,7 @@
-use skipper_core::{rollout::Rollout, time::Timestamp};
+use skipper_core::{
+    rollout::{Phase, Rollout},
+    time::Timestamp,
+};
 
 use super::{cause, event, release::status, rollout, summary};
 use crate::{
@@ -40,7 +43,11 @@ fn answer(why: &Why, status: &ReleaseStatus, now: Timestamp) -> (String, Option<
                 let serves = status
                     .revision
                     .map_or_else(|| "nothing serves".to_owned(), |number| format!("revision {number} went on serving"));
-                let answer = format!("the last {} failed: {} ({serves})", latest.verb.as_str(), broke.message);
+                let verb = latest.verb.as_str();
+                let answer = match latest.phase {
+                    Phase::Cancelled { .. } => format!("the last {verb} was cancelled ({serves})"),
+                    _ => format!("the last {verb} failed: {} ({serves})", broke.message),
+                };
                 (answer, broke.hint.clone())
             }
             None => (format!("nothing is wrong: {}", status.summary), None),
