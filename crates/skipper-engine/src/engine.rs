@@ -12,7 +12,7 @@ use skipper_core::{
 };
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, RwLock, Semaphore, watch},
-    time::Instant,
+    time::{Instant, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument as _, debug, error, info, info_span, warn};
@@ -29,6 +29,8 @@ use crate::{
 };
 
 const POISONED: &str = "no code panics while it holds this lock";
+/// Longest a question to the store about leases may take.
+const STORE_BOUND: Duration = Duration::from_secs(10);
 /// First and longest pause before a rollout that the store could not serve is taken up again.
 const TAKE_UP_AGAIN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
 
@@ -94,12 +96,14 @@ impl Shared {
         }
     }
 
-    /// When the next waiting rollout may be taken up.
+    /// When the next waiting rollout may be taken up. One whose turn has come is not due yet, for example because its
+    /// lease has to expire first: the timer finds it.
     fn next_turn(&self) -> Option<Instant> {
+        let now = Instant::now();
         let active = self.active.lock().expect(POISONED);
         let waiting = active.values().filter_map(|turn| match turn {
-            Turn::Waiting { until, .. } => Some(*until),
-            Turn::Working { .. } => None,
+            Turn::Waiting { until, .. } if *until > now => Some(*until),
+            Turn::Waiting { .. } | Turn::Working { .. } => None,
         });
         waiting.min()
     }
@@ -165,8 +169,8 @@ impl Engine {
         // Also when this future is dropped, its tasks are told.
         let stop = stop.child_token();
         let _stopping = stop.clone().drop_guard();
-        if let Err(error) = shared.config.store.reclaim(&shared.config.owner).await {
-            warn!(error = error.chain(), "leases of the last run were not given back; they will expire");
+        if !matches!(timeout(STORE_BOUND, shared.config.store.reclaim(&shared.config.owner)).await, Ok(Ok(()))) {
+            warn!("leases of the last run were not given back; they will expire");
         }
         tasks.spawn(supervise::run(Arc::clone(shared), tasks.clone(), stop.clone()));
         let permits = Arc::new(Semaphore::new(tuning.max_rollouts.max(1)));
@@ -184,7 +188,7 @@ impl Engine {
             }
         }
         tasks.close();
-        if tokio::time::timeout(tuning.grace, tasks.wait()).await.is_err() {
+        if timeout(tuning.grace, tasks.wait()).await.is_err() {
             warn!(running = tasks.len(), grace = ?tuning.grace, "tasks still run; leases will expire and the work be taken up again");
         }
     }
@@ -196,9 +200,10 @@ impl Engine {
         }
         // Those that wait for their turn are due as well and must not hide the others.
         let limit = u32::try_from(shared.config.tuning.max_rollouts.saturating_mul(2)).unwrap_or(u32::MAX);
-        let due = match shared.config.store.due(shared.config.clock.now(), limit).await {
-            Ok(due) => due,
-            Err(error) => return error!(error = error.chain(), "cannot read which rollouts are due"),
+        let due = match timeout(STORE_BOUND, shared.config.store.due(shared.config.clock.now(), limit)).await {
+            Ok(Ok(due)) => due,
+            Ok(Err(error)) => return error!(error = error.chain(), "cannot read which rollouts are due"),
+            Err(_) => return error!(bound = ?STORE_BOUND, "the store does not answer which rollouts are due"),
         };
         for id in due {
             let Ok(permit) = Arc::clone(permits).try_acquire_owned() else { return };
@@ -215,12 +220,16 @@ async fn work(mut working: Working, stop: CancellationToken) {
     let shared = Arc::clone(&working.shared);
     let config = &shared.config;
     let ttl = config.tuning.lease.ttl();
-    let lease: Lease = match config.store.lease(working.id, &config.owner, ttl).await {
-        Ok(Some(lease)) => lease,
-        Ok(None) => return debug!("somebody else works on it"),
-        Err(error) => {
+    let lease: Lease = match timeout(STORE_BOUND, config.store.lease(working.id, &config.owner, ttl)).await {
+        Ok(Ok(Some(lease))) => lease,
+        Ok(Ok(None)) => return debug!("somebody else works on it"),
+        Ok(Err(error)) => {
             working.again = error.kind() != ErrorKind::NotFound;
             return warn!(error = error.chain(), "cannot take the lease");
+        }
+        Err(_) => {
+            working.again = true;
+            return warn!(bound = ?STORE_BOUND, "the store does not answer; cannot take the lease");
         }
     };
     let end = tokio::select! {
@@ -235,7 +244,7 @@ async fn work(mut working: Working, stop: CancellationToken) {
         End::Stopped => {}
         End::Later => working.again = true,
     }
-    if let Err(error) = config.store.release_lease(&lease).await {
-        debug!(error = error.chain(), "the lease was not given back; it will expire");
+    if !matches!(timeout(STORE_BOUND, config.store.release_lease(&lease)).await, Ok(Ok(()))) {
+        debug!("the lease was not given back; it will expire");
     }
 }

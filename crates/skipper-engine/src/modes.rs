@@ -15,6 +15,7 @@ use skipper_core::{
 use crate::{
     engine::Shared,
     service::{self, Surface},
+    supervise::stored,
 };
 
 const POISONED: &str = "no code panics while it holds this lock";
@@ -52,8 +53,8 @@ pub(crate) async fn apply(
             .hint("wait until it has ended, or cancel it")
     };
     let _published = shared.published.read().await;
-    let generation = store.supervise(release).await?.ok_or_else(busy)?;
-    let mut lives = store.live_of(release).await?;
+    let generation = stored(store.supervise(release)).await?.ok_or_else(busy)?;
+    let mut lives = stored(store.live_of(release)).await?;
     lives.iter_mut().for_each(|live| live.generation = generation);
     let apps: BTreeSet<AppName> = lives.iter().map(|live| live.deployment.app.name.clone()).collect();
     for name in apps.iter().filter(|name| app.is_none_or(|wanted| wanted == *name)) {
@@ -63,7 +64,7 @@ pub(crate) async fn apply(
         let Some(service) = service::service(&surface, own.clone(), mode.as_ref()) else { continue };
         for live in own.filter(|live| live.weight > 0) {
             shared.config.routers.of(live.deployment.target()).set(&service).await?;
-            store.live_update(live, generation, Vec::new()).await?;
+            stored(store.live_update(live, generation, Vec::new())).await?;
         }
     }
     Ok(())

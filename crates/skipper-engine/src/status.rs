@@ -130,12 +130,12 @@ impl Board {
     }
 
     /// Replaces what is known of a release; the default entry is none.
-    pub(crate) fn set_health(&self, release: ReleaseId, health: ReleaseHealth) {
+    pub(crate) fn set_health(&self, release: ReleaseId, health: &ReleaseHealth) {
         let mut all = self.health.lock().expect(POISONED);
-        let changed = if health == ReleaseHealth::default() {
+        let changed = if *health == ReleaseHealth::default() {
             all.remove(&release).is_some()
         } else {
-            all.insert(release, health.clone()).as_ref() != Some(&health)
+            all.insert(release, health.clone()).as_ref() != Some(health)
         };
         drop(all);
         if changed {

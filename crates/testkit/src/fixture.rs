@@ -76,7 +76,7 @@ pub fn app(name: &str, version: &str) -> Application {
         env: BTreeMap::from([("VERSION".into(), version.into())]),
         secrets: Vec::new(),
         ports: vec![Port { name: port, env: Some("PORT".into()), fixed: None, direct: false, container: None }],
-        health: Health { start_period: Millis::secs(5), ..Health::with_defaults(check) },
+        health: Health { start_period: Millis::secs(30), ..Health::with_defaults(check) },
         routes: vec![route],
         strategy: Strategy::BlueGreen { bake: Millis(0) },
         replicas: 1,

@@ -84,6 +84,8 @@ impl Run<'_> {
     async fn leave(&mut self, index: u32, failure: &Failure) -> Result<(), Halt> {
         let Some(step) = self.step(index) else { return Ok(()) };
         warn!(code = failure.code, "{} is left to supervision: {failure}", step.action);
+        // Whatever the router was not told.
+        self.shared.ward.mark_dirty(self.release.id, &step.app);
         let mut entry = Entry::default();
         entry.outcome.message = Some(format!("left to supervision: {failure}"));
         entry.outcome.data = failure.to_json();

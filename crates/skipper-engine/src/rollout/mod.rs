@@ -24,12 +24,13 @@ use skipper_core::{
     rollout::{Cause, Phase, Plan, Rollout, StepRecord, StepState, Transition},
     time::Timestamp,
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{error, info, warn};
 
 use crate::{engine::Shared, failure::Halt, retry::Backoff, service::Surface};
 
-/// How long a store that does not answer is asked again before the rollout is put down for a while.
+/// How long a store that does not answer is asked again before the rollout is put down for a while, and longest that one
+/// question to it may take.
 const STORE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How the work on a rollout ended.
@@ -204,9 +205,10 @@ where
     let begun = Instant::now();
     let mut backoff = Backoff::step();
     loop {
-        let error = match ask().await {
-            Ok(value) => return Ok(value),
-            Err(error) => error,
+        let error = match timeout(STORE_PATIENCE, ask()).await {
+            Ok(Ok(value)) => return Ok(value),
+            Ok(Err(error)) => error,
+            Err(_) => PortError::new(ErrorKind::Unknown, "no-answer", "the store does not answer"),
         };
         match error.kind() {
             ErrorKind::Fenced => return Err(Halt::Lost),

@@ -8,7 +8,7 @@ use skipper_core::{
     rollout::{Instances, Step},
     spec::Check,
 };
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{Effect, count};
 use crate::{
@@ -103,17 +103,27 @@ async fn one(wait: &Wait<'_>, index: u32, seen: Observed) -> Result<Instance, St
     if matches!(health.check, Check::Command { .. }) {
         pace = pace.at_least(COMMAND_PAUSE);
     }
+    let interval = health.interval.duration();
+    let mut counted: Option<Instant> = None;
     loop {
         let attempt = ask(wait, &instance).await;
-        let ok = attempt.ok;
         // That a process is there says little just after its start: it has to be there still when an interval has passed.
-        let settled =
-            health.check != Check::Running || attempt.at.since(instance.started_at) >= health.interval.duration();
-        let verdict = tracker.record(health, &attempt);
-        let detail = attempt.detail.clone();
+        let age = attempt.at.since(instance.started_at);
+        let unripe = if health.check == Check::Running { interval.saturating_sub(age) } else { Duration::ZERO };
+        // It is asked more often than was agreed, to notice at once; but only the agreed attempts can condemn it.
+        let counts = attempt.ok || counted.is_none_or(|last| last.elapsed() >= interval);
+        let verdict = if counts { tracker.record(health, &attempt) } else { Verdict::Pending };
+        counted = if attempt.ok {
+            None
+        } else if counts {
+            Some(Instant::now())
+        } else {
+            counted
+        };
+        let (ok, detail) = (attempt.ok, attempt.detail.clone());
         (wait.heard)(attempt);
         match verdict {
-            Verdict::Healthy if settled => return Ok(instance),
+            Verdict::Healthy if unripe.is_zero() => return Ok(instance),
             Verdict::Unhealthy => {
                 let id = &wait.deployment.id;
                 let message = format!("instance {index} of {id} is unhealthy: {detail}");
@@ -123,19 +133,20 @@ async fn one(wait: &Wait<'_>, index: u32, seen: Observed) -> Result<Instance, St
             }
             Verdict::Healthy | Verdict::Pending => {}
         }
-        let pause = pace.pause();
         if ok {
-            sleep(pause).await;
-        } else {
-            tokio::select! {
-                () = sleep(pause) => {}
-                // Also where it resolves without reason, attempts keep a pause.
-                () = wait.platform.changed() => sleep(pause.min(Duration::from_millis(5))).await,
-            }
-            let only = Instances { from: index, to: index.saturating_add(1) };
-            let seen = look(wait, only).await?.pop().unwrap_or(Observed::Absent);
-            instance = running(wait.deployment, index, seen)?;
+            // Consecutive successes are meant to be apart.
+            sleep(if unripe.is_zero() { interval } else { unripe }).await;
+            continue;
         }
+        let pause = pace.pause();
+        tokio::select! {
+            () = sleep(pause) => {}
+            // Also where it resolves without reason, attempts keep a pause.
+            () = wait.platform.changed() => sleep(pause.min(Duration::from_millis(5))).await,
+        }
+        let only = Instances { from: index, to: index.saturating_add(1) };
+        let seen = look(wait, only).await?.pop().unwrap_or(Observed::Absent);
+        instance = running(wait.deployment, index, seen)?;
     }
 }
 

@@ -17,10 +17,14 @@ pub(crate) use ward::Ward;
 use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt as _, stream::FuturesUnordered};
-use skipper_core::{id::ReleaseId, port::Platform};
+use skipper_core::{
+    BoxFuture,
+    id::ReleaseId,
+    port::{Error as PortError, ErrorKind, Platform},
+};
 use tokio::{
     sync::Semaphore,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument as _, info_span};
@@ -43,6 +47,16 @@ pub(crate) async fn run(shared: Arc<Shared>, tasks: TaskTracker, stop: Cancellat
         () = restarts(&nurse) => {}
         () = Box::pin(sweeps(&nurse)) => {}
     }
+}
+
+/// Longest one question of supervision to the store may take.
+const STORE_BOUND: Duration = Duration::from_secs(10);
+
+/// Asks the store, but not for ever: a lock or a visit must not be kept by a store that does not answer.
+pub(crate) async fn stored<T>(question: BoxFuture<'_, Result<T, PortError>>) -> Result<T, PortError> {
+    timeout(STORE_BOUND, question)
+        .await
+        .unwrap_or_else(|_| Err(PortError::new(ErrorKind::Unknown, "no-answer", "the store does not answer")))
 }
 
 /// Starts the tasks that look after one release each.

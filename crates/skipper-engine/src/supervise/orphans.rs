@@ -12,7 +12,7 @@ use skipper_core::{
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use super::{sweep::Swept, tell::event};
+use super::{stored, sweep::Swept, tell::event};
 use crate::engine::Shared;
 
 /// Something found in this many sweeps in a row is removed: once could be a deployment that is just going.
@@ -59,7 +59,7 @@ async fn suspects(shared: &Shared, swept: &Swept, found: &Found) -> Vec<Option<u
             found.instances.iter().filter(|index| !known.instances.contains(index)).map(|index| Some(*index)).collect()
         }
         // It may have come after the sweep had read.
-        None => match shared.config.store.knows(&found.id).await {
+        None => match stored(shared.config.store.knows(&found.id)).await {
             Ok(false) => vec![None],
             _ => Vec::new(),
         },
@@ -78,11 +78,11 @@ async fn remove(
     let Some(index) = instance else {
         platform.remove_orphan(id, bound).await?;
         info!(deployment = %id, "removed an orphan");
-        return store.tell(vec![event(shared, "orphan.removed", None, json!({"deployment": id}))]).await;
+        return stored(store.tell(vec![event(shared, "orphan.removed", None, json!({"deployment": id}))])).await;
     };
     let Some(known) = swept.known.get(id) else { return Ok(()) };
-    let Some(generation) = store.supervise(known.release).await? else { return Ok(()) };
-    let lives = store.live_of(known.release).await?;
+    let Some(generation) = stored(store.supervise(known.release)).await? else { return Ok(()) };
+    let lives = stored(store.live_of(known.release)).await?;
     let Some(live) = lives.iter().find(|live| live.deployment.id == *id) else { return Ok(()) };
     if live.instances.contains(&index) {
         return Ok(());
@@ -92,5 +92,5 @@ async fn remove(
     platform.retire(&live.deployment, only, false, generation, grace).await?;
     info!(deployment = %id, instance = index, "removed an instance that nobody wants");
     let data = json!({"what": format!("instance {index} of {id} ran and was not wanted; it was removed")});
-    store.tell(vec![event(shared, "drift.found", Some(&live.deployment), data)]).await
+    stored(store.tell(vec![event(shared, "drift.found", Some(&live.deployment), data)])).await
 }

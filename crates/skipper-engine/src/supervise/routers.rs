@@ -4,12 +4,13 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use skipper_core::{
     deployment::{DeploymentId, Live},
-    port::{Error as PortError, Router},
+    port::{Error as PortError, ErrorKind, Router},
     route::{Service, ServiceId},
 };
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
+use super::stored;
 use crate::{
     engine::Shared,
     service::{self, Surface},
@@ -17,18 +18,32 @@ use crate::{
 
 /// Longest a router may take to be told everything.
 const SYNC_BOUND: Duration = Duration::from_secs(30);
+/// Time in which open rollouts are taken up after a start.
+const TAKE_UP: Duration = Duration::from_millis(250);
 /// Deployments read at a time.
 const PAGE: u32 = 500;
 
 /// Never returns.
 pub(super) async fn keep(shared: &Shared) {
     let tuning = &shared.config.tuning;
+    // Open rollouts are taken up meanwhile, and say what they hold.
+    sleep(tuning.router_poll.min(TAKE_UP)).await;
+    let (mut complaints, mut purged) = (0, false);
     loop {
         for router in shared.config.routers.all() {
-            if timeout(tuning.observe_bound, router.needs_sync()).await.unwrap_or(false) {
+            let asks = timeout(tuning.observe_bound, router.needs_sync()).await.unwrap_or(false);
+            if asks || purged {
                 match timeout(SYNC_BOUND, sync(shared, &router)).await {
-                    Ok(Ok(services)) => info!(services, "told the router everything"),
-                    Ok(Err(error)) => warn!(error = error.chain(), "the router was not told everything"),
+                    Ok(Ok(services)) => {
+                        info!(services, "told the router everything");
+                        (complaints, purged) = (0, false);
+                    }
+                    // Told once: a router that is away is asked every second.
+                    Ok(Err(error)) if complaints == 0 => {
+                        warn!(error = error.chain(), "the router was not told everything; trying on");
+                        complaints = 1;
+                    }
+                    Ok(Err(_)) => {}
                     Err(_) => warn!(bound = ?SYNC_BOUND, "the router did not take everything in time"),
                 }
             }
@@ -37,6 +52,11 @@ pub(super) async fn keep(shared: &Shared) {
             match timeout(tuning.observe_bound, tell(shared, &id)).await {
                 Ok(Ok(true)) => shared.ward.clean(&id),
                 Ok(Ok(false)) | Err(_) => {}
+                // The release is gone for good, and with it the right to act on it alone.
+                Ok(Err(error)) if error.kind() == ErrorKind::NotFound => {
+                    shared.ward.clean(&id);
+                    purged = true;
+                }
                 Ok(Err(error)) => warn!(error = error.chain(), service = %id, "the router was not told"),
             }
         }
@@ -50,7 +70,7 @@ async fn sync(shared: &Shared, router: &Arc<dyn Router>) -> Result<usize, PortEr
     let mut by_service: BTreeMap<ServiceId, Vec<Live>> = BTreeMap::new();
     let mut after: Option<DeploymentId> = None;
     loop {
-        let page = shared.config.store.live(after.as_ref(), PAGE).await?;
+        let page = stored(shared.config.store.live(after.as_ref(), PAGE)).await?;
         after = page.last().map(|live| live.deployment.id.clone());
         let full = u32::try_from(page.len()).is_ok_and(|read| read >= PAGE);
         for live in page {
@@ -77,15 +97,15 @@ fn desired(shared: &Shared, id: &ServiceId, lives: &[Live]) -> Option<Service> {
 /// Tells the routers of one service; `false` while a rollout is open, which then does it itself.
 async fn tell(shared: &Shared, id: &ServiceId) -> Result<bool, PortError> {
     let _telling = shared.published.read().await;
-    let Some(generation) = shared.config.store.supervise(id.release).await? else { return Ok(false) };
-    let lives = shared.config.store.live_of(id.release).await?;
+    let Some(generation) = stored(shared.config.store.supervise(id.release)).await? else { return Ok(false) };
+    let lives = stored(shared.config.store.live_of(id.release)).await?;
     let own: Vec<Live> = service::of_app(&lives, &id.app).cloned().map(|live| Live { generation, ..live }).collect();
     let routers = &shared.config.routers;
     match desired(shared, id, &own) {
         Some(service) => {
             for live in own.iter().filter(|live| live.weight > 0) {
                 routers.of(live.deployment.target()).set(&service).await?;
-                shared.config.store.live_update(live, generation, Vec::new()).await?;
+                stored(shared.config.store.live_update(live, generation, Vec::new())).await?;
             }
         }
         None => {

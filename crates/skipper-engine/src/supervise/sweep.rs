@@ -17,6 +17,7 @@ use skipper_core::{
 use tokio::time::{Instant, timeout};
 use tracing::{error, warn};
 
+use super::stored;
 use crate::engine::Shared;
 
 /// Deployments read and looked at together.
@@ -50,7 +51,7 @@ pub(crate) async fn sweep(shared: &Shared) -> Swept {
     let silent: BTreeMap<Target, AtomicU32> =
         shared.config.platforms.iter().map(|(target, _)| (target.clone(), AtomicU32::new(0))).collect();
     loop {
-        let page = match shared.config.store.live(after.as_ref(), PAGE).await {
+        let page = match stored(shared.config.store.live(after.as_ref(), PAGE)).await {
             Ok(page) => page,
             Err(error) => {
                 error!(error = error.chain(), "cannot read what runs; supervision waits");
@@ -74,9 +75,11 @@ pub(crate) async fn sweep(shared: &Shared) -> Swept {
             warn!(platform = %target, "the platform does not answer; what runs there is looked at later");
         }
     }
-    for release in shared.ward.keep_only(&swept.known) {
+    shared.ward.keep_only(&swept.known);
+    // Also of those that have just been forgotten.
+    for (release, _) in shared.board.troubled() {
         let health = shared.ward.health(release, shared.config.clock.as_ref());
-        shared.board.set_health(release, health);
+        shared.board.set_health(release, &health);
     }
     swept
 }

@@ -17,7 +17,7 @@ use skipper_core::{
 use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
-use super::{sweep::span, tell::event, ward::Visit};
+use super::{stored, sweep::span, tell::event, ward::Visit};
 use crate::{
     engine::Shared,
     failure::StepError,
@@ -46,8 +46,8 @@ pub(super) async fn tend(visit: &Visit) {
 async fn try_tend(visit: &Visit) -> Result<bool, PortError> {
     let (shared, release) = (&visit.shared, visit.release);
     let store = &shared.config.store;
-    let Some(generation) = store.supervise(release).await? else { return Ok(true) };
-    let mut round = Round { shared, generation, lives: store.live_of(release).await?, drifted: false };
+    let Some(generation) = stored(store.supervise(release)).await? else { return Ok(true) };
+    let mut round = Round { shared, generation, lives: stored(store.live_of(release)).await?, drifted: false };
     let mut all_well = true;
     for at in (0..round.lives.len()).rev() {
         let deployment = round.lives[at].deployment.clone();
@@ -82,7 +82,7 @@ impl Round<'_> {
         if self.shared.ward.drift(deployment.release, what) {
             warn!("{what}");
             let told = event(self.shared, "drift.found", Some(deployment), json!({"what": what}));
-            self.shared.config.store.tell(vec![told]).await?;
+            stored(self.shared.config.store.tell(vec![told])).await?;
         }
         Ok(())
     }
@@ -99,7 +99,7 @@ impl Round<'_> {
                 info!("removed {}, which a rollout had left", deployment.id);
                 let data = json!({"deployment": deployment.id});
                 let told = event(self.shared, "leftover.removed", Some(deployment), data);
-                self.shared.config.store.live_remove(&deployment.id, self.generation, vec![told]).await?;
+                stored(self.shared.config.store.live_remove(&deployment.id, self.generation, vec![told])).await?;
                 self.lives.remove(at);
                 Ok(true)
             }
@@ -183,13 +183,13 @@ impl Round<'_> {
         if let Some(sentence) = self.shared.ward.newly_degraded(deployment.release, Instant::now()) {
             warn!("degraded: {sentence}");
             let told = event(self.shared, "release.degraded", Some(&deployment), json!({"message": sentence}));
-            self.shared.config.store.tell(vec![told]).await?;
+            stored(self.shared.config.store.tell(vec![told])).await?;
         }
         let store = &self.shared.config.store;
         let secrets = if deployment.secrets.0.is_empty() {
             Ok(SecretValues::new())
         } else {
-            store.secret_values(&deployment.tenant, &deployment.secrets).await
+            stored(store.secret_values(&deployment.tenant, &deployment.secrets)).await
         };
         let bound = deployment.app.bounds.start.duration();
         let why = match secrets {
@@ -296,7 +296,7 @@ impl Round<'_> {
                 }
             }
         }
-        self.shared.config.store.live_update(&live, self.generation, events).await?;
+        stored(self.shared.config.store.live_update(&live, self.generation, events)).await?;
         drop(guard);
         Ok(())
     }

@@ -87,7 +87,7 @@ impl Drop for Visit {
         let ward = &self.shared.ward;
         ward.chart.lock().expect(POISONED).visited.remove(&self.release);
         let health = ward.health(self.release, self.shared.config.clock.as_ref());
-        self.shared.board.set_health(self.release, health);
+        self.shared.board.set_health(self.release, &health);
         ward.reschedule();
     }
 }
@@ -160,15 +160,13 @@ impl Ward {
     }
 
     /// Forgets what belongs to deployments that are not there any more.
-    pub(crate) fn keep_only(&self, known: &HashMap<DeploymentId, super::sweep::Known>) -> Vec<ReleaseId> {
+    pub(crate) fn keep_only(&self, known: &HashMap<DeploymentId, super::sweep::Known>) {
         let mut chart = self.chart.lock().expect(POISONED);
-        let mut concerned: BTreeSet<ReleaseId> = chart.patients.values().map(|patient| patient.release).collect();
-        concerned.extend(chart.drift.keys());
         chart.patients.retain(|(id, _), _| known.contains_key(id));
         let releases: HashSet<ReleaseId> = known.values().map(|known| known.release).collect();
         chart.drift.retain(|release, _| releases.contains(release));
         chart.setbacks.retain(|release, _| releases.contains(release));
-        concerned.into_iter().collect()
+        chart.degraded.retain(|release| releases.contains(release));
     }
 
     /// Something could not be put right: tried again after a pause.

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{ops::Bound, time::Duration};
 
 use skipper_core::{
     BoxFuture,
@@ -230,8 +230,13 @@ impl RolloutStore for MemoryStore {
     fn live<'a>(&'a self, after: Option<&'a DeploymentId>, limit: u32) -> BoxFuture<'a, Result<Vec<Live>, Error>> {
         self.look(move |state, _| {
             let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-            let rest = state.live.values().filter(|live| after.is_none_or(|after| live.deployment.id > *after));
-            Ok(rest.take(limit).cloned().collect())
+            let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+            Ok(state
+                .live
+                .range::<DeploymentId, _>((from, Bound::Unbounded))
+                .take(limit)
+                .map(|(_, l)| l.clone())
+                .collect())
         })
     }
 
