@@ -56,7 +56,8 @@ impl Install {
             return self.plan(context).await;
         }
         let request = self.request(context).await?;
-        let accepted: Accepted = context.client()?.ask(&Call::post(&["v1", "releases"]).json(&request)).await?;
+        let asked = context.client()?.ask(&Call::post(&["v1", "releases"]).json(&request)).await;
+        let accepted: Accepted = asked.map_err(|failure| package_arg::or_folder(context, self.word(), failure))?;
         self.wait.settle(context, accepted).await
     }
 
@@ -70,14 +71,18 @@ impl Install {
             platform,
             ..PlanRequest::default()
         };
-        plan::show(context, &request).await
+        plan::show(context, &request).await.map_err(|failure| package_arg::or_folder(context, self.word(), failure))
+    }
+
+    fn word(&self) -> &str {
+        self.package.as_deref().or(self.package_name.as_deref()).unwrap_or_default()
     }
 
     async fn request(&self, context: &Context) -> Result<InstallRequest, Failure> {
         let values = self.values.read(context)?;
-        let word = self.package.as_deref().or(self.package_name.as_deref()).unwrap_or_default();
         let package =
-            package_arg::resolve(context, word, self.package_version.as_deref(), self.repository.as_deref()).await?;
+            package_arg::resolve(context, self.word(), self.package_version.as_deref(), self.repository.as_deref())
+                .await?;
         Ok(InstallRequest {
             name: self.name.clone().or_else(|| self.release_name.clone()).unwrap_or_default(),
             package,

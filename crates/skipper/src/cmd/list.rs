@@ -5,7 +5,7 @@ use super::Context;
 use crate::{
     client::Call,
     failure::Done,
-    render::{Table, age},
+    render::{Table, age, at},
     world::SystemClock,
 };
 
@@ -40,9 +40,10 @@ impl List {
             let call = Call::get(&["v1", "releases"])
                 .query("limit", wanted.clamp(1, PAGE))
                 .maybe("q", query)
+                .maybe("deleted", self.all.then_some(true))
                 .maybe("after", after.as_deref());
             let page: ReleasePage = context.client()?.ask(&call).await?;
-            items.extend(page.items.into_iter().filter(|release| self.all || release.state.as_str() != "deleted"));
+            items.extend(page.items);
             after = page.next;
             if after.is_none() || items.len() >= self.limit as usize {
                 break;
@@ -64,7 +65,7 @@ impl List {
                 release.revision.map_or_else(|| "-".to_owned(), |revision| revision.to_string()),
                 release.state.as_str().to_owned(),
                 release.package.clone().unwrap_or_else(|| "-".to_owned()),
-                if out.interactive { age(now, &release.updated_at) } else { release.updated_at.clone() },
+                if out.interactive { age(now, &release.updated_at) } else { at(&release.updated_at) },
                 match release.rollout.as_ref().filter(|rollout| !rollout.finished) {
                     Some(rollout) => format!("{} {}", rollout.verb, rollout.phase),
                     None => "-".to_owned(),

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use skipper_server::api::own::wire::PackageRef;
 
 use super::{Context, local};
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 
 /// What the word for a package means.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +79,18 @@ pub(crate) async fn resolve(
             }
             Ok(PackageRef { repository: Some(package.repository), name: package.name, version: Some(package.version) })
         }
+    }
+}
+
+/// Adds to "there is no such package" that a folder of that name is here, where there is one.
+pub(crate) fn or_folder(context: &Context, word: &str, failure: Failure) -> Failure {
+    let here = failure.exit == Exit::NotFound
+        && Path::new(word).components().count() == 1
+        && context.surroundings.resolve(Path::new(word)).join("package.yml").exists();
+    if here {
+        failure.hint(format!("`{word}` alone is a package of the server; the folder here is `./{word}`"))
+    } else {
+        failure
     }
 }
 

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use skipper_server::api::own::wire::{Accepted, PlanRequest, ReleaseStatus, ScaleRequest};
 
@@ -63,15 +63,17 @@ impl Scale {
         if let Some(count) = bare {
             let status: ReleaseStatus =
                 context.client()?.ask(&Call::get(&["v1", "releases", self.release.name()])).await?;
-            let [app] = status.apps.as_slice() else {
-                let names: Vec<_> = status.apps.iter().map(|app| app.name.as_str()).collect();
+            // During a rollout an application is there twice, with its old and its new deployment.
+            let names: BTreeSet<_> = status.apps.iter().map(|app| app.name.as_str()).collect();
+            let names: Vec<_> = names.into_iter().collect();
+            let [app] = names.as_slice() else {
                 let message = format!("{} has {} applications; say which one", self.release.name(), names.len());
                 let first = names.first().copied().unwrap_or("APP");
                 return Err(
                     Failure::usage(message).hint(format!("there are: {}; write {first}={count}", names.join(", ")))
                 );
             };
-            replicas.insert(app.name.clone(), count);
+            replicas.insert((*app).to_owned(), count);
         }
         Ok(replicas)
     }

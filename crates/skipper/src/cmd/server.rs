@@ -58,7 +58,7 @@ pub(crate) struct Settings {
     /// Control socket of the edge
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath, help_heading = "Settings")]
     edge_socket: Option<String>,
-    /// Ports for applications that name neither host nor port [default: 20000-29999]
+    /// Ports for applications that name neither host nor port [default: 30000-32767]
     #[arg(long, value_name = "FROM-TO", help_heading = "Settings")]
     edge_ports: Option<String>,
     /// `text` or `json`

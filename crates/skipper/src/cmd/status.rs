@@ -94,7 +94,11 @@ fn app_text(context: &Context, paint: Paint, app: &AppStatus) -> String {
     );
     let enough = if app.running == app.replicas { Style::Good } else { Style::Bad };
     let running = paint.style(enough, &format!("{}/{} running", app.running, app.replicas));
-    let mode = if app.mode == "open" { String::new() } else { format!(", requests are {}", app.mode) };
+    let mode = match app.mode.as_str() {
+        "open" => String::new(),
+        "maintenance" => ", requests get the maintenance page".to_owned(),
+        mode => format!(", requests are {mode}"),
+    };
     text.push_str(&tame(&format!("  {} on {}, {}", "{}", app.platform, app.strategy)).replace("{}", &running));
     text.push_str(&paint.style(Style::Warn, &mode));
     text.push('\n');

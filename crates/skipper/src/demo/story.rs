@@ -112,7 +112,7 @@ async fn install(stage: &Stage, tell: &Tell) -> anyhow::Result<()> {
 
 async fn roll_back(stage: &Stage, tell: &Tell) -> anyhow::Result<()> {
     tell.act("Roll back to version 1");
-    tell.command("skipper rollback hello --to 1");
+    tell.command("skipper rollback hello 1");
     let accepted = rollout::roll_back(stage, 1).await?;
     let rollout = rollout::succeeded(stage, &accepted.rollout.id).await?;
     rollout::told_steps(tell, &rollout);

@@ -36,8 +36,24 @@ fn a_release_is_installed_upgraded_rolled_back_and_deleted() {
     bench.run(&["delete", "hello", "--wait"]).ok();
     get(&address, "/greeting").expect_err("nobody listens any more");
     assert_eq!(bench.run(&["list", "--names"]).ok(), "");
+    assert_eq!(bench.run(&["list", "--names", "--all"]).ok(), "hello\n");
     assert_eq!(bench.run(&["history", "hello", "--json"]).json()["items"].as_array().map(Vec::len), Some(4));
     bench.run(&["events", "verify"]).ok();
+}
+
+#[test]
+fn a_routed_application_that_is_recreated_keeps_its_address_and_can_be_scaled_by_number() {
+    let bench = Bench::start();
+    let recreate = "  strategy: recreate\n";
+    let first = package(bench.home(), "shop", "1.0.0", &[], recreate);
+    let second = package(bench.home(), "shop", "2.0.0", &[], recreate);
+    bench.run(&["install", "web", first.to_str().expect("UTF-8"), "--wait"]).ok();
+    let address = bench.address_of("web");
+    bench.run(&["upgrade", "web", second.to_str().expect("UTF-8"), "--wait"]).ok();
+    let about = get(&address, "/about").expect("answers").1;
+    assert!(about.contains("2.0.0"), "{about}");
+    bench.run(&["scale", "web", "2", "--wait"]).ok();
+    assert!(bench.run(&["list"]).ok().contains("\nweb\t3\tlive\t"));
 }
 
 #[test]

@@ -44,6 +44,9 @@ pub(in super::super) fn cause_line(cause: &CauseView) -> String {
     tame(&format!("{} ({})", cause.message, cause.code))
 }
 
+/// Probes of an application that are shown.
+const PROBES: usize = 10;
+
 /// What a failed rollout left behind, as text; it ends with a line end.
 pub(in super::super) fn bundle(paint: Paint, bundle: &BundleView) -> String {
     let mut text = String::new();
@@ -65,7 +68,12 @@ pub(in super::super) fn bundle(paint: Paint, bundle: &BundleView) -> String {
         }
         if !app.probes.is_empty() {
             heading(&mut text, &app.app, "health probes");
-            for probe in &app.probes {
+            // The last ones tell what it ended with; --json has all of them.
+            let earlier = app.probes.len().saturating_sub(PROBES);
+            if earlier > 0 {
+                text.push_str(&paint.style(Style::Dim, &format!("  … {earlier} earlier ones\n")));
+            }
+            for probe in app.probes.iter().skip(earlier) {
                 let mark = if probe.ok { paint.style(Style::Good, "ok  ") } else { paint.style(Style::Bad, "fail") };
                 let (at, detail) = (time_of_day(&probe.at), tame(&probe.detail));
                 text.push_str(&format!("  {at}  instance {} {mark}  {detail}\n", probe.instance));

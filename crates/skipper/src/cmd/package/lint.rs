@@ -42,7 +42,9 @@ impl Lint {
             findings.iter().try_for_each(|finding| context.out.line(&finding.to_string()))?;
         }
         if errors > 0 || (self.strict && warnings > 0) {
-            let message = format!("{}: {errors} errors, {warnings} warnings", self.path.display());
+            let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
+            let message =
+                format!("{}: {}, {}", self.path.display(), count(errors, "error"), count(warnings, "warning"));
             return Err(if context.out.json { Failure::quiet(Exit::Error) } else { Failure::error(message) });
         }
         Ok(())

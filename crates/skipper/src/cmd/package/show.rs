@@ -54,12 +54,19 @@ impl Show {
         };
         field("package", &format!("{} {}", package.name, package.version));
         field("repository", &package.repository);
-        for key in ["display_name", "displayName", "description", "maintainer", "tags", "home", "source_url"] {
+        for (key, label) in [
+            ("display_name", "called"),
+            ("description", "description"),
+            ("maintainer", "maintainer"),
+            ("tags", "tags"),
+            ("home", "home"),
+            ("source_url", "source"),
+        ] {
             match detail.metadata.get(key) {
-                Some(serde_json::Value::String(value)) if !value.is_empty() => field(key, value),
+                Some(serde_json::Value::String(value)) if !value.is_empty() => field(label, value),
                 Some(serde_json::Value::Array(words)) if !words.is_empty() => {
                     let words: Vec<_> = words.iter().filter_map(serde_json::Value::as_str).collect();
-                    field(key, &words.join(", "));
+                    field(label, &words.join(", "));
                 }
                 _ => {}
             }
