@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use sqlx::{ConnectOptions as _, Connection as _};
 
-use crate::{Error, Store, StoreConfig, copy, create, db::Db, open};
+use crate::{Error, Store, StoreConfig, aside::Aside, copy, create, db::Db, open};
 
 /// A backup that was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,37 +26,35 @@ impl Store {
     ///
     /// # Cancel safety
     ///
-    /// Safe to drop: what was begun goes on aside and is removed by the next backup to that path.
+    /// Safe to drop: it goes on in a task of its own, and the file is there when it is complete.
     pub async fn backup(&self, to: &Path) -> Result<Backup, Error> {
+        let (store, to) = (self.clone(), to.to_owned());
+        let task = self.shared.tasks.spawn(async move { store.backup_now(&to).await });
+        task.await.map_err(|e| Error::corrupt_because("the task that writes a backup ended early", e))?
+    }
+
+    async fn backup_now(&self, to: &Path) -> Result<Backup, Error> {
         if to.try_exists().unwrap_or(true) {
             return Err(Error::Exists { kind: "file", name: to.display().to_string() });
         }
-        let aside = beside(to, "partial");
-        remove(&aside)?;
-        let written = match &self.shared.db {
+        let aside = Aside::beside(to)?;
+        match &self.shared.db {
             Db::Sqlite(db) => {
                 let from = db.write.connect_options().get_filename().to_owned();
-                vacuum(&from, &aside).await
+                vacuum(&from, &aside.file()).await?;
             }
             Db::Pg(pool) => {
                 // The placeholder key is never read: nothing is sealed or opened by copying.
                 let config = StoreConfig::new(
-                    crate::Location::Sqlite(aside.clone()),
+                    crate::Location::Sqlite(aside.file()),
                     crate::KeySource::text(""),
                     self.shared.clock.clone(),
                     self.shared.ids.clone(),
                 );
-                dump(pool, &aside, &config).await
+                dump(pool, &aside.file(), &config).await?;
             }
-        };
-        let finished = match written {
-            Ok(()) => finish(&aside, to).await,
-            Err(error) => Err(error),
-        };
-        if finished.is_err() {
-            remove(&aside)?;
         }
-        finished
+        finish(aside, to).await
     }
 }
 
@@ -78,59 +76,20 @@ async fn dump(pool: &sqlx::PgPool, to: &Path, config: &StoreConfig) -> Result<()
     target.close().await.map_err(broke)
 }
 
-async fn finish(aside: &Path, to: &Path) -> Result<Backup, Error> {
-    let (aside, to) = (aside.to_owned(), to.to_owned());
+async fn finish(aside: Aside, to: &Path) -> Result<Backup, Error> {
+    let to = to.to_owned();
     // A flush of a large file takes seconds.
-    tokio::task::spawn_blocking(move || {
-        let failed = |doing| {
-            let path = to.clone();
-            move |source: std::io::Error| match source.kind() {
-                std::io::ErrorKind::AlreadyExists => Error::Exists { kind: "file", name: path.display().to_string() },
-                _ => Error::File { doing, path, source },
-            }
-        };
-        create::name(&aside, &to).map_err(failed("flush"))?;
-        let bytes = std::fs::metadata(&to).map_err(failed("look at"))?.len();
-        remove(&aside)?;
-        Ok(Backup { path: to, bytes })
-    })
-    .await
-    .map_err(|e| Error::corrupt_because("the task that flushes a backup ended early", e))?
-}
-
-pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".");
-    name.push(suffix);
-    PathBuf::from(name)
-}
-
-/// Removes a database file and what SQLite keeps beside it; fine when there is none.
-pub(crate) fn remove(path: &Path) -> Result<(), Error> {
-    remove_log(path)?;
-    remove_each(path, &[""])
-}
-
-/// Removes what SQLite keeps beside a database file.
-pub(crate) fn remove_log(path: &Path) -> Result<(), Error> {
-    remove_each(path, &["-wal", "-shm", "-journal"])
-}
-
-fn remove_each(path: &Path, suffixes: &[&str]) -> Result<(), Error> {
-    for suffix in suffixes {
-        let mut name = path.as_os_str().to_owned();
-        name.push(suffix);
-        match std::fs::remove_file(&name) {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Error::File { doing: "remove", path: PathBuf::from(name), source });
-            }
-            _ => {}
+    let named = tokio::task::spawn_blocking(move || {
+        let bytes = aside.name(&to).and_then(|()| std::fs::metadata(&to)).map(|file| file.len());
+        (to, bytes)
+    });
+    let (path, bytes) =
+        named.await.map_err(|e| Error::corrupt_because("the task that flushes a backup ended early", e))?;
+    match bytes {
+        Ok(bytes) => Ok(Backup { path, bytes }),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            Err(Error::Exists { kind: "file", name: path.display().to_string() })
         }
+        Err(source) => Err(Error::file("flush", path, source)),
     }
-    Ok(())
-}
-
-pub(crate) fn sync_folder(of: &Path) -> std::io::Result<()> {
-    let folder = of.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::File::open(folder)?.sync_all()
 }

@@ -1,56 +1,34 @@
 //! New SQLite databases: made aside without a flush, flushed once, then given their name. A crash at any moment leaves either
 //! no database or a whole one, and an empty data folder costs two flushes instead of ten.
 
-use std::{fs::Permissions, io::ErrorKind, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{io::ErrorKind, path::Path};
 
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Connection as _, SqliteConnection,
     sqlite::{SqliteJournalMode, SqliteSynchronous},
 };
 
-use crate::{
-    Error, StoreConfig,
-    backup::{beside, remove, sync_folder},
-    open,
-    schema::TABLES,
-};
+use crate::{Error, StoreConfig, aside::Aside, open, schema::TABLES};
 
 /// Makes the database of a new data folder. Fine when another process is faster.
 pub(crate) async fn create(path: &Path, config: &StoreConfig) -> Result<(), Error> {
-    let aside = beside(path, &format!("new-{}", config.ids.next()));
-    let made = fill(&aside, config).await;
-    let named = made.and_then(|()| match name(&aside, path) {
-        Err(source) if source.kind() != ErrorKind::AlreadyExists => Err(Error::CannotOpen {
-            doing: "make the database",
-            location: path.display().to_string(),
-            source: source.into(),
-        }),
-        _ => Ok(()),
-    });
-    remove(&aside)?;
-    named
-}
-
-async fn fill(aside: &Path, config: &StoreConfig) -> Result<(), Error> {
-    let broke = |e| open::placed(Error::from_sqlx("make the database", e), &aside.display().to_string());
-    let mut conn = begin(aside, config).await?;
+    let failed = |source: std::io::Error| Error::CannotOpen {
+        doing: "make the database",
+        location: path.display().to_string(),
+        source: source.into(),
+    };
+    let aside = Aside::beside(path).map_err(|error| match error {
+        Error::File { source, .. } => failed(source),
+        other => other,
+    })?;
+    let broke = |e| Error::from_sqlx("make the database", e);
+    let mut conn = begin(&aside.file(), config).await?;
     sqlx::query("PRAGMA journal_mode = WAL").execute(&mut conn).await.map_err(broke)?;
-    conn.close().await.map_err(broke)
-}
-
-/// Flushes a file, gives it its name, and flushes the name. A link, not a rename: what somebody else has put there meanwhile
-/// stays, and that is [`ErrorKind::AlreadyExists`]. Only its owner may read it: it holds environments and arguments.
-pub(crate) fn name(aside: &Path, path: &Path) -> std::io::Result<()> {
-    let file = std::fs::File::open(aside)?;
-    file.set_permissions(Permissions::from_mode(0o600))?;
-    file.sync_all()?;
-    match std::fs::hard_link(aside, path) {
-        Ok(()) => {}
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(error),
-        // A file system without links.
-        Err(_) => std::fs::rename(aside, path)?,
+    conn.close().await.map_err(broke)?;
+    match aside.name(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(failed(error)),
+        _ => Ok(()),
     }
-    sync_folder(path)
 }
 
 /// A new database without any row, to be filled by a copy. Nothing of it is on disk for sure before the file is flushed.

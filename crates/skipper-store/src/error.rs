@@ -256,6 +256,15 @@ impl Error {
         Self::NotFound { kind, name: name.to_string() }
     }
 
+    /// What became of a file; a full or read-only disk is called that.
+    pub(crate) fn file(doing: &'static str, path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+        match source.kind() {
+            std::io::ErrorKind::StorageFull => Self::Full { doing },
+            std::io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { doing },
+            _ => Self::File { doing, path: path.into(), source },
+        }
+    }
+
     pub(crate) fn corrupt(what: impl Into<String>) -> Self {
         Self::Corrupt { what: what.into(), source: None }
     }

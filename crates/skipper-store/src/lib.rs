@@ -13,6 +13,7 @@
 //! - Whoever writes for a rollout shows its lease; a lower generation than the newest changes nothing.
 //! - Every method may be dropped at any await: its transaction happens as a whole or not at all.
 
+mod aside;
 mod backup;
 mod bundle;
 mod config;

@@ -222,13 +222,15 @@ async fn open_postgres(url: &str, location: &str, config: &StoreConfig) -> Resul
     ))
 }
 
+/// Not `to_regclass`, which answers from a cache: after waiting for the lock it did not see the tables that whoever held it
+/// had just made.
+const OURS: &str = "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_class JOIN pg_catalog.pg_namespace \
+    ON pg_namespace.oid = pg_class.relnamespace WHERE relname = 'store_meta' AND nspname = current_schema())";
+
 /// 0 where there is no schema yet.
 async fn postgres_version(conn: &mut PgConnection) -> Result<i64, Error> {
     let broke = |e| Error::from_sqlx("read the schema's version", e);
-    let ours: bool = sqlx::query_scalar("SELECT to_regclass('store_meta') IS NOT NULL")
-        .fetch_one(&mut *conn)
-        .await
-        .map_err(broke)?;
+    let ours: bool = sqlx::query_scalar(OURS).fetch_one(&mut *conn).await.map_err(broke)?;
     if !ours {
         return Ok(0);
     }

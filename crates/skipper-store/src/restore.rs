@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 
 use crate::{
     ChainReport, Error, Location, Store, StoreConfig,
-    backup::{beside, remove, remove_log, sync_folder},
+    aside::Aside,
     copy,
     db::{args, pg_query},
     meta, open,
@@ -55,7 +55,7 @@ impl Store {
     pub async fn restore(from: &Path, config: &StoreConfig, how: Restore) -> Result<Restored, Error> {
         let file = |path: &Path, doing| {
             let path = path.to_owned();
-            move |source| Error::File { doing, path, source }
+            move |source| Error::file(doing, path, source)
         };
         if !from.try_exists().map_err(file(from, "look for"))? {
             return Err(Error::not_found("backup", from.display()));
@@ -63,22 +63,21 @@ impl Store {
         open::inspect_sqlite(from).await?;
         let old = old_epoch(config, how.overwrite).await?;
         let aside = match &config.location {
-            Location::Sqlite(path) => beside(path, "restoring"),
-            Location::Postgres(_) => std::env::temp_dir().join(format!("skipper-restore-{}.db", config.ids.next())),
+            Location::Sqlite(path) => {
+                if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+                    std::fs::create_dir_all(folder).map_err(file(folder, "make"))?;
+                }
+                Aside::beside(path)?
+            }
+            Location::Postgres(_) => Aside::temporary()?,
         };
-        if let Some(folder) = aside.parent().filter(|p| !p.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder).map_err(file(folder, "make"))?;
+        tokio::fs::copy(from, aside.file()).await.map_err(file(from, "copy"))?;
+        let restored = prepare(&aside.file(), config, how, old).await?;
+        match &config.location {
+            Location::Sqlite(path) => place(aside, path).await?,
+            Location::Postgres(url) => fill(&aside.file(), url, config).await?,
         }
-        remove(&aside)?;
-        tokio::fs::copy(from, &aside).await.map_err(file(from, "copy"))?;
-        let prepared = prepare(&aside, config, how, old).await;
-        let placed = match (prepared, &config.location) {
-            (Ok(restored), Location::Sqlite(path)) => place(&aside, path).await.map(|()| restored),
-            (Ok(restored), Location::Postgres(url)) => fill(&aside, url, config).await.map(|()| restored),
-            (Err(error), _) => Err(error),
-        };
-        remove(&aside)?;
-        placed
+        Ok(restored)
     }
 }
 
@@ -174,24 +173,26 @@ async fn check(path: &Path) -> Result<(), Error> {
 }
 
 /// Takes the place of the database. The old one's log goes first: a log that does not belong to its file destroys it.
-async fn place(aside: &Path, path: &Path) -> Result<(), Error> {
-    let (aside, path) = (aside.to_owned(), path.to_owned());
-    tokio::task::spawn_blocking(move || {
-        let failed = |doing| {
-            let path = path.clone();
-            move |source| Error::File { doing, path, source }
-        };
-        let flush = |file: std::fs::File| {
-            file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
-            file.sync_all()
-        };
-        std::fs::File::open(&aside).and_then(flush).map_err(failed("flush the copy for"))?;
-        remove_log(&path)?;
-        std::fs::rename(&aside, &path).map_err(failed("name"))?;
-        sync_folder(&path).map_err(failed("flush the folder of"))
-    })
-    .await
-    .map_err(|e| Error::corrupt_because("the task that places the restored database ended early", e))?
+async fn place(aside: Aside, path: &Path) -> Result<(), Error> {
+    let path = path.to_owned();
+    let placed = tokio::task::spawn_blocking(move || {
+        let done = remove_log(&path).and_then(|()| aside.replace(&path));
+        done.map_err(|source| Error::file("replace", path, source))
+    });
+    placed.await.map_err(|e| Error::corrupt_because("the task that places the restored database ended early", e))?
+}
+
+/// Removes what SQLite keeps beside a database file.
+fn remove_log(path: &Path) -> std::io::Result<()> {
+    for suffix in ["-wal", "-shm", "-journal"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        match std::fs::remove_file(&name) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Replaces everything in the PostgreSQL database, in one transaction.

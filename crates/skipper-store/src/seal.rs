@@ -177,7 +177,7 @@ impl Key {
 }
 
 fn read_file(path: &Path, create: bool) -> Result<Key, Error> {
-    let failed = |doing| move |source| Error::File { doing, path: path.to_owned(), source };
+    let failed = |doing| move |source| Error::file(doing, path, source);
     match File::open(path) {
         Ok(file) => {
             let mode = file.metadata().map_err(failed("look at the secret key"))?.permissions().mode();

@@ -99,7 +99,7 @@ async fn a_backup_made_while_writing_is_whole(world: &World) {
     let again = world.store.backup(&world.dir.path().join("backup-0")).await;
     assert!(matches!(again, Err(Error::Exists { .. })), "{again:?}");
     let leftovers = std::fs::read_dir(world.dir.path()).expect("folder").filter_map(Result::ok);
-    let leftovers: Vec<_> = leftovers.filter(|f| f.path().extension().is_some_and(|e| e == "partial")).collect();
+    let leftovers: Vec<_> = leftovers.filter(|f| f.file_name().to_string_lossy().starts_with('.')).collect();
     assert!(leftovers.is_empty(), "{leftovers:?}");
 }
 
