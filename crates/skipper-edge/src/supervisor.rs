@@ -33,7 +33,8 @@ const LOG_MAX: u64 = 8 * 1024 * 1024;
 pub struct EdgeProcess {
     /// The program, as a rule this one. Absolute, as are the paths in `args`: the edge runs in `/`.
     pub exe: PathBuf,
-    /// Its arguments. They must make it run [`crate::run`] with this control socket and with `detach`.
+    /// Its arguments. They must make it run [`crate::run`] with this control socket and with `detach`. They say
+    /// everything: it gets no environment, which may hold secrets.
     pub args: Vec<OsString>,
     /// The control socket.
     pub control: PathBuf,
@@ -185,6 +186,8 @@ impl EdgeSupervisor {
         }
         Command::new(&self.process.exe)
             .args(&self.process.args)
+            // What the server was started with may hold tokens, keys and passwords; the edge needs none, and outlives it.
+            .env_clear()
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)

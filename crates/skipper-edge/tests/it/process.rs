@@ -134,3 +134,18 @@ async fn an_edge_that_cannot_start_says_why() {
     assert_eq!(error.code(), "edge-start");
     assert!(error.to_string().contains("exit status: 3") && error.to_string().contains("no luck today"), "{error}");
 }
+
+#[tokio::test]
+async fn an_edge_gets_nothing_of_the_environment_of_its_supervisor() {
+    let folder = tempfile::tempdir().expect("folder");
+    let log = folder.path().join("edge.log");
+    let supervisor = EdgeSupervisor::new(EdgeProcess {
+        exe: "/usr/bin/env".into(),
+        args: Vec::new(),
+        control: folder.path().join("control.sock"),
+        log: log.clone(),
+    });
+    timeout(Duration::from_secs(20), supervisor.ensure()).await.expect("in time").expect_err("it only prints");
+    assert!(std::env::vars_os().next().is_some(), "there is something to keep from it");
+    assert_eq!(std::fs::read_to_string(log).expect("its output"), "");
+}
