@@ -69,7 +69,7 @@ fn host_and_port_replace_their_half_of_the_address() {
 #[test]
 fn every_fault_is_reported_with_its_line_and_the_nearest_key() {
     let file = "lisen = \"127.0.0.1:1\"\n[edge]\nhtpp = 80\nhttps = \"nonsense\"\n[limits]\nbody = \"lots\"\n\
-                [platforms.x]\ntype = \"cloud\"\n";
+                [platforms.x]\ntype = \"cloud\"\n[log]\nformat = \"xml\"\n[retention]\nidempotency_keys = \"0s\"\n";
     let found = faults(file, &[]);
     let expect = [
         "skipper.toml:1: unknown key `lisen`; did you mean `listen`?",
@@ -78,6 +78,8 @@ fn every_fault_is_reported_with_its_line_and_the_nearest_key() {
          [::1]:7577, or `auto`, or `off`",
         "skipper.toml:6: `limits.body` = `lots`: `lots` is not a size: write it as 65536, 512KiB, 64MiB or 1GiB",
         "skipper.toml:8: `platforms.x.type` = `cloud`: this server knows the type `local`",
+        "skipper.toml:10: `log.format` = `xml`: is not a log format; write text or json",
+        "skipper.toml:12: `retention.idempotency_keys` = `0s`: must be longer than nothing",
     ];
     assert_eq!(found, expect);
 }

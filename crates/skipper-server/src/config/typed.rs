@@ -172,6 +172,11 @@ pub(super) fn build(sources: &Sources, merged: &Merged, faults: &mut Vec<Fault>)
         request_timeout: take.span("limits.request_timeout"),
         shutdown: take.span("limits.shutdown"),
     };
+    let log = LogConfig {
+        format: take.parse("log.format", parse_format).unwrap_or(LogFormat::Text),
+        level: take.merged.get("log.level").text.clone(),
+    };
+    let retention = Retention { idempotency_keys: take.span("retention.idempotency_keys") };
     let config = Config {
         listen,
         admin_token: take.admin_token(),
@@ -182,13 +187,11 @@ pub(super) fn build(sources: &Sources, merged: &Merged, faults: &mut Vec<Fault>)
         edge,
         local_ports: take.parse("local.ports", parse_ports).unwrap_or(1..=1),
         platforms,
+        // The last that is looked at: whatever else is wrong has been told by now.
         default_platform: default_platform?,
-        log: LogConfig {
-            format: take.parse("log.format", parse_format).unwrap_or(LogFormat::Text),
-            level: take.merged.get("log.level").text.clone(),
-        },
+        log,
         limits,
-        retention: Retention { idempotency_keys: take.span("retention.idempotency_keys") },
+        retention,
         data_dir,
     };
     (faults.len() == before).then_some(config)
