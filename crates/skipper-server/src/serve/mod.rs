@@ -40,13 +40,13 @@ pub enum Error {
     #[error(transparent)]
     Data(#[from] lock::Error),
     /// The database.
-    #[error("open the database: {cause}{}", .cause.hint().map_or_else(String::new, |hint| format!(" ({hint})")))]
+    #[error("{}", told(.cause))]
     Store {
         /// What is wrong with it.
         cause: skipper_store::Error,
     },
     /// An address of the API.
-    #[error("listen on {address}: {cause}")]
+    #[error("listen on {address}: {cause}{}", who_listens(*.address, .cause))]
     Listen {
         /// Which one.
         address: SocketAddr,
@@ -70,6 +70,33 @@ pub enum Error {
     /// Signal handlers.
     #[error("listen for signals: {0}")]
     Signals(io::Error),
+}
+
+/// An error of the store with what caused it and what to do: "cannot be opened" alone does not tell a wrong name from a
+/// server that does not run.
+fn told(error: &skipper_store::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(next) = cause {
+        let said = next.to_string();
+        // Some libraries repeat their cause in their own words.
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = next.source();
+    }
+    match error.hint() {
+        Some(hint) => format!("{text} ({hint})"),
+        None => text,
+    }
+}
+
+fn who_listens(address: SocketAddr, cause: &io::Error) -> String {
+    if cause.kind() == io::ErrorKind::AddrInUse {
+        format!(" (`ss -ltnp 'sport = :{}'` tells who has it; --listen chooses another)", address.port())
+    } else {
+        String::new()
+    }
 }
 
 /// Runs a server until SIGTERM or SIGINT, then drains it.
@@ -176,4 +203,31 @@ fn announce(config: &Config, listeners: &[TcpListener]) {
     }
     let urls: Vec<String> = addresses.iter().map(|address| format!("http://{address}")).collect();
     info!(data_dir = %config.data_dir.display(), "skipper {} listens on {}", env!("CARGO_PKG_VERSION"), urls.join(", "));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_that_cannot_be_opened_is_told_once_with_its_cause_and_what_to_do() {
+        let cause = skipper_store::Error::CannotOpen {
+            doing: "open the database",
+            location: "postgres://db/skipper".to_owned(),
+            source: io::Error::from(io::ErrorKind::ConnectionRefused).into(),
+        };
+        let error = Error::Store { cause }.to_string();
+        assert_eq!(
+            error,
+            "open the database: the database postgres://db/skipper cannot be opened: connection refused (check the path \
+             or URL, and the permissions)"
+        );
+    }
+
+    #[test]
+    fn an_address_that_is_taken_is_told_with_how_to_find_who_has_it() {
+        let error =
+            Error::Listen { address: SocketAddr::from(([127, 0, 0, 1], 7577)), cause: io::ErrorKind::AddrInUse.into() };
+        assert!(error.to_string().contains("sport = :7577"), "{error}");
+    }
 }
