@@ -1,6 +1,7 @@
 //! Lists releases.
 
 use skipper_core::{
+    id::ReleaseId,
     name::{ReleaseName, TenantName},
     policy::Action,
     release::Source,
@@ -57,8 +58,17 @@ pub async fn list(app: &App, caller: &Caller, tenant: &TenantName, wanted: Wante
             Some(revision) => find::package_of(app, id, &revision.source).await?,
             None => None,
         };
-        let rollout = if listed.open.is_some() { app.store.rollout_open(id).await? } else { None };
+        let rollout = if listed.open.is_some() { open_rollout(app, id).await } else { None };
         items.push(Listed { listed, package, rollout });
     }
     Ok(items)
+}
+
+/// The open rollout, if it can be read: one that cannot must not hide every other release.
+async fn open_rollout(app: &App, release: ReleaseId) -> Option<Rollout> {
+    app.store.rollout_open(release).await.unwrap_or_else(|error| {
+        let cause: &dyn std::error::Error = &error;
+        tracing::error!(release.id = %release, error = cause, "read the open rollout of a release for the list");
+        None
+    })
 }
