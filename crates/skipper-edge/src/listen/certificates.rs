@@ -141,7 +141,12 @@ impl CertificateStore {
 /// `<host>.crt` with `<host>.key`; `_.` in front stands for `*.`; `default` is for every other name.
 fn pairs_in(folder: &Path) -> io::Result<Vec<Pair>> {
     let mut pairs = Vec::new();
-    for entry in fs::read_dir(folder)? {
+    let entries = match fs::read_dir(folder) {
+        // As a rule nobody has made it: there are no certificates yet.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(pairs),
+        entries => entries?,
+    };
+    for entry in entries {
         let certificate = entry?.path();
         let is_certificate = certificate.extension().is_some_and(|extension| extension == "crt");
         let Some(stem) = certificate.file_stem().and_then(|stem| stem.to_str()).filter(|_| is_certificate) else {
@@ -168,5 +173,16 @@ impl ResolvesServerCert for CertificateStore {
         let exact = keys.get(&name).filter(|_| !name.is_empty());
         let wildcard = || name.split_once('.').and_then(|(_, rest)| keys.get(&format!("*.{rest}")));
         exact.or_else(wildcard).or_else(|| keys.get("")).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_nobody_has_made_yet_holds_no_certificates_and_is_no_error() {
+        let folder = tempfile::tempdir().expect("folder");
+        assert!(pairs_in(&folder.path().join("tls")).expect("no error").is_empty());
     }
 }

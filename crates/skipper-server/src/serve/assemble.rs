@@ -18,7 +18,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{Error, World};
 use crate::{
     app::{App, Parts},
-    config::{Config, Database, EdgePort, PlatformKind},
+    config::{Config, Database, EdgePort, LogFormat, PlatformKind},
     edge::EdgeView,
     metrics::Metrics,
     resolver::PackageResolver,
@@ -159,7 +159,11 @@ fn edge_process(config: &Config, world: &World) -> EdgeProcess {
         EdgePort::Off => "off".to_owned(),
         EdgePort::At(address) => address.to_string(),
     };
-    let pairs: [(&str, OsString); 7] = [
+    let format = match config.log.format {
+        LogFormat::Text => "text",
+        LogFormat::Json => "json",
+    };
+    let pairs: [(&str, OsString); 9] = [
         ("--data-dir", config.data_dir.clone().into_os_string()),
         ("--socket", control.clone().into_os_string()),
         ("--http", port(config.edge.http).into()),
@@ -167,6 +171,8 @@ fn edge_process(config: &Config, world: &World) -> EdgeProcess {
         ("--bind", config.edge.address.to_string().into()),
         ("--tls-dir", config.edge.tls_dir.clone().into_os_string()),
         ("--log-file", log.clone().into_os_string()),
+        ("--log-format", format.into()),
+        ("--log-level", config.log.level.clone().into()),
     ];
     let mut args: Vec<OsString> = vec!["edge".into()];
     args.extend(pairs.into_iter().flat_map(|(flag, value)| [flag.into(), value]));

@@ -8,6 +8,10 @@ use std::{
 
 use clap::ValueHint;
 use skipper_edge::{Certificates, EdgeConfig, Network, SharedListen, control_path};
+use skipper_server::{
+    config::{LogConfig, LogFormat},
+    telemetry,
+};
 
 use super::Context;
 use crate::{
@@ -55,6 +59,12 @@ pub(crate) struct Edge {
     /// Longest that open requests and WebSockets get when the edge is stopped or replaced
     #[arg(long, value_name = "DURATION", value_parser = parse_span, default_value = "1h")]
     lame_duck: Duration,
+    /// `text` or `json`
+    #[arg(long, value_name = "FORMAT", value_parser = ["text", "json"], default_value = "text")]
+    log_format: String,
+    /// What is logged, as `info` or `skipper_edge=debug,info` [default: RUST_LOG, else info]
+    #[arg(long, value_name = "FILTER")]
+    log_level: Option<String>,
     /// File that the output goes to; it is kept small
     #[arg(long, value_name = "FILE", hide = true)]
     log_file: Option<PathBuf>,
@@ -104,10 +114,17 @@ impl Edge {
     }
 
     fn serve(self, surroundings: &Surroundings) -> Done {
+        telemetry::init(&self.log(surroundings)).map_err(Failure::usage)?;
         let config = self.config(surroundings);
         let socket = config.control.display().to_string();
         skipper_edge::run(config)
             .map_err(|error| Failure::error(format!("the edge with control socket {socket}: {}", chain(&error))))
+    }
+
+    fn log(&self, surroundings: &Surroundings) -> LogConfig {
+        let level = self.log_level.as_deref().or_else(|| surroundings.var("RUST_LOG")).unwrap_or("info").to_owned();
+        let format = if self.log_format == "json" { LogFormat::Json } else { LogFormat::Text };
+        LogConfig { format, level }
     }
 
     fn config(self, surroundings: &Surroundings) -> EdgeConfig {
