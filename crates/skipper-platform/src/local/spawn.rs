@@ -58,7 +58,7 @@ pub(super) fn keeper(command: &KeeperCommand, verb: &str, folder: &Folder, order
     });
     // A keeper that has not started anything ends at once; it is reaped here so that no zombie stays.
     match answer {
-        Some(Answer::Started(state)) => Ok(Spawned::Started(Box::new(state))),
+        Some(Answer::Started(state)) => Ok(Spawned::Started(state)),
         Some(Answer::Failed(failure)) => {
             let _ = child.wait();
             Ok(Spawned::Failed(failure))

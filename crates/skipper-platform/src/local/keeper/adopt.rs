@@ -43,7 +43,7 @@ pub(super) fn run(folder: &Folder) -> io::Result<()> {
     let exit_file = fs::OpenOptions::new().write(true).open(folder.exit()).map_err(failed)?;
     let log = LogFile::open(folder.logs(), state.log_file_bytes, state.log_files).map_err(failed)?;
     let outputs = state.pipes.map(|inode| find_pipe(&state, app, inode));
-    say(&Answer::Started(state.clone()));
+    say(&Answer::Started(Box::new(state.clone())));
     // Should it fail, nobody waits: the server reads one line.
     let _ = detach();
     let timeout = state.ends_by.map(|by| by.since(now()));

@@ -168,7 +168,7 @@ pub(crate) struct Failure {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Answer {
-    Started(State),
+    Started(Box<State>),
     Failed(Failure),
     /// Another keeper has this instance.
     Busy,

@@ -63,7 +63,7 @@ pub(super) fn run(folder: &Folder) -> io::Result<()> {
     drop(order);
     match started {
         Ok(running) => {
-            say(&Answer::Started(running.state.clone()));
+            say(&Answer::Started(Box::new(running.state.clone())));
             // Should it fail, nobody waits: the server reads one line.
             let _ = detach();
             let ended = keep(folder, running);
