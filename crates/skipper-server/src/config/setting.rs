@@ -47,7 +47,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     plain("log.format", &["SKIPPER_LOG_FORMAT"], "text"),
     plain("log.level", &["SKIPPER_LOG_LEVEL", "RUST_LOG"], "info"),
     plain("limits.body", &["SKIPPER_LIMITS_BODY"], "1MiB"),
-    plain("limits.package", &["SKIPPER_LIMITS_PACKAGE"], "64MiB"),
+    plain("limits.package", &["SKIPPER_LIMITS_PACKAGE"], "16MiB"),
     plain("limits.secret", &["SKIPPER_LIMITS_SECRET"], "64KiB"),
     plain("limits.connections", &["SKIPPER_LIMITS_CONNECTIONS"], "1024"),
     plain("limits.header_timeout", &["SKIPPER_LIMITS_HEADER_TIMEOUT"], "10s"),
