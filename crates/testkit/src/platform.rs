@@ -1,7 +1,7 @@
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 
@@ -83,6 +83,27 @@ pub struct FakePlatform {
     clock: Arc<TestClock>,
     capabilities: Capabilities,
     gate: Gate,
+    watcher: Watcher,
+}
+
+type Tell = Box<dyn Fn(bool) + Send + Sync>;
+
+/// Who is told before and after instances are taken away.
+#[derive(Clone, Default)]
+struct Watcher(Arc<OnceLock<Tell>>);
+
+impl Watcher {
+    fn tell(&self, done: bool) {
+        if let Some(tell) = self.0.get() {
+            tell(done);
+        }
+    }
+}
+
+impl std::fmt::Debug for Watcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Watcher")
+    }
 }
 
 impl FakePlatform {
@@ -91,13 +112,25 @@ impl FakePlatform {
     pub fn new(clock: Arc<TestClock>) -> Self {
         let state = State { next_port: 10_000, ..State::default() };
         let capabilities = fixture::capable();
-        Self { state: Arc::new(Mutex::new(state)), changed: Arc::default(), clock, capabilities, gate: Gate::open() }
+        Self {
+            state: Arc::new(Mutex::new(state)),
+            changed: Arc::default(),
+            clock,
+            capabilities,
+            gate: Gate::open(),
+            watcher: Watcher::default(),
+        }
     }
 
     /// Another view, through another gate.
     #[must_use]
     pub fn through(&self, gate: Gate) -> Self {
         Self { gate, ..self.clone() }
+    }
+
+    /// Calls that from now on before (`false`) and after (`true`) instances are taken away.
+    pub(crate) fn around_retire(&self, tell: impl Fn(bool) + Send + Sync + 'static) {
+        let _ = self.watcher.0.set(Box::new(tell));
     }
 
     /// The same with other capabilities.
@@ -222,12 +255,15 @@ impl FakePlatform {
     }
 
     fn do_retire(&self, id: &DeploymentId, instances: Instances, last: bool, by: Generation) -> Result<(), Error> {
+        self.watcher.tell(false);
         let mut state = self.state.lock().expect(POISONED);
         pass(&mut state, id, by)?;
         state.processes.retain(|(known, index), _| known != id || !(last || instances.range().contains(index)));
         if last {
             state.folders.remove(id);
         }
+        drop(state);
+        self.watcher.tell(true);
         Ok(())
     }
 

@@ -25,6 +25,7 @@ struct State {
     lost: bool,
     verified: u64,
     violations: Vec<String>,
+    unanswered_before: Vec<String>,
     /// Somebody has to answer on every open service.
     strict: bool,
 }
@@ -84,19 +85,34 @@ impl FakeRouter {
         self.state.lock().expect(POISONED).violations.clone()
     }
 
-    /// Looks whether everybody is answered, after something changed on the platform.
-    pub fn check(&self, after: &str) {
+    /// Looks whether everybody is answered, after the router was told something.
+    fn check(&self, after: &str) {
         let mut state = self.state.lock().expect(POISONED);
-        if !state.strict {
-            return;
+        let unanswered = self.unanswered(&state);
+        if state.strict {
+            let sentences = unanswered.iter().map(|label| format!("after {after}: nobody answers on {label}"));
+            state.violations.extend(sentences);
         }
-        let unanswered: Vec<String> = state
-            .table
-            .values()
-            .filter(|service| service.mode == Mode::Open && !self.answers(service))
-            .map(|service| format!("after {after}: nobody answers on {}", service.label))
-            .collect();
-        state.violations.extend(unanswered);
+    }
+
+    /// Looks whether taking instances away leaves somebody unanswered who was answered before.
+    pub(crate) fn around_retire(&self, done: bool) {
+        let mut state = self.state.lock().expect(POISONED);
+        let unanswered = self.unanswered(&state);
+        if done && state.strict {
+            let before = std::mem::take(&mut state.unanswered_before);
+            let sentences = unanswered.iter().filter(|label| !before.contains(label));
+            let sentences: Vec<String> =
+                sentences.map(|label| format!("nobody is left to answer on {label}")).collect();
+            state.violations.extend(sentences);
+        } else {
+            state.unanswered_before = unanswered;
+        }
+    }
+
+    fn unanswered(&self, state: &State) -> Vec<String> {
+        let open = state.table.values().filter(|service| service.mode == Mode::Open);
+        open.filter(|service| !self.answers(service)).map(|service| service.label.clone()).collect()
     }
 
     fn answers(&self, service: &Service) -> bool {

@@ -72,6 +72,8 @@ impl World {
         let ids = Arc::new(SeededIds::default());
         let store = MemoryStore::new(Arc::clone(&clock), Arc::clone(&ids));
         let router = FakeRouter::new(platform.clone());
+        let watching = router.clone();
+        platform.around_retire(move |done| watching.around_retire(done));
         let script = Script::default();
         store.obey(&script);
         Self { clock, ids, store, platform, router, resolver: FakeResolver::default(), script }

@@ -30,7 +30,8 @@ impl Run<'_> {
             deadline,
             detail: None,
         });
-        let bound = deadline.since(self.now());
+        // Never longer than was agreed, also when the clock has been set back.
+        let bound = deadline.since(self.now()).min(self.shared.config.tuning.resolve_bound);
         let (shared, id) = (self.shared, self.rollout.id);
         let planned = tokio::select! {
             biased;

@@ -19,6 +19,8 @@ use crate::{
 
 /// Slack over a probe's own timeout before the platform counts as not answering.
 const PROBE_SLACK: Duration = Duration::from_secs(1);
+/// Longest pause between two attempts at what was healthy already.
+const AGAIN: Duration = Duration::from_millis(200);
 /// Shortest pause between two commands: each is a process.
 const COMMAND_PAUSE: Duration = Duration::from_millis(100);
 
@@ -148,6 +150,32 @@ async fn one(wait: &Wait<'_>, index: u32, seen: Observed) -> Result<Instance, St
         let seen = look(wait, only).await?.pop().unwrap_or(Observed::Absent);
         instance = running(wait.deployment, index, seen)?;
     }
+}
+
+/// Looks once more at what was healthy a while ago: a few attempts, quickly.
+pub(super) async fn still_healthy(wait: &Wait<'_>, instances: &[u32]) -> Result<(), StepError> {
+    let each = instances.iter().map(|index| async move {
+        let health = &wait.deployment.app.health;
+        let mut left = health.retries.max(1);
+        loop {
+            let only = Instances { from: *index, to: index.saturating_add(1) };
+            let seen = look(wait, only).await?.pop().unwrap_or(Observed::Absent);
+            let instance = running(wait.deployment, *index, seen)?;
+            let attempt = ask(wait, &instance).await;
+            let (ok, detail) = (attempt.ok, attempt.detail.clone());
+            (wait.heard)(attempt);
+            left -= 1;
+            if ok {
+                return Ok(());
+            }
+            if left == 0 {
+                let message = format!("instance {index} of {} is not healthy any more: {detail}", wait.deployment.id);
+                return Err(Failure::new("unhealthy", message).hint("the failure bundle has its last output").into());
+            }
+            sleep(health.interval.duration().min(AGAIN)).await;
+        }
+    });
+    try_join_all(each).await.map(drop)
 }
 
 /// One attempt; a platform that does not answer is a failed one.

@@ -11,8 +11,8 @@ use crate::{
     rollout::{Entry, Run},
 };
 
-/// Takes instances out of the edge's table and lets their requests finish. Never fails: what is left when the bound has
-/// passed is cut by what follows.
+/// Takes instances out of the edge's table and lets their requests finish. Requests that are left when the bound has
+/// passed are cut by what follows, which is no failure; a router that cannot be told is.
 pub(super) async fn run(
     run: &mut Run<'_>,
     index: u32,

@@ -1,18 +1,25 @@
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use skipper_core::{
     deployment::{DeploymentId, Live},
+    health::Attempt,
     name::AppName,
-    rollout::{Step, Weight},
+    rollout::{Action, Step, StepState, Weight},
     spec::Route,
 };
 
-use super::{Effect, Way};
+use super::{
+    Effect, Way,
+    await_healthy::{Wait, still_healthy},
+};
 use crate::{
     failure::StepError,
     rollout::Run,
     service::{Surface, of_app},
 };
+
+/// What was healthy this recently is not asked again.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// Moves new requests. An application without routes only has its weights recorded.
 pub(super) async fn run(
@@ -23,6 +30,11 @@ pub(super) async fn run(
     routes: &[Route],
     way: Way,
 ) -> Result<Effect, StepError> {
+    if let Way::Forward { .. } = way {
+        for weight in to {
+            check(run, weight).await?;
+        }
+    }
     let mut live = weighted(run, &step.app, to);
     let surface = Surface { routes: routes.to_vec(), held: None };
     let routed = !routes.is_empty() || !routes_from.is_empty();
@@ -42,6 +54,33 @@ pub(super) async fn run(
         live.retain(|live| !empty(live));
     }
     Ok(Effect { live, gone, surface: Some(surface), published, ..Effect::default() })
+}
+
+/// Makes sure that whoever gets more requests than before can still take them: other applications may have kept this one
+/// waiting since it was healthy, and so may a crash.
+async fn check(run: &Run<'_>, weight: &Weight) -> Result<(), StepError> {
+    let Some(live) = run.lives.get(&weight.deployment).filter(|live| live.weight < weight.weight) else {
+        return Ok(());
+    };
+    let now = run.now();
+    let fresh = run.records.values().any(|record| {
+        let step = run.step(record.index);
+        let awaited = matches!(step.map(|step| step.action), Some(Action::AwaitHealthy { deployment, .. } | Action::Bake { deployment, .. }) if deployment == weight.deployment);
+        awaited && record.state == StepState::Done && now.since(record.updated_at) < FRESH
+    });
+    if fresh {
+        return Ok(());
+    }
+    let deployment = run.known(&weight.deployment)?;
+    let heard = |attempt: Attempt| run.transcript.add(attempt);
+    let wait = Wait {
+        platform: run.platform(deployment.target())?,
+        clock: run.shared.config.clock.as_ref(),
+        deployment: &deployment,
+        bound: run.shared.config.tuning.observe_bound,
+        heard: &heard,
+    };
+    still_healthy(&wait, &live.instances).await
 }
 
 /// The application's deployments with their new weights; one without instances may be new here.

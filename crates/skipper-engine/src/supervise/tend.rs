@@ -13,6 +13,7 @@ use skipper_core::{
     rollout::Instances,
     route::ServiceId,
     secret::SecretValues,
+    spec::Strategy,
 };
 use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
@@ -48,6 +49,8 @@ async fn try_tend(visit: &Visit) -> Result<bool, PortError> {
     let store = &shared.config.store;
     let Some(generation) = stored(store.supervise(release)).await? else { return Ok(true) };
     let mut round = Round { shared, generation, lives: stored(store.live_of(release)).await?, drifted: false };
+    // Worked off from the end: leftovers first, since what serves may have to wait for them.
+    round.lives.sort_by_key(|live| live.weight == 0);
     let mut all_well = true;
     for at in (0..round.lives.len()).rev() {
         let deployment = round.lives[at].deployment.clone();
@@ -59,6 +62,8 @@ async fn try_tend(visit: &Visit) -> Result<bool, PortError> {
         };
         all_well &= if round.lives[at].weight == 0 {
             round.remove_leftover(at, platform.as_ref()).await?
+        } else if round.waits_for_leftover(at) {
+            false
         } else {
             round.serve(at, platform.as_ref()).await?
         };
@@ -87,10 +92,23 @@ impl Round<'_> {
         Ok(())
     }
 
+    /// Whether another one of the application is still there with which this one must not run at the same time.
+    fn waits_for_leftover(&self, at: usize) -> bool {
+        let own = &self.lives[at].deployment.app;
+        let alone = |live: &Live| matches!(live.deployment.app.effective_strategy().0, Strategy::Recreate { .. });
+        let mut leftovers = self.lives.iter().filter(|live| live.weight == 0 && live.deployment.app.name == own.name);
+        leftovers.any(|left| alone(left) || alone(&self.lives[at]))
+    }
+
     /// What a rollout could not clear away.
     async fn remove_leftover(&mut self, at: usize, platform: &dyn Platform) -> Result<bool, PortError> {
         let live = self.lives[at].clone();
         let deployment = &live.deployment;
+        let service = ServiceId { release: deployment.release, app: deployment.app.name.clone() };
+        if self.shared.ward.is_dirty(&service) {
+            // The router may still send requests there; it is told first.
+            return Ok(true);
+        }
         let range = span(&live.instances).unwrap_or(Instances::first(0));
         let bound = deployment.app.stop.grace.duration() + STOP_SLACK;
         let retired = timeout(bound, platform.retire(deployment, range, true, self.generation, bound)).await;

@@ -224,6 +224,10 @@ impl Ward {
         self.chart.lock().expect(POISONED).dirty.iter().cloned().collect()
     }
 
+    pub(crate) fn is_dirty(&self, id: &ServiceId) -> bool {
+        self.chart.lock().expect(POISONED).dirty.contains(id)
+    }
+
     pub(crate) fn clean(&self, id: &ServiceId) {
         self.chart.lock().expect(POISONED).dirty.remove(id);
     }

@@ -12,7 +12,7 @@ use skipper_core::{
     time::Millis,
 };
 use skipper_engine::Tuning;
-use testkit::{Call, Fault, Intent, World, fixture};
+use testkit::{Behaviour, Call, Fault, Intent, World, fixture};
 
 use crate::server::Stage;
 
@@ -37,28 +37,31 @@ enum Way {
 }
 
 impl Way {
-    fn strategy(self) -> Strategy {
-        let bake = Millis(1200);
+    fn strategy(self, bake: Millis) -> Strategy {
+        let stage = CanaryStep { weight: 20, bake: Millis(1200) };
         match self {
             Self::BlueGreen => Strategy::BlueGreen { bake },
-            Self::Recreate => Strategy::Recreate { bake: Millis(0) },
-            Self::Rolling => Strategy::Rolling { batch: 1, bake: Millis(0) },
-            Self::Canary => Strategy::Canary { steps: vec![CanaryStep { weight: 20, bake }], bake: Millis(0) },
+            Self::Recreate => Strategy::Recreate { bake },
+            Self::Rolling => Strategy::Rolling { batch: 1, bake },
+            Self::Canary => Strategy::Canary { steps: vec![stage], bake },
         }
     }
 
     /// Two applications, of which the second one waits for the first and has no way in.
-    fn spec(self, version: &str, replicas: u32) -> Spec {
+    fn spec(self, version: &str, replicas: u32, bake: Millis) -> Spec {
         let mut web = fixture::app("web", version);
         web.replicas = replicas;
         let mut job = fixture::worker("job", version);
         for app in [&mut web, &mut job] {
-            app.strategy = self.strategy();
+            app.strategy = self.strategy(bake);
             // Short, since some of the runs wait for them.
             let [fetch, start, health, hold, drain] = [20, 10, 20, 20, 5].map(Millis::secs);
             app.bounds = Bounds { fetch, start, health, hold, drain };
         }
         job.depends_on = vec![web.name.clone()];
+        if self == Self::Recreate {
+            web.volumes = vec![fixture::volume("data")];
+        }
         if self == Self::BlueGreen {
             web.hooks = fixture::hooks();
         }
@@ -66,35 +69,65 @@ impl Way {
     }
 }
 
-/// What is asked for, and what serves before.
+/// What is asked for, and how the new processes behave.
 #[derive(Debug, Clone, Copy)]
 struct Scenario {
     verb: Verb,
     way: Way,
+    new_ones: New,
+}
+
+/// A rollout that turns back by itself has its way back broken too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum New {
+    Work,
+    NeverGetHealthy,
+    DieWhileTheyBake,
+}
+
+impl New {
+    fn behaviour(self) -> Behaviour {
+        match self {
+            Self::Work => Behaviour::default(),
+            Self::NeverGetHealthy => Behaviour { healthy_after: None, exits_after: None },
+            Self::DieWhileTheyBake => {
+                Behaviour { exits_after: Some((Duration::from_millis(700), 1)), ..Behaviour::default() }
+            }
+        }
+    }
+
+    fn bake(self) -> Millis {
+        if self == Self::DieWhileTheyBake { Millis(1200) } else { Millis(0) }
+    }
 }
 
 impl Scenario {
+    fn spec(self, version: &str, replicas: u32) -> Spec {
+        self.way.spec(version, replicas, self.new_ones.bake())
+    }
+
     async fn begin(self) -> Stage {
         // Nothing here depends on how often somebody looks without being asked, but the time that the tests take does.
         let every = Duration::from_secs(10);
         let tuning = Tuning { poll_every: every, cancel_poll: every, router_poll: every, ..Tuning::default() };
         let mut stage = Stage::tuned(World::default(), tuning);
         if self.verb != Verb::Install {
-            stage.install(self.way.spec("1", 2)).await;
+            stage.install(self.spec("1", 2)).await;
         }
         if self.verb == Verb::Rollback {
-            assert_eq!(stage.rollout(Verb::Upgrade, self.way.spec("2", 2)).await.1, Phase::Succeeded);
+            assert_eq!(stage.rollout(Verb::Upgrade, self.spec("2", 2)).await.1, Phase::Succeeded);
         }
+        stage.world.platform.behave("2", self.new_ones.behaviour());
         stage
     }
 
     fn intent(self) -> Intent {
         match self.verb {
-            Verb::Install | Verb::Rollback => Intent::new(self.verb, self.way.spec("1", 2)),
-            Verb::Upgrade => Intent::new(self.verb, self.way.spec("2", 2)),
+            Verb::Install | Verb::Rollback => Intent::new(self.verb, self.spec("1", 2)),
+            Verb::Upgrade => Intent::new(self.verb, self.spec("2", 2)),
             // More of what is routed, none of the other.
             Verb::Scale => {
-                let mut spec = self.way.spec("1", 3);
+                let mut spec = self.spec("1", 3);
                 spec.applications[1].replicas = 0;
                 Intent::new(self.verb, spec)
             }
@@ -163,10 +196,10 @@ async fn play(scenario: Scenario, fault: Option<(usize, Fault)>) -> (Phase, Vec<
 }
 
 /// Every call of the scenario, broken in every way.
-async fn enumerate(verb: Verb, way: Way) {
-    let scenario = Scenario { verb, way };
+async fn enumerate(scenario: Scenario) {
+    let works = scenario.new_ones == New::Work;
     let (phase, calls) = play(scenario, None).await;
-    assert_eq!(phase, Phase::Succeeded, "{scenario:?} without any fault");
+    assert_eq!(phase == Phase::Succeeded, works, "{scenario:?} without any fault: {phase:?}");
     let all = calls.len();
     for fault in FAULTS {
         for call in chosen(&calls) {
@@ -174,7 +207,8 @@ async fn enumerate(verb: Verb, way: Way) {
             println!("{scenario:?}: {fault:?} at call {call} of {all}, {:?}", calls[call]);
             let (phase, _) = Box::pin(play(scenario, Some((call, fault)))).await;
             let passes = matches!(fault, Fault::Fail(ErrorKind::Transient) | Fault::LoseAnswer | Fault::TakeLease);
-            assert!(!passes || phase == Phase::Succeeded, "what passes breaks nothing: {phase:?}");
+            assert!(!passes || (phase == Phase::Succeeded) == works, "what passes makes no difference: {phase:?}");
+            assert!(works || phase != Phase::Succeeded, "what does not work does not succeed");
         }
     }
 }
@@ -192,27 +226,34 @@ fn chosen(calls: &[Call]) -> Vec<usize> {
 }
 
 macro_rules! scenarios {
-    ($($name:ident: $verb:ident $way:ident;)*) => {$(
+    ($($name:ident: $verb:ident $way:ident $new:ident;)*) => {$(
         #[test]
         fn $name() {
+            let scenario = Scenario { verb: Verb::$verb, way: Way::$way, new_ones: New::$new };
             // A runtime for each, so that they run side by side.
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-            runtime.expect("a runtime").block_on(enumerate(Verb::$verb, Way::$way));
+            runtime.expect("a runtime").block_on(enumerate(scenario));
         }
     )*};
 }
 
 scenarios! {
-    an_install_survives_everything: Install BlueGreen;
-    a_blue_green_upgrade_survives_everything: Upgrade BlueGreen;
-    a_recreating_upgrade_survives_everything: Upgrade Recreate;
-    a_rolling_upgrade_survives_everything: Upgrade Rolling;
-    a_canary_upgrade_survives_everything: Upgrade Canary;
-    a_blue_green_rollback_survives_everything: Rollback BlueGreen;
-    a_recreating_rollback_survives_everything: Rollback Recreate;
-    a_rolling_rollback_survives_everything: Rollback Rolling;
-    a_canary_rollback_survives_everything: Rollback Canary;
-    a_scale_survives_everything: Scale BlueGreen;
-    a_scale_under_rolling_survives_everything: Scale Rolling;
-    a_delete_survives_everything: Delete BlueGreen;
+    an_install_survives_everything: Install BlueGreen Work;
+    a_blue_green_upgrade_survives_everything: Upgrade BlueGreen Work;
+    a_recreating_upgrade_survives_everything: Upgrade Recreate Work;
+    a_rolling_upgrade_survives_everything: Upgrade Rolling Work;
+    a_canary_upgrade_survives_everything: Upgrade Canary Work;
+    a_blue_green_rollback_survives_everything: Rollback BlueGreen Work;
+    a_recreating_rollback_survives_everything: Rollback Recreate Work;
+    a_rolling_rollback_survives_everything: Rollback Rolling Work;
+    a_canary_rollback_survives_everything: Rollback Canary Work;
+    a_scale_survives_everything: Scale BlueGreen Work;
+    a_scale_under_rolling_survives_everything: Scale Rolling Work;
+    a_delete_survives_everything: Delete BlueGreen Work;
+    a_blue_green_way_back_survives_everything: Upgrade BlueGreen DieWhileTheyBake;
+    a_recreating_way_back_survives_everything: Upgrade Recreate DieWhileTheyBake;
+    a_rolling_way_back_survives_everything: Upgrade Rolling DieWhileTheyBake;
+    a_canary_way_back_survives_everything: Upgrade Canary DieWhileTheyBake;
+    an_early_way_back_survives_everything: Upgrade BlueGreen NeverGetHealthy;
+    an_early_recreating_way_back_survives_everything: Upgrade Recreate NeverGetHealthy;
 }
