@@ -3,15 +3,18 @@
 //! The machine is drawn in `docs/rollout.md`; a test holds the drawing against the code.
 
 mod bundle;
+mod log;
 mod phase;
 pub mod plan;
 #[cfg(test)]
 mod plan_json;
 pub mod planner;
+mod undo;
 
 pub use bundle::{AppEvidence, FailureBundle};
+pub use log::{StepOutcome, StepRecord, StepState};
 pub use phase::{Cause, IllegalTransition, Phase, Transition};
-pub use plan::{Action, HookPoint, Instances, Plan, Step, StepOutcome, StepRecord, StepState, Weight};
+pub use plan::{Action, HookPoint, Instances, Plan, Step, Weight};
 pub use planner::{PlanError, PlanInput, plan};
 
 use serde::{Deserialize, Serialize};

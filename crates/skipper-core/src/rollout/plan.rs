@@ -10,11 +10,11 @@ use crate::{
     digest::Sha256,
     name::AppName,
     spec::{Application, Hook, RecreateReason, Resource, Route, Target},
-    time::{Millis, Timestamp},
+    time::Millis,
 };
 
 /// Setting a table at the edge takes milliseconds; ten seconds cover an edge that is being restarted.
-const EDGE_BOUND: Millis = Millis::secs(10);
+pub(super) const EDGE_BOUND: Millis = Millis::secs(10);
 /// A verified answer through the edge follows a healthy probe, so it comes at once or something is wrong.
 const VERIFY_BOUND: Millis = Millis::secs(20);
 /// Slack over a step's own span, for the platform's answers.
@@ -322,62 +322,6 @@ impl Action {
     }
 }
 
-impl Step {
-    /// The actions that take the step back, in order. Empty where nothing is to be taken back.
-    #[must_use]
-    pub fn undo(&self) -> Vec<Action> {
-        // Launching what runs already changes nothing, so this also takes back a drain that was broken off.
-        let bring_back = |deployment: &DeploymentId, instances: Instances| {
-            if instances.is_empty() {
-                return Vec::new();
-            }
-            let id = deployment.clone();
-            vec![
-                Action::Launch { deployment: id.clone(), instances, fresh: false },
-                Action::AwaitHealthy { deployment: id, instances },
-            ]
-        };
-        match &self.action {
-            Action::Launch { deployment, instances, fresh } => vec![
-                Action::Drain { deployment: deployment.clone(), instances: *instances },
-                Action::Retire { deployment: deployment.clone(), instances: *instances, last: *fresh },
-            ],
-            Action::Drain { deployment, instances } | Action::Retire { deployment, instances, .. } => {
-                bring_back(deployment, *instances)
-            }
-            Action::Shift { from, routes_from, held: Some(bound), .. } => {
-                vec![Action::Hold { bound: *bound, from: from.clone(), routes: routes_from.clone() }]
-            }
-            Action::Shift { from, to, routes_from, routes, held: None } => vec![Action::Shift {
-                from: to.clone(),
-                to: from.clone(),
-                routes_from: routes.clone(),
-                routes: routes_from.clone(),
-                held: None,
-            }],
-            Action::Hold { from, routes, .. } => vec![Action::Shift {
-                from: from.clone(),
-                to: from.clone(),
-                routes_from: routes.clone(),
-                routes: routes.clone(),
-                held: None,
-            }],
-            Action::Apply { deployment, previous: Some(previous) } => {
-                vec![Action::Apply { deployment: previous.clone(), previous: Some(deployment.clone()) }]
-            }
-            Action::Apply { deployment, previous: None } => {
-                vec![Action::Retire { deployment: deployment.clone(), instances: Instances::first(0), last: true }]
-            }
-            Action::Fetch { .. }
-            | Action::RunHook { .. }
-            | Action::AwaitHealthy { .. }
-            | Action::Verify { .. }
-            | Action::Bake { .. }
-            | Action::Unroute => Vec::new(),
-        }
-    }
-}
-
 impl Plan {
     /// What `--require-plan` compares: plans that do the same to the same have one hash.
     ///
@@ -406,17 +350,6 @@ impl Plan {
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
     }
-
-    /// The steps that take a step back, in order, each with its own bound.
-    #[must_use]
-    pub fn undo(&self, step: &Step) -> Vec<Step> {
-        let with_bound = |action: Action| {
-            let app = action.deployment().and_then(|id| self.deployment(id)).map(|d| &d.app);
-            let bound = app.map_or(EDGE_BOUND, |app| action.bound(app));
-            Step { app: step.app.clone(), target: step.target.clone(), action, bound }
-        };
-        step.undo().into_iter().map(with_bound).collect()
-    }
 }
 
 /// Replaces every text that is a key of `names`.
@@ -431,68 +364,4 @@ fn rename(value: &mut Value, names: &BTreeMap<&str, String>) {
         Value::Object(map) => map.values_mut().for_each(|item| rename(item, names)),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
-}
-
-/// Which way a step was carried out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum StepState {
-    /// Its effect may have begun.
-    Started,
-    /// It is done.
-    Done,
-    /// It failed.
-    Failed,
-    /// Its undoing may have begun.
-    Undoing,
-    /// It was taken back.
-    Undone,
-}
-
-impl StepState {
-    const ALL: [Self; 5] = [Self::Started, Self::Done, Self::Failed, Self::Undoing, Self::Undone];
-
-    /// The word in the store and on the wire.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Started => "started",
-            Self::Done => "done",
-            Self::Failed => "failed",
-            Self::Undoing => "undoing",
-            Self::Undone => "undone",
-        }
-    }
-
-    /// The state of that word.
-    #[must_use]
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == word)
-    }
-}
-
-/// What the log holds of one step: its latest state.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StepRecord {
-    /// Index in the plan.
-    pub index: u32,
-    /// Latest state.
-    pub state: StepState,
-    /// When it was first started.
-    pub started_at: Timestamp,
-    /// When it reached its latest state.
-    pub updated_at: Timestamp,
-    /// What was found or what broke, for people and for a later undo.
-    pub outcome: StepOutcome,
-}
-
-/// What a step leaves in the log.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StepOutcome {
-    /// A sentence, where there is something to say.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
-    /// Facts: addresses, digests, counts.
-    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
-    pub data: serde_json::Value,
 }

@@ -74,19 +74,11 @@ fn failed(point: HookPoint, hook: &Hook, code: Option<i32>, output: &str) -> Fai
     let skip = output.chars().count().saturating_sub(TAIL);
     let tail: String = output.chars().skip(skip).collect();
     let said = if tail.trim().is_empty() { String::new() } else { format!(": {}", tail.trim()) };
-    Failure::new("hook-failed", format!("the {} hook `{}` {how}{said}", name(point), hook.command.join(" ")))
+    Failure::new("hook-failed", format!("the {} hook `{}` {how}{said}", point.key(), hook.command.join(" ")))
 }
 
 fn unknown(point: HookPoint, hook: &Hook) -> Failure {
-    let what = format!("what became of the {} hook `{}` is not known", name(point), hook.command.join(" "));
+    let what = format!("what became of the {} hook `{}` is not known", point.key(), hook.command.join(" "));
     Failure::new("hook-unknown", what)
         .hint("it is never run twice; see whether it has done its work, then start the rollout again")
-}
-
-const fn name(point: HookPoint) -> &'static str {
-    match point {
-        HookPoint::BeforeLaunch => "before-launch",
-        HookPoint::BeforeShift => "before-shift",
-        HookPoint::AfterShift => "after-shift",
-    }
 }

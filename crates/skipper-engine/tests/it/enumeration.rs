@@ -201,8 +201,12 @@ async fn enumerate(scenario: Scenario) {
     let (phase, calls) = play(scenario, None).await;
     assert_eq!(phase == Phase::Succeeded, works, "{scenario:?} without any fault: {phase:?}");
     let all = calls.len();
-    for fault in FAULTS {
-        for call in chosen(&calls) {
+    // The way there is broken where it succeeds; here it is the way back that matters.
+    let turns_back = calls.iter().position(|call| call.detail == "undoing").unwrap_or(0);
+    // A rollback is an upgrade to what was there before: what matters is that it is found again after a crash.
+    let faults = if scenario.verb == Verb::Rollback { &FAULTS[3..] } else { &FAULTS[..] };
+    for fault in faults.iter().copied() {
+        for call in chosen(&calls).into_iter().filter(|call| *call >= turns_back) {
             // Named first, so that a failed assertion tells which one it was.
             println!("{scenario:?}: {fault:?} at call {call} of {all}, {:?}", calls[call]);
             let (phase, _) = Box::pin(play(scenario, Some((call, fault)))).await;

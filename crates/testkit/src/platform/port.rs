@@ -1,0 +1,172 @@
+use std::time::Duration;
+
+use skipper_core::{
+    BoxFuture, BoxStream,
+    deployment::{Deployment, DeploymentId, Instance, Observed},
+    generation::Generation,
+    health::Attempt,
+    port::{
+        Capabilities, Clock as _, Description, Error, ExecOutput, Found, HookJob, HookState, Launch, LogChunk,
+        LogQuery, LogStreamKind, Platform,
+    },
+    rollout::Instances,
+    spec::Resource,
+};
+
+use super::{FakePlatform, POISONED};
+
+impl Platform for FakePlatform {
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities.clone()
+    }
+
+    fn describe(&self) -> BoxFuture<'_, Description> {
+        let capabilities = self.capabilities.clone();
+        Box::pin(async move {
+            Description {
+                name: "local".into(),
+                kind: "fake".into(),
+                summary: "in memory".into(),
+                reachable: true,
+                capabilities,
+            }
+        })
+    }
+
+    fn fetch<'a>(&'a self, resource: &'a Resource, _: Duration) -> BoxFuture<'a, Result<Resource, Error>> {
+        Box::pin(async move {
+            let passing = self.gate.enter("platform.fetch", resource.uri.clone()).await?;
+            passing.leave(Ok(resource.clone())).await
+        })
+    }
+
+    fn launch<'a>(&'a self, launch: Launch<'a>, _: Duration) -> BoxFuture<'a, Result<Vec<Instance>, Error>> {
+        Box::pin(async move {
+            let detail = format!("{} [{}]", launch.deployment.id, launch.instances);
+            let passing = self.gate.enter("platform.launch", detail).await?;
+            passing.leave(self.do_launch(&launch)).await
+        })
+    }
+
+    fn observe<'a>(
+        &'a self,
+        deployment: &'a Deployment,
+        instances: Instances,
+        _: Duration,
+    ) -> BoxFuture<'a, Result<Vec<Observed>, Error>> {
+        Box::pin(async move {
+            let passing = self.gate.enter("platform.observe", format!("{} [{instances}]", deployment.id)).await?;
+            let now = self.clock.now();
+            let seen = {
+                let state = self.state.lock().expect(POISONED);
+                let one = |index| match state.processes.get(&(deployment.id.clone(), index)) {
+                    None => Observed::Absent,
+                    Some(process) => match process.exit(now) {
+                        Some(exit) => Observed::Exited { exit, instance: process.instance.clone() },
+                        None => Observed::Running(process.instance.clone()),
+                    },
+                };
+                instances.range().map(one).collect()
+            };
+            passing.leave(Ok(seen)).await
+        })
+    }
+
+    fn probe<'a>(&'a self, deployment: &'a Deployment, instance: &'a Instance) -> BoxFuture<'a, Attempt> {
+        // Not through the gate: a probe never fails, and their number depends on time.
+        Box::pin(async move {
+            let now = self.clock.now();
+            let state = self.state.lock().expect(POISONED);
+            let ok = state
+                .processes
+                .get(&(deployment.id.clone(), instance.index))
+                .is_some_and(|process| process.healthy(now));
+            let detail = if ok { "200 OK" } else { "connection refused" };
+            Attempt { at: now, instance: instance.index, ok, detail: detail.to_owned() }
+        })
+    }
+
+    fn retire<'a>(
+        &'a self,
+        deployment: &'a Deployment,
+        instances: Instances,
+        last: bool,
+        generation: Generation,
+        _: Duration,
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            let detail = format!("{} [{instances}]{}", deployment.id, if last { " last" } else { "" });
+            let passing = self.gate.enter("platform.retire", detail).await?;
+            let answer = self.do_retire(&deployment.id, instances, last, generation);
+            passing.leave(answer).await
+        })
+    }
+
+    fn list(&self, _: Duration) -> BoxFuture<'_, Result<Vec<Found>, Error>> {
+        Box::pin(async move {
+            let state = self.state.lock().expect(POISONED);
+            let found = |(id, generation): (&DeploymentId, &Generation)| Found {
+                id: id.clone(),
+                generation: *generation,
+                instances: state.processes.keys().filter(|(own, _)| own == id).map(|(_, index)| *index).collect(),
+            };
+            Ok(state.folders.iter().map(found).collect())
+        })
+    }
+
+    fn remove_orphan<'a>(&'a self, id: &'a DeploymentId, _: Duration) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            let passing = self.gate.enter("platform.remove_orphan", id.to_string()).await?;
+            {
+                let mut state = self.state.lock().expect(POISONED);
+                state.processes.retain(|(known, _), _| known != id);
+                state.folders.remove(id);
+            }
+            passing.leave(Ok(())).await
+        })
+    }
+
+    fn logs(&self, query: LogQuery) -> BoxFuture<'_, Result<BoxStream<'static, Result<LogChunk, Error>>, Error>> {
+        Box::pin(async move {
+            let at = self.clock.now();
+            let lines = ["starting", "cannot open the database"].map(str::to_owned);
+            let chunks = lines.map(|line| Ok(LogChunk { at, instance: 0, stream: LogStreamKind::Stderr, line }));
+            let _ = query;
+            Ok(Box::pin(futures::stream::iter(chunks)) as BoxStream<'static, _>)
+        })
+    }
+
+    fn exec<'a>(
+        &'a self,
+        _: &'a Deployment,
+        _: u32,
+        command: &'a [String],
+        _: Duration,
+    ) -> BoxFuture<'a, Result<ExecOutput, Error>> {
+        Box::pin(async move { Ok(ExecOutput { code: Some(0), output: command.join(" ") }) })
+    }
+
+    fn run_hook<'a>(&'a self, job: HookJob<'a>, _: Duration) -> BoxFuture<'a, Result<HookState, Error>> {
+        Box::pin(async move {
+            let passing = self.gate.enter("platform.run_hook", job.id.to_owned()).await?;
+            let state = self.do_hook(&job);
+            passing.leave(Ok(state)).await
+        })
+    }
+
+    fn hook_state<'a>(&'a self, id: &'a str, _: Duration) -> BoxFuture<'a, Result<HookState, Error>> {
+        Box::pin(async move {
+            let passing = self.gate.enter("platform.hook_state", id.to_owned()).await?;
+            passing.leave(Ok(self.hook_now(id))).await
+        })
+    }
+
+    fn changed(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            if self.gate.is_dead() {
+                return std::future::pending().await;
+            }
+            self.changed.notified().await;
+        })
+    }
+}
