@@ -96,3 +96,65 @@ fn port_for<'a>(live: &'a Live, route: &'a Route) -> &'a str {
     let same_way_in = app.routes.iter().find(|own| own.key() == route.key());
     same_way_in.map_or(route.port.as_str(), |own| own.port.as_str())
 }
+
+#[cfg(test)]
+mod tests {
+    use skipper_core::{deployment::Deployment, generation::Generation, name::PortName};
+    use testkit::fixture;
+
+    use super::*;
+
+    fn live(revision: u64, port: &str, weight: u8) -> Live {
+        let mut app = fixture::app("web", "1");
+        app.ports[0].name = PortName::new(port).expect("valid");
+        app.routes[0].port = app.ports[0].name.clone();
+        let release = "00000000-0000-0000-0000-000000000001".parse().expect("an id");
+        let name = fixture::release("shop");
+        let address = format!("127.0.0.1:{}", 1000 + revision).parse().expect("an address");
+        Live {
+            deployment: Deployment {
+                id: skipper_core::deployment::DeploymentId::derive(release, &name, &app.name, revision),
+                release,
+                release_name: name,
+                tenant: fixture::tenant(),
+                revision,
+                app,
+                secrets: Default::default(),
+            },
+            weight,
+            instances: vec![0, 1],
+            addresses: BTreeMap::from([(0, BTreeMap::from([(port.to_owned(), address)]))]),
+            generation: Generation { epoch: 1, counter: revision },
+        }
+    }
+
+    #[test]
+    fn revisions_that_call_the_port_differently_share_the_traffic() {
+        let lives = [live(1, "http", 90), live(2, "web", 10), live(3, "web", 0)];
+        let surface = Surface::settled(&lives);
+        let service = service(&surface, lives.iter(), None).expect("somebody serves");
+        let reached: Vec<_> = service.backends.iter().map(|b| (b.weight, b.addresses["web"][0].port())).collect();
+        assert_eq!(reached, [(90, 1001), (10, 1002)]);
+        assert_eq!(service.generation.counter, 3, "of the newest right, whoever it was used on");
+    }
+
+    #[test]
+    fn a_hold_wins_over_a_maintenance_page_and_that_over_open() {
+        let lives = [live(1, "http", 100)];
+        let page = Mode::Maintenance { message: "soon".into() };
+        let mode = |held| {
+            let surface = Surface { held, ..Surface::settled(&lives) };
+            service(&surface, lives.iter(), Some(&page)).expect("somebody serves").mode
+        };
+        assert_eq!(mode(Some(Millis(5))), Mode::Held { bound: Millis(5) });
+        assert_eq!(mode(None), page);
+    }
+
+    #[test]
+    fn nobody_to_answer_and_no_way_in_are_nothing_to_be_told() {
+        let nobody = [live(1, "http", 0)];
+        assert_eq!(service(&Surface::settled(&[live(1, "http", 100)]), nobody.iter(), None), None);
+        let serving = [live(1, "http", 100)];
+        assert_eq!(service(&Surface::default(), serving.iter(), None), None);
+    }
+}

@@ -68,6 +68,14 @@ impl Plan {
             let bound = app.map_or(EDGE_BOUND, |app| action.bound(app));
             Step { app: step.app.clone(), target: step.target.clone(), action, bound }
         };
-        step.undo().into_iter().map(with_bound).collect()
+        let mut undo = step.undo();
+        // What a platform has turned back is somewhere else now, and has to be healthy there before it is told of.
+        if let Action::Apply { previous: Some(previous), .. } = &step.action {
+            let instances = Instances::first(self.deployment(previous).map_or(0, |d| d.app.replicas));
+            if !instances.is_empty() {
+                undo.push(Action::AwaitHealthy { deployment: previous.clone(), instances });
+            }
+        }
+        undo.into_iter().map(with_bound).collect()
     }
 }

@@ -8,11 +8,11 @@ use skipper_core::{
     spec::{CanaryStep, SecretUse, Spec, Strategy},
     time::Millis,
 };
-use skipper_engine::PlanRequest;
+use skipper_engine::{PlanRequest, Tuning};
 use testkit::{Behaviour, HookBehaviour, Intent, fixture};
 use tokio::time::{Instant, sleep};
 
-use crate::server::Stage;
+use crate::server::{Server, Stage};
 
 fn web(version: &str) -> Spec {
     fixture::spec([fixture::app("web", version)])
@@ -346,11 +346,97 @@ async fn many_rollouts_are_worked_on_at_once_but_no_more_than_allowed() {
             world.store.accept(&name, Intent::new(Verb::Install, spec)).expect("not busy").1
         })
         .collect();
-    let tuning = skipper_engine::Tuning { max_rollouts: 8, ..Default::default() };
+    let tuning = Tuning { max_rollouts: 8, ..Default::default() };
     let mut stage = Stage::tuned(world, tuning);
     sleep(Duration::from_secs(10)).await;
     assert_eq!(stage.server.handle.running(), 8);
     for rollout in rollouts {
         assert_eq!(stage.end_of(rollout).await, Phase::Succeeded);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_server_takes_over_when_the_lease_of_a_dead_one_expires() {
+    let mut stage = Stage::serving(web("1")).await;
+    let slow = Behaviour { healthy_after: Some(Duration::from_secs(25)), exits_after: None };
+    stage.world.platform.behave("2", slow);
+    let (_, rollout) = stage.world.ask(Verb::Upgrade, web("2"));
+    stage.server.handle.wake();
+    sleep(Duration::from_secs(5)).await;
+    stage.server.gate.kill();
+    let begun = Instant::now();
+    stage.server = Server::named(&stage.world, "another", Tuning::default());
+    sleep(Duration::from_secs(8)).await;
+    assert_eq!(stage.server.handle.activity(rollout), None, "the dead one still has the lease");
+    assert_eq!(stage.end_of(rollout).await, Phase::Succeeded);
+    assert!(begun.elapsed() < Duration::from_secs(30), "took {:?}", begun.elapsed());
+    stage.settled().await;
+    assert_eq!(stage.world.violations(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_servers_share_the_work_and_never_a_rollout() {
+    let world = testkit::World::default();
+    let names: Vec<_> = (0..30).map(|number| fixture::release(&format!("shop-{number}"))).collect();
+    let mut spec = web("1");
+    spec.applications[0].routes.clear();
+    let rollouts: Vec<_> = names
+        .iter()
+        .map(|name| world.store.accept(name, Intent::new(Verb::Install, spec.clone())).expect("not busy").1)
+        .collect();
+    let other = Server::named(&world, "other", Tuning::default());
+    let mut stage = Stage::on(world);
+    for rollout in &rollouts {
+        assert_eq!(stage.end_of(*rollout).await, Phase::Succeeded);
+    }
+    let calls = stage.world.script.calls();
+    for rollout in rollouts {
+        let loads = calls.iter().filter(|call| call.what == "store.load" && call.detail == rollout.to_string());
+        assert_eq!(loads.count(), 1, "worked on once");
+    }
+    stage.settled().await;
+    other.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_jumps_loses_nothing() {
+    let mut stage = Stage::serving(web("1")).await;
+    let mut spec = web("2");
+    spec.applications[0].strategy = Strategy::BlueGreen { bake: Millis::secs(20) };
+    let (_, rollout) = stage.world.ask(Verb::Upgrade, spec);
+    stage.server.handle.wake();
+    sleep(Duration::from_secs(2)).await;
+    stage.world.clock.advance(Duration::from_secs(86_400));
+    sleep(Duration::from_secs(5)).await;
+    stage.world.clock.set_back(Duration::from_secs(2 * 86_400));
+    assert_eq!(stage.end_of(rollout).await, Phase::Succeeded);
+    stage.settled().await;
+    assert_eq!(stage.world.serving(), [("web".to_owned(), 2, 100)]);
+    assert_eq!(stage.world.violations(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_platform_that_converges_is_handed_the_whole_and_handed_the_old_one_to_go_back() {
+    let clock = std::sync::Arc::new(testkit::TestClock::default());
+    let capabilities = skipper_core::port::Capabilities { converges: true, ..fixture::capable() };
+    let platform = testkit::FakePlatform::new(std::sync::Arc::clone(&clock)).capable_of(capabilities);
+    let mut stage = Stage::on(testkit::World::on(clock, platform));
+    let mut spec = web("1");
+    spec.applications[0].replicas = 2;
+    assert_eq!(stage.rollout(Verb::Install, spec.clone()).await.1, Phase::Succeeded);
+    stage.settled().await;
+    spec.applications[0].env.insert("VERSION".into(), "2".into());
+    stage.world.platform.behave("2", never_healthy());
+    let (_, phase) = stage.rollout(Verb::Upgrade, spec.clone()).await;
+    assert_eq!(code(&phase), "unhealthy");
+    stage.settled().await;
+    assert_eq!(stage.world.serving(), [("web".to_owned(), 1, 100)]);
+    stage.world.platform.behave("2", Behaviour::default());
+    assert_eq!(stage.rollout(Verb::Upgrade, spec.clone()).await.1, Phase::Succeeded);
+    stage.settled().await;
+    assert_eq!(stage.world.serving(), [("web".to_owned(), 3, 100)]);
+    spec.applications[0].replicas = 4;
+    assert_eq!(stage.rollout(Verb::Scale, spec).await.1, Phase::Succeeded);
+    stage.settled().await;
+    assert_eq!(stage.world.platform.running().values().map(Vec::len).sum::<usize>(), 4);
 }

@@ -28,6 +28,10 @@ impl Server {
     }
 
     pub(crate) fn tuned(world: &World, tuning: Tuning) -> Self {
+        Self::named(world, "server", tuning)
+    }
+
+    pub(crate) fn named(world: &World, owner: &str, tuning: Tuning) -> Self {
         let ports = world.server();
         let engine = Engine::new(EngineConfig {
             store: ports.store,
@@ -36,7 +40,7 @@ impl Server {
             resolver: ports.resolver,
             clock: ports.clock,
             ids: ports.ids,
-            owner: "server".into(),
+            owner: owner.to_owned(),
             tuning,
         });
         let (handle, stop, tasks) = (engine.handle(), CancellationToken::new(), TaskTracker::new());

@@ -12,11 +12,13 @@ use std::{
 use skipper_core::{
     deployment::{Deployment, DeploymentId, Exit, Instance},
     generation::Generation,
+    id::ReleaseId,
+    name::AppName,
     port::{Capabilities, Clock as _, Error, ErrorKind, HookJob, HookState, Launch},
     rollout::Instances,
     time::Timestamp,
 };
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 use crate::{clock::TestClock, fault::Gate, fixture};
 
@@ -55,6 +57,7 @@ impl Default for HookBehaviour {
 #[derive(Debug)]
 struct Process {
     instance: Instance,
+    born: Instant,
     behaviour: Behaviour,
     killed: Option<Exit>,
 }
@@ -69,6 +72,7 @@ struct State {
     hook_behaviours: BTreeMap<String, HookBehaviour>,
     forgotten_hooks: bool,
     volumes: BTreeMap<String, DeploymentId>,
+    apps: BTreeMap<DeploymentId, (ReleaseId, AppName)>,
     next_port: u16,
     violations: Vec<String>,
 }
@@ -171,12 +175,11 @@ impl FakePlatform {
     /// What is there: deployments with the indices of the instances that run.
     #[must_use]
     pub fn running(&self) -> BTreeMap<DeploymentId, Vec<u32>> {
-        let now = self.clock.now();
         let state = self.state.lock().expect(POISONED);
         let mut running: BTreeMap<DeploymentId, Vec<u32>> =
             state.folders.keys().map(|id| (id.clone(), Vec::new())).collect();
         for ((id, index), process) in &state.processes {
-            if process.exit(now).is_none() {
+            if process.exit().is_none() {
                 running.entry(id.clone()).or_default().push(*index);
             }
         }
@@ -198,12 +201,9 @@ impl FakePlatform {
 
     /// Whether a healthy instance of the deployment answers at that address.
     pub(crate) fn serves(&self, deployment: &DeploymentId, address: SocketAddr) -> bool {
-        let now = self.clock.now();
         let state = self.state.lock().expect(POISONED);
         let mut own = state.processes.iter().filter(|((id, _), _)| id == deployment);
-        own.any(|(_, process)| {
-            process.instance.addresses.values().any(|known| *known == address) && process.healthy(now)
-        })
+        own.any(|(_, process)| process.instance.addresses.values().any(|known| *known == address) && process.healthy())
     }
 
     fn start(&self, state: &mut State, deployment: &Deployment, index: u32, generation: Generation) -> Instance {
@@ -216,20 +216,19 @@ impl FakePlatform {
         }
         let handle = format!("pid {}", state.next_port);
         let instance = Instance { index, addresses, handle, started_at: self.clock.now(), restarts: 0 };
-        let process = Process { instance: instance.clone(), behaviour, killed: None };
+        let process = Process { instance: instance.clone(), born: Instant::now(), behaviour, killed: None };
         state.processes.insert((deployment.id.clone(), index), process);
         state.folders.insert(deployment.id.clone(), generation);
         instance
     }
 
     fn claim_volumes(&self, state: &mut State, deployment: &Deployment) {
-        let now = self.clock.now();
         for volume in deployment.app.volumes.iter().filter(|volume| !volume.read_only) {
             let name = format!("{}/{}", deployment.release, volume.name);
             let owner = state.volumes.insert(name.clone(), deployment.id.clone());
             let Some(other) = owner.filter(|owner| *owner != deployment.id) else { continue };
             let mut of_other = state.processes.iter().filter(|((id, _), _)| *id == other);
-            if of_other.any(|(_, process)| process.exit(now).is_none()) {
+            if of_other.any(|(_, process)| process.exit().is_none()) {
                 let text = format!("{} was launched while {other} had volume {name} mounted", deployment.id);
                 state.violations.push(text);
             }
@@ -237,16 +236,25 @@ impl FakePlatform {
     }
 
     fn do_launch(&self, launch: &Launch<'_>) -> Result<Vec<Instance>, Error> {
-        let now = self.clock.now();
         let mut state = self.state.lock().expect(POISONED);
         pass(&mut state, &launch.deployment.id, launch.generation)?;
         self.claim_volumes(&mut state, launch.deployment);
         let id = &launch.deployment.id;
         state.folders.insert(id.clone(), launch.generation);
+        state.apps.insert(id.clone(), (launch.deployment.release, launch.deployment.app.name.clone()));
+        if self.capabilities.converges {
+            // Whatever else there is of the application has been turned into this one.
+            let own = (launch.deployment.release, launch.deployment.app.name.clone());
+            let State { apps, processes, folders, .. } = &mut *state;
+            let other = |known: &DeploymentId| known != id && apps.get(known) == Some(&own);
+            processes
+                .retain(|(known, index), _| !other(known) && (known != id || launch.instances.range().contains(index)));
+            folders.retain(|known, _| !other(known));
+        }
         let indices = launch.instances.range();
         Ok(indices
             .map(|index| match state.processes.get(&(id.clone(), index)) {
-                Some(process) if process.exit(now).is_none() => process.instance.clone(),
+                Some(process) if process.exit().is_none() => process.instance.clone(),
                 _ => self.start(&mut state, launch.deployment, index, launch.generation),
             })
             .collect())
@@ -295,17 +303,17 @@ impl FakePlatform {
 }
 
 impl Process {
-    fn exit(&self, now: Timestamp) -> Option<Exit> {
+    /// A process does not know of the clock on the wall.
+    fn exit(&self) -> Option<Exit> {
         let by_itself = self.behaviour.exits_after.and_then(|(after, code)| {
             let at = self.instance.started_at + after;
-            (at <= now).then_some(Exit { code: Some(code), signal: None, out_of_memory: false, at })
+            (self.born.elapsed() >= after).then_some(Exit { code: Some(code), signal: None, out_of_memory: false, at })
         });
         self.killed.clone().or(by_itself)
     }
 
-    fn healthy(&self, now: Timestamp) -> bool {
-        let ripe = self.behaviour.healthy_after.is_some_and(|after| now.since(self.instance.started_at) >= after);
-        ripe && self.exit(now).is_none()
+    fn healthy(&self) -> bool {
+        self.behaviour.healthy_after.is_some_and(|after| self.born.elapsed() >= after) && self.exit().is_none()
     }
 }
 

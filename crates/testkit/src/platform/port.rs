@@ -56,12 +56,11 @@ impl Platform for FakePlatform {
     ) -> BoxFuture<'a, Result<Vec<Observed>, Error>> {
         Box::pin(async move {
             let passing = self.gate.enter("platform.observe", format!("{} [{instances}]", deployment.id)).await?;
-            let now = self.clock.now();
             let seen = {
                 let state = self.state.lock().expect(POISONED);
                 let one = |index| match state.processes.get(&(deployment.id.clone(), index)) {
                     None => Observed::Absent,
-                    Some(process) => match process.exit(now) {
+                    Some(process) => match process.exit() {
                         Some(exit) => Observed::Exited { exit, instance: process.instance.clone() },
                         None => Observed::Running(process.instance.clone()),
                     },
@@ -77,10 +76,7 @@ impl Platform for FakePlatform {
         Box::pin(async move {
             let now = self.clock.now();
             let state = self.state.lock().expect(POISONED);
-            let ok = state
-                .processes
-                .get(&(deployment.id.clone(), instance.index))
-                .is_some_and(|process| process.healthy(now));
+            let ok = state.processes.get(&(deployment.id.clone(), instance.index)).is_some_and(super::Process::healthy);
             let detail = if ok { "200 OK" } else { "connection refused" };
             Attempt { at: now, instance: instance.index, ok, detail: detail.to_owned() }
         })
