@@ -88,6 +88,8 @@ pub(crate) enum Halt {
     Reload,
     /// The store cannot take it now; try the rollout again later.
     Later,
+    /// What is stored of the rollout cannot be read, now or later.
+    Unreadable,
 }
 
 /// Why a step ended without being done.

@@ -56,7 +56,7 @@ pub(crate) async fn try_make(config: &EngineConfig, request: &PlanRequest<'_>) -
         SecretVersions::default()
     } else {
         config.store.secret_versions(request.tenant, &names).await.map_err(|error| match error.kind() {
-            ErrorKind::Permanent | ErrorKind::NotFound => NoPlan::Refused(Failure::from(&error)),
+            ErrorKind::Permanent | ErrorKind::Damaged | ErrorKind::NotFound => NoPlan::Refused(Failure::from(&error)),
             _ => NoPlan::Store(error),
         })?
     };

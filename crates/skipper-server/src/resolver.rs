@@ -161,7 +161,7 @@ impl Resolver for PackageResolver {
 fn port_error(error: &PortError) -> Error {
     let code = match (error.code(), error.kind()) {
         ("unknown-platform", _) => Code::PlanRefused,
-        (_, ErrorKind::Permanent | ErrorKind::NotFound) => Code::PlanRefused,
+        (_, ErrorKind::Permanent | ErrorKind::Damaged | ErrorKind::NotFound) => Code::PlanRefused,
         _ => Code::PlatformFailed,
     };
     let mapped = Error::new(code, error.chain());

@@ -9,7 +9,7 @@ use skipper_core::{
     generation::Generation,
     id::{ReleaseId, RolloutId},
     name::{SecretName, TenantName},
-    port::{Error, Lease, Loaded, RolloutStore, StepNote},
+    port::{Abandoned, Error, Lease, Loaded, RolloutStore, StepNote},
     rollout::{FailureBundle, Phase, Plan},
     secret::{SecretValues, SecretVersions},
     spec::Spec,
@@ -78,6 +78,10 @@ impl RolloutStore for Store {
         events: Vec<NewEvent>,
     ) -> BoxFuture<'a, Result<(), Error>> {
         port!(self.rollout_phase(lease, phase, events))
+    }
+
+    fn abandon<'a>(&'a self, lease: &'a Lease, why: &'a str) -> BoxFuture<'a, Result<Abandoned, Error>> {
+        port!(self.rollout_abandon(lease, why))
     }
 
     fn bundle<'a>(&'a self, lease: &'a Lease, bundle: &'a FailureBundle) -> BoxFuture<'a, Result<(), Error>> {

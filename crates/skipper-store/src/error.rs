@@ -350,6 +350,7 @@ impl From<Error> for port::Error {
             | Error::CannotOpen { .. }
             | Error::Unavailable { .. }
             | Error::Database { .. } => port::ErrorKind::Transient,
+            Error::Corrupt { .. } => port::ErrorKind::Damaged,
             _ => port::ErrorKind::Permanent,
         };
         let hint = error.hint();

@@ -13,6 +13,7 @@
 //! - Whoever writes for a rollout shows its lease; a lower generation than the newest changes nothing.
 //! - Every method may be dropped at any await: its transaction happens as a whole or not at all.
 
+mod abandon;
 mod aside;
 mod backup;
 mod bundle;
@@ -85,6 +86,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         port_claim::STATEMENTS,
         release::STATEMENTS,
         repository::STATEMENTS,
+        abandon::STATEMENTS,
         resolved::STATEMENTS,
         revision::STATEMENTS,
         rollout::STATEMENTS,

@@ -85,6 +85,22 @@ pub(crate) async fn end_waiting_in_txn(
     Ok(())
 }
 
+/// Ends an open rollout in that phase, whatever it was in, and settles what follows from it.
+pub(crate) async fn end_in_txn(
+    txn: &mut Txn,
+    held: &Lease,
+    release: Release,
+    ended: &Rollout,
+    phase: &Phase,
+) -> Result<(), Error> {
+    let Generation { epoch, counter } = held.generation;
+    let now = txn.shared().clock.now();
+    if txn.run(END, args![held.rollout, epoch, counter, phase.name(), json::text(phase)?, now]).await? == 0 {
+        return Err(lease::refusal_in_txn(txn, held.rollout).await?);
+    }
+    settle_in_txn(txn, release, ended, phase, now).await
+}
+
 async fn settle_in_txn(
     txn: &mut Txn,
     mut release: Release,

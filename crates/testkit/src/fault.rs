@@ -20,6 +20,8 @@ pub enum Fault {
     CrashBefore,
     /// The server dies after it had its effect, before it hears of it.
     CrashAfter,
+    /// It has its effect, then the server dies, and what is stored of every open rollout becomes unreadable.
+    Scribble,
     /// It never answers and has no effect.
     Hang,
     /// Before it, another server takes the lease of every open rollout.
@@ -78,6 +80,12 @@ impl Script {
     #[must_use]
     pub fn count(&self) -> usize {
         self.inner.lock().expect(POISONED).calls.len()
+    }
+
+    fn happen(&self, fault: Fault) {
+        for act in self.outside.lock().expect(POISONED).iter() {
+            act(fault);
+        }
     }
 
     /// The faults that came about.
@@ -155,12 +163,12 @@ impl Gate {
             }
             Some(Fault::Hang) => std::future::pending().await,
             Some(outside @ (Fault::TakeLease | Fault::Cancel)) => {
-                for act in script.outside.lock().expect(POISONED).iter() {
-                    act(outside);
-                }
+                script.happen(outside);
                 Ok(Passing { gate: self, fault: None })
             }
-            Some(fault @ (Fault::LoseAnswer | Fault::CrashAfter)) => Ok(Passing { gate: self, fault: Some(fault) }),
+            Some(fault @ (Fault::LoseAnswer | Fault::CrashAfter | Fault::Scribble)) => {
+                Ok(Passing { gate: self, fault: Some(fault) })
+            }
             None => Ok(Passing { gate: self, fault: None }),
         }
     }
@@ -170,8 +178,11 @@ impl Passing<'_> {
     /// After the effect.
     pub(crate) async fn leave<T>(self, answer: Result<T, Error>) -> Result<T, Error> {
         match self.fault {
-            Some(Fault::CrashAfter) => {
+            Some(fault @ (Fault::CrashAfter | Fault::Scribble)) => {
                 self.gate.kill();
+                if let Some(script) = self.gate.script.as_ref().filter(|_| fault == Fault::Scribble) {
+                    script.happen(fault);
+                }
                 std::future::pending().await
             }
             Some(Fault::LoseAnswer) => {

@@ -7,6 +7,8 @@ pub enum ErrorKind {
     Transient,
     /// Will not work until somebody changes something.
     Permanent,
+    /// What is stored cannot be understood; asking again changes nothing.
+    Damaged,
     /// A higher generation has been seen: whoever asks has lost the right to act and must stop at once.
     Fenced,
     /// It may or may not have happened. Observe before acting again.

@@ -1,4 +1,4 @@
-use std::{fmt, time::Duration};
+use std::{collections::BTreeSet, fmt, time::Duration};
 
 use super::Error;
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
     event::NewEvent,
     generation::Generation,
     id::{ReleaseId, RolloutId},
-    name::{SecretName, TenantName},
+    name::{AppName, SecretName, TenantName},
     release::{Release, Revision},
     rollout::{FailureBundle, Phase, Plan, Rollout, StepRecord},
     secret::{SecretValues, SecretVersions},
@@ -55,6 +55,15 @@ pub struct StepNote {
     pub gone: Vec<DeploymentId>,
     /// What to tell.
     pub events: Vec<NewEvent>,
+}
+
+/// What was settled when a rollout was abandoned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Abandoned {
+    /// Of which release.
+    pub release: ReleaseId,
+    /// Every application that it had or was to have: how far its router had been told is not known.
+    pub apps: BTreeSet<AppName>,
 }
 
 /// The engine's view of the store. Each writing method is one transaction and appends its events to the chain in it.
@@ -112,6 +121,10 @@ pub trait RolloutStore: Send + Sync + fmt::Debug {
         phase: &'a Phase,
         events: Vec<NewEvent>,
     ) -> BoxFuture<'a, Result<(), Error>>;
+
+    /// Ends a rollout whose record cannot be read, without its plan: see [`crate::rollout::abandoned`] and
+    /// [`crate::rollout::settle_abandoned`]. `why` is told. Answers what it settled.
+    fn abandon<'a>(&'a self, lease: &'a Lease, why: &'a str) -> BoxFuture<'a, Result<Abandoned, Error>>;
 
     /// Keeps the failure bundle of a rollout. A second one for the same rollout is dropped.
     fn bundle<'a>(&'a self, lease: &'a Lease, bundle: &'a FailureBundle) -> BoxFuture<'a, Result<(), Error>>;

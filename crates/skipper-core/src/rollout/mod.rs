@@ -2,6 +2,7 @@
 //!
 //! The machine is drawn in `docs/rollout.md`; a test holds the drawing against the code.
 
+mod abandon;
 mod bundle;
 mod log;
 mod phase;
@@ -11,6 +12,7 @@ mod plan_json;
 pub mod planner;
 mod undo;
 
+pub use abandon::{ABANDONED, abandoned, settle_abandoned};
 pub use bundle::{AppEvidence, FailureBundle};
 pub use log::{StepOutcome, StepRecord, StepState};
 pub use phase::{Cause, IllegalTransition, Phase, Transition};

@@ -19,7 +19,7 @@ use skipper_core::{
     deployment::{Deployment, DeploymentId, Live},
     event::NewEvent,
     name::AppName,
-    port::{Error as PortError, ErrorKind, Lease, Loaded},
+    port::{Abandoned, Error as PortError, ErrorKind, Lease, Loaded},
     release::{Release, Revision},
     rollout::{Cause, Phase, Plan, Rollout, StepRecord, StepState, Transition},
     time::Timestamp,
@@ -58,13 +58,43 @@ pub(crate) async fn drive(shared: &Shared, lease: &Lease) -> End {
             Ok(None) => return End::Final,
             Err(Halt::Lost) => return End::Lost,
             Err(Halt::Reload | Halt::Later) => return End::Later,
+            Err(Halt::Unreadable) => return abandon(shared, lease).await,
         };
         match Box::pin(run.go()).await {
             Ok(()) => return End::Final,
             Err(Halt::Reload) => {}
             Err(Halt::Lost) => return End::Lost,
             Err(Halt::Later) => return End::Later,
+            Err(Halt::Unreadable) => return abandon(shared, lease).await,
         }
+    }
+}
+
+/// Ends a rollout that nobody can go on with.
+async fn abandon(shared: &Shared, lease: &Lease) -> End {
+    let store = &shared.config.store;
+    let why = match timeout(STORE_PATIENCE, store.load(lease.rollout)).await {
+        Ok(Err(error)) if error.kind() == ErrorKind::Damaged => error.chain(),
+        _ => return End::Later,
+    };
+    match timeout(STORE_PATIENCE, store.abandon(lease, &why)).await {
+        Ok(Ok(Abandoned { release, apps })) => {
+            error!("the rollout was given up: {why}");
+            for app in &apps {
+                shared.ward.mark_dirty(release, app);
+            }
+            shared.ward.rollout_ended(release);
+            End::Final
+        }
+        Ok(Err(error)) if matches!(error.kind(), ErrorKind::Fenced | ErrorKind::NotFound) => End::Lost,
+        Ok(Err(error)) => {
+            error!(
+                error = error.chain(),
+                "the rollout cannot be read ({why}), and not be given up either; trying again later"
+            );
+            End::Later
+        }
+        Err(_) => End::Later,
     }
 }
 
@@ -220,6 +250,7 @@ where
                 sleep(Duration::from_millis(50)).await;
                 return Err(Halt::Reload);
             }
+            ErrorKind::Damaged => return Err(Halt::Unreadable),
             ErrorKind::Permanent => {
                 error!(error = error.chain(), "{what}: the store cannot; trying the rollout again later");
                 return Err(Halt::Later);

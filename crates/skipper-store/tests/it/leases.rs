@@ -114,6 +114,7 @@ async fn a_stale_lease_can_write_nothing(world: &World) {
             ("step", store.step(&forged, note(0, StepState::Started)).await.err()),
             ("phase", store.phase(&forged, &Phase::Finishing, tell()).await.err()),
             ("final phase", store.phase(&forged, &Phase::Succeeded, tell()).await.err()),
+            ("abandon", store.abandon(&forged, "why").await.err()),
             ("bundle", store.bundle(&forged, &bundle).await.err()),
         ];
         for (method, failure) in failures {
@@ -201,6 +202,7 @@ async fn an_unknown_rollout_is_not_found(world: &World) {
         store.phase(&lease, &Phase::Advancing, vec![]).await.err(),
         store.step(&lease, note(0, StepState::Started)).await.err(),
         store.resolved(&lease, None, &empty_plan(), &none, &Phase::Advancing, vec![]).await.err(),
+        store.abandon(&lease, "why").await.err(),
         store.cancel_requested(id).await.err(),
     ] {
         assert_eq!(failure.expect("an error").kind(), ErrorKind::NotFound);

@@ -1,6 +1,7 @@
 use skipper_core::{
     deployment::Live,
-    port::{ErrorKind, RolloutStore as _},
+    name::AppName,
+    port::{ErrorKind, Lease, RolloutStore as _},
     release::RevisionState,
     rollout::{Phase, StepState, Verb},
     secret::SecretVersions,
@@ -15,6 +16,8 @@ use crate::{
 };
 
 contract! {
+    a_rollout_that_cannot_be_read_ends_and_what_served_serves
+    a_rollout_that_cannot_be_read_past_the_point_of_no_return_has_succeeded
     success_makes_the_target_live_and_supersedes_what_served
     failure_and_cancellation_leave_what_serves
     a_rollout_past_its_end_does_not_move_but_the_same_end_may_be_told_twice
@@ -26,6 +29,69 @@ contract! {
     an_open_rollout_is_asked_to_stop_and_a_waiting_one_is_stopped
     what_waited_for_a_deleted_release_is_settled
     history_tells_who_asked_what_and_how_it_went
+}
+
+/// A release whose upgrade from 1 to 2 is in `advancing`, with both running, and whose record is then scribbled over.
+async fn scribbled(world: &World, phase: &Phase, sql: &str) -> (skipper_store::IntentAccepted, Lease) {
+    let (store, spec) = (&world.store, spec(&[], &[]));
+    let none = SecretVersions::default();
+    let first = store.intent_create(intent("web", Verb::Install)).await.expect("accepted");
+    let lease = begin(store, &first, &spec).await;
+    let live = |accepted: &skipper_store::IntentAccepted, revision, weight, lease: &Lease| Live {
+        deployment: plan_for(&accepted.release, revision, &spec, &none).deployments[0].clone(),
+        weight,
+        instances: vec![0],
+        addresses: Default::default(),
+        generation: lease.generation,
+    };
+    let mut launched = note(0, StepState::Done);
+    launched.live = vec![live(&first, 1, 100, &lease)];
+    store.step(&lease, launched).await.expect("step");
+    store.phase(&lease, &Phase::Finishing, vec![]).await.expect("phase");
+    store.phase(&lease, &Phase::Succeeded, vec![]).await.expect("phase");
+    let second = store.intent_create(intent("web", Verb::Upgrade)).await.expect("accepted");
+    let lease = begin(store, &second, &spec).await;
+    let mut shifted = note(0, StepState::Done);
+    shifted.live = vec![live(&first, 1, 0, &lease), live(&second, 2, 100, &lease)];
+    store.step(&lease, shifted).await.expect("step");
+    if *phase != Phase::Advancing {
+        store.phase(&lease, phase, vec![]).await.expect("phase");
+    }
+    let id = second.rollout.id;
+    assert_eq!(world.raw(&format!("UPDATE {sql} id = '{id}'")).await, 1);
+    let damaged = store.load(id).await.expect_err("unreadable");
+    assert_eq!(damaged.kind(), ErrorKind::Damaged, "{damaged}");
+    (second, lease)
+}
+
+async fn a_rollout_that_cannot_be_read_ends_and_what_served_serves(world: &World) {
+    let (store, sql) = (&world.store, "rollout SET plan = '{\"version\":7}', secrets = '?', provenance = '' WHERE");
+    let (second, lease) = scribbled(world, &Phase::Advancing, sql).await;
+    let abandoned = store.abandon(&lease, "column plan: nonsense").await.expect("given up");
+    assert_eq!(abandoned.apps.iter().map(AppName::as_str).collect::<Vec<_>>(), ["web"]);
+    let ended = store.rollout_get(second.rollout.id).await.expect("readable again").expect("there");
+    let cause = ended.phase.cause().expect("it failed");
+    assert_eq!(cause.code, "rollout-unreadable");
+    assert!(cause.message.contains("column plan"), "{}", cause.message);
+    let weights = store.live_for_release(ended.release).await.expect("live");
+    let mut weights: Vec<_> = weights.iter().map(|live| (live.deployment.revision, live.weight)).collect();
+    weights.sort_unstable();
+    assert_eq!(weights, [(1, 100), (2, 0)]);
+    let release = get(store, ended.release).await;
+    assert_eq!(release.serving, Some(1));
+    assert!(store.supervise(release.id).await.expect("no error").is_some(), "supervision may act again");
+    assert_eq!(store.abandon(&lease, "again").await.expect_err("it has ended").kind(), ErrorKind::Fenced);
+    let next = store.intent_create(intent("web", Verb::Upgrade)).await.expect("the release is free again");
+    carry_out(store, &next, &spec(&[], &[]), &Phase::Succeeded).await;
+}
+
+async fn a_rollout_that_cannot_be_read_past_the_point_of_no_return_has_succeeded(world: &World) {
+    let store = &world.store;
+    let (second, lease) = scribbled(world, &Phase::Finishing, "rollout SET phase = 'x' WHERE").await;
+    store.abandon(&lease, "why").await.expect("given up");
+    let ended = store.rollout_get(second.rollout.id).await.expect("readable again").expect("there");
+    assert_eq!((ended.phase, ended.plan.is_some()), (Phase::Succeeded, true));
+    assert_eq!(get(store, ended.release).await.serving, Some(2));
 }
 
 async fn success_makes_the_target_live_and_supersedes_what_served(world: &World) {

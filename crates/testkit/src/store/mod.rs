@@ -7,7 +7,7 @@ mod settle;
 pub use intent::{Intent, Refused};
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard},
 };
 
@@ -54,6 +54,8 @@ struct State {
     live: BTreeMap<DeploymentId, Live>,
     secrets: BTreeMap<SecretName, Vec<SecretValue>>,
     events: Vec<Event>,
+    /// Rollouts whose record was scribbled over.
+    unreadable: BTreeSet<RolloutId>,
 }
 
 /// Keeps the promises of [`skipper_core::port::RolloutStore`] in memory.
@@ -86,6 +88,7 @@ impl MemoryStore {
             let open: Vec<RolloutId> = state.rollouts.iter().filter(|r| is_open(r)).map(|r| r.id).collect();
             for id in open {
                 match fault {
+                    Fault::Scribble => drop(state.unreadable.insert(id)),
                     Fault::Cancel => state.rollout_mut(id).cancel_requested = true,
                     // Held by a stranger who does nothing with it and lets it expire.
                     _ => drop(state.grant(id, "stranger", clock.now())),

@@ -7,7 +7,7 @@ use skipper_core::{
     generation::Generation,
     id::{ReleaseId, RolloutId},
     name::{SecretName, TenantName},
-    port::{Error, ErrorKind, Lease, Loaded, RolloutStore, StepNote},
+    port::{Abandoned, Error, ErrorKind, Lease, Loaded, RolloutStore, StepNote},
     rollout::{FailureBundle, Phase, Plan},
     secret::{SecretValues, SecretVersions},
     spec::Spec,
@@ -108,6 +108,9 @@ impl RolloutStore for MemoryStore {
 
     fn load(&self, rollout: RolloutId) -> BoxFuture<'_, Result<Loaded, Error>> {
         self.transaction("store.load", rollout.to_string(), move |state, _| {
+            if state.unreadable.contains(&rollout) {
+                return Err(Error::new(ErrorKind::Damaged, "store-corrupt", "the plan was made unreadable"));
+            }
             let found = state.rollouts.iter().find(|known| known.id == rollout).cloned();
             let rollout = found.ok_or_else(|| not_found("rollout"))?;
             let release = state.releases.get(&rollout.release).cloned().ok_or_else(|| not_found("release"))?;
@@ -177,6 +180,13 @@ impl RolloutStore for MemoryStore {
                 state.settle(lease.rollout, now);
             }
             Ok(())
+        })
+    }
+
+    fn abandon<'a>(&'a self, lease: &'a Lease, why: &'a str) -> BoxFuture<'a, Result<Abandoned, Error>> {
+        self.transaction("store.abandon", why.to_owned(), move |state, now| {
+            state.fence(lease)?;
+            Ok(state.abandon(lease, why, now))
         })
     }
 
