@@ -36,6 +36,9 @@ pub struct EdgeConfig {
     pub trusted_proxies: Vec<Network>,
     /// Longest time that requests in flight, open WebSockets included, get to end after a stop or a handover.
     pub lame_duck: Duration,
+    /// What it was started for: a word that another start for the same purpose repeats, so that a supervisor can tell an
+    /// edge that it would start differently today. `None`: started by hand or by an init system.
+    pub origin: Option<String>,
     /// Make a session of its own, so that no terminal and no process group of the parent takes the edge with it.
     pub detach: bool,
 }
@@ -57,6 +60,7 @@ impl EdgeConfig {
             certificates: Vec::new(),
             trusted_proxies: Vec::new(),
             lame_duck: Duration::from_secs(3600),
+            origin: None,
             detach: false,
         }
     }

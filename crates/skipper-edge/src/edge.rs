@@ -45,10 +45,11 @@ pub(crate) struct Core {
     pub(crate) predecessor: Predecessor,
     pub(crate) control: Arc<UnixListener>,
     pub(crate) lame_duck: Duration,
+    pub(crate) origin: Option<String>,
     /// A successor has the control socket.
     pub(crate) replaced: CancellationToken,
     leave: watch::Sender<Option<Leave>>,
-    certificates: Arc<CertificateStore>,
+    pub(crate) certificates: Arc<CertificateStore>,
 }
 
 /// How to leave.
@@ -258,6 +259,7 @@ async fn boot(config: EdgeConfig) -> Result<(Arc<Core>, Threads), Error> {
         predecessor,
         control: Arc::new(control),
         lame_duck: config.lame_duck,
+        origin: config.origin.clone(),
         replaced: CancellationToken::new(),
         leave: watch::Sender::new(None),
         certificates,

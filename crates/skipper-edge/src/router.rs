@@ -16,8 +16,8 @@ use crate::{
     control::{
         client::Client,
         wire::{
-            self, DrainBody, EdgeInfo, Hello, Left, Nothing, OLDEST, RemoveBody, SetBody, ShutdownBody, StatsBody,
-            SyncBody, TableBody, TablePage, TableRow, Text, VERSION,
+            self, CheckBody, DrainBody, EdgeInfo, Hello, Left, Nothing, OLDEST, RemoveBody, SetBody, ShutdownBody,
+            StatsBody, SyncBody, TableBody, TablePage, TableRow, Text, VERSION,
         },
     },
     verify,
@@ -98,6 +98,18 @@ impl Router for EdgeRouter {
         Box::pin(async move {
             let body = SetBody { service: wire::Service::from(service) };
             self.client.call("set", body, PROMPT).await.map(|Nothing {}| ())
+        })
+    }
+
+    fn check<'a>(&'a self, keys: &'a [RouteKey]) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            let body = CheckBody { routes: keys.iter().map(wire::Route::from).collect() };
+            match self.client.call("check", body, PROMPT).await {
+                Ok(Nothing {}) => Ok(()),
+                // An edge of an earlier release finds out when it is told.
+                Err(error) if error.code() == "unknown-op" => Ok(()),
+                Err(error) => Err(error),
+            }
         })
     }
 

@@ -1,4 +1,7 @@
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    runtime::Runtime,
+    signal::unix::{Signal, SignalKind, signal},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -20,6 +23,8 @@ pub fn run(config: EdgeConfig) -> Result<(), Error> {
         }
     }
     raise_descriptor_limit();
+    // Whoever sees the edge answer may tell it to end: a signal before its handler would just kill it.
+    let signals = Signals::install()?;
     let edge = Edge::start(config)?;
     let handle = edge.handle();
     let done = CancellationToken::new();
@@ -27,15 +32,13 @@ pub fn run(config: EdgeConfig) -> Result<(), Error> {
         let done = done.clone();
         std::thread::Builder::new()
             .name("edge-signals".to_owned())
-            .spawn(move || watch(&handle, &done))
+            .spawn(move || signals.watch(&handle, &done))
             .map_err(|cause| Error::System { what: "signal thread", cause })?
     };
     let ended = edge.join();
     done.cancel();
-    match watcher.join() {
-        Ok(watched) => ended.and(watched),
-        Err(_) => ended,
-    }
+    drop(watcher.join());
+    ended
 }
 
 /// A connection takes two descriptors; the usual soft limit of 1,024 would end at some 500 clients.
@@ -47,20 +50,37 @@ fn raise_descriptor_limit() {
     }
 }
 
-fn watch(handle: &Handle, done: &CancellationToken) -> Result<(), Error> {
-    let failed = |cause| Error::System { what: "signal handlers", cause };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-    runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-        let mut hang_up = signal(SignalKind::hangup()).map_err(failed)?;
-        loop {
-            tokio::select! {
-                () = done.cancelled() => return Ok(()),
-                _ = terminate.recv() => handle.stop(),
-                _ = interrupt.recv() => handle.stop(),
-                _ = hang_up.recv() => handle.reload(),
+/// The signals that mean something to an edge.
+struct Signals {
+    runtime: Runtime,
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn install() -> Result<Self, Error> {
+        let failed = |cause| Error::System { what: "signal handlers", cause };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        let on = |kind| {
+            let _inside = runtime.enter();
+            signal(kind).map_err(failed)
+        };
+        let (terminate, interrupt) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
+        let hang_up = on(SignalKind::hangup())?;
+        Ok(Self { runtime, terminate, interrupt, hang_up })
+    }
+
+    fn watch(mut self, handle: &Handle, done: &CancellationToken) {
+        self.runtime.block_on(async {
+            loop {
+                tokio::select! {
+                    () = done.cancelled() => return,
+                    _ = self.terminate.recv() => handle.stop(),
+                    _ = self.interrupt.recv() => handle.stop(),
+                    _ = self.hang_up.recv() => handle.reload(),
+                }
             }
-        }
-    })
+        });
+    }
 }

@@ -5,6 +5,7 @@ use std::{
     os::unix::fs::OpenOptionsExt as _,
     path::PathBuf,
     process::Stdio,
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
@@ -40,6 +41,9 @@ pub struct EdgeProcess {
     pub control: PathBuf,
     /// Where its output goes.
     pub log: PathBuf,
+    /// What [`crate::EdgeConfig::origin`] will be of an edge that is started so: it names everything that matters about
+    /// it. `None` adopts whatever runs.
+    pub origin: Option<String>,
 }
 
 /// What [`EdgeSupervisor::ensure`] found or did.
@@ -47,6 +51,8 @@ pub struct EdgeProcess {
 pub enum Ensured {
     /// One was running.
     Adopted(EdgeInfo),
+    /// One was running that had been started differently, and another has taken over from it.
+    Replaced(EdgeInfo),
     /// None was, so one was started.
     Started(EdgeInfo),
 }
@@ -56,7 +62,7 @@ impl Ensured {
     #[must_use]
     pub const fn info(&self) -> &EdgeInfo {
         match self {
-            Self::Adopted(info) | Self::Started(info) => info,
+            Self::Adopted(info) | Self::Replaced(info) | Self::Started(info) => info,
         }
     }
 }
@@ -67,6 +73,9 @@ impl Ensured {
 pub struct EdgeSupervisor {
     process: EdgeProcess,
     router: EdgeRouter,
+    /// It was tried to replace an edge that had been started differently. Once is enough: two servers that share an edge
+    /// must not take it from one another for ever.
+    replaced: AtomicBool,
 }
 
 impl EdgeSupervisor {
@@ -74,10 +83,11 @@ impl EdgeSupervisor {
     #[must_use]
     pub fn new(process: EdgeProcess) -> Self {
         let router = EdgeRouter::new(process.control.clone());
-        Self { process, router }
+        Self { process, router, replaced: AtomicBool::new(false) }
     }
 
-    /// Adopts the edge that answers, or starts one and waits until it answers.
+    /// Adopts the edge that answers, or starts one and waits until it answers. An edge that an earlier server started with
+    /// other settings, or from another release, is replaced: the new one takes its listening sockets over.
     ///
     /// # Errors
     ///
@@ -89,11 +99,31 @@ impl EdgeSupervisor {
     /// Safe to drop: an edge that was started goes on and is adopted by the next call.
     pub async fn ensure(&self) -> Result<Ensured, Error> {
         match self.router.info().await {
-            Ok(info) => return Ok(Ensured::Adopted(info)),
+            Ok(info) => return Ok(self.adopt(info).await),
             Err(error) if error.code() != "edge-unreachable" => return Err(error),
             Err(_) => {}
         }
         self.start(None).await.map(Ensured::Started)
+    }
+
+    async fn adopt(&self, info: EdgeInfo) -> Ensured {
+        let differs = info.origin.is_some() && self.process.origin.is_some() && info.origin != self.process.origin;
+        if !differs || self.replaced.swap(true, Ordering::Relaxed) {
+            return Ensured::Adopted(info);
+        }
+        match self.start(Some(&info.boot)).await {
+            Ok(new) => {
+                tracing::info!(edge.pid = new.pid, "replaced an edge that had been started with other settings");
+                Ensured::Replaced(new)
+            }
+            Err(error) => {
+                tracing::warn!(
+                    error = error.chain(),
+                    "the edge that runs was started with other settings and cannot be replaced; going on with it"
+                );
+                Ensured::Adopted(info)
+            }
+        }
     }
 
     /// Starts another edge, which takes over from the one that runs: for an upgrade. No request is lost.

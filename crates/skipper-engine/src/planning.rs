@@ -1,6 +1,9 @@
 //! From a resolved spec and what runs to a plan: the same for a rollout and for a dry run.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Duration,
+};
 
 use skipper_core::{
     deployment::Live,
@@ -8,11 +11,17 @@ use skipper_core::{
     name::{ReleaseName, SecretName, TenantName},
     port::{Capabilities, Error as PortError, ErrorKind},
     rollout::{Plan, PlanError, PlanInput, plan},
+    route::{Listener, RouteKey},
     secret::SecretVersions,
-    spec::{SecretUse, Spec, Target},
+    spec::{Route, SecretUse, Spec, Target},
 };
+use tokio::time::timeout;
+use tracing::debug;
 
 use crate::{config::EngineConfig, failure::Failure};
+
+/// Longest a router may think about routes; it looks at its own tables and tries to bind.
+const ROUTER_BOUND: Duration = Duration::from_secs(2);
 
 /// What a plan is wanted for.
 #[derive(Debug, Clone)]
@@ -70,10 +79,37 @@ pub(crate) async fn try_make(config: &EngineConfig, request: &PlanRequest<'_>) -
         secrets: &secrets,
         capabilities: &capabilities,
     };
-    match plan(&input) {
-        Ok(plan) => Ok(Made { plan, secrets }),
-        Err(errors) => Err(NoPlan::Refused(refused(&errors))),
+    let plan = plan(&input).map_err(|errors| NoPlan::Refused(refused(&errors)))?;
+    check_routes(config, request).await?;
+    Ok(Made { plan, secrets })
+}
+
+/// Asks the routers about ways in that are new, so that one that can never open is told before anything is launched. What
+/// is routed already is not asked about again: it must not stand in the way of other changes. A router that does not answer
+/// now is no reason against a plan; the rollout waits for it.
+async fn check_routes(config: &EngineConfig, request: &PlanRequest<'_>) -> Result<(), NoPlan> {
+    let Some((_, spec)) = request.target else { return Ok(()) };
+    let serving = request.live.iter().filter(|live| live.weight > 0);
+    let open: HashSet<RouteKey> = serving.flat_map(|live| live.deployment.app.routes.iter().map(Route::key)).collect();
+    for app in &spec.applications {
+        let keys =
+            app.routes.iter().map(Route::key).filter(|key| key.listener != Listener::Auto && !open.contains(key));
+        let keys: Vec<RouteKey> = keys.collect();
+        if keys.is_empty() {
+            continue;
+        }
+        match timeout(ROUTER_BOUND, config.routers.of(&app.target).check(&keys)).await {
+            Ok(Err(error)) if error.kind() == ErrorKind::Permanent => {
+                let failure = Failure::from(&error);
+                let message = format!("{}: {}", app.name, failure.message);
+                return Err(NoPlan::Refused(Failure { message, ..failure }));
+            }
+            Ok(Err(error)) => debug!(error = error.chain(), "the router cannot say now whether routes can be opened"),
+            Err(_) => debug!(bound = ?ROUTER_BOUND, "the router does not say whether routes can be opened"),
+            Ok(Ok(())) => {}
+        }
     }
+    Ok(())
 }
 
 fn secret_names(spec: Option<&Spec>) -> Vec<SecretName> {

@@ -145,7 +145,7 @@ fn refusal(fault: Fault) -> Error {
 }
 
 /// Every code that an edge answers with.
-const CODES: [&str; 12] = [
+const CODES: [&str; 14] = [
     "edge-version",
     "unknown-op",
     "bad-request",
@@ -154,6 +154,8 @@ const CODES: [&str; 12] = [
     "port-taken",
     "port-refused",
     "listen-failed",
+    "no-listener",
+    "no-certificate",
     "auto-port",
     "journal-failed",
     "handing-over",

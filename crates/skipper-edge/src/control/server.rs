@@ -1,7 +1,10 @@
 use std::{io, sync::Arc, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
-use skipper_core::{port::DeploymentStats, route::Service};
+use skipper_core::{
+    port::DeploymentStats,
+    route::{Listener, RouteKey, Service},
+};
 use tokio::{
     net::{UnixListener, UnixStream},
     sync::Semaphore,
@@ -12,8 +15,9 @@ use tokio_util::task::TaskTracker;
 use super::{
     frame, handover,
     wire::{
-        Answer, CallHead, DrainBody, EdgeInfo, Fault, Hello, InFlightBody, Left, Nothing, OLDEST, RemoveBody, SetBody,
-        ShutdownBody, StatsBody, SyncBody, TableBody, TablePage, TableRow, Text, VERSION, service_id,
+        self, Answer, CallHead, CheckBody, DrainBody, EdgeInfo, Fault, Hello, InFlightBody, Left, Nothing, OLDEST,
+        RemoveBody, SetBody, ShutdownBody, StatsBody, SyncBody, TableBody, TablePage, TableRow, Text, VERSION,
+        service_id,
     },
 };
 use crate::{
@@ -125,6 +129,7 @@ pub(super) async fn perform(core: &Core, head: &CallHead, call: &[u8]) -> io::Re
     match head.op.as_str() {
         "hello" => encode(body(call).and_then(|hello| greet(core, &hello))),
         "set" => done(body(call).and_then(|SetBody { service: wire }| core.registry().set(service(wire)?))),
+        "check" => done(body(call).and_then(|CheckBody { routes }| check(core, &routes))),
         "remove" => done(body(call).and_then(|RemoveBody { release, app, generation }| {
             let id = service_id(&release, app).map_err(|error| fault("permanent", "bad-request", error.to_string()))?;
             core.registry().remove(&id, generation)
@@ -176,7 +181,25 @@ fn greet(core: &Core, hello: &Hello) -> Result<EdgeInfo, Fault> {
         needs_sync: registry.needs_sync(),
         services: registry.len() as u64,
         listeners: registry.listeners().infos(),
+        origin: core.origin.clone(),
     })
+}
+
+/// Says which of the routes could not be opened now.
+fn check(core: &Core, routes: &[wire::Route]) -> Result<(), Fault> {
+    // One that has just been put there counts.
+    core.certificates.reload_if_changed();
+    for route in routes {
+        let key = RouteKey::try_from(route).map_err(|error| fault("permanent", "bad-request", error.to_string()))?;
+        core.registry().listeners().check(key.listener)?;
+        if key.listener == Listener::Https && !core.certificates.has(key.host.as_ref()) {
+            return Err(Fault {
+                hint: Some(core.certificates.advice(key.host.as_ref())),
+                ..fault("permanent", "no-certificate", format!("there is no certificate for the route {key}"))
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Waits until nothing that must end is in flight any more. Returns what was left at the bound.

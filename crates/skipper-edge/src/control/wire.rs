@@ -92,6 +92,9 @@ pub struct EdgeInfo {
     /// Open listening sockets.
     #[serde(default)]
     pub listeners: Vec<ListenerInfo>,
+    /// What it was started for, as [`crate::EdgeConfig::origin`] has it.
+    #[serde(default)]
+    pub origin: Option<String>,
 }
 
 /// One listening socket.
@@ -106,6 +109,10 @@ pub struct ListenerInfo {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct SetBody {
     pub service: Service,
+}
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct CheckBody {
+    pub routes: Vec<Route>,
 }
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct RemoveBody {
@@ -253,14 +260,33 @@ pub(crate) fn listener(text: &str) -> Result<Listener, Malformed> {
     }
 }
 
-impl From<&route::Service> for Service {
-    fn from(service: &route::Service) -> Self {
-        let route = |port: &String, key: &RouteKey| Route {
+impl From<&RouteKey> for Route {
+    /// Of no particular port.
+    fn from(key: &RouteKey) -> Self {
+        Self {
             listener: key.listener.to_string(),
             host: key.host.as_ref().map(|host| host.as_str().to_owned()),
             path: key.path.as_str().to_owned(),
-            port: port.clone(),
-        };
+            port: String::new(),
+        }
+    }
+}
+
+impl TryFrom<&Route> for RouteKey {
+    type Error = Malformed;
+
+    fn try_from(route: &Route) -> Result<Self, Malformed> {
+        Ok(Self {
+            listener: listener(&route.listener)?,
+            host: route.host.as_deref().map(Host::new).transpose().map_err(malformed)?,
+            path: PathPrefix::new(&route.path).map_err(malformed)?,
+        })
+    }
+}
+
+impl From<&route::Service> for Service {
+    fn from(service: &route::Service) -> Self {
+        let route = |port: &String, key: &RouteKey| Route { port: port.clone(), ..Route::from(key) };
         let backend = |backend: &route::Backend| Backend {
             deployment: backend.deployment.as_str().to_owned(),
             revision: backend.revision,
@@ -296,11 +322,7 @@ impl TryFrom<Service> for route::Service {
     fn try_from(wire: Service) -> Result<Self, Malformed> {
         let mut routes: BTreeMap<String, Vec<RouteKey>> = BTreeMap::new();
         for route in wire.routes {
-            let key = RouteKey {
-                listener: listener(&route.listener)?,
-                host: route.host.as_deref().map(Host::new).transpose().map_err(malformed)?,
-                path: PathPrefix::new(&route.path).map_err(malformed)?,
-            };
+            let key = RouteKey::try_from(&route)?;
             routes.entry(route.port).or_default().push(key);
         }
         let backends = wire.backends.into_iter().map(|backend| route::Backend {

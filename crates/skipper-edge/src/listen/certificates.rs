@@ -59,6 +59,28 @@ impl CertificateStore {
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
 
+    /// Whether TLS could be spoken for a route's host; `None` stands for any.
+    pub(crate) fn has(&self, host: Option<&Host>) -> bool {
+        let keys = self.keys.load();
+        let name = host.map_or("", |host| host.as_str());
+        let wildcard = || name.split_once('.').is_some_and(|(_, rest)| keys.contains_key(&format!("*.{rest}")));
+        // A route for any host is reached by every name that there is a certificate for.
+        keys.contains_key(name) || keys.contains_key("") || wildcard() || (host.is_none() && !keys.is_empty())
+    }
+
+    /// Where to put what [`Self::has`] misses.
+    pub(crate) fn advice(&self, host: Option<&Host>) -> String {
+        let name = host.map_or_else(|| "default".to_owned(), |host| host.as_str().replacen("*.", "_.", 1));
+        let folder = self.places.iter().find_map(|place| match place {
+            Certificates::Folder(folder) => Some(folder),
+            Certificates::Pair { .. } => None,
+        });
+        match folder {
+            Some(folder) => format!("put {name}.crt and {name}.key (PEM) into {}", folder.display()),
+            None => "give the edge a certificate for it".to_owned(),
+        }
+    }
+
     /// Reads everything again if a file has changed.
     pub(crate) fn reload_if_changed(&self) {
         let now = self.look();

@@ -78,7 +78,7 @@ impl Listeners {
         if self.open.contains_key(&listener) {
             return Ok(false);
         }
-        let socket = match self.inherited.remove(&listener) {
+        let socket = match self.inherited.remove(&listener).filter(|socket| self.is_wanted(listener, socket)) {
             Some(socket) => socket,
             None => self.bind(listener).map_err(|(address, error)| refused(listener, address, &error))?,
         };
@@ -93,20 +93,45 @@ impl Listeners {
         Ok(true)
     }
 
+    /// Whether the listener is open, or could be opened now.
+    pub(crate) fn check(&self, listener: Listener) -> Result<(), Fault> {
+        if self.open.contains_key(&listener) {
+            return Ok(());
+        }
+        let candidates = self.candidates(listener);
+        if candidates.is_empty() {
+            return Err(Fault {
+                kind: "permanent".to_owned(),
+                code: "no-listener".to_owned(),
+                message: format!("this edge does not listen for {listener}: it is switched off"),
+                hint: Some(format!("set `edge.{listener}` in the configuration to `auto` or to an address")),
+            });
+        }
+        self.bind(listener).map(drop).map_err(|(address, error)| refused(listener, address, &error))
+    }
+
+    fn candidates(&self, listener: Listener) -> Vec<SocketAddr> {
+        match listener {
+            Listener::Http => self.http.0.clone(),
+            Listener::Https => self.https.0.clone(),
+            Listener::Port(port) => vec![SocketAddr::new(self.bind, port)],
+            Listener::Auto => Vec::new(),
+        }
+    }
+
+    /// Whether a socket that was taken over is where this edge would listen.
+    fn is_wanted(&self, listener: Listener, socket: &TcpListener) -> bool {
+        let Ok(address) = socket.local_addr() else { return false };
+        let fits = |wanted: &SocketAddr| {
+            wanted.ip() == address.ip() && (wanted.port() == address.port() || wanted.port() == 0)
+        };
+        self.candidates(listener).iter().any(fits)
+    }
+
     /// The first of the candidates that can be bound.
     fn bind(&self, listener: Listener) -> Result<TcpListener, (SocketAddr, io::Error)> {
-        let own;
-        let candidates = match listener {
-            Listener::Http => &self.http.0,
-            Listener::Https => &self.https.0,
-            Listener::Port(port) => {
-                own = vec![SocketAddr::new(self.bind, port)];
-                &own
-            }
-            Listener::Auto => return Err((SocketAddr::new(self.bind, 0), io::ErrorKind::InvalidInput.into())),
-        };
         let mut last = None;
-        for address in candidates {
+        for address in &self.candidates(listener) {
             match bind(*address) {
                 Ok(socket) => return Ok(socket),
                 Err(error) => {

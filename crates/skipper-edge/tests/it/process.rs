@@ -18,6 +18,7 @@ fn an_edge_in_a_process_of_its_own() {
     settings.detach = true;
     settings.lame_duck = Duration::from_secs(5);
     // A fixed port, so that it is the same after a restart.
+    settings.origin = std::env::var("SKIPPER_EDGE_TEST_ORIGIN").ok();
     if let Some(address) = std::env::var("SKIPPER_EDGE_TEST_HTTP").ok().and_then(|text| text.parse().ok()) {
         settings.http = SharedListen::at(address);
     }
@@ -25,12 +26,17 @@ fn an_edge_in_a_process_of_its_own() {
 }
 
 fn supervised(folder: &Path, http: &str) -> EdgeSupervisor {
+    supervised_for(folder, http, "this")
+}
+
+fn supervised_for(folder: &Path, http: &str, origin: &str) -> EdgeSupervisor {
     let exe = std::env::current_exe().expect("this binary");
     // `env` carries the variables, since the process is started with arguments only.
     let set = |name: &str, value: &str| OsString::from(format!("{name}={value}"));
     let args = vec![
         set("SKIPPER_EDGE_TEST_FOLDER", &folder.to_string_lossy()),
         set("SKIPPER_EDGE_TEST_HTTP", http),
+        set("SKIPPER_EDGE_TEST_ORIGIN", origin),
         exe.into_os_string(),
         "--exact".into(),
         "process::an_edge_in_a_process_of_its_own".into(),
@@ -41,6 +47,7 @@ fn supervised(folder: &Path, http: &str) -> EdgeSupervisor {
         args,
         control: folder.join("control.sock"),
         log: folder.join("edge.log"),
+        origin: Some(origin.to_owned()),
     })
 }
 
@@ -122,6 +129,33 @@ async fn a_killed_edge_is_back_within_a_second_with_its_table() {
 }
 
 #[tokio::test]
+async fn an_edge_that_was_started_with_other_settings_is_replaced_once_and_listens_where_it_should() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (before, after) = (free_address(), free_address());
+    let _reaper = Reaper(folder.path().join("control.sock"));
+    let router = EdgeRouter::new(folder.path().join("control.sock"));
+    let Ensured::Started(first) = supervised_for(folder.path(), &before, "a").ensure().await.expect("started") else {
+        panic!("nobody else started one")
+    };
+    let one = Upstream::start("one").await;
+    router.sync(&[to(1, &one)]).await.expect("synced");
+    let same = supervised_for(folder.path(), &before, "a").ensure().await.expect("adopted");
+    assert!(matches!(same, Ensured::Adopted(info) if info.pid == first.pid), "nothing has changed");
+
+    let supervisor = supervised_for(folder.path(), &after, "b");
+    let Ensured::Replaced(second) = supervisor.ensure().await.expect("replaced") else { panic!("not replaced") };
+    assert_ne!(second.pid, first.pid);
+    let at: std::net::SocketAddr = after.parse().expect("an address");
+    assert_eq!(get(at, "h", "/").await.text(), "one", "with its table, where it is to listen now");
+    assert!(tokio::net::TcpStream::connect(&*before).await.is_err(), "and no longer where it was");
+
+    // Another server on the same edge takes it once; then this one leaves it.
+    supervised_for(folder.path(), &before, "a").ensure().await.expect("replaced");
+    let third = supervisor.ensure().await.expect("adopted");
+    assert!(matches!(&third, Ensured::Adopted(info) if info.pid != second.pid), "{third:?}");
+}
+
+#[tokio::test]
 async fn an_edge_that_cannot_start_says_why() {
     let folder = tempfile::tempdir().expect("folder");
     let supervisor = EdgeSupervisor::new(EdgeProcess {
@@ -129,6 +163,7 @@ async fn an_edge_that_cannot_start_says_why() {
         args: vec!["-c".into(), "echo no luck today; exit 3".into()],
         control: folder.path().join("control.sock"),
         log: folder.path().join("log").join("edge.log"),
+        origin: None,
     });
     let error = timeout(Duration::from_secs(20), supervisor.ensure()).await.expect("in time").expect_err("it ended");
     assert_eq!(error.code(), "edge-start");
@@ -144,6 +179,7 @@ async fn an_edge_gets_nothing_of_the_environment_of_its_supervisor() {
         args: Vec::new(),
         control: folder.path().join("control.sock"),
         log: log.clone(),
+        origin: None,
     });
     timeout(Duration::from_secs(20), supervisor.ensure()).await.expect("in time").expect_err("it only prints");
     assert!(std::env::vars_os().next().is_some(), "there is something to keep from it");

@@ -4,10 +4,10 @@ use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use skipper_core::{
     deployment::DeploymentId,
-    port::Router as _,
+    port::{ErrorKind, Router as _},
     route::{Listener, Service},
 };
-use skipper_edge::Certificates;
+use skipper_edge::{Certificates, SharedListen};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
@@ -43,6 +43,31 @@ async fn connect(
 async fn secure(edge: &Fixture, one: &Upstream) -> SocketAddr {
     let keys = ["www.example.org", "*.example.org"].map(|host| key(Listener::Https, Some(host), "/"));
     edge.set(&Service { routes: [("http".to_owned(), keys.to_vec())].into(), ..to(1, one) }).await
+}
+
+#[tokio::test]
+async fn a_route_that_cannot_be_opened_is_told_before_it_is_asked_for() {
+    let folder = tempfile::tempdir().expect("folder");
+    let edge = Fixture::with(|config| config.certificates = vec![Certificates::Folder(folder.path().to_owned())]);
+    let secure = |host| [key(Listener::Https, Some(host), "/")];
+    let refused = edge.router.check(&secure("www.example.org")).await.expect_err("no certificate");
+    assert_eq!((refused.code(), refused.kind()), ("no-certificate", ErrorKind::Permanent));
+    assert!(refused.advice().is_some_and(|hint| hint.contains("www.example.org.crt")), "{refused:?}");
+    write(folder.path(), "_.example.org", "*.example.org");
+    edge.router.check(&secure("www.example.org")).await.expect("one that was just put there counts");
+    edge.router.check(&secure("example.org")).await.expect_err("the wildcard is not for its parent");
+
+    let held = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = held.local_addr().expect("address").port();
+    let refused = edge.router.check(&[key(Listener::Port(taken), None, "/")]).await.expect_err("taken");
+    assert_eq!(refused.code(), "port-taken");
+    drop(held);
+    edge.router.check(&[key(Listener::Port(taken), None, "/")]).await.expect("free again");
+
+    let edge = Fixture::with(|config| config.https = SharedListen(Vec::new()));
+    let refused = edge.router.check(&secure("www.example.org")).await.expect_err("switched off");
+    assert_eq!(refused.code(), "no-listener");
+    assert!(edge.router.table(None, 10).await.expect("table").is_empty(), "asking changes nothing");
 }
 
 #[tokio::test]

@@ -142,25 +142,33 @@ mod tests {
 
     use super::*;
 
+    /// The first of `count` ports in a row that nobody uses; tests that run side by side look at different places.
+    fn free_row(from: u16, count: u16) -> u16 {
+        let free = |first: &u16| (*first..*first + count).all(|port| is_free(port, Strictness::Strict));
+        (from..from + 2000).step_by(usize::from(count)).find(free).expect("a row of free ports")
+    }
+
     #[test]
     fn a_port_is_not_given_out_twice_until_it_is_taken_back() {
-        let pool = PortPool::new(21_000..=21_003);
+        let first = free_row(24_000, 4);
+        let pool = PortPool::new(first..=first + 3);
         let mut all: Vec<u16> = (0..4).map(|_| pool.take("a", None).expect("four are there")).collect();
         all.sort_unstable();
-        assert_eq!(all, [21_000, 21_001, 21_002, 21_003]);
+        assert_eq!(all, [first, first + 1, first + 2, first + 3]);
         assert_eq!(pool.take("b", None).expect_err("none is left").code(), "ports-exhausted");
         pool.release("a");
-        assert!(pool.take("b", Some(21_002)).is_ok_and(|port| port == 21_002));
+        assert!(pool.take("b", Some(first + 2)).is_ok_and(|port| port == first + 2));
     }
 
     #[test]
     fn a_port_somebody_listens_on_is_passed_over() {
-        let held = TcpListener::bind("127.0.0.1:21010").expect("the port is free on this machine");
-        let pool = PortPool::new(21_010..=21_011);
-        assert_eq!(pool.take("a", Some(21_010)).expect("the other is free"), 21_011);
-        assert!(!is_free(21_010, Strictness::Listening));
+        let first = free_row(27_000, 2);
+        let held = TcpListener::bind(("127.0.0.1", first)).expect("the port is free on this machine");
+        let pool = PortPool::new(first..=first + 1);
+        assert_eq!(pool.take("a", Some(first)).expect("the other is free"), first + 1);
+        assert!(!is_free(first, Strictness::Listening));
         drop(held);
-        assert!(is_free(21_010, Strictness::Listening));
+        assert!(is_free(first, Strictness::Listening));
     }
 
     #[test]

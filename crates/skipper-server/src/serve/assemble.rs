@@ -177,5 +177,9 @@ fn edge_process(config: &Config, world: &World) -> EdgeProcess {
     let mut args: Vec<OsString> = vec!["edge".into()];
     args.extend(pairs.into_iter().flat_map(|(flag, value)| [flag.into(), value]));
     args.push("--detach".into());
-    EdgeProcess { exe: world.program.clone(), args, control, log }
+    // Another release, other settings: another edge. Only one that a server started carries it.
+    let text = args.iter().map(|arg| arg.to_string_lossy()).collect::<Vec<_>>().join("\0");
+    let origin = skipper_core::Sha256::of(format!("{}\0{text}", env!("CARGO_PKG_VERSION")).as_bytes()).short();
+    args.extend(["--origin".into(), origin.clone().into()]);
+    EdgeProcess { exe: world.program.clone(), args, control, log, origin: Some(origin) }
 }

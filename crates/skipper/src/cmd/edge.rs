@@ -68,6 +68,9 @@ pub(crate) struct Edge {
     /// File that the output goes to; it is kept small
     #[arg(long, value_name = "FILE", hide = true)]
     log_file: Option<PathBuf>,
+    /// What a server started it for
+    #[arg(long, value_name = "WORD", hide = true)]
+    origin: Option<String>,
     /// Become independent of the process that started it
     #[arg(long, hide = true)]
     detach: bool,
@@ -146,6 +149,7 @@ impl Edge {
             )],
             trusted_proxies: self.trusted_proxies,
             lame_duck: self.lame_duck,
+            origin: self.origin,
             detach: self.detach,
             ..defaults
         }
