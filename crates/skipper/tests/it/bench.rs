@@ -168,16 +168,57 @@ impl Bench {
 
     /// Starts a server on the folder; the one before must be gone.
     pub(crate) fn start_server(&mut self) {
-        let listen = if self.url.is_empty() { "127.0.0.1:0" } else { self.url.trim_start_matches("http://") };
         let mut command = skipper(self.dir.path());
-        command.args(["server", "--listen", listen, "--edge-http", "off", "--edge-https", "off"]);
-        command.args(["--edge-ports", &self.ports]).args(&self.more).arg("--data-dir").arg(self.data());
+        self.server_args(&mut command);
         let watched = Watched::start(&mut command);
         let line = watched.line_with("listens on http://");
         let address = line.split("listens on http://").nth(1).expect("it is in the line");
         let address = address.split([' ', ',', '"', '\u{1b}']).next().expect("it is not empty");
         self.url = format!("http://{address}");
         self.server = Some(watched);
+    }
+
+    fn server_args(&self, command: &mut Command) {
+        let listen = if self.url.is_empty() { "127.0.0.1:0" } else { self.url.trim_start_matches("http://") };
+        command.args(["server", "--listen", listen, "--edge-http", "off", "--edge-https", "off"]);
+        command.args(["--edge-ports", &self.ports]).args(&self.more).arg("--data-dir").arg(self.data());
+    }
+
+    /// Starts the server as the argument of another program, which may kill it. Whether it got as far as listening.
+    pub(crate) fn start_server_under(&mut self, program: &[&str]) -> bool {
+        let mut command = Command::new(program[0]);
+        command.env_clear().env("HOME", self.home()).env("PATH", "/usr/bin:/bin").current_dir(self.home());
+        command.args(&program[1..]).arg(env!("CARGO_BIN_EXE_skipper"));
+        self.server_args(&mut command);
+        let watched = Watched::start(&mut command);
+        let mut listens = false;
+        while let Ok(line) = watched.lines.recv_timeout(Duration::from_millis(20)).or_else(|error| match error {
+            mpsc::RecvTimeoutError::Timeout if self.is_traced_server_alive() => Ok(String::new()),
+            error => Err(error),
+        }) {
+            listens = line.contains("listens on http://");
+            if listens {
+                break;
+            }
+        }
+        self.server = Some(watched);
+        listens
+    }
+
+    /// Whether a server runs that was started by [`Self::start_server_under`].
+    pub(crate) fn is_traced_server_alive(&self) -> bool {
+        let head = format!("{}\0server\0", env!("CARGO_BIN_EXE_skipper"));
+        processes(&self.data()).iter().any(|(_, line)| line.starts_with(&head))
+    }
+
+    /// Kills what is left of it, and ends the program that it was started under, which lets go of everything else.
+    pub(crate) fn end_traced_server(&mut self) {
+        let head = format!("{}\0server\0", env!("CARGO_BIN_EXE_skipper"));
+        for (pid, _) in processes(&self.data()).iter().filter(|(_, line)| line.starts_with(&head)) {
+            signal(*pid, rustix::process::Signal::KILL);
+        }
+        // Whatever else it traced goes on when it is gone.
+        self.kill_server();
     }
 
     pub(crate) fn home(&self) -> &Path {
