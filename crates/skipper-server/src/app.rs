@@ -9,6 +9,7 @@ use skipper_core::{
 };
 use skipper_engine::{EngineHandle, Platforms};
 use skipper_store::Store;
+use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -50,6 +51,8 @@ pub struct Parts {
     pub metrics: Metrics,
     /// Work that must not end with its request.
     pub tasks: TaskTracker,
+    /// Where the server is that tends what runs, when it is another one.
+    pub tended_by: watch::Sender<Option<String>>,
     /// Cancelled when the server stops.
     pub stop: CancellationToken,
 }

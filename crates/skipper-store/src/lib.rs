@@ -24,6 +24,7 @@ mod db;
 mod engine;
 mod error;
 mod event;
+mod home;
 mod idempotency;
 mod intent;
 mod json;
@@ -54,6 +55,7 @@ pub use backup::Backup;
 pub use config::{Location, StoreConfig};
 pub use error::Error;
 pub use event::{ChainBreak, ChainReport, EventFilter};
+pub use home::Home;
 pub use idempotency::{Begun, IdempotencyKey, StoredAnswer};
 pub use intent::{IntentAccepted, NewIntent};
 pub use meta::{Counts, Meta};
@@ -87,6 +89,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         release::STATEMENTS,
         repository::STATEMENTS,
         abandon::STATEMENTS,
+        home::STATEMENTS,
         resolved::STATEMENTS,
         revision::STATEMENTS,
         rollout::STATEMENTS,

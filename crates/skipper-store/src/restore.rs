@@ -16,7 +16,7 @@ use crate::{
     aside::Aside,
     copy,
     db::{args, pg_query},
-    meta, open,
+    home, meta, open,
     schema::TABLES,
 };
 
@@ -137,6 +137,8 @@ async fn begin_life(store: &Store, config: &StoreConfig, how: Restore, old_epoch
     let epoch = next_epoch(store.meta_get().await?.epoch.max(old_epoch), &*config.clock);
     let mut txn = store.txn("raise the epoch").await?;
     txn.run(meta::SET_EPOCH, args![epoch]).await?;
+    // Whoever tended it tends the other one still.
+    txn.run(home::CLEAR, args![]).await?;
     txn.tell([NewEvent {
         kind: "store.restored".to_owned(),
         tenant: None,

@@ -10,6 +10,7 @@ mod fault;
 pub mod fixture;
 mod ids;
 mod platform;
+pub mod postgres;
 mod resolver;
 mod router;
 mod store;

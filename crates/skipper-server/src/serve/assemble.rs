@@ -13,9 +13,10 @@ use skipper_platform::{
     local::{KeeperCommand, LocalConfig, LocalPlatform, PortPool},
 };
 use skipper_store::{KeySource, Location, Store, StoreConfig};
+use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Error, World};
+use super::{Error, World, tend::Tender};
 use crate::{
     app::{App, Parts},
     config::{Config, Database, EdgePort, LogFormat, PlatformKind},
@@ -27,8 +28,7 @@ use crate::{
 /// A server that does not run yet.
 pub(super) struct Assembled {
     pub(super) app: App,
-    pub(super) engine: Engine,
-    pub(super) supervisor: Arc<EdgeSupervisor>,
+    pub(super) tender: Tender,
     pub(super) platforms: Vec<Arc<LocalPlatform>>,
 }
 
@@ -65,6 +65,7 @@ pub(super) fn assemble(
         config.edge.ports.clone(),
         Arc::clone(&world.clock),
     ));
+    let owner = owner(config, world)?;
     let engine = Engine::new(EngineConfig {
         store: Arc::new(store.clone()),
         platforms: platforms.clone(),
@@ -72,7 +73,7 @@ pub(super) fn assemble(
         resolver: Arc::clone(&resolver) as _,
         clock: Arc::clone(&world.clock),
         ids: Arc::clone(&world.ids),
-        owner: owner(config),
+        owner: owner.clone(),
         tuning: Tuning::default(),
     });
     let app = App::new(Parts {
@@ -91,16 +92,26 @@ pub(super) fn assemble(
         scratch: scratch(config)?,
         metrics: Metrics::default(),
         tasks: tasks.clone(),
+        tended_by: watch::Sender::new(None),
         stop: stop.clone(),
     });
-    Ok(Assembled { app, engine, supervisor, platforms: locals.into_iter().map(|(_, local)| local).collect() })
+    let place = format!("{}:{}", host(), config.data_dir.display());
+    let tender = Tender { app: app.clone(), engine, supervisor, owner, place };
+    Ok(Assembled { app, tender, platforms: locals.into_iter().map(|(_, local)| local).collect() })
 }
 
-/// Names this server in leases: the same after a restart, another one for another data directory or host.
-fn owner(config: &Config) -> String {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let place = skipper_core::Sha256::of(config.data_dir.as_os_str().as_encoded_bytes()).short();
-    format!("{host}-{place}")
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Names this server in leases: the same after a restart, another one for another data directory.
+fn owner(config: &Config, world: &World) -> Result<String, Error> {
+    let place = match &config.database {
+        Database::Sqlite(_) => skipper_core::Sha256::of(config.data_dir.as_os_str().as_encoded_bytes()).short(),
+        // Hosts and folders of servers that share a database may well have the same names.
+        Database::Postgres(_) => super::lock::identity(&config.data_dir, &*world.ids)?,
+    };
+    Ok(format!("{}-{place}", host()))
 }
 
 /// An empty folder for files that are made while they are sent; what a killed server left in it goes.

@@ -16,7 +16,7 @@ pub(super) async fn wake(app: App, stop: CancellationToken) {
 }
 
 /// Events after which a rollout may have ended.
-const ENDS: [&str; 8] = [
+const ENDS: [&str; 9] = [
     "release.installed",
     "release.upgraded",
     "release.rolled-back",
@@ -25,6 +25,7 @@ const ENDS: [&str; 8] = [
     "rollout.failed",
     "rollout.cancelled",
     "rollout.superseded",
+    "rollout.abandoned",
 ];
 /// Events read at a time.
 const BATCH: u32 = 200;

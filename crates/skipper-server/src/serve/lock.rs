@@ -8,6 +8,7 @@ use std::{
 };
 
 use rustix::fs::{FlockOperation, flock};
+use skipper_core::port::Ids;
 
 /// Why the data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +50,24 @@ pub fn prepare(dir: &Path) -> Result<(), Error> {
         Ok(()) => Ok(()),
         Err(cause) => Err(failed(cause)),
     }
+}
+
+/// What tells this data directory from every other one, however hosts and folders are called: made up once and kept there.
+///
+/// # Errors
+///
+/// [`Error::Folder`].
+pub fn identity(dir: &Path, ids: &dyn Ids) -> Result<String, Error> {
+    let path = dir.join("server.id");
+    let failed = |cause: io::Error| Error::Folder { path: path.clone(), cause };
+    match fs::read_to_string(&path) {
+        Ok(text) if !text.trim().is_empty() => return Ok(text.trim().chars().take(64).collect()),
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(failed(cause)),
+        Ok(_) | Err(_) => {}
+    }
+    let id = ids.next().simple().to_string();
+    fs::write(&path, format!("{id}\n")).map_err(failed)?;
+    Ok(id)
 }
 
 /// Takes the lock and notes this process in the file.

@@ -1,7 +1,7 @@
 //! Puts a server together and runs it: lock, store, engine, edge, API; and takes it apart again in order.
 //!
 //! The API answers as soon as the store is open: the edge is adopted or started beside it, and what runs is looked up by
-//! the engine when it gets there. Stopping the server stops neither the edge nor any application.
+//! the engine when it gets there (`tend`). Stopping the server stops neither the edge nor any application.
 
 pub mod lock;
 
@@ -9,6 +9,7 @@ mod assemble;
 mod follow;
 mod listen;
 mod stop;
+mod tend;
 
 use std::{fs, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -18,7 +19,7 @@ use tokio::{net::TcpListener, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-use crate::{app::App, config::Config};
+use crate::config::Config;
 
 /// What a server needs of the process it runs in.
 #[derive(Debug, Clone)]
@@ -133,14 +134,7 @@ pub async fn run(config: Config, world: World, stop: CancellationToken) -> Resul
     let later = CancellationToken::new();
     let parts = assemble::assemble(&config, &world, store.clone(), &tasks, &stop)?;
 
-    let (supervisor, edge_stop) = (Arc::clone(&parts.supervisor), later.clone());
-    tasks.spawn(async move { supervisor.watch(edge_stop).await });
-    let (engine, engine_stop, app) = (parts.engine, later.clone(), parts.app.clone());
-    let working = tasks.spawn(async move {
-        // Rollouts and routes need the edge: a moment's patience spares them their first failure.
-        let _ = engine_stop.run_until_cancelled(timeout(EDGE_PATIENCE, edge_answers(&app))).await;
-        engine.run(engine_stop).await;
-    });
+    let working = tasks.spawn(parts.tender.run(later.clone()));
     tasks.spawn(follow::wake(parts.app.clone(), later.clone()));
     tasks.spawn(follow::count(parts.app.clone(), later.clone()));
 
@@ -167,20 +161,10 @@ pub async fn run(config: Config, world: World, stop: CancellationToken) -> Resul
     Ok(())
 }
 
-/// A new edge is there within some 20 ms; longer than this, whatever is wrong with it is not over soon.
-const EDGE_PATIENCE: Duration = Duration::from_secs(2);
 /// The engine's own grace is 5 s; a little more, so that its own message comes first.
 const ENGINE_GRACE: Duration = Duration::from_secs(7);
 /// Time for the last commits.
 const STORE_GRACE: Duration = Duration::from_secs(5);
-
-async fn edge_answers(app: &App) {
-    let mut pause = Duration::from_millis(1);
-    while app.edge.info().await.is_err() {
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_millis(50));
-    }
-}
 
 /// Without any token only loopback addresses are listened on.
 async fn guarded(config: &Config, store: &Store) -> Result<(), Error> {

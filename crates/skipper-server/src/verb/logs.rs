@@ -5,7 +5,7 @@ use skipper_core::{
     deployment::Live,
     name::{AppName, ReleaseName, TenantName},
     policy::Action,
-    port::{Error as PortError, LogChunk, LogQuery},
+    port::{Error as PortError, ErrorKind, LogChunk, LogQuery},
 };
 
 use super::{Caller, find};
@@ -71,6 +71,14 @@ pub async fn logs(
 async fn open(app: &App, live: Live, wanted: &Wanted) -> stream::BoxStream<'static, Line> {
     let (application, deployment) = (live.deployment.app.name.clone(), live.deployment.id.to_string());
     let line = move |chunk| Line { app: application.clone(), deployment: deployment.clone(), chunk };
+    if let Some(place) = &*app.tended_by.borrow() {
+        let elsewhere = PortError::new(
+            ErrorKind::Permanent,
+            "tended-elsewhere",
+            format!("its lines are at the server {place}, which tends it: ask that one"),
+        );
+        return stream::iter([line(Err(elsewhere))]).boxed();
+    }
     let Some(platform) = app.platforms.get(live.deployment.target()) else {
         return stream::empty().boxed();
     };

@@ -39,6 +39,8 @@ pub struct Status {
     pub activity: Option<String>,
     /// What supervision has to say.
     pub health: Option<ReleaseHealth>,
+    /// Where the server is that tends what runs, when it is another one: only that one sees what runs.
+    pub elsewhere: Option<String>,
     /// What the edge says of itself; `None` when it does not answer.
     pub edge: Option<EdgeState>,
 }
@@ -72,6 +74,7 @@ pub async fn status(app: &App, caller: &Caller, tenant: &TenantName, name: &Rele
     let open = app.store.rollout_open(release.id).await?;
     let waiting = app.store.rollout_waiting(release.id).await?;
     let live = app.store.live_for_release(release.id).await?;
+    let elsewhere = app.tended_by.borrow().clone();
     let (apps, edge) = tokio::join!(look(app, &release, live), edge(app));
     Ok(Status {
         package,
@@ -82,6 +85,7 @@ pub async fn status(app: &App, caller: &Caller, tenant: &TenantName, name: &Rele
         open,
         waiting,
         latest,
+        elsewhere,
         edge,
         release,
     })
@@ -125,6 +129,9 @@ fn key(app: &AppSeen) -> (&AppName, std::cmp::Reverse<u64>) {
 async fn observe(app: &App, live: &Live) -> Vec<(u32, Observed)> {
     let unknown =
         |reason: String| live.instances.iter().map(|i| (*i, Observed::Unknown { reason: reason.clone() })).collect();
+    if let Some(place) = &*app.tended_by.borrow() {
+        return unknown(format!("it is tended by the server {place}, which sees it"));
+    }
     let Some(platform) = app.platforms.get(live.deployment.target()) else {
         return unknown(format!("platform `{}` is not configured any more", live.deployment.target()));
     };

@@ -124,6 +124,7 @@ impl Machine {
         let scratch = self.dir.path().join("tmp");
         std::fs::create_dir_all(&scratch).expect("made");
         let app = App::new(Parts {
+            tended_by: Default::default(),
             store,
             engine: engine.handle(),
             platforms,

@@ -9,6 +9,8 @@ use skipper_core::{
     secret::SecretVersions,
 };
 
+use skipper_store::Home;
+
 use crate::{
     contract,
     samples::{TTL, begin, carry_out, cause, empty_plan, event, intent, note, plan_for, serving, spec},
@@ -25,6 +27,7 @@ contract! {
     generations_only_rise
     supervision_yields_to_a_rollout_and_its_old_right_is_void
     an_unknown_rollout_is_not_found
+    one_of_the_servers_that_share_a_database_tends
 }
 
 async fn a_second_lease_is_refused_until_the_first_expires(world: &World) {
@@ -187,6 +190,25 @@ async fn supervision_yields_to_a_rollout_and_its_old_right_is_void(world: &World
     assert!(!store.knows(id).await.expect("no error"));
     let gone = store.live_update(&live, right, vec![]).await.expect_err("it is gone");
     assert_eq!(gone.kind(), ErrorKind::NotFound);
+}
+
+async fn one_of_the_servers_that_share_a_database_tends(world: &World) {
+    let store = &world.store;
+    let place = |name: &str| format!("{name}:/data");
+    let ask = async |name: &str| store.home_take(name, &place(name), TTL).await.expect("no error");
+    assert_eq!(ask("a").await, Home::Own);
+    assert_eq!(ask("b").await, Home::Other(place("a")));
+    assert_eq!(ask("a").await, Home::Own, "it may renew");
+    store.home_leave("b").await.expect("harmless");
+    assert_eq!(ask("b").await, Home::Other(place("a")));
+    store.home_leave("a").await.expect("given back");
+    assert_eq!(ask("b").await, Home::Own, "at once");
+    let short = Duration::from_millis(1);
+    store.home_take("b", &place("b"), short).await.expect("no error");
+    world.pass(TTL).await;
+    tokio::time::sleep(short * 5).await;
+    assert_eq!(ask("a").await, Home::Own, "it has expired");
+    assert_eq!(ask("b").await, Home::Other(place("a")));
 }
 
 async fn an_unknown_rollout_is_not_found(world: &World) {

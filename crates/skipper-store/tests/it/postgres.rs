@@ -1,40 +1,25 @@
-//! A PostgreSQL of our own, for as long as the test process lives.
-
-use std::{
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::OnceLock,
-    time::{Duration, Instant},
-};
+//! Schemas of PostgreSQL, each of which is a database to whoever uses it.
 
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, postgres::PgConnectOptions};
 
-static SERVER: OnceLock<Option<Server>> = OnceLock::new();
-
-struct Server {
-    url: String,
-    /// Its end of the pipe keeps the server alive.
-    _keeper: Option<Child>,
-}
-
-/// URL of a new, empty schema, which is a database to whoever uses it; `None` where there is no PostgreSQL. A database of
-/// its own for each test would be three hundred files each time.
+/// URL of a new, empty schema; `None` where there is no PostgreSQL. A database of its own for each test would be three
+/// hundred files each time.
 pub(crate) async fn schema(name: &str) -> Option<String> {
-    let server = SERVER.get_or_init(start).as_ref()?;
+    let server = testkit::postgres::url()?;
     admin(server, &[format!("DROP SCHEMA IF EXISTS {name} CASCADE"), format!("CREATE SCHEMA {name}")]).await;
-    let join = if server.url.contains('?') { '&' } else { '?' };
-    Some(format!("{}{join}options[search_path]={name}", server.url))
+    let join = if server.contains('?') { '&' } else { '?' };
+    Some(format!("{server}{join}options[search_path]={name}"))
 }
 
 /// Removes a schema with all that is in it.
 pub(crate) async fn remove(url: &str) {
-    let Some(Some(server)) = SERVER.get() else { return };
+    let Some(server) = testkit::postgres::url() else { return };
     let name = url.rsplit('=').next().expect("a URL made above");
     admin(server, &[format!("DROP SCHEMA IF EXISTS {name} CASCADE")]).await;
 }
 
-async fn admin(server: &Server, statements: &[String]) {
-    let mut conn = connect(&server.url).await;
+async fn admin(server: &str, statements: &[String]) {
+    let mut conn = connect(server).await;
     for sql in statements {
         sqlx::query(AssertSqlSafe(sql.clone())).execute(&mut conn).await.expect("make or drop a schema");
     }
@@ -43,88 +28,5 @@ async fn admin(server: &Server, statements: &[String]) {
 
 async fn connect(url: &str) -> sqlx::PgConnection {
     let options: PgConnectOptions = url.parse().expect("a URL");
-    let deadline = Instant::now() + Duration::from_secs(30);
-    loop {
-        match options.clone().disable_statement_logging().connect().await {
-            Ok(conn) => return conn,
-            Err(error) => assert!(Instant::now() < deadline, "PostgreSQL does not answer: {error}"),
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-fn start() -> Option<Server> {
-    if let Ok(url) = std::env::var("SKIPPER_TEST_POSTGRES") {
-        return Some(Server { url, _keeper: None });
-    }
-    let Some(bin) = programs() else {
-        eprintln!(
-            "skipped: PostgreSQL is not installed (no initdb under /usr/lib/postgresql) and SKIPPER_TEST_POSTGRES is not set"
-        );
-        return None;
-    };
-    let root = rustix::process::geteuid().is_root();
-    // PostgreSQL does not run as root.
-    let prefix: &[&str] = if root { &["runuser", "-u", "postgres", "--"] } else { &[] };
-    let out = run(prefix, &["mktemp", "-d", "/tmp/skipper-pg-XXXXXX"]);
-    let dir = PathBuf::from(out.trim());
-    run(
-        prefix,
-        &[
-            bin.join("initdb").to_str().expect("UTF-8"),
-            "--pgdata",
-            dir.to_str().expect("UTF-8"),
-            "--auth=trust",
-            "--username=postgres",
-            "--no-sync",
-            "--encoding=UTF8",
-            "--locale=C.UTF-8",
-        ],
-    );
-    let keeper = keep(prefix, &bin, &dir);
-    Some(Server {
-        url: format!("postgres://postgres@localhost/postgres?host={}", dir.display()),
-        _keeper: Some(keeper),
-    })
-}
-
-/// The server ends with this process, however it ends: then the shell's standard input is at its end.
-fn keep(prefix: &[&str], bin: &Path, dir: &Path) -> Child {
-    let script = format!(
-        "trap '' INT TERM HUP\n\
-         {postgres} -D {dir} -k {dir} -c listen_addresses='' -c fsync=off -c max_connections=300 -c shared_buffers=32MB \
-         >{dir}/log 2>&1 </dev/null &\n\
-         cat >/dev/null\n\
-         {pg_ctl} -D {dir} -m immediate -w stop >/dev/null 2>&1\n\
-         rm -rf {dir}",
-        postgres = bin.join("postgres").display(),
-        pg_ctl = bin.join("pg_ctl").display(),
-        dir = dir.display(),
-    );
-    let words: Vec<&str> = prefix.iter().copied().chain(["sh", "-c", &script]).collect();
-    Command::new(words[0])
-        .args(&words[1..])
-        .current_dir("/tmp")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("start PostgreSQL")
-}
-
-fn programs() -> Option<PathBuf> {
-    let mut found: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
-        .ok()?
-        .filter_map(|entry| Some(entry.ok()?.path().join("bin")))
-        .filter(|bin| bin.join("initdb").exists() && bin.join("pg_ctl").exists())
-        .collect();
-    found.sort();
-    found.pop()
-}
-
-fn run(prefix: &[&str], command: &[&str]) -> String {
-    let words: Vec<&str> = prefix.iter().chain(command).copied().collect();
-    let out = Command::new(words[0]).args(&words[1..]).current_dir("/tmp").output().expect("run a program");
-    assert!(out.status.success(), "{words:?}: {}", String::from_utf8_lossy(&out.stderr));
-    String::from_utf8_lossy(&out.stdout).into_owned()
+    options.disable_statement_logging().connect().await.expect("PostgreSQL answers")
 }

@@ -229,6 +229,11 @@ impl Bench {
         self.dir.path().join("data")
     }
 
+    /// Where the server answers.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// A command that talks to this server.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = skipper(self.dir.path());

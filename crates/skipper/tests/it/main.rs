@@ -8,3 +8,4 @@ mod packages;
 mod releases;
 mod robustness;
 mod security;
+mod shared;

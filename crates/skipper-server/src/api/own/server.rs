@@ -70,11 +70,16 @@ pub(super) async fn readyz(State(app): State<App>) -> Response {
             Err(_) => "does not answer".to_owned(),
         }
     };
-    let (store, edge) = tokio::join!(store, edge);
+    // The edge belongs to the server that tends what runs; where that is another one is for those who are let in.
+    let standby = app.tended_by.borrow().is_some();
+    let (store, edge) = tokio::join!(store, async { if standby { "ok".to_owned() } else { edge.await } });
+    let engine = if standby { "standby" } else { "ok" };
     let server = if app.stop.is_cancelled() { "is shutting down" } else { "ok" };
     let parts: BTreeMap<String, String> =
-        [("store", store), ("edge", edge), ("server", server.to_owned())].map(|(k, v)| (k.to_owned(), v)).into();
-    let ready = parts.values().all(|state| state == "ok");
+        [("store", store), ("edge", edge), ("engine", engine.to_owned()), ("server", server.to_owned())]
+            .map(|(k, v)| (k.to_owned(), v))
+            .into();
+    let ready = parts.values().all(|state| state == "ok" || state == "standby");
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let mut response = (status, axum::Json(Ready { ready, parts })).into_response();
     response.extensions_mut().insert(Rendered);

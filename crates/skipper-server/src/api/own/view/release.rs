@@ -80,7 +80,8 @@ pub(crate) fn status(seen: &Status) -> ReleaseStatus {
 }
 
 fn state(seen: &Status, apps: &[AppStatus], drift: &[DriftView]) -> ReleaseState {
-    let lacking = apps.iter().any(|app| app.weight > 0 && app.running < app.replicas);
+    // What this server cannot see is no evidence.
+    let lacking = seen.elsewhere.is_none() && apps.iter().any(|app| app.weight > 0 && app.running < app.replicas);
     let degraded = seen.health.as_ref().is_some_and(|health| health.degraded.is_some());
     if seen.release.deleted && seen.open.is_none() {
         ReleaseState::Deleted
@@ -180,7 +181,7 @@ fn instance(index: u32, observed: &Observed, health: Option<&InstanceHealth>) ->
 
 /// Only while no rollout is open: during one, what runs is meant to differ.
 fn drift(seen: &Status) -> Vec<DriftView> {
-    if seen.open.is_some() || seen.release.deleted {
+    if seen.open.is_some() || seen.release.deleted || seen.elsewhere.is_some() {
         return Vec::new();
     }
     let mut drift: Vec<DriftView> = Vec::new();

@@ -26,8 +26,8 @@ pub struct Health {
 /// `GET /readyz`: whether everything it needs answers as well (503 when not).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Ready {
-    /// Whether every part is `ok`.
+    /// Whether every part is `ok`, or the engine `standby`: another server on the same database tends what runs.
     pub ready: bool,
-    /// `ok`, or what is wrong, by part: `store`, `edge`, `engine`.
+    /// `ok`, or what is wrong, by part: `store`, `edge`, `engine`, `server`.
     pub parts: BTreeMap<String, String>,
 }
