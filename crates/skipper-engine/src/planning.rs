@@ -36,6 +36,8 @@ pub struct PlanRequest<'a> {
     pub live: &'a [Live],
     /// The revision and its resolved spec; `None` to take everything away.
     pub target: Option<(u64, &'a Spec)>,
+    /// And to forget it.
+    pub purge: bool,
 }
 
 /// A plan, and the versions of the secrets it takes.
@@ -79,7 +81,8 @@ pub(crate) async fn try_make(config: &EngineConfig, request: &PlanRequest<'_>) -
         secrets: &secrets,
         capabilities: &capabilities,
     };
-    let plan = plan(&input).map_err(|errors| NoPlan::Refused(refused(&errors)))?;
+    let mut plan = plan(&input).map_err(|errors| NoPlan::Refused(refused(&errors)))?;
+    plan.purge = request.purge;
     check_routes(config, request).await?;
     Ok(Made { plan, secrets })
 }

@@ -15,7 +15,7 @@ use skipper_core::{
 use skipper_source::{Archive, Metadata, RenderOptions, builtin};
 use skipper_store::{Package, PackageCursor, Repository, Store};
 
-use crate::error::{Code, Error};
+use crate::error::{Code, Error, package_faults};
 
 /// Names a package, as a caller does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +26,22 @@ pub struct Wanted {
     pub name: String,
     /// Its version; the highest when absent.
     pub version: Option<String>,
+    /// Its zip, where it is in no repository: for plans alone. The rest says nothing then.
+    pub archive: Option<Arc<Vec<u8>>>,
+}
+
+impl Wanted {
+    /// A package of a repository.
+    #[must_use]
+    pub const fn stored(repository: Option<String>, name: String, version: Option<String>) -> Self {
+        Self { repository, name, version, archive: None }
+    }
+
+    /// A package that is in no repository.
+    #[must_use]
+    pub fn inline(archive: Vec<u8>) -> Self {
+        Self { repository: None, name: String::new(), version: None, archive: Some(Arc::new(archive)) }
+    }
 }
 
 /// One version of a package, as it is listed.
@@ -115,7 +131,8 @@ impl Repositories {
             let packages = builtin::packages().into_iter().enumerate();
             let chosen = packages.map(|(index, built)| Chosen {
                 entry: Entry {
-                    num: i64::MIN + i64::try_from(index).unwrap_or(0),
+                    // Small enough for readers whose numbers are floating-point.
+                    num: -1_000_000 + i64::try_from(index).unwrap_or(0),
                     row_version: 1,
                     repository: repository.clone(),
                     name: built.metadata.name.clone(),
@@ -155,6 +172,9 @@ impl Repositories {
     ///
     /// [`Code::PackageNotFound`] and [`Code::RepositoryNotFound`], with what there is instead.
     pub async fn choose(&self, wanted: &Wanted) -> Result<Chosen, Error> {
+        if let Some(bytes) = &wanted.archive {
+            return inline(Arc::clone(bytes)).await;
+        }
         let name =
             PackageName::new(wanted.name.clone()).map_err(|wrong| Error::new(Code::Invalid, wrong.to_string()))?;
         let repositories = match &wanted.repository {
@@ -247,8 +267,7 @@ impl Repositories {
         let Source::Package { repository, name, version, sha256, values, platform } = &request.source else {
             return Err(refused("no-package", "the revision was not made of a package".to_owned()));
         };
-        let wanted =
-            Wanted { repository: Some(repository.clone()), name: name.clone(), version: Some(version.clone()) };
+        let wanted = Wanted::stored(Some(repository.clone()), name.clone(), Some(version.clone()));
         let chosen = self.choose(&wanted).await.map_err(|error| refused("package-gone", error.to_string()))?;
         if chosen.entry.sha256 != *sha256 {
             return Err(refused(
@@ -268,6 +287,29 @@ impl Repositories {
             .map_err(|faults| refused("render-failed", faults.to_string()))?;
         Ok((rendered.manifest, rendered.spec))
     }
+}
+
+/// Reads a package that is in no repository. It is called as if it were in `local`, where it would be uploaded to.
+async fn inline(bytes: Arc<Vec<u8>>) -> Result<Chosen, Error> {
+    let reading = tokio::task::spawn_blocking(move || {
+        let archive = Archive::from_zip(&bytes)
+            .map_err(|wrong| Error::new(Code::PackageInvalid, format!("the package cannot be read: {wrong}")))?;
+        let metadata = skipper_source::metadata(&archive)
+            .map_err(|faults| package_faults(Code::PackageInvalid, "the package is not valid", &faults))?;
+        let entry = Entry {
+            num: 0,
+            row_version: 0,
+            repository: RepositoryName::new("local").expect("the constant is a name"),
+            name: metadata.name.clone(),
+            version: metadata.version.to_string(),
+            sha256: Sha256::of(&bytes),
+            size: bytes.len() as u64,
+            metadata: metadata_json(&metadata),
+            created_at: None,
+        };
+        Ok(Chosen { entry, bytes })
+    });
+    reading.await.map_err(Error::internal)?
 }
 
 /// Where a page of packages ended.

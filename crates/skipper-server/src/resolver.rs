@@ -10,13 +10,14 @@ use skipper_core::{
     BoxFuture,
     id::ReleaseId,
     name::ReleaseName,
-    port::{Clock, Error as PortError, ErrorKind, ResolveRequest, Resolved, Resolver},
+    port::{Clock, Error as PortError, ErrorKind, Platform, ResolveRequest, Resolved, Resolver},
     release::Source,
     route::Listener,
-    spec::{Application, Spec},
+    spec::{Application, Resource, Spec},
 };
 use skipper_engine::Platforms;
 use skipper_store::Store;
+use tokio::time::{Instant, sleep};
 
 use crate::{
     error::{Code, Error},
@@ -25,6 +26,11 @@ use crate::{
 
 /// Longest a plan waits for one resource. A rollout waits as long as the application's own bound.
 const PREVIEW_FETCH: Duration = Duration::from_secs(50);
+/// How long a rollout tries to reach what cannot be reached: long enough for a server that is being restarted.
+const UNREACHABLE: Duration = Duration::from_secs(30);
+/// First and longest pause between two tries.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LAST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Whose spec it is.
 #[derive(Debug, Clone, Copy)]
@@ -77,7 +83,7 @@ impl PackageResolver {
             }
         }
         self.store.route_claims_check(owner.release, &spec).await?;
-        self.fetch_all(&mut spec, |_| PREVIEW_FETCH).await.map_err(|error| port_error(&error))?;
+        self.fetch_all(&mut spec, Duration::ZERO, |_| PREVIEW_FETCH).await.map_err(|error| port_error(&error))?;
         Ok(spec)
     }
 
@@ -121,10 +127,15 @@ impl PackageResolver {
             }
         }
         let left = request.deadline.since(self.clock.now());
-        self.fetch_all(spec, |app| app.bounds.fetch.duration().min(left)).await
+        self.fetch_all(spec, UNREACHABLE, |app| app.bounds.fetch.duration().min(left)).await
     }
 
-    async fn fetch_all(&self, spec: &mut Spec, bound: impl Fn(&Application) -> Duration) -> Result<(), PortError> {
+    async fn fetch_all(
+        &self,
+        spec: &mut Spec,
+        patience: Duration,
+        bound: impl Fn(&Application) -> Duration,
+    ) -> Result<(), PortError> {
         let fetches = spec.applications.iter().map(|app| {
             let bound = bound(app);
             async move {
@@ -136,7 +147,7 @@ impl PackageResolver {
                     PortError::new(ErrorKind::Permanent, "unknown-platform", message)
                         .hint("see the configured platforms with `skipper platform list`")
                 })?;
-                platform.fetch(&app.resource, bound).await
+                patiently(platform.as_ref(), &app.resource, patience, bound).await
             }
         });
         let resources = try_join_all(fetches).await?;
@@ -154,6 +165,39 @@ impl Resolver for PackageResolver {
             self.pin(request, &mut spec).await?;
             Ok(Resolved { manifest: skipper_source::manifest::write(&spec), spec })
         })
+    }
+}
+
+/// Asks again as long as it may help, within `bound` for the whole. What has failed for `patience` is given up: most of what
+/// cannot be reached is a wrong address, and whoever waits for the rollout wants to know.
+async fn patiently(
+    platform: &dyn Platform,
+    resource: &Resource,
+    patience: Duration,
+    bound: Duration,
+) -> Result<Resource, PortError> {
+    let (begun, mut pause) = (Instant::now(), FIRST_PAUSE);
+    loop {
+        let error = match platform.fetch(resource, bound.saturating_sub(begun.elapsed())).await {
+            Ok(resource) => return Ok(resource),
+            Err(error) => error,
+        };
+        let worth_it = matches!(error.kind(), ErrorKind::Transient | ErrorKind::Unknown);
+        if !worth_it || patience.is_zero() {
+            return Err(error);
+        }
+        let tried = begun.elapsed();
+        if tried + pause >= patience.min(bound) {
+            // Not transient any more for whoever asks.
+            let told = format!("{} (tried again and again for {} s)", error.chain(), tried.as_secs());
+            let told = PortError::new(ErrorKind::Permanent, error.code(), told);
+            return Err(match error.advice() {
+                Some(hint) => told.hint(hint.to_owned()),
+                None => told,
+            });
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(LAST_PAUSE);
     }
 }
 

@@ -12,6 +12,7 @@ statements! {
     SET_VERSION = "UPDATE store_meta SET schema_version = $1 WHERE id = 1";
     FIRST = "INSERT INTO store_meta (id, schema_version, store_id, epoch, counter, created_by, created_at) \
         VALUES (1, 0, $1, 1, 0, $2, $3)";
+    TOUCH = "UPDATE store_meta SET counter = counter + 1 WHERE id = 1";
     SET_EPOCH = "UPDATE store_meta SET epoch = $1 WHERE id = 1";
     HELD = "SELECT 1 AS held WHERE EXISTS (SELECT 1 FROM rollout WHERE slot = 'open' AND lease_owner IS NOT NULL) \
         OR EXISTS (SELECT 1 FROM idempotency WHERE state = 'in-progress' AND rollout_id IS NULL)";

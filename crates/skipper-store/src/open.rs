@@ -1,6 +1,11 @@
 //! Opening: is it ours, is it of a schema we know, does it need one more migration, who held leases before us.
 
-use std::{path::Path, str::FromStr as _, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    str::FromStr as _,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _,
@@ -51,10 +56,13 @@ impl Store {
             work: watch::Sender::new(0),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
+            unwritable: AtomicBool::new(false),
         });
         listen::start(&shared);
         let store = Self { shared };
         if exclusive {
+            // SQLite opens a file that may not be written all the same, and says so at the first write.
+            drop(store.txn("open the database for writing").await?);
             store.break_leases().await?;
         }
         Ok(store)

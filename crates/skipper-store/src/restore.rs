@@ -32,6 +32,8 @@ pub struct Restore {
 /// What was restored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restored {
+    /// What the database is known by.
+    pub store_id: String,
     /// The epoch from now on.
     pub epoch: u64,
     /// Releases in it.
@@ -134,7 +136,8 @@ async fn begin_life(store: &Store, config: &StoreConfig, how: Restore, old_epoch
             broken.seq, broken.reason
         )));
     }
-    let epoch = next_epoch(store.meta_get().await?.epoch.max(old_epoch), &*config.clock);
+    let meta = store.meta_get().await?;
+    let epoch = next_epoch(meta.epoch.max(old_epoch), &*config.clock);
     let mut txn = store.txn("raise the epoch").await?;
     txn.run(meta::SET_EPOCH, args![epoch]).await?;
     // Whoever tended it tends the other one still.
@@ -154,7 +157,7 @@ async fn begin_life(store: &Store, config: &StoreConfig, how: Restore, old_epoch
         data: serde_json::json!({"epoch": epoch}),
     }]);
     txn.commit().await?;
-    Ok(Restored { epoch, releases: store.counts().await?.releases, chain })
+    Ok(Restored { store_id: meta.store_id, epoch, releases: store.counts().await?.releases, chain })
 }
 
 /// Higher than every epoch there was. The time in seconds keeps it so where the old database is lost and the same backup is

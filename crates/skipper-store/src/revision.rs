@@ -30,6 +30,13 @@ statements! {
             revision.description AS description \
         FROM rollout LEFT JOIN revision ON revision.release_id = rollout.release_id AND revision.number = rollout.to_revision \
         WHERE rollout.release_id = $1 AND rollout.num < $2 ORDER BY rollout.num DESC LIMIT $3";
+    HISTORY_OF = "SELECT rollout.num AS num, rollout.id AS rollout_id, rollout.verb AS verb, rollout.phase AS phase, \
+            rollout.from_revision AS from_revision, rollout.to_revision AS to_revision, rollout.purge AS purge, \
+            rollout.provenance AS provenance, rollout.created_at AS created_at, rollout.started_at AS started_at, \
+            rollout.finished_at AS finished_at, revision.state AS state, revision.source AS source, \
+            revision.description AS description \
+        FROM rollout LEFT JOIN revision ON revision.release_id = rollout.release_id AND revision.number = rollout.to_revision \
+        WHERE rollout.release_id = $1 AND rollout.to_revision = $2 ORDER BY rollout.num DESC LIMIT 1";
     INSERT = "INSERT INTO revision (release_id, number, state, source, package_repository, package_name, package_version, \
             manifest, spec_version, spec, provenance, description, created_at, updated_at) \
         VALUES ($1, $2, 'pending', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)";
@@ -180,6 +187,15 @@ impl Store {
         let rows =
             self.all("read the history", HISTORY, args![release, before.unwrap_or(i64::MAX), page(limit)]).await?;
         rows.iter().map(read_history).collect()
+    }
+
+    /// What brought one revision about; `None` when its rollout is not remembered.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the database.
+    pub async fn history_of(&self, release: ReleaseId, number: u64) -> Result<Option<HistoryEntry>, Error> {
+        self.one("read the history", HISTORY_OF, args![release, number]).await?.as_ref().map(read_history).transpose()
     }
 }
 

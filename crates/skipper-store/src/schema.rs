@@ -21,8 +21,8 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     },
     Migration {
         version: 2,
-        sqlite: include_str!("../migrations/sqlite/0002_home.sql"),
-        postgres: include_str!("../migrations/postgres/0002_home.sql"),
+        sqlite: include_str!("../migrations/sqlite/0002_home_and_targets.sql"),
+        postgres: include_str!("../migrations/postgres/0002_home_and_targets.sql"),
     },
 ];
 

@@ -1,4 +1,7 @@
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use skipper_core::port::{Clock, Ids};
 use sqlx::{Postgres, Transaction};
@@ -7,8 +10,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     Error,
-    db::{Arg, Db, Row, Txn},
-    listen,
+    db::{Arg, Db, Row, Txn, args},
+    listen, meta,
     seal::KeyRing,
 };
 
@@ -29,9 +32,19 @@ pub(crate) struct Shared {
     pub(crate) work: watch::Sender<u64>,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
+    /// The last write was refused because nothing can be written now.
+    pub(crate) unwritable: AtomicBool,
 }
 
 impl Shared {
+    /// Notes whether the database can be written, as far as this error tells.
+    pub(crate) fn broke(&self, error: Error) -> Error {
+        if matches!(error, Error::Full { .. } | Error::ReadOnly { .. }) {
+            self.unwritable.store(true, Ordering::Relaxed);
+        }
+        error
+    }
+
     /// Tells those who wait in this process.
     pub(crate) fn published(&self, seq: Option<u64>, wakes: bool) {
         if let Some(seq) = seq {
@@ -76,6 +89,20 @@ impl Store {
     #[must_use]
     pub fn location(&self) -> &str {
         &self.shared.location
+    }
+
+    /// Whether it can be written. Asks the database only after a write was refused for want of room or rights.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Full`] and [`Error::ReadOnly`] while that lasts.
+    pub async fn writable(&self) -> Result<(), Error> {
+        if !self.shared.unwritable.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let mut txn = self.txn("see whether the database can be written").await?;
+        txn.run(meta::TOUCH, args![]).await?;
+        txn.commit().await
     }
 
     /// Whether it is PostgreSQL, which several servers may share.

@@ -34,6 +34,9 @@ pub struct Plan {
     pub commit: u32,
     /// What was decided against the letter of the source, for people.
     pub notices: Vec<Notice>,
+    /// Everything that is remembered of the release goes as well.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub purge: bool,
     /// Every deployment that a step names, so that a plan can be carried out (and undone) from the log alone.
     pub deployments: Vec<Deployment>,
 }
@@ -336,7 +339,11 @@ impl Plan {
             .collect();
         let mut steps = serde_json::to_value(&self.steps).expect("steps are always representable as JSON");
         rename(&mut steps, &contents);
-        Sha256::of_json(&json!({"version": self.version, "steps": steps, "commit": self.commit}))
+        let mut hashed = json!({"version": self.version, "steps": steps, "commit": self.commit});
+        if self.purge {
+            hashed["purge"] = true.into();
+        }
+        Sha256::of_json(&hashed)
     }
 
     /// The deployment of that id, as the plan would launch it.

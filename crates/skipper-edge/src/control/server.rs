@@ -270,7 +270,7 @@ fn metrics(core: &Core) -> String {
     let mut page = Page::default();
     let (all, services) = {
         let registry = core.registry();
-        (registry.books().all(), registry.len())
+        (registry.books().current(), registry.len())
     };
     for (name, help, value) in core.shared.counters.all() {
         page.number(name, help, value);

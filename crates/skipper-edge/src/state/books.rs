@@ -4,6 +4,7 @@ use std::{
     collections::{HashMap, HashSet, VecDeque},
     net::SocketAddr,
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use skipper_core::route::Backend;
@@ -12,6 +13,9 @@ use crate::table::{Deployment, Target};
 
 /// Deployments that left the table and whose counters can still be asked for.
 const RETIRED: usize = 1024;
+/// How long counters of a deployment that left the table are still among the metrics: some scrapes, so that none is lost,
+/// and not for ever, since every upgrade makes new ones.
+const LINGER: Duration = Duration::from_secs(300);
 
 /// The deployments.
 #[derive(Debug, Default)]
@@ -28,6 +32,8 @@ struct Entry {
     /// Addresses that are in the table.
     present: HashSet<SocketAddr>,
     weight: u8,
+    /// When it left the table.
+    left: Option<Instant>,
 }
 
 impl Entry {
@@ -45,6 +51,7 @@ impl Books {
             targets: HashMap::new(),
             present: HashSet::new(),
             weight: 0,
+            left: None,
         });
         let next_key = &mut self.next_key;
         let target = entry.targets.entry(address).or_insert_with(|| {
@@ -67,12 +74,14 @@ impl Books {
             // A backend without addresses is known too, so that its counters can be asked for.
             if !self.records.contains_key(backend.deployment.as_str()) {
                 let deployment = Arc::new(Deployment::new(backend.deployment.as_str(), backend.revision));
-                let entry = Entry { deployment, targets: HashMap::new(), present: HashSet::new(), weight: 0 };
+                let entry =
+                    Entry { deployment, targets: HashMap::new(), present: HashSet::new(), weight: 0, left: None };
                 self.records.insert(backend.deployment.as_str().to_owned(), entry);
             }
             if let Some(entry) = self.records.get_mut(backend.deployment.as_str()) {
                 entry.present = backend.addresses.values().flatten().copied().collect();
                 entry.weight = backend.weight;
+                entry.left = None;
             }
         }
         for backend in before.iter().chain(after) {
@@ -81,6 +90,7 @@ impl Books {
             entry.targets.retain(|address, target| present.contains(address) || target.in_flight() > 0);
             entry.deployment.wake();
             if !after.iter().any(|kept| kept.deployment == backend.deployment) {
+                entry.left = Some(Instant::now());
                 self.retired.push_back(backend.deployment.as_str().to_owned());
             }
         }
@@ -115,9 +125,13 @@ impl Books {
         serving.map_or_else(Vec::new, |entry| entry.present.iter().copied().collect())
     }
 
-    /// All, each with its requests in flight.
-    pub(crate) fn all(&self) -> Vec<(Arc<Deployment>, u64)> {
-        self.records.values().map(|entry| (entry.deployment.clone(), entry.in_flight(|_| true))).collect()
+    /// Those that are in the table, busy, or have left it so recently that their last counts may not have been read yet;
+    /// each with its requests in flight.
+    pub(crate) fn current(&self) -> Vec<(Arc<Deployment>, u64)> {
+        let counted = self.records.values().map(|entry| (entry, entry.in_flight(|_| true)));
+        let current =
+            counted.filter(|(entry, busy)| *busy > 0 || entry.left.is_none_or(|left| left.elapsed() < LINGER));
+        current.map(|(entry, busy)| (entry.deployment.clone(), busy)).collect()
     }
 
     /// Requests in flight at all of them.

@@ -14,7 +14,7 @@ use skipper_core::{
     name::AppName,
     port::{LogQuery, Platform},
     rollout::{AppEvidence, Cause, FailureBundle, Instances, StepState},
-    secret::SecretValues,
+    secret::{SecretValues, blacken},
 };
 use tokio::time::timeout;
 
@@ -29,8 +29,6 @@ const LINE: usize = 2000;
 const ATTEMPTS: usize = 50;
 /// Longest the collection may keep an application waiting; the undo comes after it.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// Secrets shorter than this would blacken half of every log.
-const SHORTEST_SECRET: usize = 4;
 
 const POISONED: &str = "no code panics while it holds this lock";
 
@@ -153,30 +151,9 @@ async fn last_lines(platform: &dyn Platform, deployment: &Deployment, secrets: &
     }
 }
 
-/// Replaces every secret in a line of output.
-fn blacken(line: &str, secrets: &SecretValues) -> String {
-    let mut text = line.to_owned();
-    for part in secrets.values().flat_map(|value| value.expose().lines()) {
-        let part = part.trim();
-        if part.len() >= SHORTEST_SECRET && text.contains(part) {
-            text = text.replace(part, "[secret]");
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
-    use skipper_core::{name::SecretName, secret::SecretValue};
-
     use super::*;
-
-    #[test]
-    fn secrets_are_blackened_line_by_line() {
-        let value = SecretValue::new("-----BEGIN-----\nabcdef\n".to_owned());
-        let secrets = SecretValues::from([(SecretName::new("key").expect("valid"), value)]);
-        assert_eq!(blacken("read abcdef from disk", &secrets), "read [secret] from disk");
-    }
 
     #[test]
     fn the_transcript_keeps_the_last_attempts_only() {

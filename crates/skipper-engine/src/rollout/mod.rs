@@ -127,6 +127,7 @@ impl<'a> Run<'a> {
             steps: Vec::new(),
             commit: 0,
             notices: Vec::new(),
+            purge: false,
             deployments: Vec::new(),
         });
         let lives: BTreeMap<_, _> = live.into_iter().map(|live| (live.deployment.id.clone(), live)).collect();

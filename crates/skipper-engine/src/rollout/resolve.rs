@@ -129,6 +129,7 @@ impl Run<'_> {
             tenant: &self.release.tenant,
             live: &live,
             target: self.rollout.to.zip(spec),
+            purge: self.rollout.purge,
         };
         let mut backoff = Backoff::step();
         loop {

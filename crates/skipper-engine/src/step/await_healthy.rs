@@ -195,7 +195,12 @@ pub(super) fn running(deployment: &Deployment, index: u32, seen: Observed) -> Re
     match seen {
         Observed::Running(instance) => Ok(instance),
         Observed::Exited { exit, .. } => Err(Failure::new("exited", format!("instance {index} of {id} {exit}"))
-            .hint("the failure bundle has its last output")
+            .hint(if exit.code == Some(0) {
+                "it ended as if its work were done: a server has to stay in the foreground and not put itself into the \
+                 background; the failure bundle has its last output"
+            } else {
+                "the failure bundle has its last output"
+            })
             .exit(index, exit)
             .into()),
         Observed::Absent => Err(Failure::new("exited", format!("instance {index} of {id} is not there any more"))

@@ -215,7 +215,14 @@ async fn a_plan_that_is_not_the_required_one_changes_nothing() {
     let (release, spec) = (stage.world.store.all_live()[0].deployment.release, web("2"));
     let live = stage.world.store.all_live();
     let (name, tenant) = (fixture::release("shop"), fixture::tenant());
-    let request = PlanRequest { release, release_name: &name, tenant: &tenant, live: &live, target: Some((9, &spec)) };
+    let request = PlanRequest {
+        release,
+        release_name: &name,
+        tenant: &tenant,
+        live: &live,
+        target: Some((9, &spec)),
+        purge: false,
+    };
     let preview = stage.server.handle.preview(&request).await.expect("can be planned");
     // What a preview of another revision number says holds for the real one.
     let mut intent = Intent::new(Verb::Upgrade, spec.clone());
@@ -235,8 +242,14 @@ async fn a_preview_of_an_install_has_the_hash_of_the_install() {
     let spec = web("1");
     let (name, tenant) = (fixture::release("shop"), fixture::tenant());
     let nobody = "00000000-0000-0000-0000-000000000000".parse().expect("an id");
-    let request =
-        PlanRequest { release: nobody, release_name: &name, tenant: &tenant, live: &[], target: Some((1, &spec)) };
+    let request = PlanRequest {
+        release: nobody,
+        release_name: &name,
+        tenant: &tenant,
+        live: &[],
+        target: Some((1, &spec)),
+        purge: false,
+    };
     let hash = stage.server.handle.preview(&request).await.expect("can be planned").hash();
     let intent = Intent { required_plan: Some(hash), ..Intent::new(Verb::Install, spec) };
     let (_, rollout) = stage.world.intend(intent);

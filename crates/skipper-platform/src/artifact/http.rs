@@ -3,6 +3,7 @@
 use std::{error::Error as _, io, sync::Arc};
 
 use futures::StreamExt as _;
+use rustls::CertificateError;
 use skipper_core::{
     Sha256,
     port::{Error, ErrorKind},
@@ -119,24 +120,44 @@ fn refused(shown: &str, status: reqwest::StatusCode) -> Error {
 fn unreachable(shown: &str, cause: reqwest::Error) -> Error {
     // Its own words repeat the address, with the query that may be secret.
     let cause = cause.without_url();
-    let (kind, code) = if cause.is_redirect() || cause.is_builder() {
-        (ErrorKind::Permanent, "resource-invalid")
-    } else {
-        (ErrorKind::Transient, "resource-unreachable")
+    let invalid = cause.is_redirect() || cause.is_builder();
+    let (tls, refused) = reasons(&cause);
+    let hint = match tls {
+        Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => Some(
+            "this host does not know who issued the certificate: add your CA to the host's certificates, or name its file in \
+             SSL_CERT_FILE when the server starts",
+        ),
+        Some(rustls::Error::InvalidCertificate(_)) => Some("the other side's certificate is not good for this address"),
+        Some(_) => Some("what answers there does not speak TLS as it should: is it http:// rather than https://?"),
+        None if refused => Some("nothing listens there: look at host and port"),
+        None => None,
     };
-    let unknown_issuer = {
-        let mut next = cause.source();
-        std::iter::from_fn(|| {
-            let here = next?;
-            next = here.source();
-            Some(here.to_string())
-        })
-        .any(|text| text.contains("UnknownIssuer"))
+    // The same question would get the same answer.
+    let (kind, code) = match tls {
+        _ if invalid => (ErrorKind::Permanent, "resource-invalid"),
+        Some(_) => (ErrorKind::Permanent, "resource-tls"),
+        None => (ErrorKind::Transient, "resource-unreachable"),
     };
     let error = Error::new(kind, code, format!("GET {shown}")).because(cause);
-    if unknown_issuer {
-        return error
-            .hint("the host's certificate store does not know the issuer: install ca-certificates or your own CA");
+    match hint {
+        Some(hint) => error.hint(hint),
+        None => error,
     }
-    error
+}
+
+/// What TLS had to say, and whether the connection was refused.
+fn reasons(error: &reqwest::Error) -> (Option<rustls::Error>, bool) {
+    let (mut tls, mut refused) = (None, false);
+    let mut next = error.source();
+    while let Some(here) = next {
+        if let Some(io) = here.downcast_ref::<io::Error>() {
+            refused |= io.kind() == io::ErrorKind::ConnectionRefused;
+            // An I/O error hides what it wraps from `source`.
+            let inner = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+            tls = tls.or_else(|| inner.cloned());
+        }
+        tls = tls.or_else(|| here.downcast_ref::<rustls::Error>().cloned());
+        next = here.source();
+    }
+    (tls, refused)
 }

@@ -124,6 +124,8 @@ async fn read(app: &App, meta: &Meta, headers: &http::HeaderMap, body: Body) -> 
     let most = match meta.body {
         BodyKind::Nothing | BodyKind::Json => app.limits.body,
         BodyKind::Package => app.limits.package,
+        // In base64 four bytes stand for three.
+        BodyKind::Plan => app.limits.body + app.limits.package.div_ceil(3) * 4,
         BodyKind::Secret => app.limits.secret,
     };
     let too_large = || {

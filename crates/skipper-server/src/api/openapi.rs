@@ -7,8 +7,8 @@ use http::header;
 use utoipa::{
     PartialSchema as _, ToSchema as _,
     openapi::{
-        ComponentsBuilder, ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Ref, ResponseBuilder,
-        SecurityRequirement,
+        ComponentsBuilder, ContentBuilder, Header, HeaderBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder,
+        Ref, RefOr, ResponseBuilder, SecurityRequirement,
         path::{Operation, PathItem, Paths},
         security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
@@ -59,7 +59,7 @@ pub fn document() -> OpenApi {
             InfoBuilder::new()
                 .title("Skipper")
                 .version(env!("CARGO_PKG_VERSION"))
-                .description(Some("Releases, rollouts, packages and everything around them. Errors are problem details with a stable `code`; every mutating call takes an `Idempotency-Key`."))
+                .description(Some("Releases, rollouts, packages and everything around them. Errors are problem details with a stable `code`; calls that change something take an `Idempotency-Key`, but for those whose body is a secret or whose answer is a stream."))
                 .license(Some(LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build()))
                 .build(),
         )
@@ -77,6 +77,21 @@ fn operations(item: &mut PathItem) -> Vec<&mut Operation> {
 
 /// Adds what holds for every route of its kind.
 fn complete(operation: &mut Operation, meta: &Meta) {
+    operation.operation_id = Some(operation_id(meta));
+    for (status, response) in &mut operation.responses.responses {
+        let RefOr::T(response) = response else { continue };
+        if response.description.is_empty() {
+            response.description = reason(status).to_owned();
+        }
+        if status == "202" || status == "201" {
+            let text = "Path of what was made: for 202 that of the rollout.";
+            response.headers.insert("Location".to_owned(), header_of(text));
+        }
+        response.headers.insert("x-request-id".to_owned(), header_of("Names the request in logs and events."));
+    }
+    if operation.responses.responses.contains_key("304") {
+        operation.parameters.get_or_insert_default().push(if_none_match().into());
+    }
     let mut codes = vec![Code::BadRequest, Code::Internal, Code::StoreUnavailable];
     if meta.access != Access::Public {
         operation.security = Some(vec![SecurityRequirement::new::<_, [&str; 0], &str>(SCHEME, [])]);
@@ -86,7 +101,11 @@ fn complete(operation: &mut Operation, meta: &Meta) {
         codes.extend([Code::BodyTooLarge, Code::UnsupportedMediaType, Code::RequestTimeout]);
     }
     if meta.mutates() {
-        codes.push(Code::Conflict);
+        codes.extend([Code::Conflict, Code::StorageFull]);
+    }
+    if matches!(meta.access, Access::Tenant(_)) {
+        // What a platform or the edge says is passed on.
+        codes.push(Code::EdgeFailed);
     }
     if meta.takes_key() {
         operation.parameters.get_or_insert_default().push(idempotency_key().into());
@@ -99,6 +118,38 @@ fn complete(operation: &mut Operation, meta: &Meta) {
             .build();
         operation.responses.responses.entry(code.status().to_string()).or_insert_with(|| response.into());
     }
+}
+
+/// `POST /v1/releases/{name}/upgrade` is `post_releases_name_upgrade`: unique, as generators of clients need it.
+fn operation_id(meta: &Meta) -> String {
+    let path = meta.path.trim_start_matches("/v1").trim_matches('/');
+    let words = path.split(['/', '{', '}', '.']).filter(|word| !word.is_empty());
+    let words = std::iter::once(meta.method.as_str()).chain(words).map(|word| word.to_lowercase().replace('-', "_"));
+    words.collect::<Vec<_>>().join("_")
+}
+
+/// What a successful status means where the route has nothing special to say.
+fn reason(status: &str) -> &'static str {
+    match status {
+        "201" => "It was made",
+        "202" => "It is stored and will be carried out",
+        "204" => "It is done",
+        _ => "The answer",
+    }
+}
+
+fn header_of(description: &str) -> RefOr<Header> {
+    HeaderBuilder::new().schema(Some(String::schema())).description(Some(description)).build().into()
+}
+
+fn if_none_match() -> utoipa::openapi::path::Parameter {
+    utoipa::openapi::path::ParameterBuilder::new()
+        .name("If-None-Match")
+        .parameter_in(utoipa::openapi::path::ParameterIn::Header)
+        .required(utoipa::openapi::Required::False)
+        .description(Some("The ETag of an earlier answer; 304 when it still holds."))
+        .schema(Some(String::schema()))
+        .build()
 }
 
 fn idempotency_key() -> utoipa::openapi::path::Parameter {

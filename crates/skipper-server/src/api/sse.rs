@@ -12,7 +12,7 @@ use http::{HeaderValue, header};
 use crate::app::App;
 
 /// Proxies close what is silent for a minute, many of them after 30 seconds.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// An answer that goes on until the stream ends, the client leaves, or the server stops.
 pub(crate) fn answer(app: &App, events: impl Stream<Item = Event> + Send + 'static) -> Response {

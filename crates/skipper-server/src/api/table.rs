@@ -3,7 +3,9 @@
 
 use std::any::Any;
 
-use axum::{Router, body::Body, middleware, response::IntoResponse as _, routing::MethodRouter};
+use axum::{
+    Router, body::Body, extract::DefaultBodyLimit, middleware, response::IntoResponse as _, routing::MethodRouter,
+};
 use http::Method;
 use skipper_core::policy::Action;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -35,6 +37,8 @@ pub(crate) enum BodyKind {
     Json,
     /// A zip of at most `limits.package`.
     Package,
+    /// A JSON document of at most `limits.body`, with a zip of at most `limits.package` in it.
+    Plan,
     /// A secret of at most `limits.secret`; such a request is never remembered under its idempotency key.
     Secret,
 }
@@ -149,6 +153,8 @@ pub(crate) fn router(app: &App) -> Router {
     router
         .fallback(nothing_here)
         .method_not_allowed_fallback(method_not_allowed)
+        // The guard reads bodies, each within the bound of its route; axum's own would be lower than some of them.
+        .layer(DefaultBodyLimit::disable())
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(app.clone(), observe::observe))
         .with_state(app.clone())

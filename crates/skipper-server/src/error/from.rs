@@ -17,6 +17,7 @@ impl From<StoreError> for Error {
         let detail = match code {
             // The sentences of these name files, statements and drivers: for the log.
             Code::Internal => return Self::internal(error),
+            Code::StoreUnavailable if matches!(error, StoreError::ReadOnly { .. }) => error.to_string(),
             Code::StoreUnavailable => "the store does not answer right now".to_owned(),
             _ => error.to_string(),
         };
@@ -60,9 +61,10 @@ fn code_of(error: &StoreError) -> Code {
         StoreError::IdempotencyMismatch { .. } => Code::IdempotencyMismatch,
         StoreError::Invalid(_) => Code::Invalid,
         StoreError::Full { .. } => Code::StorageFull,
-        StoreError::Locked { .. } | StoreError::CannotOpen { .. } | StoreError::Unavailable { .. } => {
-            Code::StoreUnavailable
-        }
+        StoreError::Locked { .. }
+        | StoreError::ReadOnly { .. }
+        | StoreError::CannotOpen { .. }
+        | StoreError::Unavailable { .. } => Code::StoreUnavailable,
         _ => Code::Internal,
     }
 }

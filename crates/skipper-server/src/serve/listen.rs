@@ -131,6 +131,8 @@ async fn connection(
     };
     let builder = Builder::new(TokioExecutor::new());
     let mut builder = if speaks_http2? { builder.http2_only() } else { builder.http1_only() };
+    // A client may say that it has said everything and still wait for the answer; and one that leaves at once has asked.
+    builder.http1().half_close(true);
     builder.http1().timer(TokioTimer::new()).header_read_timeout(bounds.header_timeout).max_buf_size(MAX_HEADER_BYTES);
     builder
         .http2()

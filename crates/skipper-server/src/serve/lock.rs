@@ -30,7 +30,24 @@ pub enum Error {
         /// Who has it, as it noted itself.
         pid: Option<u32>,
     },
+    /// What runs here belongs to another database.
+    #[error(
+        "the data directory {} was used with another database, which remembers the {instances} deployments that are in it; \
+         {database} does not, and whoever serves it would stop them all (put that database back, or bring it back with \
+         `skipper restore`; to give up what runs here, remove {})", .path.display(), .path.join(STORE_ID).display()
+    )]
+    OtherStore {
+        /// The folder.
+        path: PathBuf,
+        /// The database that was to be served.
+        database: String,
+        /// How many deployments are there.
+        instances: usize,
+    },
 }
+
+/// What the file is called that names the database which the data directory belongs to.
+const STORE_ID: &str = "store.id";
 
 /// The right to the data directory; given back when dropped, also by a crash.
 #[derive(Debug)]
@@ -50,6 +67,45 @@ pub fn prepare(dir: &Path) -> Result<(), Error> {
         Ok(()) => Ok(()),
         Err(cause) => Err(failed(cause)),
     }
+}
+
+/// Refuses a database that is not the one this data directory was used with, as long as something of the other is here: an
+/// empty or wrong database knows of nothing that runs, and what nobody knows of is removed. Notes it otherwise.
+///
+/// # Errors
+///
+/// [`Error::OtherStore`], or [`Error::Folder`].
+pub fn belongs_to(dir: &Path, store_id: &str, database: &str) -> Result<(), Error> {
+    let path = dir.join(STORE_ID);
+    let noted = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(cause) => return Err(Error::Folder { path, cause }),
+    };
+    if noted.trim() == store_id {
+        return Ok(());
+    }
+    let instances = if noted.trim().is_empty() { 0 } else { deployments(dir) };
+    if instances > 0 {
+        return Err(Error::OtherStore { path: dir.to_owned(), database: database.to_owned(), instances });
+    }
+    note_store(dir, store_id)
+}
+
+/// Notes which database the data directory belongs to from now on.
+///
+/// # Errors
+///
+/// [`Error::Folder`].
+pub fn note_store(dir: &Path, store_id: &str) -> Result<(), Error> {
+    let path = dir.join(STORE_ID);
+    fs::write(&path, format!("{store_id}\n")).map_err(|cause| Error::Folder { path, cause })
+}
+
+/// Deployments of every `local` account: `local/ACCOUNT/DEPLOYMENT`.
+fn deployments(dir: &Path) -> usize {
+    let folders = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+    folders(&dir.join("local")).flat_map(|account| folders(&account)).filter(|path| path.is_dir()).count()
 }
 
 /// What tells this data directory from every other one, however hosts and folders are called: made up once and kept there.

@@ -127,6 +127,8 @@ pub async fn run(config: Config, world: World, stop: CancellationToken) -> Resul
     lock::prepare(&config.data_dir)?;
     let _lock = lock::take(&config.data_dir)?;
     let store = Store::open(assemble::store_config(&config, &world)).await.map_err(|cause| Error::Store { cause })?;
+    let known = store.meta_get().await.map_err(|cause| Error::Store { cause })?.store_id;
+    lock::belongs_to(&config.data_dir, &known, store.location())?;
     guarded(&config, &store).await?;
     let listeners = listen::bind(&config.listen).await.map_err(|(address, cause)| Error::Listen { address, cause })?;
     let tasks = TaskTracker::new();

@@ -22,13 +22,27 @@ pub(super) async fn release(app: &App, tenant: &TenantName, name: &ReleaseName) 
     })
 }
 
+/// A refusal of a verb, unless a rollout is open: then that one is what the caller has to know of.
+pub(super) async fn unless_busy(app: &App, release: &Release, refusal: Error) -> Error {
+    match app.store.rollout_open(release.id).await {
+        Ok(Some(open)) => skipper_store::Error::Busy {
+            release: release.name.clone(),
+            rollout: open.id,
+            phase: open.phase.name().to_owned(),
+        }
+        .into(),
+        Ok(None) | Err(_) => refusal,
+    }
+}
+
 /// The release, and the revision of it that serves.
 pub(super) async fn serving(app: &App, tenant: &TenantName, name: &ReleaseName) -> Result<(Release, Revision), Error> {
     let release = release(app, tenant, name).await?;
     let Some(number) = release.serving.filter(|_| !release.deleted) else {
         let what = if release.deleted { "was deleted" } else { "has never served a revision" };
-        return Err(Error::new(Code::NotServing, format!("release `{name}` {what}"))
-            .hint(format!("`skipper install {name} …` gives it a revision")));
+        let refusal = Error::new(Code::NotServing, format!("release `{name}` {what}"))
+            .hint(format!("`skipper install {name} …` gives it a revision"));
+        return Err(unless_busy(app, &release, refusal).await);
     };
     let revision = revision(app, &release, number).await?;
     Ok((release, revision))

@@ -82,10 +82,17 @@ async fn set(
         Some(Mode::Maintenance { .. }) => "release.maintenance",
         Some(_) => "release.held",
     };
-    let data = serde_json::to_value(&mode).unwrap_or_default();
-    app.engine.set_mode(release.id, None, mode).await.map_err(|error| match (error.code(), error.kind()) {
-        ("rollout-open", _) => Error::new(Code::ReleaseBusy, format!("a rollout of release `{name}` is open"))
-            .hint("wait until it has ended, or cancel it"),
+    let data =
+        mode.as_ref().map_or_else(|| serde_json::json!({}), |mode| serde_json::to_value(mode).unwrap_or_default());
+    let changed = app.engine.set_mode(release.id, None, mode).await;
+    if let Err(error) = &changed
+        && error.code() == "rollout-open"
+    {
+        let refusal = Error::new(Code::ReleaseBusy, format!("a rollout of release `{name}` is open"))
+            .hint("wait until it has ended, or cancel it");
+        return Err(find::unless_busy(app, &release, refusal).await);
+    }
+    changed.map_err(|error| match (error.code(), error.kind()) {
         (_, ErrorKind::Fenced) => Error::new(Code::Conflict, "a rollout began meanwhile"),
         _ => {
             let mapped = Error::new(Code::EdgeFailed, error.chain());

@@ -9,7 +9,7 @@ use skipper_core::{
 };
 
 use super::{
-    Caller, Prepared, Wanted, packages,
+    Caller, Prepared, Wanted, find, packages,
     render::{checked_values, render},
 };
 use crate::{
@@ -46,11 +46,12 @@ pub async fn prepare(app: &App, caller: &Caller, wanted: Install) -> Result<Prep
             return Err(name_taken(&name, there.door));
         }
         if let Some(revision) = there.serving {
-            return Err(Error::new(
+            let refusal = Error::new(
                 Code::ReleaseExists,
                 format!("release `{name}` is installed already, at revision {revision}"),
             )
-            .hint(format!("`skipper upgrade {name} …` changes it; another name makes another release")));
+            .hint(format!("`skipper upgrade {name} …` changes it; another name makes another release"));
+            return Err(find::unless_busy(app, there, refusal).await);
         }
     }
     packages::known_platform(app, platform.as_ref())?;

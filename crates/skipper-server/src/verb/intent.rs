@@ -114,6 +114,7 @@ async fn feasible(app: &App, prepared: &Prepared, spec: &Spec) -> Result<(), Err
         tenant: &prepared.tenant,
         live: &live,
         target: Some((prepared.number(), spec)),
+        purge: prepared.purge,
     };
     app.engine.preview(&request).await.map(drop).map_err(|failure| plan_failure(&failure))
 }

@@ -5,7 +5,8 @@ use skipper_core::{
     deployment::Live,
     name::{AppName, ReleaseName, TenantName},
     policy::Action,
-    port::{Error as PortError, ErrorKind, LogChunk, LogQuery},
+    port::{Error as PortError, ErrorKind, LogChunk, LogQuery, RolloutStore as _},
+    secret::blacken,
 };
 
 use super::{Caller, find};
@@ -64,6 +65,12 @@ pub async fn logs(
             .hint(format!("running: {}", known.join(", "))));
         }
     }
+    if let Some(index) = wanted.instance
+        && !live.iter().any(|live| live.instances.contains(&index))
+    {
+        return Err(Error::new(Code::ApplicationNotFound, format!("release `{name}` has no instance {index}"))
+            .hint(format!("`skipper status {name}` lists its instances")));
+    }
     let opened = futures::future::join_all(live.into_iter().map(|live| open(app, live, &wanted))).await;
     Ok(stream::select_all(opened))
 }
@@ -89,8 +96,23 @@ async fn open(app: &App, live: Live, wanted: &Wanted) -> stream::BoxStream<'stat
         follow: wanted.follow,
         container: None,
     };
+    // Without the values nothing could be blackened.
+    let secrets = match app.store.secret_values(&live.deployment.tenant, &live.deployment.secrets).await {
+        Ok(secrets) => secrets,
+        Err(error) => {
+            let shut = PortError::new(
+                ErrorKind::Permanent,
+                "secrets-unreadable",
+                "its lines are left out: the secrets to be blackened in them cannot be read",
+            );
+            return stream::iter([line(Err(shut.because(error)))]).boxed();
+        }
+    };
     match platform.logs(query).await {
-        Ok(chunks) => chunks.map(line).boxed(),
+        Ok(chunks) if secrets.is_empty() => chunks.map(line).boxed(),
+        Ok(chunks) => chunks
+            .map(move |chunk| line(chunk.map(|chunk| LogChunk { line: blacken(&chunk.line, &secrets), ..chunk })))
+            .boxed(),
         Err(error) => stream::once(std::future::ready(line(Err(error)))).boxed(),
     }
 }

@@ -6,10 +6,12 @@ use skipper_core::{
     release::{Release, Revision},
 };
 
+use skipper_store::HistoryEntry;
+
 use super::{Caller, diff::unresolved, find};
 use crate::{app::App, error::Error};
 
-/// One revision, with its release.
+/// One revision, with its release and what brought it about.
 ///
 /// # Errors
 ///
@@ -20,11 +22,12 @@ pub async fn revision(
     tenant: &TenantName,
     name: &ReleaseName,
     number: u64,
-) -> Result<(Release, Revision), Error> {
+) -> Result<(Release, Revision, Option<HistoryEntry>), Error> {
     caller.may(Action::Read, tenant)?;
     let release = find::release(app, tenant, name).await?;
     let revision = find::revision(app, &release, number).await?;
-    Ok((release, revision))
+    let history = app.store.history_of(release.id, number).await?;
+    Ok((release, revision, history))
 }
 
 /// The text of a revision's manifest.
@@ -39,6 +42,8 @@ pub async fn manifest(
     name: &ReleaseName,
     number: u64,
 ) -> Result<String, Error> {
-    let (release, revision) = revision(app, caller, tenant, name, number).await?;
+    caller.may(Action::Read, tenant)?;
+    let release = find::release(app, tenant, name).await?;
+    let revision = find::revision(app, &release, number).await?;
     revision.manifest.ok_or_else(|| unresolved(&release.name, number))
 }

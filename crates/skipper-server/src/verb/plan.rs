@@ -76,6 +76,7 @@ async fn make(app: &App, prepared: &Prepared) -> Result<(Plan, Option<Spec>), Er
         tenant: &prepared.tenant,
         live: &live,
         target: resolved.as_ref().map(|spec| (prepared.number(), spec)),
+        purge: prepared.purge,
     };
     let plan = app.engine.preview(&request).await.map_err(|failure| plan_failure(&failure))?;
     Ok((plan, resolved))

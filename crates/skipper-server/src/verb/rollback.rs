@@ -35,8 +35,9 @@ pub async fn prepare(app: &App, caller: &Caller, wanted: Rollback) -> Result<Pre
     let (release, serving) = find::serving(app, &tenant, &name).await?;
     let target = match to {
         Some(number) if number == serving.number => {
-            return Err(Error::new(Code::NoDifference, format!("revision {number} of `{name}` serves already"))
-                .hint(format!("`skipper history {name}` lists the others")));
+            let refusal = Error::new(Code::NoDifference, format!("revision {number} of `{name}` serves already"))
+                .hint(format!("`skipper history {name}` lists the others"));
+            return Err(find::unless_busy(app, &release, refusal).await);
         }
         Some(number) => find::revision(app, &release, number).await?,
         None => app.store.revision_previous(release.id, serving.number).await?.ok_or_else(|| {

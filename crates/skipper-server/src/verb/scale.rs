@@ -62,7 +62,8 @@ pub async fn prepare(app: &App, caller: &Caller, wanted: Scale) -> Result<Prepar
         found.replicas = *count;
     }
     if spec == before {
-        return Err(Error::new(Code::NoDifference, format!("release `{name}` has these counts already")));
+        let refusal = Error::new(Code::NoDifference, format!("release `{name}` has these counts already"));
+        return Err(find::unless_busy(app, &release, refusal).await);
     }
     let replicas = replicas.into_iter().map(|(app, count)| (app.to_string(), count)).collect();
     Ok(Prepared {

@@ -67,7 +67,7 @@ pub async fn prepare(app: &App, caller: &Caller, wanted: Upgrade) -> Result<Prep
     if !force && let Some(current) = &serving.spec {
         let fresh = difference::pinned_like(app, &rendered.spec, current).await;
         if fresh.is_some_and(|fresh| fresh == *current) {
-            return Err(Error::new(
+            let refusal = Error::new(
                 Code::NoDifference,
                 format!(
                     "{} with these values is what revision {} of `{name}` runs already",
@@ -77,7 +77,8 @@ pub async fn prepare(app: &App, caller: &Caller, wanted: Upgrade) -> Result<Prep
             )
             .hint("add --force to roll it out all the same")
             // A value that no template reads is the likely reason.
-            .faults(rendered.warnings.iter().map(ToString::to_string)));
+            .faults(rendered.warnings.iter().map(ToString::to_string));
+            return Err(find::unless_busy(app, &release, refusal).await);
         }
     }
     Ok(Prepared {
@@ -103,11 +104,9 @@ struct Before {
 impl Before {
     fn of(source: Option<Source>) -> Self {
         match source {
-            Some(Source::Package { repository, name, version, values, platform, .. }) => Self {
-                package: Some(Wanted { repository: Some(repository), name, version: Some(version) }),
-                values,
-                platform,
-            },
+            Some(Source::Package { repository, name, version, values, platform, .. }) => {
+                Self { package: Some(Wanted::stored(Some(repository), name, Some(version))), values, platform }
+            }
             _ => Self { package: None, values: Value::Object(serde_json::Map::new()), platform: None },
         }
     }

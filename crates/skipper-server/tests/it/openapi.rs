@@ -7,7 +7,7 @@ use crate::fixture::Server;
 fn every_route_of_the_table_is_described_under_its_own_path_and_method() {
     let document = serde_json::to_value(document()).expect("JSON");
     assert!(document["openapi"].as_str().expect("version").starts_with("3.1"));
-    let mut described = 0;
+    let (mut described, mut ids) = (0, std::collections::HashSet::new());
     for (_, item) in document["paths"].as_object().expect("paths") {
         described += item
             .as_object()
@@ -26,6 +26,12 @@ fn every_route_of_the_table_is_described_under_its_own_path_and_method() {
         let responses = operation["responses"].as_object().expect("responses");
         assert!(responses.keys().any(|status| status.starts_with('2')), "{method} {}", route.path);
         assert!(responses.contains_key("500"), "{method} {}", route.path);
+        for (status, response) in responses {
+            let description = response["description"].as_str().unwrap_or_default();
+            assert!(!description.is_empty(), "{method} {} {status}", route.path);
+        }
+        let id = operation["operationId"].as_str().expect("an id").to_owned();
+        assert!(ids.insert(id.clone()), "{id} is there twice");
         let secured = operation["security"].is_array();
         assert_eq!(secured, route.access != Access::Public, "{method} {}", route.path);
         assert_eq!(secured, responses.contains_key("401"), "{method} {}", route.path);

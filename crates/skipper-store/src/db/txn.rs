@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use skipper_core::event::NewEvent;
 use sqlx::{Postgres, Sqlite, Transaction};
@@ -29,7 +29,7 @@ impl Txn {
             Db::Sqlite(db) => db.write.begin_with("BEGIN IMMEDIATE").await.map(Either::Sqlite),
             Db::Pg(db) => db.begin().await.map(Either::Pg),
         }
-        .map_err(|e| Error::from_sqlx(doing, e))?;
+        .map_err(|e| shared.broke(Error::from_sqlx(doing, e)))?;
         Ok(Self { conn, shared: shared.clone(), doing, events: Vec::new(), wakes: false })
     }
 
@@ -38,14 +38,14 @@ impl Txn {
         on!(&mut self.conn, conn =>
             sqlite_query(sql, args).execute(&mut **conn).await.map(|done| done.rows_affected()),
             pg_query(sql, args).execute(&mut **conn).await.map(|done| done.rows_affected()))
-        .map_err(|e| Error::from_sqlx(self.doing, e))
+        .map_err(|e| self.shared.broke(Error::from_sqlx(self.doing, e)))
     }
 
     pub(crate) async fn all(&mut self, sql: &'static str, args: Vec<Arg>) -> Result<Vec<Row>, Error> {
         on!(&mut self.conn, conn =>
             sqlite_query(sql, args).fetch_all(&mut **conn).await.map(|rows| rows.into_iter().map(Row::Sqlite).collect()),
             pg_query(sql, args).fetch_all(&mut **conn).await.map(|rows| rows.into_iter().map(Row::Pg).collect()))
-        .map_err(|e| Error::from_sqlx(self.doing, e))
+        .map_err(|e| self.shared.broke(Error::from_sqlx(self.doing, e)))
     }
 
     pub(crate) async fn one(&mut self, sql: &'static str, args: Vec<Arg>) -> Result<Option<Row>, Error> {
@@ -104,7 +104,9 @@ impl Txn {
                 {
                     shared.notify_in_txn(conn, seq, wakes).await.map_err(|e| Error::from_sqlx(doing, e))?;
                 }
-                on!(conn, conn => conn.commit().await, conn.commit().await).map_err(|e| Error::from_sqlx(doing, e))?;
+                on!(conn, conn => conn.commit().await, conn.commit().await)
+                    .map_err(|e| shared.broke(Error::from_sqlx(doing, e)))?;
+                shared.unwritable.store(false, Ordering::Relaxed);
                 shared.published(seq, wakes);
                 Ok(())
             })

@@ -45,7 +45,8 @@ async fn a_newer_schema_is_refused_in_a_sentence(world: &World) {
     let refused = Store::open(world.config.clone()).await.expect_err("newer");
     assert!(matches!(refused, Error::NewerSchema { found: 99, .. }), "{refused:?}");
     let sentence = refused.to_string();
-    assert!(sentence.contains("has schema 99, and this Skipper knows schemas up to 1"), "{sentence}");
+    let expected = format!("has schema 99, and this Skipper knows schemas up to {SCHEMA_VERSION}");
+    assert!(sentence.contains(&expected), "{sentence}");
     assert!(!sentence.contains("://postgres:") && refused.hint().is_some());
 }
 

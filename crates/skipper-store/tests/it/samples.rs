@@ -128,7 +128,7 @@ pub(crate) fn plan_for(release: &Release, revision: u64, spec: &Spec, versions: 
 }
 
 pub(crate) fn empty_plan() -> Plan {
-    Plan { version: 1, steps: vec![], commit: 0, notices: vec![], deployments: vec![] }
+    Plan { version: 1, steps: vec![], commit: 0, notices: vec![], purge: false, deployments: vec![] }
 }
 
 pub(crate) fn note(index: u32, state: StepState) -> StepNote {

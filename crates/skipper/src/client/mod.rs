@@ -108,6 +108,11 @@ impl Call {
 }
 
 impl Client {
+    /// Whether it sends a token.
+    pub(crate) const fn has_token(&self) -> bool {
+        self.target.token.is_some()
+    }
+
     /// For a target. Reaches for nothing yet.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::{Response, StatusCode};
 
@@ -22,20 +22,23 @@ pub(crate) enum Lost {
 pub(crate) struct Attempts {
     made: u32,
     was_underway: bool,
+    begun: Instant,
 }
 
 /// Six attempts with pauses of 0.1 to 3.2 s: about as long as a server needs to start again.
 const ATTEMPTS: u32 = 6;
+/// How long a server is asked again that says it cannot answer now; each of its answers may itself have taken long.
+const BUSY: Duration = Duration::from_secs(10);
 
 impl Attempts {
     /// None made yet.
-    pub(crate) const fn new() -> Self {
-        Self { made: 0, was_underway: false }
+    pub(crate) fn new() -> Self {
+        Self { made: 0, was_underway: false, begun: Instant::now() }
     }
 
-    /// Whether another attempt would be made.
-    pub(crate) const fn may_go_on(&self) -> bool {
-        self.made < ATTEMPTS
+    /// Whether another attempt would be made: else the answer at hand is the one to be told.
+    pub(crate) fn may_go_on(&self) -> bool {
+        self.made + 1 < ATTEMPTS && self.begun.elapsed() < BUSY
     }
 
     /// How long to wait before the next attempt; `None` to give up.

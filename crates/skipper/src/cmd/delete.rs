@@ -14,7 +14,7 @@ pub(crate) struct Delete {
     /// Forget revisions, manifests, failure bundles and logs as well
     #[arg(long)]
     purge: bool,
-    /// Do not ask
+    /// Do not ask; without a terminal nobody is asked
     #[arg(long, short)]
     yes: bool,
     /// Only if the plan still has this hash
@@ -47,7 +47,12 @@ impl Delete {
     }
 
     pub(super) async fn plan(self, context: &Context) -> Done {
-        let request = PlanRequest { verb: "delete".into(), name: self.release.name().into(), ..PlanRequest::default() };
+        let request = PlanRequest {
+            verb: "delete".into(),
+            name: self.release.name().into(),
+            purge: self.purge,
+            ..PlanRequest::default()
+        };
         plan::show(context, &request).await
     }
 }

@@ -62,16 +62,23 @@ impl Install {
     }
 
     pub(super) async fn plan(self, context: &Context) -> Done {
-        let InstallRequest { name, package, values, platform, .. } = self.request(context).await?;
+        let (version, repository) = (self.package_version.as_deref(), self.repository.as_deref());
+        let values = self.values.read(context)?;
+        let (package, archive) = package_arg::for_plan(context, self.word(), version, repository)?;
         let request = PlanRequest {
             verb: "install".into(),
-            name,
-            package: Some(package),
+            name: self.release(),
+            package,
+            archive,
             values,
-            platform,
+            platform: self.platform.clone(),
             ..PlanRequest::default()
         };
         plan::show(context, &request).await.map_err(|failure| package_arg::or_folder(context, self.word(), failure))
+    }
+
+    fn release(&self) -> String {
+        self.name.clone().or_else(|| self.release_name.clone()).unwrap_or_default()
     }
 
     fn word(&self) -> &str {
@@ -84,7 +91,7 @@ impl Install {
             package_arg::resolve(context, self.word(), self.package_version.as_deref(), self.repository.as_deref())
                 .await?;
         Ok(InstallRequest {
-            name: self.name.clone().or_else(|| self.release_name.clone()).unwrap_or_default(),
+            name: self.release(),
             package,
             values,
             platform: self.platform.clone(),

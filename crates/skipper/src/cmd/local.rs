@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use skipper_core::Sha256;
 use skipper_server::api::own::wire::PackageView;
 use skipper_source::{Archive, Built};
 
@@ -23,20 +24,39 @@ const MAX_ARCHIVE: u64 = 256 << 20;
 ///
 /// What the file system says, or what is wrong with the package.
 pub(crate) fn read(context: &Context, path: &Path) -> Result<Archive, Failure> {
+    open(context, path).map(|(archive, _)| archive)
+}
+
+/// The same, with the bytes of a zip.
+fn open(context: &Context, path: &Path) -> Result<(Archive, Option<Vec<u8>>), Failure> {
     let full = context.surroundings.resolve(path);
     let meta = std::fs::metadata(&full).map_err(|error| {
         Failure::new(Exit::NotFound, format!("there is no package at {}: {error}", path.display()))
             .hint("name a folder with a package.yml, or a zip; `skipper package create NAME` makes one")
     })?;
-    let archive = if meta.is_dir() {
-        Archive::from_dir(&full)
-    } else if meta.len() > MAX_ARCHIVE {
+    let unreadable = |error| Failure::error(format!("{}: {}", path.display(), crate::failure::chain(&error)));
+    if meta.is_dir() {
+        return Archive::from_dir(&full).map(|archive| (archive, None)).map_err(unreadable);
+    }
+    if meta.len() > MAX_ARCHIVE {
         return Err(Failure::error(format!("{} is larger than {} MiB", path.display(), MAX_ARCHIVE >> 20)));
-    } else {
-        let bytes = std::fs::read(&full).doing(|| format!("read {}", path.display()))?;
-        Archive::from_zip(&bytes)
-    };
-    archive.map_err(|error| Failure::error(format!("{}: {}", path.display(), crate::failure::chain(&error))))
+    }
+    let bytes = std::fs::read(&full).doing(|| format!("read {}", path.display()))?;
+    Archive::from_zip(&bytes).map(|archive| (archive, Some(bytes))).map_err(unreadable)
+}
+
+/// A package ready to be sent: a folder is zipped, a zip stays as it is, so that its digest is that of the file.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub(crate) fn pack(context: &Context, path: &Path) -> Result<Built, Failure> {
+    let (archive, zip) = open(context, path)?;
+    let built = build(&archive, path)?;
+    Ok(match zip {
+        Some(bytes) => Built { sha256: Sha256::of(&bytes), bytes, ..built },
+        None => built,
+    })
 }
 
 /// Zips a package.
@@ -67,7 +87,7 @@ pub(crate) fn warnings(context: &Context, findings: &[skipper_source::Finding]) 
 ///
 /// What is wrong with the package, or what the server says.
 pub(crate) async fn upload(context: &Context, path: &Path, repository: &str) -> Result<(PackageView, bool), Failure> {
-    let built = build(&read(context, path)?, path)?;
+    let built = pack(context, path)?;
     let (name, version) = (built.metadata.name.as_str(), built.metadata.version.to_string());
     let client = context.client()?;
     let there = Call::get(&["v1", "packages", repository, name, &version]);

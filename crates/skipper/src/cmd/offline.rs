@@ -86,6 +86,8 @@ pub(super) async fn restore(context: &Context, settings: &Settings, file: &Path,
     let config: StoreConfig = serve::store_config(&locked.config);
     let place = config.location.to_string();
     let restored = Store::restore(file, &config, how).await.map_err(|error| broken(&error))?;
+    skipper_server::serve::lock::note_store(&locked.config.data_dir, &restored.store_id)
+        .map_err(|error| Failure::error(chain(&error)))?;
     if context.out.json {
         return context.out.json(&serde_json::json!({
             "database": place, "epoch": restored.epoch, "releases": restored.releases,

@@ -1,5 +1,6 @@
 use std::path::{Path, PathBuf};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use skipper_server::api::own::wire::PackageRef;
 
 use super::{Context, local};
@@ -82,9 +83,27 @@ pub(crate) async fn resolve(
     }
 }
 
+/// The package for a plan: one the server knows, or the zip of one on this machine, in base64. Nothing is uploaded.
+///
+/// # Errors
+///
+/// As [`resolve`].
+pub(crate) fn for_plan(
+    context: &Context,
+    word: &str,
+    version: Option<&str>,
+    repository: Option<&str>,
+) -> Result<(Option<PackageRef>, Option<String>), Failure> {
+    match parse(word, version, repository, |path| context.surroundings.resolve(path).exists())? {
+        PackageArg::Known(known) => Ok((Some(known), None)),
+        PackageArg::Path(path) => Ok((None, Some(STANDARD.encode(local::pack(context, &path)?.bytes)))),
+    }
+}
+
 /// Adds to "there is no such package" that a folder of that name is here, where there is one.
 pub(crate) fn or_folder(context: &Context, word: &str, failure: Failure) -> Failure {
     let here = failure.exit == Exit::NotFound
+        && failure.message.contains("package")
         && Path::new(word).components().count() == 1
         && context.surroundings.resolve(Path::new(word)).join("package.yml").exists();
     if here {

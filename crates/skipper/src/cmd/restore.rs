@@ -30,7 +30,7 @@ pub(crate) struct Restore {
     /// Take a backup whose chain of events is broken
     #[arg(long)]
     accept_broken_chain: bool,
-    /// Do not ask
+    /// Do not ask; without a terminal nobody is asked
     #[arg(long, short)]
     yes: bool,
 }

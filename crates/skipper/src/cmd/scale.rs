@@ -66,6 +66,10 @@ impl Scale {
             // During a rollout an application is there twice, with its old and its new deployment.
             let names: BTreeSet<_> = status.apps.iter().map(|app| app.name.as_str()).collect();
             let names: Vec<_> = names.into_iter().collect();
+            if names.is_empty() {
+                return Err(Failure::error(format!("nothing of {} runs that could be scaled", self.release.name()))
+                    .hint(format!("`skipper status {}` says why", self.release.name())));
+            }
             let [app] = names.as_slice() else {
                 let message = format!("{} has {} applications; say which one", self.release.name(), names.len());
                 let first = names.first().copied().unwrap_or("APP");

@@ -47,7 +47,7 @@ their next rollout.")]
         /// Also when something runs with it
         #[arg(long)]
         force: bool,
-        /// Do not ask
+        /// Do not ask; without a terminal nobody is asked
         #[arg(long, short)]
         yes: bool,
     },

@@ -34,7 +34,7 @@ enum Verb {
         /// The token's id
         #[arg(value_name = "ID", add = complete::tokens())]
         id: String,
-        /// Do not ask
+        /// Do not ask; without a terminal nobody is asked
         #[arg(long, short)]
         yes: bool,
     },
@@ -89,6 +89,7 @@ impl Create {
     async fn run(self, context: &Context) -> Done {
         let (secret_only, data_dir) = (self.secret_only, self.data_dir);
         let new = NewToken { name: self.name, role: self.role, tenant: self.for_tenant, expires_in: self.expires };
+        let alone = data_dir.is_none() && locks_everybody_out(context, &new).await;
         let created: TokenCreated = match data_dir {
             Some(dir) => {
                 let settings = Settings::of(self.config, Some(dir), None);
@@ -122,9 +123,26 @@ impl Create {
             "token {} ({}, {}); this is the only time its secret is shown",
             created.token.name, created.token.id, created.token.role
         ));
+        if alone {
+            out.note(
+                "note: this is the first token, so from now on everybody needs one, and with this one nobody can make another. \
+                 `skipper token create NAME --role admin --data-dir DIR` does, where the server is and while it does not run",
+            );
+        }
         out.next("keep it in a file that only you can read, and name that file in --token-file");
         Ok(())
     }
+}
+
+/// Whether a token that may not make others would be the first one. Whoever has been let in by a token is not alone.
+async fn locks_everybody_out(context: &Context, new: &NewToken) -> bool {
+    if new.role == "admin" && new.tenant.is_none() {
+        return false;
+    }
+    let Ok(client) = context.client() else { return false };
+    let none =
+        async { client.ask::<TokenList>(&Call::get(&["v1", "tokens"])).await.is_ok_and(|list| list.items.is_empty()) };
+    !client.has_token() && none.await
 }
 
 async fn list(context: &Context) -> Done {

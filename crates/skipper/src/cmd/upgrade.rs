@@ -69,31 +69,41 @@ impl Upgrade {
     }
 
     pub(super) async fn plan(self, context: &Context) -> Done {
-        let UpgradeRequest { package, values, reuse_values, reset_values, force, platform, .. } =
-            self.request(context).await?;
+        let values = self.values.read(context)?;
+        let (version, repository) = (self.package_version.as_deref(), self.repository.as_deref());
+        let (package, archive) = match self.word()? {
+            Some(word) => package_arg::for_plan(context, word, version, repository)?,
+            None => (None, None),
+        };
         let request = PlanRequest {
             verb: "upgrade".into(),
             name: self.release.name().into(),
             package,
+            archive,
             values,
-            reuse_values,
-            reset_values,
-            force,
-            platform,
+            reuse_values: self.reuse_values,
+            reset_values: self.reset_values,
+            force: self.force,
+            platform: self.platform.clone(),
             ..PlanRequest::default()
         };
         plan::show(context, &request).await
     }
 
+    fn word(&self) -> Result<Option<&str>, Failure> {
+        let word = self.package.as_deref().or(self.package_name.as_deref());
+        if word.is_none() && (self.package_version.is_some() || self.repository.is_some()) {
+            return Err(Failure::usage("--package-version and --repository need a PACKAGE to be about")
+                .hint(format!("skipper upgrade {} PACKAGE --package-version …", self.release.name())));
+        }
+        Ok(word)
+    }
+
     async fn request(&self, context: &Context) -> Result<UpgradeRequest, Failure> {
         let values = self.values.read(context)?;
         let (version, repository) = (self.package_version.as_deref(), self.repository.as_deref());
-        let package = match self.package.as_deref().or(self.package_name.as_deref()) {
+        let package = match self.word()? {
             Some(word) => Some(package_arg::resolve(context, word, version, repository).await?),
-            None if version.is_some() || repository.is_some() => {
-                return Err(Failure::usage("--package-version and --repository need a PACKAGE to be about")
-                    .hint(format!("skipper upgrade {} PACKAGE --package-version …", self.release.name())));
-            }
             None => None,
         };
         Ok(UpgradeRequest {

@@ -110,6 +110,28 @@ fn a_second_server_on_the_same_folder_is_refused() {
 }
 
 #[test]
+fn an_empty_database_stops_nothing_that_another_one_remembers() {
+    let mut bench = Bench::start();
+    let address = bench.install("hello", &["--set", "greeting=still here"]);
+    bench.run(&["backup", "saved.db"]).ok();
+    bench.stop_server();
+    for file in ["skipper.db", "skipper.db-wal", "skipper.db-shm"] {
+        let _ = std::fs::remove_file(bench.data().join(file));
+    }
+    let start = |bench: &Bench| {
+        let mut command = crate::bench::skipper(bench.home());
+        crate::bench::run(command.args(["server", "--listen", "127.0.0.1:0", "--data-dir", "data"]))
+    };
+    let refused = start(&bench).fails(1);
+    assert!(refused.contains("another database") && refused.contains("1 deployments"), "{refused}");
+    assert_eq!(get(&address, "/greeting").expect("the old one serves").1, "still here");
+    bench.run(&["restore", "saved.db", "--data-dir", "data", "--force", "--yes"]).ok();
+    bench.start_server();
+    assert_eq!(bench.run(&["status", "hello", "--json"]).json()["state"], "live");
+    assert_eq!(get(&address, "/greeting").expect("it goes on").1, "still here");
+}
+
+#[test]
 fn a_backup_brings_back_what_was_and_the_edge_accepts_the_restored_server() {
     let mut bench = Bench::start();
     let address = bench.install("hello", &["--set", "greeting=one"]);

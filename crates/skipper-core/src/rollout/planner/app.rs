@@ -3,7 +3,7 @@
 use super::{Builder, PlanInput, all};
 use crate::{
     deployment::{Deployment, DeploymentId, Live},
-    name::SecretName,
+    name::{AppName, SecretName},
     port::Capabilities,
     rollout::plan::{Action, HookPoint, Instances, Notice, Weight},
     secret::SecretVersions,
@@ -66,6 +66,16 @@ impl<'a> Mover<'a> {
         }
         let (strategy, notice) = strategy(app, old, &can);
         Some(Self { app, deployment, old, kind: Move::Replace { strategy, notice, converges: can.converges } })
+    }
+
+    /// Its name.
+    pub(super) const fn name(&self) -> &AppName {
+        &self.app.name
+    }
+
+    /// Whether nothing of it serves yet.
+    pub(super) const fn is_first(&self) -> bool {
+        self.old.is_none()
     }
 
     pub(super) fn fetch(&self, builder: &mut Builder) {

@@ -98,10 +98,18 @@ pub fn plan(input: &PlanInput<'_>) -> Result<Plan, Vec<PlanError>> {
     for mover in &movers {
         mover.fetch(&mut builder);
     }
+    // One that others wait for, and that nobody can reach yet, gets its ways in as soon as it is healthy: those who need
+    // it to start could never get healthy otherwise. One that serves already moves with the others, when all are well.
+    let early = |mover: &Mover<'_>| {
+        mover.is_first() && spec.applications.iter().any(|app| app.depends_on.contains(mover.name()))
+    };
     for mover in &movers {
         mover.bring_up(&mut builder);
+        if early(mover) {
+            mover.shift(&mut builder);
+        }
     }
-    for mover in &movers {
+    for mover in movers.iter().filter(|mover| !early(mover)) {
         mover.shift(&mut builder);
     }
     bake(&movers, &mut builder);
@@ -251,6 +259,7 @@ impl Builder {
             commit: count(self.commit.unwrap_or(self.steps.len())),
             steps: self.steps,
             notices: self.notices,
+            purge: false,
             deployments: self.deployments.into_values().collect(),
         }
     }

@@ -15,6 +15,16 @@ pub(super) fn of_io(what: &str, cause: &io::Error) -> Failure {
     }
 }
 
+/// The working folder that the application names is not there. It is not made: what is meant to be in it would be missing.
+pub(super) fn no_working_dir(path: &Path) -> Failure {
+    Failure {
+        code: "working-dir-not-found".to_owned(),
+        message: format!("the working folder {} is not a folder of this host", path.display()),
+        hint: Some("make it, or leave `workingDir` out to get one of the instance's own".to_owned()),
+        transient: false,
+    }
+}
+
 /// The program could not be executed.
 pub(super) fn of_exec(program: &str, working_dir: &Path, cause: &io::Error) -> Failure {
     let path = if program.contains('/') { Some(working_dir.join(program)) } else { None };

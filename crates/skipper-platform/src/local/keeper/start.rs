@@ -98,6 +98,9 @@ fn start(folder: &Folder, order: &Order) -> Result<Running, Failure> {
     // From here on every orphan of the process becomes our child, and none is lost.
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
         .map_err(|cause| did("become the reaper of orphans", cause.into()))?;
+    if !order.make_working_dir && !order.working_dir.is_dir() {
+        return Err(failure::no_working_dir(&order.working_dir));
+    }
     let working_dir = prepare_folders(folder, order).map_err(|cause| did("prepare the instance's folder", cause))?;
     let log = LogFile::open(folder.logs(), order.log_file_bytes, order.log_files)
         .map_err(|cause| did("open the log", cause))?;

@@ -56,7 +56,7 @@ pub(crate) fn rows() -> Vec<Row> {
         row!(GET "/v1/releases/{name}/why" => releases::why, Tenant(Read)),
         row!(GET "/v1/releases/{name}/logs" => operate::logs, Tenant(Read), Nothing, Stream),
         row!(GET "/v1/releases/{name}/stats" => operate::stats, Tenant(Read)),
-        row!(POST "/v1/plans" => verbs::plan, Tenant(Deploy), Json),
+        row!(POST "/v1/plans" => verbs::plan, Tenant(Deploy), Plan),
         row!(GET "/v1/rollouts/{id}" => rollouts::get, Tenant(Read)),
         row!(GET "/v1/rollouts/{id}/stream" => rollouts::stream, Tenant(Read), Nothing, Stream),
         row!(GET "/v1/packages" => packages::search, Installation(Read)),

@@ -7,10 +7,14 @@ use axum::{
     extract::State,
     response::{IntoResponse as _, Response},
 };
-use futures::StreamExt as _;
+use futures::{
+    Stream, StreamExt as _,
+    stream::{self, BoxStream},
+};
 use http::{HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use skipper_core::name::{AppName, ReleaseName};
+use tokio::time::Instant;
 use utoipa::IntoParams;
 
 use super::{
@@ -18,7 +22,10 @@ use super::{
     wire::{AppStats, EdgeView, HoldRequest, LogLine, MaintenanceRequest, PlatformList, StatsView},
 };
 use crate::{
-    api::extract::{Json, Path, Query, TenantQuery, name_of, tenant, valid},
+    api::{
+        extract::{Json, Path, Query, TenantQuery, name_of, tenant, valid},
+        sse::KEEP_ALIVE,
+    },
     app::App,
     config::parse_span,
     error::Error,
@@ -105,17 +112,38 @@ pub(super) async fn logs(
         follow: query.follow,
     };
     let lines = verb::logs::logs(&app, &caller, &tenant, &name, wanted).await?;
-    let (clock, stop) = (app.clock.clone(), app.stop.clone());
-    let bytes = lines.take_until(async move { stop.cancelled().await }).map(move |line| {
+    let (clock, stop, follow) = (app.clock.clone(), app.stop.clone(), query.follow);
+    let lines = lines.map(move |line| {
         let mut text = serde_json::to_string(&view::line(&line, clock.now())).unwrap_or_default();
         text.push('\n');
-        Ok::<_, Infallible>(Bytes::from(text))
+        text
     });
+    let bytes = awake(lines, follow).take_until(async move { stop.cancelled().await });
+    let bytes = bytes.map(|text| Ok::<_, Infallible>(Bytes::from(text)));
     let mut response = Body::from_stream(bytes).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     Ok(response)
+}
+
+/// Adds an empty line whenever nothing was said for a while: for proxies, and because a client that has left is only found
+/// out by writing to it.
+fn awake(lines: impl Stream<Item = String> + Send + 'static, follow: bool) -> BoxStream<'static, String> {
+    if !follow {
+        return lines.boxed();
+    }
+    let state = (Box::pin(lines), tokio::time::interval_at(Instant::now() + KEEP_ALIVE, KEEP_ALIVE));
+    stream::unfold(state, |(mut lines, mut silence)| async move {
+        tokio::select! {
+            line = lines.next() => {
+                silence.reset();
+                line.map(|line| (line, (lines, silence)))
+            }
+            _ = silence.tick() => Some(("\n".to_owned(), (lines, silence))),
+        }
+    })
+    .boxed()
 }
 
 /// Shows what the edge counted for a release.

@@ -99,7 +99,7 @@ pub(super) async fn upload(
 }
 
 fn wanted((repository, name, version): (String, String, String)) -> Wanted {
-    Wanted { repository: Some(repository), name, version: Some(version) }
+    Wanted::stored(Some(repository), name, Some(version))
 }
 
 /// Shows a package and what is inside.

@@ -63,12 +63,12 @@ pub(super) async fn get(
 ) -> Result<Response, Error> {
     let tenant = tenant(caller.actor(), query.tenant.as_ref())?;
     let name = name_of(ReleaseName::new(name))?;
-    let (release, revision) = verb::manifest::revision(&app, &caller, &tenant, &name, revision).await?;
+    let (release, revision, history) = verb::manifest::revision(&app, &caller, &tenant, &name, revision).await?;
     let spec = revision.spec.as_ref().map(serde_json::to_value).transpose().map_err(Error::internal)?;
     let detail = RevisionDetail {
         resolved: spec.is_some(),
         spec,
-        revision: view::revision(&revision),
+        revision: history.as_ref().map_or_else(|| view::revision(&revision), view::history),
         row_version: release.row_version,
     };
     Ok(etag::answer(&headers, &format!("{}-{}", release.row_version, revision.state.as_str()), detail))

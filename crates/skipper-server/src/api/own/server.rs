@@ -56,7 +56,11 @@ pub(super) async fn healthz() -> axum::Json<Health> {
 #[utoipa::path(get, path = "/readyz", tag = "server", responses((status = 200, body = Ready), (status = 503, body = Ready, description = "A part does not answer")))]
 pub(super) async fn readyz(State(app): State<App>) -> Response {
     let store = async {
-        match timeout(LOOK, app.store.events_head()).await {
+        let both = async {
+            app.store.writable().await?;
+            app.store.events_head().await
+        };
+        match timeout(LOOK, both).await {
             Ok(Ok(_)) => "ok".to_owned(),
             // What exactly is wrong is for the log: anybody may ask here.
             Ok(Err(error)) => format!("fails: {}", error.code()),

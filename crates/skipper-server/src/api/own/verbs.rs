@@ -4,6 +4,7 @@ use axum::{
     extract::State,
     response::{IntoResponse as _, Response},
 };
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderValue, StatusCode, header};
 use skipper_core::{
     Sha256,
@@ -48,7 +49,7 @@ fn options(description: Option<String>, require_plan: Option<String>) -> Result<
 }
 
 fn wanted(package: PackageRef) -> Wanted {
-    Wanted { repository: package.repository, name: package.name, version: package.version }
+    Wanted::stored(package.repository, package.name, package.version)
 }
 
 fn platform(named: Option<String>) -> Result<Option<PlatformName>, Error> {
@@ -187,19 +188,23 @@ pub(super) async fn plan(
 
 async fn prepare(app: &App, caller: &Caller, tenant: TenantName, body: PlanRequest) -> Result<Prepared, Error> {
     let name = name_of(ReleaseName::new(body.name))?;
+    let package = match (body.archive, body.package) {
+        (None, package) => package.map(wanted),
+        (Some(archive), None) => Some(Wanted::inline(valid("archive", STANDARD.decode(archive))?)),
+        (Some(_), Some(_)) => return Err(Error::new(Code::Invalid, "`package` and `archive` contradict each other")),
+    };
     match body.verb.as_str() {
         "install" => {
-            let package =
-                body.package.ok_or_else(|| Error::new(Code::Invalid, "`package` is needed for an install"))?;
+            let package = package.ok_or_else(|| Error::new(Code::Invalid, "`package` is needed for an install"))?;
             let platform = platform(body.platform)?;
-            let wanted = Install { tenant, name, package: wanted(package), values: body.values, platform };
+            let wanted = Install { tenant, name, package, values: body.values, platform };
             verb::install::prepare(app, caller, wanted).await
         }
         "upgrade" => {
             let wanted = Upgrade {
                 tenant,
                 name,
-                package: body.package.map(wanted),
+                package,
                 values: body.values,
                 reuse_values: body.reuse_values,
                 reset_values: body.reset_values,
@@ -213,7 +218,7 @@ async fn prepare(app: &App, caller: &Caller, tenant: TenantName, body: PlanReque
             let replicas = replicas(body.replicas)?;
             verb::scale::prepare(app, caller, Scale { tenant, name, replicas }).await
         }
-        "delete" => verb::delete::prepare(app, caller, Delete { tenant, name, purge: false }).await,
+        "delete" => verb::delete::prepare(app, caller, Delete { tenant, name, purge: body.purge }).await,
         other => {
             caller.may(skipper_core::policy::Action::Deploy, &tenant)?;
             let other: String = other.chars().take(40).collect();

@@ -17,7 +17,7 @@ pub(crate) struct Remove {
     version: Option<String>,
     #[arg(long, value_name = "PACKAGE", hide = true, conflicts_with = "package", alias = "packageName")]
     package_name: Option<String>,
-    /// Do not ask
+    /// Do not ask; without a terminal nobody is asked
     #[arg(long, short)]
     yes: bool,
 }

@@ -102,6 +102,44 @@ fn an_install_launches_waits_and_routes() {
 }
 
 #[test]
+fn one_that_others_wait_for_is_reachable_before_they_start() {
+    let mut db = web("1", BLUE_GREEN, 1);
+    db.name = AppName::new("db").expect("valid");
+    let mut api = web("1", BLUE_GREEN, 1);
+    api.depends_on = vec![db.name.clone()];
+    let mut install = upgrade(None, Some(api.clone()));
+    install.target.as_mut().expect("a spec").1.applications.insert(0, db.clone());
+    api.routes[0].listener = Listener::Port(9091);
+    install.target.as_mut().expect("a spec").1.applications[1] = api;
+    let plan = install.plan().expect("can be planned");
+    let order: Vec<(&str, &str)> = plan.steps.iter().map(|step| (step.app.as_str(), step.action.name())).collect();
+    assert_eq!(
+        order,
+        [
+            ("db", "fetch"),
+            ("web", "fetch"),
+            ("db", "launch"),
+            ("db", "await-healthy"),
+            ("db", "shift"),
+            ("db", "verify"),
+            ("web", "launch"),
+            ("web", "await-healthy"),
+            ("web", "shift"),
+            ("web", "verify"),
+        ]
+    );
+    // When it serves already, all of them move together, after all of them are well.
+    let mut newer = upgrade(Some(db.clone()), None);
+    let spec = Spec { version: SPEC_VERSION, applications: install.target.expect("a spec").1.applications };
+    newer.target = Some((2, spec));
+    newer.target.as_mut().expect("a spec").1.applications[0].args = vec!["2".into()];
+    let plan = newer.plan().expect("can be planned");
+    let shifts: Vec<usize> = (0..plan.steps.len()).filter(|at| plan.steps[*at].action.name() == "shift").collect();
+    let last_health = plan.steps.iter().rposition(|step| step.action.name() == "await-healthy").expect("one");
+    assert!(shifts.iter().all(|at| *at > last_health), "{:?}", steps(&plan));
+}
+
+#[test]
 fn blue_green_keeps_the_old_one_until_the_commit() {
     check(
         &upgrade(Some(web("1", BLUE_GREEN, 1)), Some(web("2", BLUE_GREEN, 1))),

@@ -91,7 +91,10 @@ pub(crate) fn plan(planned: &Planned) -> PlanView {
         after_commit: index >= plan.commit,
         bound_ms: step.bound.0,
     });
-    let notices = plan.notices.iter().map(rollout::notice).chain(prepared.warnings.iter().cloned());
+    let forgets = plan
+        .purge
+        .then(|| "its revisions, manifests and failure bundles are removed as well; only events stay".to_owned());
+    let notices = plan.notices.iter().map(rollout::notice).chain(prepared.warnings.iter().cloned()).chain(forgets);
     PlanView {
         hash: plan.hash().to_string(),
         verb: prepared.verb.as_str().to_owned(),

@@ -128,6 +128,9 @@ pub struct PlanRequest {
     /// As in install and upgrade.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub package: Option<PackageRef>,
+    /// Instead of `package`: the zip of one that is in no repository, in base64. It is looked at and not kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive: Option<String>,
     /// As in install and upgrade.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
@@ -150,6 +153,9 @@ pub struct PlanRequest {
     /// As in scale.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub replicas: BTreeMap<String, u32>,
+    /// As in delete.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub purge: bool,
 }
 
 /// `POST /v1/releases/{name}/hold`.

@@ -5,3 +5,6 @@ CREATE TABLE home (
     place TEXT NOT NULL,
     expires_at INTEGER NOT NULL
 ) STRICT;
+
+-- The rollout that a revision came from.
+CREATE INDEX rollout_by_target ON rollout (release_id, to_revision);
