@@ -150,14 +150,15 @@ fn reasons(error: &reqwest::Error) -> (Option<rustls::Error>, bool) {
     let (mut tls, mut refused) = (None, false);
     let mut next = error.source();
     while let Some(here) = next {
-        if let Some(io) = here.downcast_ref::<io::Error>() {
-            refused |= io.kind() == io::ErrorKind::ConnectionRefused;
-            // An I/O error hides what it wraps from `source`.
-            let inner = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-            tls = tls.or_else(|| inner.cloned());
-        }
         tls = tls.or_else(|| here.downcast_ref::<rustls::Error>().cloned());
-        next = here.source();
+        next = match here.downcast_ref::<io::Error>() {
+            // An I/O error hides what it wraps from `source`.
+            Some(io) => {
+                refused |= io.kind() == io::ErrorKind::ConnectionRefused;
+                io.get_ref().map(|inner| inner as &(dyn std::error::Error + 'static))
+            }
+            None => here.source(),
+        };
     }
     (tls, refused)
 }

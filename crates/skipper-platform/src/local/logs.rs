@@ -34,6 +34,10 @@ struct Cursor {
     number: u64,
     offset: u64,
     ready: VecDeque<LogChunk>,
+    /// The file that was read last, while following: an instance that is removed takes its folder along, and what it said
+    /// last is still in the open file.
+    kept: Option<fs::File>,
+    follow: bool,
 }
 
 /// Where reading stands in all of them.
@@ -96,7 +100,7 @@ impl Reading {
         self.cursors.retain(|index, cursor| here.contains(index) || !cursor.ready.is_empty());
         for index in here.into_iter().filter(|index| self.only.is_none_or(|only| only == *index)) {
             let dir = self.deployment.join(index.to_string()).join("log");
-            let fresh = || Cursor { instance: index, dir, number: 0, offset: 0, ready: VecDeque::new() };
+            let fresh = || Cursor::new(index, dir, self.follow);
             self.cursors.entry(index).or_insert_with(fresh);
         }
     }
@@ -129,13 +133,17 @@ impl Reading {
 }
 
 impl Cursor {
+    const fn new(instance: u32, dir: PathBuf, follow: bool) -> Self {
+        Self { instance, dir, number: 0, offset: 0, ready: VecDeque::new(), kept: None, follow }
+    }
+
     /// Reads on until something is ready or the log is at its end. What cannot be read is passed over: it has been
     /// removed, and its successor is there.
     fn fill(&mut self) {
         while self.ready.is_empty() {
             // Before reading: a file that has a successor now is complete.
-            let Ok(files) = segments(&self.dir) else { return };
-            let Some((newest, _)) = files.last() else { return };
+            let files = segments(&self.dir).unwrap_or_default();
+            let Some((newest, _)) = files.last() else { return self.last_words() };
             if *newest < self.number {
                 // The instance was removed and launched again: this is another log.
                 (self.number, self.offset) = (0, 0);
@@ -153,14 +161,28 @@ impl Cursor {
         }
     }
 
+    /// What the file still holds that is gone from its folder.
+    fn last_words(&mut self) {
+        let Some(file) = self.kept.take() else { return };
+        while let Ok(file) = file.try_clone()
+            && self.read(file).is_ok_and(|read| read > 0)
+        {}
+    }
+
     /// Reads whole lines from where it stands; returns how many bytes these were.
     fn read_from(&mut self, path: &Path) -> io::Result<u64> {
-        let mut file = fs::File::open(path)?;
+        let file = fs::File::open(path)?;
+        self.kept = if self.follow { Some(file.try_clone()?) } else { None };
+        self.read(file)
+    }
+
+    fn read(&mut self, mut file: fs::File) -> io::Result<u64> {
         file.seek(SeekFrom::Start(self.offset))?;
         let mut reader = BufReader::new(file);
+        let full = self.ready.len() + BATCH;
         let begun = self.offset;
         let mut line = Vec::new();
-        while self.ready.len() < BATCH {
+        while self.ready.len() < full {
             line.clear();
             // A line and its stamp; whatever is longer was not written by a keeper.
             let count = reader.by_ref().take((LINE_BYTES + 64) as u64).read_until(b'\n', &mut line)?;
@@ -228,8 +250,7 @@ fn parse(line: &[u8], instance: u32) -> Option<LogChunk> {
 
 /// The last lines of one log as text, for people. Blocking.
 pub(super) fn tail_text(dir: &Path, lines: usize) -> String {
-    let fresh = VecDeque::new();
-    let mut cursor = Cursor { instance: 0, dir: dir.to_owned(), number: 0, offset: 0, ready: fresh };
+    let mut cursor = Cursor::new(0, dir.to_owned(), false);
     cursor.skip_to_last(lines);
     let mut text = String::new();
     loop {
@@ -255,5 +276,26 @@ mod tests {
         fs::write(&path, "a\nbb\nccc\nunfinished").expect("it is ours");
         let last = |wanted| last_lines(&path, wanted).expect("it can be read");
         assert_eq!([last(0), last(1), last(2), last(3), last(9)], [(9, 0), (5, 1), (2, 2), (0, 3), (0, 3)]);
+    }
+
+    #[test]
+    fn what_was_said_last_is_heard_after_the_folder_is_gone() {
+        let dir = tempfile::tempdir().expect("temp dirs can be made");
+        let log = dir.path().join("0/log");
+        fs::create_dir_all(&log).expect("it is ours");
+        let path = log.join("000001.log");
+        let line = |text: &str| format!("2026-01-01T00:00:00.000000Z o {text}\n");
+        fs::write(&path, line("first")).expect("written");
+        let mut cursor = Cursor::new(0, log, true);
+        let heard = |cursor: &mut Cursor| {
+            cursor.fill();
+            cursor.ready.drain(..).map(|chunk| chunk.line).collect::<Vec<_>>()
+        };
+        assert_eq!(heard(&mut cursor), ["first"]);
+        let mut file = fs::OpenOptions::new().append(true).open(&path).expect("there");
+        io::Write::write_all(&mut file, line("bye").as_bytes()).expect("written");
+        fs::remove_dir_all(dir.path().join("0")).expect("removed");
+        assert_eq!(heard(&mut cursor), ["bye"]);
+        assert_eq!(heard(&mut cursor), [""; 0]);
     }
 }

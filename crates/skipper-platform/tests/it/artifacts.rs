@@ -142,3 +142,42 @@ async fn a_download_is_bounded_checked_and_done_once() {
     assert_eq!(refused.kind(), ErrorKind::Transient);
     assert_eq!(shelf(&world), [digest.to_string()]);
 }
+
+#[tokio::test]
+async fn what_cannot_be_reached_says_why_and_whether_it_may_help_to_ask_again() {
+    let world = World::new();
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("address");
+    let refused = fetch(&world, &format!("http://{nobody}/x"), None).await.expect_err("nobody listens");
+    assert_eq!((refused.code(), refused.kind()), ("resource-unreachable", ErrorKind::Transient));
+    assert!(refused.advice().is_some_and(|hint| hint.contains("nothing listens")), "{refused:?}");
+
+    let (plain, _) = server().await;
+    let secure = plain.replace("http://", "https://");
+    let wrong = fetch(&world, &format!("{secure}/x"), None).await.expect_err("it does not speak TLS");
+    assert_eq!((wrong.code(), wrong.kind()), ("resource-tls", ErrorKind::Permanent), "{}", wrong.chain());
+
+    let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a pair");
+    let key = rustls::pki_types::PrivateKeyDer::try_from(pair.signing_key.serialize_der()).expect("a key");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![pair.cert.der().clone()], key)
+        .expect("a server");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("address").port();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let serving = async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let _ = acceptor.accept(stream).await;
+        }
+    };
+    let uri = format!("https://localhost:{port}/x");
+    let unknown = tokio::select! {
+        answer = fetch(&world, &uri, None) => answer.expect_err("nobody knows who issued it"),
+        () = serving => unreachable!("it accepts for ever"),
+    };
+    assert_eq!((unknown.code(), unknown.kind()), ("resource-tls", ErrorKind::Permanent), "{}", unknown.chain());
+    assert!(unknown.advice().is_some_and(|hint| hint.contains("SSL_CERT_FILE")), "{unknown:?}");
+}

@@ -1,14 +1,22 @@
 //! What a release is waiting for, or what broke it.
 
+use std::time::Duration;
+
+use futures::future::join_all;
 use skipper_core::{
+    deployment::Observed,
     event::Event,
-    name::{ReleaseName, TenantName},
+    name::{AppName, ReleaseName, TenantName},
     rollout::FailureBundle,
 };
 use skipper_engine::Activity;
 use skipper_store::EventFilter;
+use tokio::time::timeout;
 
-use super::{Caller, status};
+use super::{
+    Caller,
+    status::{self, AppSeen},
+};
 use crate::{app::App, error::Error};
 
 /// Events that are shown with the answer.
@@ -23,9 +31,27 @@ pub struct Why {
     pub activity: Option<Activity>,
     /// Why the newest rollout failed.
     pub bundle: Option<FailureBundle>,
+    /// What runs and does not pass its health check right now.
+    pub sick: Vec<Sick>,
+    /// Why nothing can be stored now.
+    pub unwritable: Option<String>,
     /// What happened last, newest first.
     pub events: Vec<Event>,
 }
+
+/// An instance that runs and does not pass its health check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sick {
+    /// Its application.
+    pub app: AppName,
+    /// Which instance.
+    pub index: u32,
+    /// What was answered.
+    pub detail: String,
+}
+
+/// Longest that health checks may keep the answer waiting.
+const PROBES: Duration = Duration::from_secs(3);
 
 /// Gathers it.
 ///
@@ -42,7 +68,32 @@ pub async fn why(app: &App, caller: &Caller, tenant: &TenantName, name: &Release
     };
     let filter = EventFilter { tenant: Some(tenant.clone()), release: Some(name.clone()) };
     let events = newest(app, &filter).await?;
-    Ok(Why { status, activity, bundle, events })
+    let sick = if status.open.is_none() { sick(app, &status.apps).await } else { Vec::new() };
+    let unwritable = app.store.writable().await.err().map(|error| error.to_string());
+    Ok(Why { status, activity, bundle, sick, unwritable, events })
+}
+
+/// Asks everything that runs and serves once, as its own health check would. Nothing follows from it: what is supervised is
+/// that processes run. But whoever asks why wants to know.
+async fn sick(app: &App, apps: &[AppSeen]) -> Vec<Sick> {
+    let serving = apps.iter().filter(|seen| seen.live.weight > 0);
+    let running = serving.flat_map(|seen| {
+        let running = seen.instances.iter().filter_map(|(index, observed)| match observed {
+            Observed::Running(instance) => Some((*index, instance)),
+            _ => None,
+        });
+        running.map(|(index, instance)| (&seen.live.deployment, index, instance))
+    });
+    let asked = running.map(|(deployment, index, instance)| async move {
+        let platform = app.platforms.get(deployment.target())?;
+        let detail = match timeout(PROBES, platform.probe(deployment, instance)).await {
+            Ok(attempt) if attempt.ok => return None,
+            Ok(attempt) => attempt.detail,
+            Err(_) => format!("no answer within {PROBES:?}"),
+        };
+        Some(Sick { app: deployment.app.name.clone(), index, detail })
+    });
+    join_all(asked).await.into_iter().flatten().collect()
 }
 
 /// The store lists events forwards. The last ones of a release are looked for in growing stretches before the head, so

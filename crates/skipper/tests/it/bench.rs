@@ -229,6 +229,11 @@ impl Bench {
         self.dir.path().join("data")
     }
 
+    /// A port of its edge, counted from its first one: high ones are not given out by themselves in a short test.
+    pub(crate) fn port(&self, nth: u16) -> u16 {
+        self.ports.split('-').next().and_then(|first| first.parse::<u16>().ok()).expect("a port") + nth
+    }
+
     /// Where the server answers.
     pub(crate) fn url(&self) -> &str {
         &self.url

@@ -9,3 +9,4 @@ mod releases;
 mod robustness;
 mod security;
 mod shared;
+mod surprises;

@@ -7,7 +7,9 @@ use crate::{
 
 /// Arguments of `package remove`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "A package that a release was made of is not removed.")]
+#[command(
+    after_help = "A package that a release serves is not removed. Rollbacks need no package: they use what is stored."
+)]
 pub(crate) struct Remove {
     /// Package: `name`, `repository/name` or `name@version`
     #[arg(value_name = "PACKAGE", required_unless_present = "package_name", add = complete::packages())]

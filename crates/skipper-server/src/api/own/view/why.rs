@@ -12,7 +12,10 @@ use crate::{
 /// What a release is waiting for, or what broke it.
 pub(crate) fn why(why: &Why, now: Timestamp) -> WhyView {
     let status = status(&why.status);
-    let (answer, hint) = answer(why, &status, now);
+    let (mut answer, hint) = answer(why, &status, now);
+    if let Some(unwritable) = &why.unwritable {
+        answer.push_str(&format!("; nothing can be stored right now: {unwritable}"));
+    }
     let about = why.status.open.as_ref().or(why.status.latest.as_ref());
     WhyView {
         release: status.name.clone(),
@@ -37,6 +40,24 @@ fn answer(why: &Why, status: &ReleaseStatus, now: Timestamp) -> (String, Option<
     match status.state {
         ReleaseState::Degraded => {
             (status.summary.clone(), Some(format!("`skipper logs {name}` shows the output of its instances")))
+        }
+        _ if !why.sick.is_empty() => {
+            let all: Vec<String> = why
+                .sick
+                .iter()
+                .map(|sick| {
+                    format!(
+                        "instance {} of `{}` runs, and its health check says: {}",
+                        sick.index, sick.app, sick.detail
+                    )
+                })
+                .collect();
+            (
+                format!("{}; {}", status.summary, all.join("; ")),
+                Some(format!(
+                    "nothing is restarted for that: `skipper logs {name}` shows its output, `skipper rollback {name}` goes back"
+                )),
+            )
         }
         _ => match why.status.latest.as_ref().and_then(|latest| Some((latest, latest.phase.cause()?))) {
             Some((latest, broke)) => {
