@@ -172,6 +172,9 @@ impl Engine {
         if !matches!(timeout(STORE_BOUND, shared.config.store.reclaim(&shared.config.owner)).await, Ok(Ok(()))) {
             warn!("leases of the last run were not given back; they will expire");
         }
+        if !self.learn_modes(&stop).await {
+            return;
+        }
         tasks.spawn(supervise::run(Arc::clone(shared), tasks.clone(), stop.clone()));
         let permits = Arc::new(Semaphore::new(tuning.max_rollouts.max(1)));
         let mut nudges = shared.nudges();
@@ -190,6 +193,30 @@ impl Engine {
         tasks.close();
         if timeout(tuning.grace, tasks.wait()).await.is_err() {
             warn!(running = tasks.len(), grace = ?tuning.grace, "tasks still run; leases will expire and the work be taken up again");
+        }
+    }
+
+    /// Reads what users asked of the edge, before anything is told to it. `false`: the engine was stopped meanwhile.
+    async fn learn_modes(&self, stop: &CancellationToken) -> bool {
+        let shared = &self.shared;
+        let mut backoff = Backoff::step();
+        loop {
+            match timeout(STORE_BOUND, shared.config.store.modes()).await {
+                Ok(Ok(modes)) => {
+                    shared.modes.learn(modes);
+                    return true;
+                }
+                // One that cannot be read must not keep everything else waiting.
+                Ok(Err(error)) if error.kind() == ErrorKind::Damaged => {
+                    error!(error = error.chain(), "what was asked of the edge cannot be read; requests are forwarded");
+                    return true;
+                }
+                Ok(Err(error)) => warn!(error = error.chain(), "cannot read what was asked of the edge"),
+                Err(_) => warn!(bound = ?STORE_BOUND, "the store does not answer what was asked of the edge"),
+            }
+            if stop.run_until_cancelled(backoff.wait()).await.is_none() {
+                return false;
+            }
         }
     }
 

@@ -70,8 +70,7 @@ impl EngineHandle {
     }
 
     /// Sets what the edge does with the requests of a release (of one application, or of all), until it is set to `None`
-    /// again: later shifts keep it. Remembered in memory only; the edge keeps what it was told across a restart of the
-    /// server.
+    /// again: later shifts keep it, and so does a restart of the server.
     ///
     /// # Errors
     ///

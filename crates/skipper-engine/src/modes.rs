@@ -20,7 +20,7 @@ use crate::{
 
 const POISONED: &str = "no code panics while it holds this lock";
 
-/// The modes that users asked for. In memory: the edge's own snapshot keeps what it was told.
+/// The modes that users asked for, as the store has them: read when the engine begins.
 #[derive(Debug, Default)]
 pub(crate) struct Modes {
     asked: Mutex<HashMap<ServiceId, Mode>>,
@@ -29,6 +29,11 @@ pub(crate) struct Modes {
 impl Modes {
     pub(crate) fn of(&self, id: &ServiceId) -> Option<Mode> {
         self.asked.lock().expect(POISONED).get(id).cloned()
+    }
+
+    /// Takes over what is stored.
+    pub(crate) fn learn(&self, stored: Vec<(ServiceId, Mode)>) {
+        *self.asked.lock().expect(POISONED) = stored.into_iter().collect();
     }
 
     fn set(&self, id: ServiceId, mode: Option<Mode>) {
@@ -40,7 +45,7 @@ impl Modes {
     }
 }
 
-/// Remembers the mode and tells the routers.
+/// Stores the mode and tells the routers.
 pub(crate) async fn apply(
     shared: &Shared,
     release: ReleaseId,
@@ -58,7 +63,10 @@ pub(crate) async fn apply(
     lives.iter_mut().for_each(|live| live.generation = generation);
     let apps: BTreeSet<AppName> = lives.iter().map(|live| live.deployment.app.name.clone()).collect();
     for name in apps.iter().filter(|name| app.is_none_or(|wanted| wanted == *name)) {
-        shared.modes.set(ServiceId { release, app: name.clone() }, mode.clone());
+        let id = ServiceId { release, app: name.clone() };
+        // Durable first: a server that is started again tells its router everything anew.
+        stored(store.mode_set(&id, mode.as_ref())).await?;
+        shared.modes.set(id, mode.clone());
         let own = service::of_app(&lives, name);
         let surface = Surface::settled(own.clone());
         let Some(service) = service::service(&surface, own.clone(), mode.as_ref()) else { continue };

@@ -11,6 +11,7 @@ use skipper_core::{
     name::{SecretName, TenantName},
     port::{Abandoned, Error, Lease, Loaded, RolloutStore, StepNote},
     rollout::{FailureBundle, Phase, Plan},
+    route::{Mode, ServiceId},
     secret::{SecretValues, SecretVersions},
     spec::Spec,
     time::Timestamp,
@@ -151,6 +152,14 @@ impl RolloutStore for Store {
         events: Vec<NewEvent>,
     ) -> BoxFuture<'a, Result<(), Error>> {
         port!(self.live_forget(id, generation, events))
+    }
+
+    fn modes(&self) -> BoxFuture<'_, Result<Vec<(ServiceId, Mode)>, Error>> {
+        port!(self.mode_list())
+    }
+
+    fn mode_set<'a>(&'a self, id: &'a ServiceId, mode: Option<&'a Mode>) -> BoxFuture<'a, Result<(), Error>> {
+        port!(self.mode_put(id, mode))
     }
 
     fn tell(&self, events: Vec<NewEvent>) -> BoxFuture<'_, Result<(), Error>> {

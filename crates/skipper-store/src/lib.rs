@@ -32,6 +32,7 @@ mod lease;
 mod listen;
 mod live;
 mod meta;
+mod mode;
 mod open;
 mod package;
 mod port_claim;
@@ -90,6 +91,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         repository::STATEMENTS,
         abandon::STATEMENTS,
         home::STATEMENTS,
+        mode::STATEMENTS,
         resolved::STATEMENTS,
         revision::STATEMENTS,
         rollout::STATEMENTS,

@@ -21,8 +21,8 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     },
     Migration {
         version: 2,
-        sqlite: include_str!("../migrations/sqlite/0002_home_and_targets.sql"),
-        postgres: include_str!("../migrations/postgres/0002_home_and_targets.sql"),
+        sqlite: include_str!("../migrations/sqlite/0002_home_targets_modes.sql"),
+        postgres: include_str!("../migrations/postgres/0002_home_targets_modes.sql"),
     },
 ];
 
@@ -56,6 +56,7 @@ pub(crate) const TABLES: &[&str] = &[
     "port_claim",
     "route_claim",
     "home",
+    "mode",
 ];
 
 #[cfg(test)]

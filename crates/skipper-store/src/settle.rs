@@ -14,7 +14,7 @@ use skipper_core::{
 use crate::{
     Error, Store,
     db::{Txn, args, statements},
-    json, lease, port_claim, release, resolved, revision, rollout, route_claim,
+    json, lease, mode, port_claim, release, resolved, revision, rollout, route_claim,
 };
 
 statements! {
@@ -117,6 +117,7 @@ async fn settle_in_txn(
     }
     if deleted {
         port_claim::clear_in_txn(txn, release.id).await?;
+        mode::clear_in_txn(txn, release.id).await?;
     }
     route_claim::settle_in_txn(txn, release.id).await?;
     let forgotten = purged && admitted.is_none();

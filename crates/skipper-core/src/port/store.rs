@@ -10,6 +10,7 @@ use crate::{
     name::{AppName, SecretName, TenantName},
     release::{Release, Revision},
     rollout::{FailureBundle, Phase, Plan, Rollout, StepRecord},
+    route::{Mode, ServiceId},
     secret::{SecretValues, SecretVersions},
     spec::Spec,
     time::Timestamp,
@@ -186,6 +187,12 @@ pub trait RolloutStore: Send + Sync + fmt::Debug {
         generation: Generation,
         events: Vec<NewEvent>,
     ) -> BoxFuture<'a, Result<(), Error>>;
+
+    /// What users asked the edge to do with requests, where that is not to forward them.
+    fn modes(&self) -> BoxFuture<'_, Result<Vec<(ServiceId, Mode)>, Error>>;
+
+    /// Remembers what is asked; `None` when requests are to be forwarded again. A delete of the release forgets it.
+    fn mode_set<'a>(&'a self, id: &'a ServiceId, mode: Option<&'a Mode>) -> BoxFuture<'a, Result<(), Error>>;
 
     /// Appends events that go with no other change.
     fn tell(&self, events: Vec<NewEvent>) -> BoxFuture<'_, Result<(), Error>>;

@@ -176,7 +176,12 @@ async fn a_maintenance_page_stays_across_an_upgrade_until_it_is_taken_away() {
     let refused = stage.server.handle.set_mode(release, None, None).await.expect_err("a rollout is open");
     assert_eq!(refused.code(), "rollout-open");
     let _ = stage.end_of(rollout).await;
-    assert_eq!(modes(&stage), [page]);
+    assert_eq!(modes(&stage), std::slice::from_ref(&page));
+    // Another server tells a router that has lost everything the same.
+    let next = Server::start(&stage.world);
+    std::mem::replace(&mut stage.server, next).stop().await;
+    stage.world.router.lose_everything();
+    stage.until("the page is there again", |stage| modes(stage) == std::slice::from_ref(&page)).await;
     stage.server.handle.set_mode(release, None, None).await.expect("nothing is open");
     assert_eq!(modes(&stage), [Mode::Open]);
 }

@@ -4,9 +4,12 @@ use futures::future::join_all;
 use skipper_core::{
     deployment::Live,
     generation::Generation,
+    name::AppName,
     port::{ErrorKind, Lease, RolloutStore as _},
     rollout::{FailureBundle, Phase, StepState, Verb},
+    route::{Mode, ServiceId},
     secret::SecretVersions,
+    time::Millis,
 };
 
 use skipper_store::Home;
@@ -28,6 +31,7 @@ contract! {
     supervision_yields_to_a_rollout_and_its_old_right_is_void
     an_unknown_rollout_is_not_found
     one_of_the_servers_that_share_a_database_tends
+    what_is_asked_of_the_edge_stays_until_it_is_taken_back_or_the_release_is_gone
 }
 
 async fn a_second_lease_is_refused_until_the_first_expires(world: &World) {
@@ -190,6 +194,26 @@ async fn supervision_yields_to_a_rollout_and_its_old_right_is_void(world: &World
     assert!(!store.knows(id).await.expect("no error"));
     let gone = store.live_update(&live, right, vec![]).await.expect_err("it is gone");
     assert_eq!(gone.kind(), ErrorKind::NotFound);
+}
+
+async fn what_is_asked_of_the_edge_stays_until_it_is_taken_back_or_the_release_is_gone(world: &World) {
+    let store = &world.store;
+    let spec = spec(&[], &[]);
+    let release = serving(store, "web", &spec).await;
+    let id = |name: &str| ServiceId { release: release.id, app: AppName::new(name).expect("a name") };
+    let page = Mode::Maintenance { message: "soon".into() };
+    let held = Mode::Held { bound: Millis(5) };
+    store.mode_set(&id("web"), Some(&held)).await.expect("stored");
+    store.mode_set(&id("web"), Some(&page)).await.expect("the last word counts");
+    store.mode_set(&id("db"), Some(&held)).await.expect("stored");
+    store.mode_set(&id("db"), None).await.expect("taken back");
+    store.mode_set(&id("db"), None).await.expect("twice is fine");
+    let another = world.another().await;
+    assert_eq!(another.modes().await.expect("read"), [(id("web"), page)]);
+    another.close().await;
+    let delete = store.intent_create(intent("web", Verb::Delete)).await.expect("accepted");
+    carry_out(store, &delete, &spec, &Phase::Succeeded).await;
+    assert!(store.modes().await.expect("read").is_empty());
 }
 
 async fn one_of_the_servers_that_share_a_database_tends(world: &World) {

@@ -20,6 +20,7 @@ use skipper_core::{
     port::{Clock, Error, ErrorKind, Lease},
     release::{Release, Revision},
     rollout::{FailureBundle, Rollout, StepRecord},
+    route::{Mode, ServiceId},
     secret::SecretValue,
     time::Timestamp,
 };
@@ -54,6 +55,7 @@ struct State {
     live: BTreeMap<DeploymentId, Live>,
     secrets: BTreeMap<SecretName, Vec<SecretValue>>,
     events: Vec<Event>,
+    modes: BTreeMap<ServiceId, Mode>,
     /// Rollouts whose record was scribbled over.
     unreadable: BTreeSet<RolloutId>,
 }

@@ -9,6 +9,7 @@ use skipper_core::{
     name::{SecretName, TenantName},
     port::{Abandoned, Error, ErrorKind, Lease, Loaded, RolloutStore, StepNote},
     rollout::{FailureBundle, Phase, Plan},
+    route::{Mode, ServiceId},
     secret::{SecretValues, SecretVersions},
     spec::Spec,
     time::Timestamp,
@@ -296,6 +297,20 @@ impl RolloutStore for MemoryStore {
                 state.live.remove(id);
             }
             state.tell(events, now);
+            Ok(())
+        })
+    }
+
+    fn modes(&self) -> BoxFuture<'_, Result<Vec<(ServiceId, Mode)>, Error>> {
+        self.look(move |state, _| Ok(state.modes.iter().map(|(id, mode)| (id.clone(), mode.clone())).collect()))
+    }
+
+    fn mode_set<'a>(&'a self, id: &'a ServiceId, mode: Option<&'a Mode>) -> BoxFuture<'a, Result<(), Error>> {
+        self.transaction("store.mode_set", id.to_string(), move |state, _| {
+            match mode {
+                Some(mode) => state.modes.insert(id.clone(), mode.clone()),
+                None => state.modes.remove(id),
+            };
             Ok(())
         })
     }

@@ -71,6 +71,8 @@ impl State {
             if succeeded {
                 release.serving = ended.to;
                 release.deleted = ended.to.is_none();
+                let (id, deleted) = (release.id, release.deleted);
+                self.modes.retain(|service, _| !deleted || service.release != id);
             }
             release.updated_at = now;
             if let Some(waiting) = waiting {
