@@ -85,7 +85,10 @@ pub(super) async fn restore(context: &Context, settings: &Settings, file: &Path,
     let locked = lock(context, settings, "stop that server first")?;
     let config: StoreConfig = serve::store_config(&locked.config);
     let place = config.location.to_string();
-    let restored = Store::restore(file, &config, how).await.map_err(|error| broken(&error))?;
+    let restored = Store::restore(file, &config, how).await.map_err(|error| match &error {
+        skipper_store::Error::Exists { .. } => broken(&error).hint("add --force to replace it"),
+        _ => broken(&error),
+    })?;
     skipper_server::serve::lock::note_store(&locked.config.data_dir, &restored.store_id)
         .map_err(|error| Failure::error(chain(&error)))?;
     if context.out.json {

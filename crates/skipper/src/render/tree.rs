@@ -133,7 +133,7 @@ fn lines(view: &RolloutView, since: Duration, look: Look) -> Vec<String> {
         paint.style(style, &view.phase),
         paint.style(Style::Dim, &took),
     )];
-    let several = view.steps.first().is_some_and(|first| view.steps.iter().any(|step| step.app != first.app));
+    let several = has_several_apps(view);
     for step in &view.steps {
         lines.push(format!("  {} {}", look.mark(&step.state), step_line(step, several, since, view.finished, paint)));
     }
@@ -141,6 +141,10 @@ fn lines(view: &RolloutView, since: Duration, look: Look) -> Vec<String> {
         lines.push(format!("  {}", paint.style(Style::Warn, "somebody asked to cancel it")));
     }
     lines
+}
+
+fn has_several_apps(view: &RolloutView) -> bool {
+    view.steps.first().is_some_and(|first| view.steps.iter().any(|step| step.app != first.app))
 }
 
 fn step_line(step: &StepView, several: bool, since: Duration, finished: bool, paint: Paint) -> String {
@@ -171,6 +175,7 @@ fn changes(before: Option<&RolloutView>, now: &RolloutView) -> Vec<String> {
     if before.is_none() {
         lines.push(format!("{}: rollout {}", title(now), now.id));
     }
+    let several = has_several_apps(now);
     for step in &now.steps {
         let was = before.and_then(|view| view.steps.get(step.index as usize)).map(|step| step.state.as_str());
         if was == Some(step.state.as_str()) || step.state == "pending" {
@@ -179,7 +184,14 @@ fn changes(before: Option<&RolloutView>, now: &RolloutView) -> Vec<String> {
         let took = step.duration_ms.filter(|_| step.state != "started");
         let took = took.map_or(String::new(), |ms| format!(" ({})", lasted(Duration::from_millis(ms))));
         let message = step.message.as_deref().map_or(String::new(), |message| format!(": {message}"));
-        lines.push(format!("  {}/{} {}: {}{took}{message}", step.index + 1, now.steps.len(), step.text, step.state));
+        let app = if several { format!("{}: ", step.app) } else { String::new() };
+        lines.push(format!(
+            "  {}/{} {app}{}: {}{took}{message}",
+            step.index + 1,
+            now.steps.len(),
+            step.text,
+            step.state
+        ));
     }
     if before.map(|view| view.phase.as_str()) != Some(now.phase.as_str()) {
         lines.push(format!("  {}", now.phase));
