@@ -28,6 +28,8 @@ use crate::{
 
 /// How often snapshots, certificates and the log's size are looked after.
 const HOUSEKEEPING: Duration = Duration::from_millis(100);
+/// How many turns pass between two tries to open listeners that could not be opened.
+const REOPEN_EVERY: u32 = 5;
 /// Housekeeping turns between two looks at files.
 const FILES_EVERY: u32 = 30;
 /// Size at which the log is cut.
@@ -282,6 +284,9 @@ async fn housekeep(core: &Core, log_file: Option<PathBuf>) -> Leave {
             _ = turns.tick() => {
                 turn = turn.wrapping_add(1);
                 core.registry().housekeep(true);
+                if turn.is_multiple_of(REOPEN_EVERY) {
+                    core.registry().reopen();
+                }
                 if turn.is_multiple_of(FILES_EVERY) {
                     core.certificates.reload_if_changed();
                     if let Some(path) = &log_file && let Err(error) = cut(path) {

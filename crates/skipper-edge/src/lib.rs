@@ -30,7 +30,7 @@ mod table;
 mod verify;
 
 pub use config::{Certificates, ConfigError, EdgeConfig, Limits, Network, SharedListen, control_path};
-pub use control::wire::{EdgeInfo, ListenerInfo, TableRow};
+pub use control::wire::{EdgeInfo, ListenerInfo, ShutInfo, TableRow};
 pub use edge::Edge;
 pub use error::Error;
 pub use router::EdgeRouter;

@@ -5,7 +5,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    EdgeConfig, Error,
+    EdgeConfig, Error, Limits,
     edge::{Edge, Handle},
 };
 
@@ -22,7 +22,7 @@ pub fn run(config: EdgeConfig) -> Result<(), Error> {
             tracing::debug!(%error, "no session of its own");
         }
     }
-    raise_descriptor_limit();
+    let config = EdgeConfig { limits: within_descriptors(config.limits, raise_descriptor_limit()), ..config };
     // Whoever sees the edge answer may tell it to end: a signal before its handler would just kill it.
     let signals = Signals::install()?;
     let edge = Edge::start(config)?;
@@ -42,11 +42,48 @@ pub fn run(config: EdgeConfig) -> Result<(), Error> {
 }
 
 /// A connection takes two descriptors; the usual soft limit of 1,024 would end at some 500 clients.
-fn raise_descriptor_limit() {
+fn raise_descriptor_limit() -> Option<u64> {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
-    if let Err(error) = rustix::process::setrlimit(rustix::process::Resource::Nofile, raised) {
-        tracing::debug!(%error, "the limit of open files stays as it is");
+    match rustix::process::setrlimit(rustix::process::Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(error) => {
+            tracing::debug!(%error, "the limit of open files stays as it is");
+            limit.current
+        }
+    }
+}
+
+/// Descriptors for everything but clients and instances: listeners, control connections, files, idle connections to
+/// instances.
+const OTHER_DESCRIPTORS: u64 = 512;
+
+/// No more clients than there are descriptors for, and for the instances behind them: a request that was accepted must not
+/// fail because somebody else has opened another connection.
+fn within_descriptors(limits: Limits, descriptors: Option<u64>) -> Limits {
+    let Some(descriptors) = descriptors else { return limits };
+    let room = descriptors.saturating_sub(OTHER_DESCRIPTORS).max(OTHER_DESCRIPTORS.min(descriptors)) / 2;
+    let connections = limits.connections.min(usize::try_from(room).unwrap_or(usize::MAX)).max(1);
+    if connections < limits.connections {
+        tracing::info!(descriptors, connections, "fewer clients at a time, because of the limit of open files");
+    }
+    Limits { connections, ..limits }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_leave_descriptors_for_the_instances_behind_them() {
+        let connections = |most, descriptors| {
+            within_descriptors(Limits { connections: most, ..Limits::default() }, descriptors).connections
+        };
+        assert_eq!(connections(20_000, Some(20_000)), 9744);
+        assert_eq!(connections(20_000, Some(1_000_000)), 20_000);
+        assert_eq!(connections(20_000, None), 20_000);
+        assert_eq!((connections(20_000, Some(1024)), connections(20_000, Some(100))), (256, 50));
+        assert_eq!(connections(20_000, Some(0)), 1);
     }
 }
 

@@ -23,6 +23,8 @@ pub trait EdgeView: Send + Sync + fmt::Debug {
 pub struct EdgeState {
     /// Open listeners: `http`, `https` or `:port`, and where they are bound.
     pub listeners: Vec<(String, std::net::SocketAddr)>,
+    /// Listeners that routes need and that cannot be opened, with why.
+    pub shut: Vec<(String, String)>,
     /// Its own document, for people.
     pub document: Value,
 }
@@ -40,7 +42,8 @@ impl EdgeView for EdgeRouter {
                 // Whoever knows it can ask the edge which deployment answered.
                 map.remove("verify_token");
             }
-            Ok(EdgeState { listeners, document })
+            let shut = info.shut.iter().map(|shut| (shut.listener.clone(), shut.reason.clone())).collect();
+            Ok(EdgeState { listeners, shut, document })
         })
     }
 

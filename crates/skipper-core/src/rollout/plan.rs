@@ -16,7 +16,7 @@ use crate::{
 /// Setting a table at the edge takes milliseconds; ten seconds cover an edge that is being restarted.
 pub(super) const EDGE_BOUND: Millis = Millis::secs(10);
 /// A verified answer through the edge follows a healthy probe, so it comes at once or something is wrong.
-const VERIFY_BOUND: Millis = Millis::secs(20);
+const VERIFY_BOUND: Millis = Millis::secs(5);
 /// Slack over a step's own span, for the platform's answers.
 const SLACK: Millis = Millis::secs(15);
 

@@ -16,8 +16,8 @@ use super::{
     frame, handover,
     wire::{
         self, Answer, CallHead, CheckBody, DrainBody, EdgeInfo, Fault, Hello, InFlightBody, Left, Nothing, OLDEST,
-        RemoveBody, SetBody, ShutdownBody, StatsBody, SyncBody, TableBody, TablePage, TableRow, Text, VERSION,
-        service_id,
+        RemoveBody, SetBody, ShutInfo, ShutdownBody, StatsBody, SyncBody, TableBody, TablePage, TableRow, Text,
+        VERSION, service_id,
     },
 };
 use crate::{
@@ -181,8 +181,14 @@ fn greet(core: &Core, hello: &Hello) -> Result<EdgeInfo, Fault> {
         needs_sync: registry.needs_sync(),
         services: registry.len() as u64,
         listeners: registry.listeners().infos(),
+        shut: registry.shut().map(|(listener, fault)| shut_info(*listener, fault)).collect(),
         origin: core.origin.clone(),
     })
+}
+
+fn shut_info(listener: Listener, fault: &Fault) -> ShutInfo {
+    let hint = fault.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+    ShutInfo { listener: listener.to_string(), reason: format!("{}{hint}", fault.message) }
 }
 
 /// Says which of the routes could not be opened now.

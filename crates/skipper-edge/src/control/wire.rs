@@ -92,9 +92,21 @@ pub struct EdgeInfo {
     /// Open listening sockets.
     #[serde(default)]
     pub listeners: Vec<ListenerInfo>,
+    /// Listeners that routes need and that cannot be opened now.
+    #[serde(default)]
+    pub shut: Vec<ShutInfo>,
     /// What it was started for, as [`crate::EdgeConfig::origin`] has it.
     #[serde(default)]
     pub origin: Option<String>,
+}
+
+/// A listener that cannot be opened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShutInfo {
+    /// `http`, `https` or `:port`.
+    pub listener: String,
+    /// Why, and what to do where that is known.
+    pub reason: String,
 }
 
 /// One listening socket.

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     net::{Stream, Wire},
-    proxy::{Reply, Shared, keep},
+    proxy::{Reply, Shared, date, keep},
     table::Ticket,
     verify::DEPLOYMENT_HEADER,
 };
@@ -27,6 +27,9 @@ use crate::{
 /// How long an instance may take to say `100 Continue` before the client is told so without it. Servers that do not know
 /// `Expect` never say it.
 const CONTINUE: Duration = Duration::from_secs(1);
+
+/// Most bytes of answers before the answer that wait for a client.
+const INTERIM_MAX: usize = 64 * 1024;
 
 /// How long the rest of a request's body may take once its answer is sent.
 const GRACE: Duration = Duration::from_secs(2);
@@ -64,8 +67,8 @@ struct State {
     sent: Option<Sent>,
     /// Runs while the client waits for `100 Continue`.
     patience: Option<Pin<Box<Sleep>>>,
-    /// What is left to write of `100 Continue`.
-    interim: &'static [u8],
+    /// What is left to write of answers before the answer.
+    interim: Vec<u8>,
     answer: Option<(Flow, Answered, bool)>,
     /// Runs once the answer is sent and the request is not.
     grace: Option<Pin<Box<Sleep>>>,
@@ -84,7 +87,7 @@ impl Exchange<'_> {
         self.ticket.begin();
         let patience = self.up.paused.then(|| Box::pin(sleep(CONTINUE)));
         let instance = Wire::new(Stream::Tcp(instance));
-        let mut state = State { instance, sent: None, patience, interim: b"", answer: None, grace: None };
+        let mut state = State { instance, sent: None, patience, interim: Vec::new(), answer: None, grace: None };
         let outcome = poll_fn(|cx| self.poll(cx, &mut state)).await;
         let State { instance, sent, answer, .. } = state;
         match (instance, answer) {
@@ -102,6 +105,7 @@ impl Exchange<'_> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, state: &mut State) -> Poll<Outcome> {
+        self.poll_interim(cx, state);
         if let Some(outcome) = self.poll_request(cx, state) {
             return Poll::Ready(outcome);
         }
@@ -122,7 +126,11 @@ impl Exchange<'_> {
         match down.poll(cx, &mut state.instance, &mut self.client.stream) {
             Poll::Ready(Ok(())) => Self::poll_rest(cx, state),
             Poll::Ready(Err(broken)) => {
-                if matches!(broken, Broken::Source | Broken::Malformed) {
+                let source = matches!(broken, Broken::Source | Broken::Malformed);
+                if source && !down.is_touched() {
+                    return Poll::Ready(self.bad_gateway());
+                }
+                if source {
                     self.ticket.failed();
                 }
                 Poll::Ready(Outcome::Broken)
@@ -172,12 +180,12 @@ impl Exchange<'_> {
         }
     }
 
-    /// Writes `100 Continue`. Whether there is nothing left of it; a failure shows with the next write.
+    /// Writes what comes before the answer. Whether there is nothing left of it; a failure shows with the next write.
     fn poll_interim(&mut self, cx: &mut Context<'_>, state: &mut State) -> bool {
         while !state.interim.is_empty() {
-            match Pin::new(&mut self.client.stream).poll_write(cx, state.interim) {
-                Poll::Ready(Ok(count @ 1..)) => state.interim = &state.interim[count..],
-                Poll::Ready(_) => state.interim = b"",
+            match Pin::new(&mut self.client.stream).poll_write(cx, &state.interim) {
+                Poll::Ready(Ok(count @ 1..)) => drop(state.interim.drain(..count)),
+                Poll::Ready(_) => state.interim.clear(),
                 Poll::Pending => return false,
             }
             if state.interim.is_empty() {
@@ -192,7 +200,7 @@ impl Exchange<'_> {
     fn go_on(&mut self, state: &mut State) {
         if self.up.paused {
             self.up.paused = false;
-            state.interim = b"HTTP/1.1 100 Continue\r\n\r\n";
+            state.interim.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
         }
         state.patience = None;
     }
@@ -215,6 +223,12 @@ impl Exchange<'_> {
                     if answered.status == 100 {
                         self.go_on(state);
                         return Poll::Ready(self.poll_request(cx, state));
+                    }
+                    // Hints, for whoever understands them; one that does not read them must not fill the memory.
+                    if self.request.http11 && state.interim.len() < INTERIM_MAX {
+                        out.extend_from_slice(b"\r\n");
+                        state.interim.append(&mut out);
+                        self.poll_interim(cx, state);
                     }
                     return Poll::Ready(None);
                 }
@@ -324,5 +338,9 @@ impl Fields for Lines<'_> {
 
     fn field(&mut self, name: &[u8], value: &[u8]) {
         write_field(self.0, name, value);
+    }
+
+    fn undated(&mut self) {
+        date::with(|now| write_field(self.0, b"date", now.as_bytes()));
     }
 }

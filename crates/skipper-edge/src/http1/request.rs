@@ -101,7 +101,7 @@ fn translate(
     let length = length_of(&found, http11, &shared.limits)?;
     let target = target_of(parsed.path.unwrap_or_default(), method, &mut found, http11)?;
     scratch.path.clear();
-    let path = target.split(['?', '#']).next().unwrap_or(target);
+    let path = target.split('?').next().unwrap_or(target);
     scratch.path.push_str(if path.starts_with('/') { path } else { "/" });
     let port = match found.host {
         Some(host) => normalise(host, &mut scratch.host).ok_or_else(|| Reply::bad_request("invalid Host"))?,
@@ -131,7 +131,7 @@ fn translate(
     let fields = || parsed.headers.iter().zip(&kinds);
     for (field, kind) in fields() {
         let passes = match kind {
-            Field::Plain => !found.nominated.has(field.name.as_bytes()),
+            Field::Plain | Field::Date => !found.nominated.has(field.name.as_bytes()),
             Field::OtherForwarding => origin.client.trusted && !found.nominated.has(field.name.as_bytes()),
             _ => false,
         };
@@ -241,6 +241,9 @@ fn target_of<'a>(target: &'a str, method: &str, found: &mut Found<'a>, http11: b
     if http11 && found.host.is_none() {
         return Err(Reply::bad_request("no Host"));
     }
+    if target.contains('#') {
+        return Err(Reply::bad_request("a fragment in the request target"));
+    }
     if target.starts_with('/') || (target == "*" && method == "OPTIONS") {
         return Ok(target);
     }
@@ -249,7 +252,7 @@ fn target_of<'a>(target: &'a str, method: &str, found: &mut Found<'a>, http11: b
         .find_map(|scheme| target.get(..scheme.len()).filter(|start| start.eq_ignore_ascii_case(scheme)).map(str::len))
         .map(|length| &target[length..])
         .ok_or_else(|| Reply::bad_request("invalid request target"))?;
-    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
     found.host = Some(authority.as_bytes());
-    Ok(if path.is_empty() || path.starts_with('#') { "/" } else { path })
+    Ok(if path.is_empty() { "/" } else { path })
 }

@@ -11,6 +11,9 @@ const FIELDS_MAX: usize = 160;
 pub(crate) trait Fields {
     fn begin(&mut self, status: u16, reason: &[u8]);
     fn field(&mut self, name: &[u8], value: &[u8]);
+
+    /// It is a final answer, and does not say when it was made.
+    fn undated(&mut self) {}
 }
 
 /// How an answer's body is framed.
@@ -55,7 +58,7 @@ impl Answered {
 pub(crate) struct BadAnswer;
 
 /// Reads an answer's head from `bytes`. `None`: it is not complete. The fields that may pass go to `to`, the length among
-/// them, but for those of an interim answer.
+/// them; an interim answer has none.
 pub(crate) fn read(
     bytes: &[u8],
     head_only: bool,
@@ -71,7 +74,7 @@ pub(crate) fn read(
         Ok(_) | Err(_) => return Err(BadAnswer),
     };
     let status = parsed.code.filter(|status| (100..=999).contains(status)).ok_or(BadAnswer)?;
-    let (mut length, mut chunked, mut nominated) = (None, false, Nominated::default());
+    let (mut length, mut chunked, mut dated, mut nominated) = (None, false, false, Nominated::default());
     let mut kinds = [Field::Plain; FIELDS_MAX];
     for (field, kind) in parsed.headers.iter().zip(&mut kinds) {
         *kind = classify(field.name.as_bytes());
@@ -89,6 +92,7 @@ pub(crate) fn read(
                 chunked = true;
             }
             Field::Connection => nominated.add(field.value).map_err(|()| BadAnswer)?,
+            Field::Date => dated = true,
             _ => {}
         }
     }
@@ -106,9 +110,6 @@ pub(crate) fn read(
     let reusable =
         body != AnswerBody::UntilClose && status != 101 && !nominated.close && (http11 || nominated.keep_alive);
     let answered = Answered { head_len, status, body, reusable };
-    if answered.is_interim() {
-        return Ok(Some(answered));
-    }
     to.begin(status, parsed.reason.unwrap_or_default().as_bytes());
     for (field, kind) in parsed.headers.iter().zip(&kinds) {
         let passes = match kind {
@@ -127,6 +128,9 @@ pub(crate) fn read(
     // 204 has no length; that of 304 and of an answer to HEAD is the one a GET would get.
     if let Some(length) = length.filter(|_| status >= 200 && status != 204) {
         to.field(b"content-length", length.to_string().as_bytes());
+    }
+    if !dated && !answered.is_interim() {
+        to.undated();
     }
     Ok(Some(answered))
 }

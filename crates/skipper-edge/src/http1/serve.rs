@@ -33,6 +33,9 @@ const ATTEMPTS: usize = 3;
 /// make the kernel take the answer back.
 const LINGER: (Duration, usize) = (Duration::from_secs(2), 4 * 1024 * 1024);
 
+/// How often an idle connection looks whether it may stay.
+const IDLE_LOOK: Duration = Duration::from_secs(5);
+
 /// How serving a connection ended.
 pub(crate) enum End {
     Closed,
@@ -111,9 +114,13 @@ impl Reader {
                 looked = bytes.len();
             }
             let waiting = bytes.is_empty();
-            let allowed = if waiting && !self.first { limits.idle } else { limits.header_read };
-            let filled = self.fill(client, began + allowed).await;
+            let idle = waiting && !self.first;
+            let allowed = if idle { shared.idle() } else { limits.header_read };
+            // An idle connection looks up from time to time: it may be needed for somebody else.
+            let deadline = if idle { (began + allowed).min(Instant::now() + IDLE_LOOK) } else { began + allowed };
+            let filled = self.fill(client, deadline).await;
             match filled {
+                None if idle && began.elapsed() < shared.idle() => {}
                 Some(Ok(1..)) if waiting => began = Instant::now(),
                 Some(Ok(1..)) => {}
                 None if !waiting => return Next::Refused(Reply::too_slow()),

@@ -118,7 +118,7 @@ fn write_fields(head: &mut Vec<u8>, headers: &HeaderMap, shared: &Shared, origin
             Field::Verify => probe = shared.is_token(value.as_bytes()),
             // HTTP/2 lets a client send cookies one by one; in HTTP/1.1 they are one field (RFC 9113, 8.2.3).
             Field::Plain if *name == header::COOKIE => cookies.push(value.as_bytes()),
-            Field::Plain if !nominated.has(name.as_str().as_bytes()) => {
+            Field::Plain | Field::Date if !nominated.has(name.as_str().as_bytes()) => {
                 write_field(head, name.as_str().as_bytes(), value.as_bytes());
             }
             Field::OtherForwarding if origin.client.trusted => {

@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     pin::{Pin, pin},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll},
@@ -35,6 +35,8 @@ use crate::{
 
 /// Attempts to reach an instance for one request.
 const ATTEMPTS: usize = 3;
+/// How often an idle connection looks whether it may stay.
+const IDLE_LOOK: Duration = Duration::from_secs(5);
 /// Time for what is open to end after the connection was told to go, when there is nothing open: the client's turn.
 const GOODBYE: Duration = Duration::from_secs(5);
 
@@ -55,7 +57,7 @@ where
 /// Serves one HTTP/2 connection until it ends.
 pub(crate) async fn serve(client: Wire, shared: Arc<Shared>, origin: Arc<Origin>, tasks: TaskTracker) {
     let limits = shared.limits.clone();
-    let open = Arc::new(AtomicUsize::new(0));
+    let open = Arc::new(Activity::default());
     let service = {
         let (shared, open) = (shared.clone(), open.clone());
         service_fn(move |request| {
@@ -88,10 +90,14 @@ pub(crate) async fn serve(client: Wire, shared: Arc<Shared>, origin: Arc<Origin>
                 connection.as_mut().graceful_shutdown();
             }
             () = &mut idle => {
-                if open.load(Ordering::Relaxed) > 0 {
-                    idle.as_mut().reset(Instant::now() + limits.idle);
+                // Whoever has asked something may be idle for a while; whoever has not has had the time for a head.
+                let until = open.last().map(|last| last + shared.idle());
+                if open.count() > 0 {
+                    idle.as_mut().reset(Instant::now() + shared.idle().min(IDLE_LOOK));
                 } else if leaving {
                     return;
+                } else if let Some(until) = until.filter(|until| *until > Instant::now()) {
+                    idle.as_mut().reset(until.min(Instant::now() + IDLE_LOOK));
                 } else {
                     leaving = true;
                     connection.as_mut().graceful_shutdown();
@@ -102,18 +108,36 @@ pub(crate) async fn serve(client: Wire, shared: Arc<Shared>, origin: Arc<Origin>
     }
 }
 
+/// Streams that are open, and when the last one ended.
+#[derive(Debug, Default)]
+struct Activity {
+    open: AtomicUsize,
+    last: Mutex<Option<Instant>>,
+}
+
+impl Activity {
+    fn count(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    fn last(&self) -> Option<Instant> {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Counts a stream while it exists.
-struct Open(Arc<AtomicUsize>);
+struct Open(Arc<Activity>);
 
 impl Open {
-    fn new(open: &Arc<AtomicUsize>) -> Self {
-        open.fetch_add(1, Ordering::Relaxed);
-        Self(open.clone())
+    fn new(activity: &Arc<Activity>) -> Self {
+        activity.open.fetch_add(1, Ordering::Relaxed);
+        Self(activity.clone())
     }
 }
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        *self.0.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -9,6 +9,7 @@ pub(crate) enum Field {
     TransferEncoding,
     Expect,
     Upgrade,
+    Date,
     ForwardedFor,
     ForwardedHost,
     ForwardedProto,
@@ -33,12 +34,12 @@ const KNOWN: [(&[u8], Field); 24] = [
     (b"transfer-encoding", Field::TransferEncoding),
     (b"expect", Field::Expect),
     (b"upgrade", Field::Upgrade),
+    (b"date", Field::Date),
     (b"x-forwarded-for", Field::ForwardedFor),
     (b"x-forwarded-host", Field::ForwardedHost),
     (b"x-forwarded-proto", Field::ForwardedProto),
-    (b"x-forwarded-port", Field::OtherForwarding),
-    (b"x-forwarded-server", Field::OtherForwarding),
-    (b"x-forwarded-ssl", Field::OtherForwarding),
+    (b"x-original-url", Field::OtherForwarding),
+    (b"x-rewrite-url", Field::OtherForwarding),
     (b"x-real-ip", Field::OtherForwarding),
     (b"forwarded", Field::OtherForwarding),
     (b"x-skipper-verify", Field::Verify),
@@ -61,14 +62,20 @@ fn same(name: &[u8], known: &[u8]) -> bool {
     })
 }
 
+/// Every other field of this family is somebody's way to say something about the client.
+const FORWARDED: &[u8] = b"x-forwarded-";
+
 /// Names shorter or longer than any known one are plain; most others differ in length or first letter from all of them.
 pub(crate) fn classify(name: &[u8]) -> Field {
     let Some(first) = name.first().map(u8::to_ascii_lowercase) else { return Field::HopByHop };
-    if !matches!(first, b'c' | b'e' | b'f' | b'h' | b'k' | b'p' | b't' | b'u' | b'x') {
+    if !matches!(first, b'c' | b'd' | b'e' | b'f' | b'h' | b'k' | b'p' | b't' | b'u' | b'x') {
         return Field::Plain;
     }
     let found = KNOWN.iter().find(|(known, _)| known.len() == name.len() && known[0] == first && same(name, known));
     match found {
+        None if first == b'x' && name.len() > FORWARDED.len() && same(&name[..FORWARDED.len()], FORWARDED) => {
+            if name[..FORWARDED.len()].contains(&b'_') { Field::HopByHop } else { Field::OtherForwarding }
+        }
         None => Field::Plain,
         // A disguise has no honest use, so it is dropped whoever sent it.
         Some(_) if name.contains(&b'_') => Field::HopByHop,
@@ -129,6 +136,10 @@ mod tests {
             ("Transfer_Encoding", Field::HopByHop),
             ("X_Forwarded-For", Field::HopByHop),
             ("x-forwarded-for", Field::ForwardedFor),
+            ("X-Forwarded-Prefix", Field::OtherForwarding),
+            ("X_Forwarded_User", Field::HopByHop),
+            ("X-Forwarded-", Field::Plain),
+            ("Date", Field::Date),
             ("Cookie", Field::Plain),
             ("x_custom", Field::Plain),
             ("TE", Field::HopByHop),

@@ -2,6 +2,7 @@
 //! the edge's own answers.
 
 mod admission;
+pub(crate) mod date;
 mod fields;
 mod forwarded;
 mod host;

@@ -1,5 +1,7 @@
 use std::fmt::Write as _;
 
+use super::date;
+
 /// An answer of the edge itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Reply {
@@ -98,6 +100,9 @@ impl Reply {
             self.content_type(),
             self.text.len()
         );
+        date::with(|now| {
+            let _ = write!(head, "date: {now}\r\n");
+        });
         if let Some(seconds) = self.retry_after {
             let _ = write!(head, "retry-after: {seconds}\r\n");
         }

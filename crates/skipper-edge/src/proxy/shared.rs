@@ -1,4 +1,7 @@
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::{
+    sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use skipper_core::route::Listener;
@@ -10,6 +13,9 @@ use crate::{
     stats::EdgeCounters,
     table::Table,
 };
+
+/// How long an idle connection may stay while most places are taken.
+const CROWDED_IDLE: Duration = Duration::from_secs(1);
 
 /// What all threads of an edge share.
 #[derive(Debug)]
@@ -73,6 +79,13 @@ impl Shared {
 
     pub(crate) fn connections(&self) -> u64 {
         self.connections.load(Ordering::SeqCst)
+    }
+
+    /// How long a connection may stay open between requests: as configured, and shortly once most places are taken, so that
+    /// clients who say nothing do not keep those out who have something to say.
+    pub(crate) fn idle(&self) -> Duration {
+        let crowded = self.connections().saturating_mul(4) > (self.limits.connections as u64).saturating_mul(3);
+        if crowded { self.limits.idle.min(CROWDED_IDLE) } else { self.limits.idle }
     }
 
     pub(crate) fn accepting_begins(&self) {

@@ -37,6 +37,8 @@ pub(crate) struct Registry {
     listeners: Listeners,
     /// Routes by listener.
     routes: HashMap<Listener, usize>,
+    /// Listeners that routes need and that cannot be opened now: the others serve, and these are tried again.
+    shut: BTreeMap<Listener, Fault>,
     journal: Journal,
     /// Nobody has told us everything since we started.
     needs_sync: bool,
@@ -59,6 +61,15 @@ enum Told {
     Now,
     /// It was restored, or taken over.
     Before,
+}
+
+/// What becomes of a change when a listener cannot be opened that it needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    /// It is refused, unless the service had the listener before.
+    Refuses,
+    /// It is made all the same: what served before must serve again as far as it can.
+    Bears,
 }
 
 /// What a registry starts with.
@@ -86,6 +97,7 @@ impl Registry {
             books: Books::default(),
             listeners,
             routes: HashMap::new(),
+            shut: BTreeMap::new(),
             journal,
             needs_sync: restored.needs_sync,
             frozen: false,
@@ -103,7 +115,7 @@ impl Registry {
             let restored = match record {
                 Record::Set(service) => Service::try_from(*service)
                     .map_err(|error| fault("permanent", "bad-request", error.to_string()))
-                    .and_then(|service| registry.put(service, Told::Before)),
+                    .and_then(|service| registry.put(service, Told::Before, Missing::Bears)),
                 Record::Remove(body) => wire::service_id(&body.release, body.app)
                     .map_err(|error| fault("permanent", "bad-request", error.to_string()))
                     .map(|id| registry.bury(id, body.generation)),
@@ -124,13 +136,13 @@ impl Registry {
             entry.told = true;
             return Ok(());
         }
-        self.put(service, Told::Now)
+        self.put(service, Told::Now, Missing::Refuses)
     }
 
-    fn put(&mut self, service: Service, told: Told) -> Result<(), Fault> {
+    fn put(&mut self, service: Service, told: Told, missing: Missing) -> Result<(), Fault> {
         self.check_generation(&service.id, service.generation)?;
         let keys = self.check_routes(&service)?;
-        self.open_listeners(&keys)?;
+        self.open_listeners(&service.id, &keys, missing)?;
         if told == Told::Now {
             self.write(&Record::Set(Box::new(wire::Service::from(&service))));
         }
@@ -208,7 +220,7 @@ impl Registry {
     fn put_from_sync(&mut self, service: Service) -> Result<(), Fault> {
         let id = service.id.clone();
         if self.services.get(&id).is_none_or(|entry| *entry.service != service) {
-            self.put(service, Told::Now)?;
+            self.put(service, Told::Now, Missing::Bears)?;
         }
         if let Some(entry) = self.services.get_mut(&id) {
             entry.told = true;
@@ -216,13 +228,24 @@ impl Registry {
         Ok(())
     }
 
-    /// Opens what is not open, all or none.
-    fn open_listeners(&mut self, keys: &[(RouteKey, usize)]) -> Result<(), Fault> {
+    /// Opens what is not open, all or none; but what the service had before, or has to be served whatever happens, keeps
+    /// nobody from being served who can be.
+    fn open_listeners(&mut self, id: &ServiceId, keys: &[(RouteKey, usize)], missing: Missing) -> Result<(), Fault> {
+        let had: HashSet<Listener> = match self.services.get(id) {
+            Some(entry) => entry.service.routes.values().flatten().map(|key| key.listener).collect(),
+            None => HashSet::new(),
+        };
         let mut opened = Vec::new();
         for (key, _) in keys {
             match self.listeners.open(key.listener) {
-                Ok(true) => opened.push(key.listener),
+                Ok(true) => {
+                    self.shut.remove(&key.listener);
+                    opened.push(key.listener);
+                }
                 Ok(false) => {}
+                Err(refused) if missing == Missing::Bears || had.contains(&key.listener) => {
+                    self.note_shut(key.listener, refused);
+                }
                 Err(refused) => {
                     for listener in opened {
                         self.listeners.close(listener);
@@ -232,6 +255,32 @@ impl Registry {
             }
         }
         Ok(())
+    }
+
+    fn note_shut(&mut self, listener: Listener, fault: Fault) {
+        let news = self.shut.get(&listener).is_none_or(|known| known.message != fault.message);
+        if news {
+            tracing::error!(%listener, reason = fault.message, "a listener cannot be opened; the others serve");
+        }
+        self.shut.insert(listener, fault);
+    }
+
+    /// Tries again to open what could not be opened.
+    pub(crate) fn reopen(&mut self) {
+        if self.frozen {
+            return;
+        }
+        for listener in self.shut.keys().copied().collect::<Vec<_>>() {
+            match self.listeners.open(listener) {
+                Ok(_) => drop(self.shut.remove(&listener)),
+                Err(refused) => self.note_shut(listener, refused),
+            }
+        }
+    }
+
+    /// What cannot be opened now, and why.
+    pub(crate) fn shut(&self) -> impl Iterator<Item = (&Listener, &Fault)> {
+        self.shut.iter()
     }
 
     fn state_of(&mut self, service: &Service) -> State {
@@ -302,6 +351,7 @@ impl Registry {
         for key in gone.routes.values().flatten() {
             if self.routes.get(&key.listener).is_some_and(|count| *count == 0) {
                 self.routes.remove(&key.listener);
+                self.shut.remove(&key.listener);
                 self.listeners.close(key.listener);
             }
         }

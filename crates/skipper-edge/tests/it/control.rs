@@ -109,6 +109,46 @@ async fn a_restarted_edge_serves_what_it_had_acknowledged_and_wants_to_be_told_a
     assert!(router.needs_sync().await, "nobody answers");
 }
 
+/// Two ways in, of which one is taken by somebody else when the edge comes back.
+#[tokio::test]
+async fn a_listener_that_cannot_be_opened_keeps_no_other_from_serving_and_is_opened_when_it_can() {
+    let (edge, one) = (Fixture::start(), Upstream::start("one").await);
+    let free = || std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("address");
+    let (good, taken) = (free(), free());
+    let both = Service {
+        routes: [("http".to_owned(), [taken, good].map(|at| key(Listener::Port(at.port()), None, "/")).to_vec())]
+            .into(),
+        ..to(1, &one)
+    };
+    edge.set(&both).await;
+    let folder = edge.end();
+    let held = std::net::TcpListener::bind(taken).expect("it is free now");
+    let settings = config(folder.path());
+    let router = EdgeRouter::new(settings.control.clone());
+    let again = Edge::start(settings).expect("started");
+    assert_eq!(get(good, "h", "/").await.text(), "one", "from the snapshot alone");
+    router.sync(std::slice::from_ref(&both)).await.expect("what can serve serves");
+    router.set(&Service { generation: generation(1, 2), ..both.clone() }).await.expect("it had both before");
+    assert_eq!(get(good, "h", "/").await.text(), "one");
+    let shut = router.info().await.expect("info").shut;
+    assert_eq!(shut.len(), 1, "{shut:?}");
+    assert!(shut[0].listener == format!(":{}", taken.port()) && shut[0].reason.contains("taken"), "{shut:?}");
+    // One that is new to a service is refused: a rollout must know.
+    let new = Service {
+        routes: [("http".to_owned(), vec![key(Listener::Port(taken.port()), None, "/new")])].into(),
+        ..to(2, &one)
+    };
+    assert_eq!(router.set(&new).await.expect_err("it cannot be reached").code(), "port-taken");
+    drop(held);
+    crate::support::eventually("it is opened by itself", async || {
+        router.info().await.is_ok_and(|info| info.shut.is_empty())
+    })
+    .await;
+    assert_eq!(get(taken, "h", "/").await.text(), "one");
+    again.stop(Duration::ZERO);
+    again.join().expect("ended");
+}
+
 #[tokio::test]
 async fn a_sync_makes_the_whole_table_but_nothing_older() {
     let (edge, one) = (Fixture::start(), Upstream::start("one").await);

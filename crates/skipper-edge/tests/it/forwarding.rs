@@ -74,12 +74,14 @@ async fn what_is_meant_for_the_next_hop_only_goes_no_further() {
          Keep-Alive: timeout=5\r\nTE: trailers\r\nTrailer: x\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\nProxy: evil\r\n\
          Proxy-Authorization: secret\r\nX-Skipper-Verify: guess\r\nX_Forwarded_For: 6.6.6.6\r\nX-Forwarded-For: 6.6.6.6\r\n\
          Forwarded: for=6.6.6.6\r\nX-Real-IP: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil\r\n\
-         X-Kept: \u{e4}\r\nCookie: a=1\r\n\r\n",
+         X-Forwarded-Prefix: /evil\r\nX-Forwarded-User: root\r\nX-Original-URL: /admin\r\n\
+         X-Kept: \u{e4}\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nCookie: a=1\r\n\r\n",
     )
     .await;
     assert_eq!(
         seen,
-        "GET /head HTTP/1.1\nhost: h.example:81\nx-kept: \u{e4}\ncookie: a=1\nx-forwarded-for: 127.0.0.1\n\
+        "GET /head HTTP/1.1\nhost: h.example:81\nx-kept: \u{e4}\ndate: Thu, 01 Jan 1970 00:00:00 GMT\ncookie: a=1\n\
+         x-forwarded-for: 127.0.0.1\n\
          x-forwarded-proto: http\nx-forwarded-host: h.example:81\n"
     );
     edge.end();
@@ -356,9 +358,35 @@ async fn an_answer_that_breaks_off_is_not_made_to_look_whole() {
         })
         .await;
         let at = edge.set(&Service { backends: vec![backend("d", 100, &[address])], ..service(1) }).await;
-        assert_eq!(raw(at, "GET / HTTP/1.1\r\nhost: h\r\n\r\n").await, None);
+        // Where nothing was sent yet, the client can be told.
+        let seen = raw(at, "GET / HTTP/1.1\r\nhost: h\r\n\r\n").await;
+        assert!(seen.as_ref().is_none_or(|answer| answer.status == 502), "{seen:?}");
     }
-    for answer in [&b"garbage\r\n\r\n"[..], b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nx"] {
+    let (address, _upstream) = scripted(move |mut stream: TcpStream| async move {
+        let mut buffer = [0; 1024];
+        let _ = stream.read(&mut buffer).await?;
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf").await?;
+        // The client says when it has seen that much: what comes then cannot be taken back.
+        let _ = stream.read(&mut buffer).await?;
+        Ok(())
+    })
+    .await;
+    let at = edge.set(&Service { backends: vec![backend("d", 100, &[address])], ..service(1) }).await;
+    let mut client = Client::connect(at).await;
+    client.send("POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 9\r\n\r\n").await;
+    client.send("123").await;
+    let mut seen = [0; 17];
+    client.stream.read_exact(&mut seen).await.expect("the head has begun");
+    assert_eq!(&seen, b"HTTP/1.1 200 OK\r\n");
+    client.send("456").await;
+    let mut rest = Vec::new();
+    let _ = client.stream.read_to_end(&mut rest).await;
+    assert!(rest.ends_with(b"half"), "{:?}", String::from_utf8_lossy(&rest));
+    for answer in [
+        &b"garbage\r\n\r\n"[..],
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nx",
+    ] {
         let (address, _upstream) = scripted(move |mut stream: TcpStream| async move {
             let mut buffer = [0; 1024];
             let _ = stream.read(&mut buffer).await?;
@@ -368,6 +396,37 @@ async fn an_answer_that_breaks_off_is_not_made_to_look_whole() {
         let at = edge.set(&Service { backends: vec![backend("d", 100, &[address])], ..service(1) }).await;
         assert_eq!(get(at, "h", "/").await.status, 502);
     }
+    edge.end();
+}
+
+#[tokio::test]
+async fn hints_before_the_answer_are_passed_on_and_an_answer_without_a_date_gets_one() {
+    let edge = Fixture::start();
+    let (address, _upstream) = scripted(move |mut stream: TcpStream| async move {
+        let _ = stream.read(&mut [0; 1024]).await?;
+        stream
+            .write_all(
+                b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\n\
+                  connection: x\r\nx: 1\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
+            )
+            .await
+    })
+    .await;
+    let at = edge.set(&Service { backends: vec![backend("d", 100, &[address])], ..service(1) }).await;
+    let said = async |version: &str| {
+        let mut stream = TcpStream::connect(at).await.expect("connected");
+        let request = format!("GET / HTTP/{version}\r\nhost: h\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.expect("read");
+        text
+    };
+    let text = said("1.1").await;
+    let hints = "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\n\r\n";
+    let rest = text.strip_prefix(hints).unwrap_or_else(|| panic!("{text}"));
+    assert!(rest.starts_with("HTTP/1.1 200 OK\r\n") && rest.ends_with("\r\n\r\nok"), "{rest}");
+    assert!(rest.contains("\r\ndate: ") && rest.contains(" GMT\r\n"), "{rest}");
+    assert!(said("1.0").await.starts_with("HTTP/1.1 200 OK\r\n"), "an old client knows no hints");
     edge.end();
 }
 

@@ -121,6 +121,28 @@ async fn a_stream_that_is_reset_frees_its_instance() {
 }
 
 #[tokio::test]
+async fn a_connection_that_asks_now_and_then_is_kept_past_the_time_for_its_first_head() {
+    let edge = Fixture::with(|config| {
+        config.limits.header_read = Duration::from_millis(100);
+        config.limits.idle = Duration::from_secs(60);
+    });
+    let one = Upstream::start("one").await;
+    let at = edge.set(&to(1, &one)).await;
+    let mut sender = connect(at).await;
+    let begun = tokio::time::Instant::now();
+    while begun.elapsed() < Duration::from_millis(400) {
+        let request = Request::get("http://h/").body(full("")).expect("request");
+        assert_eq!(text(sender.send_request(request).await.expect("an answer")).await, "one");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // One that never asks anything is not.
+    let silent = connect(at).await;
+    eventually("the silent connection is closed", async || silent.is_closed()).await;
+    assert!(!sender.is_closed());
+    edge.end();
+}
+
+#[tokio::test]
 async fn an_open_stream_outlives_the_idle_time_and_an_idle_connection_does_not() {
     let edge = Fixture::with(|config| {
         config.limits.idle = Duration::from_millis(200);

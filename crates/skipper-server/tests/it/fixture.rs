@@ -82,7 +82,7 @@ struct FakeEdge(FakeRouter);
 impl EdgeView for FakeEdge {
     fn info(&self) -> BoxFuture<'_, Result<EdgeState, PortError>> {
         let listeners = vec![("http".to_owned(), SocketAddr::from(([0, 0, 0, 0], 8080)))];
-        Box::pin(async move { Ok(EdgeState { listeners, document: json!({"pid": 1}) }) })
+        Box::pin(async move { Ok(EdgeState { listeners, document: json!({"pid": 1}), ..EdgeState::default() }) })
     }
 
     fn metrics(&self) -> BoxFuture<'_, Result<String, PortError>> {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::ValueHint;
-use skipper_edge::{Certificates, EdgeConfig, Network, SharedListen, control_path};
+use skipper_edge::{Certificates, EdgeConfig, Limits, Network, SharedListen, control_path};
 use skipper_server::{
     config::{LogConfig, LogFormat},
     telemetry,
@@ -53,6 +53,9 @@ pub(crate) struct Edge {
     /// Peers whose X-Forwarded headers are believed, as an address or network
     #[arg(long = "trust-proxy", value_name = "NETWORK")]
     trusted_proxies: Vec<Network>,
+    /// Most client connections at a time [default: 20000, and less than half of the open files that are allowed]
+    #[arg(long, value_name = "NUMBER")]
+    connections: Option<NonZeroUsize>,
     /// Threads that serve connections [default: one for each CPU]
     #[arg(long, value_name = "NUMBER")]
     threads: Option<NonZeroUsize>,
@@ -147,6 +150,10 @@ impl Edge {
             certificates: vec![Certificates::Folder(
                 self.tls_dir.map_or_else(|| state.join("tls"), |dir| surroundings.resolve(&dir)),
             )],
+            limits: Limits {
+                connections: self.connections.map_or(defaults.limits.connections, NonZeroUsize::get),
+                ..defaults.limits
+            },
             trusted_proxies: self.trusted_proxies,
             lame_duck: self.lame_duck,
             origin: self.origin,

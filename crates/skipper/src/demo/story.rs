@@ -51,7 +51,7 @@ pub(super) async fn play(args: &DemoArgs, surroundings: &Surroundings, tell: &Te
         _ = terminate.recv() => Ended::Interrupted,
     };
     if args.keep && matches!(ended, Ended::Held) {
-        leave(&stage, tell);
+        leave(&stage, surroundings, tell);
         return Ok(ExitCode::SUCCESS);
     }
     finish(&mut stage, tell, ended, began).await
@@ -134,20 +134,32 @@ pub(super) async fn serves(stage: &Stage, tell: &Tell, version: Version) -> anyh
     Ok(())
 }
 
-fn leave(stage: &Stage, tell: &Tell) {
+fn leave(stage: &Stage, surroundings: &Surroundings, tell: &Tell) {
+    let skipper = called(surroundings);
     let url = format!("--url http://{}", stage.api);
     tell.plain(&format!("\nEverything goes on running, in {}. Try:", stage.folder.display()));
     for command in [
         format!("curl http://{}/greeting", stage.app),
-        format!("skipper list {url}"),
-        format!("skipper status hello {url}"),
-        format!("skipper history hello {url}"),
-        format!("skipper upgrade hello hello --version 1.0.0 --set greeting='Hello you' {url}"),
-        format!("skipper logs hello --follow {url}"),
-        format!("skipper demo --stop {}", stage.folder.display()),
+        format!("{skipper} list {url}"),
+        format!("{skipper} status hello {url}"),
+        format!("{skipper} history hello {url}"),
+        format!("{skipper} upgrade hello hello --version 1.0.0 --set greeting='Hello you' {url}"),
+        format!("{skipper} logs hello --follow {url}"),
+        format!("{skipper} demo --stop {}", stage.folder.display()),
     ] {
         tell.command(&command);
     }
+}
+
+/// How this program is called from where the user stands: by its name if it is found so, else by its path.
+fn called(surroundings: &Surroundings) -> String {
+    let name = "skipper";
+    let Ok(program) = std::env::current_exe() else { return name.to_owned() };
+    let folders = surroundings.var("PATH").unwrap_or_default();
+    if std::env::split_paths(folders).any(|folder| folder.join(name).exists()) {
+        return name.to_owned();
+    }
+    program.strip_prefix(&surroundings.working_dir).unwrap_or(&program).display().to_string()
 }
 
 async fn finish(stage: &mut Stage, tell: &Tell, ended: Ended, began: Instant) -> anyhow::Result<ExitCode> {

@@ -3,7 +3,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use skipper_core::{
     deployment::{Instance, Observed},
     release::Source,
-    rollout::Phase,
+    rollout::{Phase, Rollout},
     route::Listener,
     spec::Route,
 };
@@ -100,10 +100,20 @@ fn sentence(seen: &Status, state: ReleaseState, drift: &[DriftView]) -> String {
     let serves =
         seen.release.serving.map_or_else(|| "nothing serves".to_owned(), |number| format!("revision {number} serves"));
     let rest = match state {
-        ReleaseState::Deploying => seen.open.as_ref().map(|open| {
-            let doing = seen.activity.clone().unwrap_or_else(|| open.phase.name().to_owned());
-            format!("{} is under way: {doing}", open.verb.as_str())
-        }),
+        ReleaseState::Deploying => {
+            let doing = |open: &Rollout| seen.activity.clone().unwrap_or_else(|| open.phase.name().to_owned());
+            match &seen.open {
+                // Past the point of no return the new one has all the traffic.
+                Some(open) if open.phase == Phase::Finishing => {
+                    let serves = open
+                        .to
+                        .map_or_else(|| "nothing serves".to_owned(), |number| format!("revision {number} serves"));
+                    return format!("{serves}; what no longer does is cleared away: {}", doing(open));
+                }
+                Some(open) => Some(format!("{} is under way: {}", open.verb.as_str(), doing(open))),
+                None => None,
+            }
+        }
         ReleaseState::Deleted => return "deleted; its history is kept".to_owned(),
         ReleaseState::Degraded => seen
             .health
@@ -197,12 +207,30 @@ fn drift(seen: &Status) -> Vec<DriftView> {
             drift.push(DriftView { app: name.clone(), message: format!("instance {index} of `{name}` {what}") });
         }
     }
+    drift.extend(unreachable(seen));
     for message in seen.health.iter().flat_map(|health| &health.drift) {
         if !drift.iter().any(|known| known.message == *message) {
             drift.push(DriftView { app: String::new(), message: message.clone() });
         }
     }
     drift
+}
+
+/// Ways in that the edge cannot open.
+fn unreachable(seen: &Status) -> Vec<DriftView> {
+    let shut = seen.edge.iter().flat_map(|edge| &edge.shut);
+    let needing = |listener: &str| {
+        let serving = seen.apps.iter().filter(|app| app.live.weight > 0).map(|app| &app.live.deployment.app);
+        let listener = listener.to_owned();
+        serving.filter(move |app| app.routes.iter().any(|route| route.listener.to_string() == listener))
+    };
+    shut.flat_map(|(listener, reason)| {
+        needing(listener).map(move |app| DriftView {
+            app: app.name.to_string(),
+            message: format!("`{}` is not reached by {listener}: {reason}", app.name),
+        })
+    })
+    .collect()
 }
 
 /// Where a route is reached, as a person would type it. `None` while that is not known.
@@ -248,7 +276,7 @@ mod tests {
             port: PortName::new("http").expect("name"),
         };
         let listeners = edge.iter().map(|(name, at)| ((*name).to_owned(), at.parse().expect("address"))).collect();
-        let edge = EdgeState { listeners, document: serde_json::Value::Null };
+        let edge = EdgeState { listeners, ..EdgeState::default() };
         assert_eq!(url(&route, Some(&edge)).as_deref(), expected);
     }
 

@@ -32,14 +32,24 @@ pub(crate) fn why(why: &Why, now: Timestamp) -> WhyView {
 fn answer(why: &Why, status: &ReleaseStatus, now: Timestamp) -> (String, Option<String>) {
     let name = &status.name;
     if let Some(open) = &why.status.open {
-        return (
-            waiting_for(why, open, now),
-            Some(format!("`skipper cancel {name}` stops it and undoes what was done")),
-        );
+        let hint = if open.phase.can_cancel() {
+            format!("`skipper cancel {name}` stops it and undoes what was done")
+        } else {
+            "it is past the point where it could be cancelled".to_owned()
+        };
+        return (waiting_for(why, open, now), Some(hint));
     }
     match status.state {
         ReleaseState::Degraded => {
             (status.summary.clone(), Some(format!("`skipper logs {name}` shows the output of its instances")))
+        }
+        _ if asked_of_the_edge(status).is_some() => {
+            let (mode, app) = asked_of_the_edge(status).unwrap_or_default();
+            let what = if mode == "held" { "are kept waiting" } else { "get the maintenance page" };
+            (
+                format!("{}; requests of `{app}` {what}, as somebody asked", status.summary),
+                Some(format!("`skipper resume {name}` forwards them again")),
+            )
         }
         _ if !why.sick.is_empty() => {
             let all: Vec<String> = why
@@ -74,6 +84,12 @@ fn answer(why: &Why, status: &ReleaseStatus, now: Timestamp) -> (String, Option<
             None => (format!("nothing is wrong: {}", status.summary), None),
         },
     }
+}
+
+/// What somebody asked the edge to do with requests, where that is not to forward them, and of which application.
+fn asked_of_the_edge(status: &ReleaseStatus) -> Option<(String, String)> {
+    let asked = status.apps.iter().find(|app| app.weight > 0 && app.mode != "open")?;
+    Some((asked.mode.clone(), asked.name.clone()))
 }
 
 fn waiting_for(why: &Why, open: &Rollout, now: Timestamp) -> String {
