@@ -70,23 +70,6 @@ fn within_descriptors(limits: Limits, descriptors: Option<u64>) -> Limits {
     Limits { connections, ..limits }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn clients_leave_descriptors_for_the_instances_behind_them() {
-        let connections = |most, descriptors| {
-            within_descriptors(Limits { connections: most, ..Limits::default() }, descriptors).connections
-        };
-        assert_eq!(connections(20_000, Some(20_000)), 9744);
-        assert_eq!(connections(20_000, Some(1_000_000)), 20_000);
-        assert_eq!(connections(20_000, None), 20_000);
-        assert_eq!((connections(20_000, Some(1024)), connections(20_000, Some(100))), (256, 50));
-        assert_eq!(connections(20_000, Some(0)), 1);
-    }
-}
-
 /// The signals that mean something to an edge.
 struct Signals {
     runtime: Runtime,
@@ -119,5 +102,22 @@ impl Signals {
                 }
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_leave_descriptors_for_the_instances_behind_them() {
+        let connections = |most, descriptors| {
+            within_descriptors(Limits { connections: most, ..Limits::default() }, descriptors).connections
+        };
+        assert_eq!(connections(20_000, Some(20_000)), 9744);
+        assert_eq!(connections(20_000, Some(1_000_000)), 20_000);
+        assert_eq!(connections(20_000, None), 20_000);
+        assert_eq!((connections(20_000, Some(1024)), connections(20_000, Some(100))), (256, 50));
+        assert_eq!(connections(20_000, Some(0)), 1);
     }
 }
