@@ -1,10 +1,15 @@
 //! The command line as a tree, and how it is read.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Arg, ArgMatches, Args as _, FromArgMatches as _, Subcommand as _, ValueHint};
 
-use crate::{cmd::Command, complete, render::Colour, targets::Connection};
+use crate::{
+    cmd::{Command, edge::Edge, server::Server},
+    complete,
+    render::Colour,
+    targets::Connection,
+};
 
 /// What `skipper --help` says first.
 const ABOUT: &str = "A release manager for your own servers: packages, numbered releases, upgrades without a dropped \
@@ -165,7 +170,10 @@ fn with_usage(command: clap::Command, path: &str) -> clap::Command {
 /// # Errors
 ///
 /// What `clap` has to say: usage, help, version.
-pub(crate) fn parse(args: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Cli, clap::Error> {
+pub(crate) fn parse(args: Vec<OsString>) -> Result<Cli, clap::Error> {
+    if let Some(resident) = resident(&args) {
+        return Ok(resident);
+    }
     let matches = command().try_get_matches_from(args)?;
     let everywhere = Everywhere::from_arg_matches(&matches)?;
     let connection = connection(&matches);
@@ -174,6 +182,30 @@ pub(crate) fn parse(args: impl IntoIterator<Item = std::ffi::OsString>) -> Resul
         None => None,
     };
     Ok(Cli { json: everywhere.json, colour: everywhere.color, quiet: everywhere.quiet, connection, command })
+}
+
+/// Reads the command line of a program that stays, by a tree of its own: the whole tree leaves a megabyte or two behind in
+/// the memory of the process. What it does not understand, and whoever asks for help, is left to the whole tree.
+fn resident(args: &[OsString]) -> Option<Cli> {
+    let role = args.get(1)?.to_str().filter(|word| matches!(*word, "server" | "edge"))?.to_owned();
+    let verb = clap::Command::new(role.clone());
+    let verb = if role == "edge" { Edge::augment_args(verb) } else { Server::augment_args(verb) };
+    let root = Everywhere::augment_args(clap::Command::new("skipper")).subcommand(verb);
+    let matches = root.try_get_matches_from(args).ok()?;
+    let everywhere = Everywhere::from_arg_matches(&matches).ok()?;
+    let (_, below) = matches.subcommand()?;
+    let command = if role == "edge" {
+        Command::Edge(Edge::from_arg_matches(below).ok()?)
+    } else {
+        Command::Server(Box::new(Server::from_arg_matches(below).ok()?))
+    };
+    Some(Cli {
+        json: everywhere.json,
+        colour: everywhere.color,
+        quiet: everywhere.quiet,
+        connection: Connection::default(),
+        command: Some(command),
+    })
 }
 
 /// Collects the options of [`Remote`] wherever they stand; the one nearest to the verb's end wins.
@@ -204,7 +236,7 @@ mod tests {
     use super::*;
 
     fn read(line: &str) -> Cli {
-        parse(line.split(' ').map(Into::into)).unwrap_or_else(|error| panic!("{line}: {error}"))
+        parse(line.split(' ').map(Into::into).collect()).unwrap_or_else(|error| panic!("{line}: {error}"))
     }
 
     #[test]
@@ -231,12 +263,35 @@ mod tests {
 
     #[test]
     fn offline_commands_do_not_offer_a_server() {
-        assert!(parse(["skipper", "package", "lint", "x", "--url", "http://a"].map(Into::into)).is_err());
+        assert!(parse(["skipper", "package", "lint", "x", "--url", "http://a"].map(Into::into).into()).is_err());
     }
 
     #[test]
     fn without_a_verb_there_is_no_error() {
         assert!(read("skipper").command.is_none());
+    }
+
+    #[test]
+    fn programs_that_stay_are_read_as_the_whole_tree_reads_them() {
+        let whole = |line: &str| {
+            let matches = command().try_get_matches_from(line.split(' ')).expect("it is understood");
+            Command::from_arg_matches(&matches).expect("it is a command")
+        };
+        for line in [
+            "skipper edge",
+            "skipper edge --http off --bind 127.0.0.2 --lame-duck 3s --detach --data-dir /x",
+            "skipper server",
+            "skipper server --data-dir /x --listen 127.0.0.1:1 --edge-http off",
+        ] {
+            let args: Vec<_> = line.split(' ').map(OsString::from).collect();
+            let short = resident(&args).and_then(|cli| cli.command).expect("it is understood");
+            assert_eq!(format!("{short:?}"), format!("{:?}", whole(line)), "{line}");
+        }
+        let quiet = resident(&["skipper", "edge", "--quiet"].map(OsString::from)).expect("it is understood");
+        assert!(quiet.quiet && !quiet.json);
+        for line in ["skipper edge --help", "skipper server --nonsense", "skipper list", "skipper"] {
+            assert!(resident(&line.split(' ').map(OsString::from).collect::<Vec<_>>()).is_none(), "{line}");
+        }
     }
 
     #[test]

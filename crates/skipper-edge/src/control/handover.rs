@@ -17,7 +17,12 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
     recvmsg, sendmsg,
 };
-use tokio::{io::Interest, net::UnixStream, sync::Mutex, time::timeout};
+use tokio::{
+    io::Interest,
+    net::UnixStream,
+    sync::Mutex,
+    time::{sleep, timeout},
+};
 
 use super::{
     frame,
@@ -33,6 +38,10 @@ use crate::{
 const BATCH: usize = 64;
 /// Time for the new edge to get ready, and for the old one to answer.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Time for the old edge's listeners to stop, which takes microseconds unless it has all the connections it may have.
+const STOPPED: Duration = Duration::from_millis(500);
+/// How often that is looked at.
+const STOPPING: Duration = Duration::from_micros(500);
 /// Time for a predecessor to say what it has in flight.
 const ASK: Duration = Duration::from_secs(1);
 
@@ -75,6 +84,15 @@ pub(super) async fn give(core: &Arc<Core>, mut stream: UnixStream) -> io::Result
         }
     }
     core.registry().listeners_mut().close_all();
+    // Whatever connects after the successor's first answer is the successor's: it may know another table by then.
+    let stopped = async {
+        while core.shared.is_accepting() {
+            sleep(STOPPING).await;
+        }
+    };
+    if timeout(STOPPED, stopped).await.is_err() {
+        tracing::warn!("a listener still has a connection that waits for its place");
+    }
     core.leave(Leave { bound: core.lame_duck, successor: true });
     core.replaced.cancel();
     frame::write(&mut stream, &Answer { v: VERSION, ok: Some(Nothing {}), error: None }).await?;

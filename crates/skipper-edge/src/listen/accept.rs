@@ -152,6 +152,10 @@ async fn accept_all(order: &Order, mut pool: Pool, places: Arc<Semaphore>, share
     // Only the wait is cut short: a connection that was accepted is always handed over.
     while let Some(ready) = order.stop.run_until_cancelled(socket.readable()).await {
         let mut ready = ready?;
+        // A client that came at the same moment wins over the stop; it belongs to whoever has the socket next.
+        if order.stop.is_cancelled() {
+            return Ok(());
+        }
         let (accepted, peer) = match acceptfrom_with(socket.get_ref(), SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
             Ok((accepted, peer)) => match peer.map(SocketAddr::try_from) {
                 Some(Ok(peer)) => (accepted, peer),

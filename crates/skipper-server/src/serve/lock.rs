@@ -5,6 +5,7 @@ use std::{
     io::{self, Read as _, Seek as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use rustix::fs::{FlockOperation, flock};
@@ -45,6 +46,11 @@ pub enum Error {
         instances: usize,
     },
 }
+
+/// Time for a server that was just killed to be gone: its lock goes a moment after its process can no longer be seen.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How often the lock is tried meanwhile.
+const AGAIN: Duration = Duration::from_millis(10);
 
 /// What the file is called that names the database which the data directory belongs to.
 const STORE_ID: &str = "store.id";
@@ -142,7 +148,14 @@ pub fn take(dir: &Path) -> Result<DataLock, Error> {
         .mode(0o600)
         .open(&path)
         .map_err(failed)?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+    let since = Instant::now();
+    let locked = loop {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) if since.elapsed() < PATIENCE => std::thread::sleep(AGAIN),
+            locked => break locked,
+        }
+    };
+    match locked {
         Ok(()) => {}
         Err(rustix::io::Errno::WOULDBLOCK) => {
             let mut text = String::new();
