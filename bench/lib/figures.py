@@ -101,13 +101,16 @@ def rest(binary, folder, table):
     server = Server(binary, folder)
     try:
         server.start()
+        # At rest: after whatever the start, and then one install, left to be done.
+        time.sleep(5)
+        table.add("rest", "RSS of the server at rest, nothing installed", rss_mb(server.process.pid), 20, "MB")
+        table.add("rest", "RSS of the edge at rest, nothing installed", rss_mb(server.pid_of("edge")), 10, "MB")
         port = free_port()
         server.upload("live", "1.0.0", LIVE.replace("PORT_HERE", str(port)))
         server.ended(server.install("live", "live"))
-        # At rest: after whatever the start and one install left to be done.
         time.sleep(5)
-        table.add("rest", "RSS of the server at rest", rss_mb(server.process.pid), 20, "MB", "one release runs")
-        table.add("rest", "RSS of the edge at rest", rss_mb(server.pid_of("edge")), 10, "MB")
+        table.add("rest", "RSS of the server at rest, one release runs", rss_mb(server.process.pid), 20, "MB")
+        table.add("rest", "RSS of the edge at rest, one release runs", rss_mb(server.pid_of("edge")), 10, "MB")
         table.add("rest", "RSS of a keeper", rss_mb(server.pid_of("keeper")), None, "MB")
     finally:
         server.clear()
