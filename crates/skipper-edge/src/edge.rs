@@ -95,13 +95,22 @@ impl Edge {
     ///
     /// See [`Error`]. Nothing runs then, and an edge that was to be taken over goes on.
     pub fn start(config: EdgeConfig) -> Result<Self, Error> {
+        Self::start_unless(config, CancellationToken::new())
+    }
+
+    /// The same, until `early` is cancelled: too late, and it has started.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Interrupted`] as well.
+    pub(crate) fn start_unless(config: EdgeConfig, early: CancellationToken) -> Result<Self, Error> {
         let (up, started) = std::sync::mpsc::channel();
         let work = move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
                 .map_err(|cause| Error::System { what: "control thread", cause })?;
-            runtime.block_on(control(config, &up))
+            runtime.block_on(control(config, &early, &up))
         };
         let thread = std::thread::Builder::new()
             .name("edge-control".to_owned())
@@ -166,10 +175,14 @@ struct Threads {
     kill: CancellationToken,
 }
 
-async fn control(config: EdgeConfig, up: &std::sync::mpsc::Sender<Arc<Core>>) -> Result<(), Error> {
+async fn control(
+    config: EdgeConfig,
+    early: &CancellationToken,
+    up: &std::sync::mpsc::Sender<Arc<Core>>,
+) -> Result<(), Error> {
     let log_file = config.log_file.clone();
     let path = config.control.clone();
-    let (core, threads) = boot(config).await?;
+    let (core, threads) = boot(config, early).await?;
     let tasks = TaskTracker::new();
     let answering = CancellationToken::new();
     let serving = server::serve(core.clone(), core.control.clone(), tasks.clone());
@@ -199,14 +212,18 @@ async fn control(config: EdgeConfig, up: &std::sync::mpsc::Sender<Arc<Core>>) ->
     Ok(())
 }
 
-async fn boot(config: EdgeConfig) -> Result<(Arc<Core>, Threads), Error> {
+/// Until it has taken over, `early` calls it off, and an edge that was there goes on.
+async fn boot(config: EdgeConfig, early: &CancellationToken) -> Result<(Arc<Core>, Threads), Error> {
     socket::private_folder(&socket::folder_of(&config.control))?;
-    let lock = socket::lock(&config.control).await?;
-    let running = socket::running(&config.control).await?;
-    let taken = match running {
-        Some(stream) => Some(handover::take(stream).await?),
-        None => None,
+    let taking = async {
+        let lock = socket::lock(&config.control).await?;
+        let taken = match socket::running(&config.control).await? {
+            Some(stream) => Some(handover::take(stream).await?),
+            None => None,
+        };
+        Ok((lock, taken))
     };
+    let (lock, taken) = early.run_until_cancelled(taking).await.unwrap_or(Err(Error::Interrupted))?;
 
     let token = format!("{:032x}", rand::random::<u128>());
     let shared = Arc::new(Shared::new(config.limits.clone(), config.trusted_proxies.clone(), token));
@@ -245,7 +262,13 @@ async fn boot(config: EdgeConfig) -> Result<(Arc<Core>, Threads), Error> {
     registry.listeners_mut().drop_inherited();
     let predecessor = match link {
         Some(link) => {
+            if early.is_cancelled() {
+                return Err(Error::Interrupted);
+            }
             let predecessor = handover::ready(link).await?;
+            // What could not be opened because the other edge was still there.
+            registry.listeners_mut().taken_over();
+            registry.reopen();
             registry.write_snapshot();
             predecessor
         }

@@ -56,6 +56,9 @@ pub enum Error {
         /// What it said, or what failed.
         reason: String,
     },
+    /// It was told to end before it served.
+    #[error("told to end before it served; an edge that ran before goes on")]
+    Interrupted,
     /// The operating system refused a thread, timer or signal handler.
     #[error("start the edge's {what}")]
     System {

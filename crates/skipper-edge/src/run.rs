@@ -1,6 +1,9 @@
+use std::pin::pin;
+
 use tokio::{
     runtime::Runtime,
     signal::unix::{Signal, SignalKind, signal},
+    sync::oneshot,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -25,17 +28,20 @@ pub fn run(config: EdgeConfig) -> Result<(), Error> {
     let config = EdgeConfig { limits: within_descriptors(config.limits, raise_descriptor_limit()), ..config };
     // Whoever sees the edge answer may tell it to end: a signal before its handler would just kill it.
     let signals = Signals::install()?;
-    let edge = Edge::start(config)?;
-    let handle = edge.handle();
-    let done = CancellationToken::new();
+    let (started, handle) = oneshot::channel();
+    let (early, done) = (CancellationToken::new(), CancellationToken::new());
     let watcher = {
-        let done = done.clone();
+        let (early, done) = (early.clone(), done.clone());
         std::thread::Builder::new()
             .name("edge-signals".to_owned())
-            .spawn(move || signals.watch(&handle, &done))
+            .spawn(move || signals.watch(handle, &early, &done))
             .map_err(|cause| Error::System { what: "signal thread", cause })?
     };
-    let ended = edge.join();
+    let ended = Edge::start_unless(config, early).and_then(|edge| {
+        // The watcher is there until it is told that all is done.
+        let _ = started.send(edge.handle());
+        edge.join()
+    });
     done.cancel();
     drop(watcher.join());
     ended
@@ -91,8 +97,25 @@ impl Signals {
         Ok(Self { runtime, terminate, interrupt, hang_up })
     }
 
-    fn watch(mut self, handle: &Handle, done: &CancellationToken) {
+    /// Until there is a handle, `early` tells whoever starts the edge to let it be.
+    fn watch(mut self, handle: oneshot::Receiver<Handle>, early: &CancellationToken, done: &CancellationToken) {
         self.runtime.block_on(async {
+            let mut handle = pin!(handle);
+            let handle = loop {
+                tokio::select! {
+                    () = done.cancelled() => return,
+                    started = &mut handle => match started {
+                        Ok(handle) => break handle,
+                        // It did not start.
+                        Err(_) => return,
+                    },
+                    _ = self.terminate.recv() => early.cancel(),
+                    _ = self.interrupt.recv() => early.cancel(),
+                }
+            };
+            if early.is_cancelled() {
+                handle.stop();
+            }
             loop {
                 tokio::select! {
                     () = done.cancelled() => return,

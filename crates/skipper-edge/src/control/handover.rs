@@ -75,7 +75,10 @@ pub(super) async fn give(core: &Arc<Core>, mut stream: UnixStream) -> io::Result
         let head: CallHead = serde_json::from_slice(&call).map_err(io::Error::other)?;
         if head.op == "ready" { Ok(()) } else { Err(io::Error::other("the successor did not say that it is ready")) }
     };
-    match timeout(PATIENCE, handed).await {
+    let handed = timeout(PATIENCE, handed).await;
+    // Those that the successor does not want must be free for it to listen elsewhere.
+    drop(sockets);
+    match handed {
         Ok(Ok(())) => {}
         failed => {
             core.registry().thaw();

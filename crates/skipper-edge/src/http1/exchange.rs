@@ -128,7 +128,7 @@ impl Exchange<'_> {
             Poll::Ready(Err(broken)) => {
                 let source = matches!(broken, Broken::Source | Broken::Malformed);
                 if source && !down.is_touched() {
-                    return Poll::Ready(self.bad_gateway());
+                    return Poll::Ready(self.bad_gateway(state));
                 }
                 if source {
                     self.ticket.failed();
@@ -217,7 +217,7 @@ impl Exchange<'_> {
             );
             match read {
                 Ok(None) => {}
-                Err(_) => return Poll::Ready(Some(self.bad_gateway())),
+                Err(_) => return Poll::Ready(Some(self.bad_gateway(state))),
                 Ok(Some(answered)) if answered.is_interim() => {
                     state.instance.buffer.consume(answered.head_len);
                     if answered.status == 100 {
@@ -260,7 +260,10 @@ impl Exchange<'_> {
         if answered.status == 101 {
             write_field(&mut out, b"connection", b"upgrade");
             out.extend_from_slice(b"\r\n");
-            return Some(Outcome::Upgraded(out));
+            // What came before it and did not fit into the client's socket goes first.
+            let mut head = std::mem::take(&mut state.interim);
+            head.append(&mut out);
+            return Some(Outcome::Upgraded(head));
         }
         let encoder = match (answered.body, self.request.http11) {
             (AnswerBody::None | AnswerBody::Known(0), _) => Encoder::Nothing,
@@ -297,15 +300,17 @@ impl Exchange<'_> {
         let silent = state.instance.buffer.is_empty();
         // What was never sent can be sent again. A request on a connection that the instance closed at the same moment
         // was not looked at either; that is certain enough for requests that change nothing (RFC 9110, 9.2.2).
-        if !self.up.is_touched() || (silent && self.reused && self.request.repeatable) {
+        let untold = state.interim.is_empty();
+        if untold && (!self.up.is_touched() || (silent && self.reused && self.request.repeatable)) {
             return Outcome::Again;
         }
-        self.bad_gateway()
+        self.bad_gateway(state)
     }
 
-    fn bad_gateway(&mut self) -> Outcome {
+    fn bad_gateway(&mut self, state: &State) -> Outcome {
         self.ticket.failed();
-        Outcome::Refused(Reply::bad_gateway())
+        // Half a line may be out, and nothing can follow it but its end.
+        if state.interim.is_empty() { Outcome::Refused(Reply::bad_gateway()) } else { Outcome::Broken }
     }
 
     /// While nothing else moves: notices a client that hung up, so that the instance need not go on for nobody.

@@ -37,8 +37,9 @@ use crate::{
 const ATTEMPTS: usize = 3;
 /// How often an idle connection looks whether it may stay.
 const IDLE_LOOK: Duration = Duration::from_secs(5);
-/// Time for what is open to end after the connection was told to go, when there is nothing open: the client's turn.
-const GOODBYE: Duration = Duration::from_secs(5);
+/// Time for a connection to end after it was told to go, when nothing is open: it ends by itself as soon as the client has read
+/// what is left of the last answers, which no count shows.
+const GOODBYE: Duration = Duration::from_secs(30);
 
 /// Runs the streams of a connection as tasks of this thread's tracker.
 #[derive(Debug, Clone)]
@@ -79,14 +80,14 @@ pub(crate) async fn serve(client: Wire, shared: Arc<Shared>, origin: Arc<Origin>
         .serve_connection(TokioIo::new(client), service);
     let mut connection = pin!(connection);
     let mut left = pin!(shared.left());
-    let mut leaving = false;
+    let mut leaving = None;
     let mut idle = pin!(sleep(limits.header_read));
     loop {
         tokio::select! {
             // Errors are the client's: a reset, a broken frame. The library has told it already.
             _ = &mut connection => return,
-            () = &mut left, if !leaving => {
-                leaving = true;
+            () = &mut left, if leaving.is_none() => {
+                leaving = Some(Instant::now());
                 connection.as_mut().graceful_shutdown();
             }
             () = &mut idle => {
@@ -94,12 +95,16 @@ pub(crate) async fn serve(client: Wire, shared: Arc<Shared>, origin: Arc<Origin>
                 let until = open.last().map(|last| last + shared.idle());
                 if open.count() > 0 {
                     idle.as_mut().reset(Instant::now() + shared.idle().min(IDLE_LOOK));
-                } else if leaving {
-                    return;
+                } else if let Some(since) = leaving {
+                    let until = open.last().unwrap_or(since).max(since) + GOODBYE;
+                    if until <= Instant::now() {
+                        return;
+                    }
+                    idle.as_mut().reset(until);
                 } else if let Some(until) = until.filter(|until| *until > Instant::now()) {
                     idle.as_mut().reset(until.min(Instant::now() + IDLE_LOOK));
                 } else {
-                    leaving = true;
+                    leaving = Some(Instant::now());
                     connection.as_mut().graceful_shutdown();
                     idle.as_mut().reset(Instant::now() + GOODBYE);
                 }

@@ -64,8 +64,12 @@ impl CertificateStore {
         let keys = self.keys.load();
         let name = host.map_or("", |host| host.as_str());
         let wildcard = || name.split_once('.').is_some_and(|(_, rest)| keys.contains_key(&format!("*.{rest}")));
-        // A route for any host is reached by every name that there is a certificate for.
-        keys.contains_key(name) || keys.contains_key("") || wildcard() || (host.is_none() && !keys.is_empty())
+        // A route for many hosts is reached by those of its names that there is a certificate for.
+        let some = || match name.strip_prefix('*') {
+            Some(domain) => keys.keys().any(|key| key.ends_with(domain)),
+            None => host.is_none() && !keys.is_empty(),
+        };
+        keys.contains_key(name) || keys.contains_key("") || wildcard() || some()
     }
 
     /// Where to put what [`Self::has`] misses.

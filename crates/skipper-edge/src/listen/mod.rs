@@ -37,6 +37,8 @@ pub(crate) struct Listeners {
     open: HashMap<Listener, Opened>,
     /// Sockets taken over from another edge and not yet asked for.
     inherited: HashMap<Listener, TcpListener>,
+    /// The edge before this one still listens.
+    taking_over: bool,
 }
 
 impl std::fmt::Debug for Listeners {
@@ -60,17 +62,23 @@ impl Listeners {
         tls: TlsAcceptor,
         acceptor: Acceptor,
     ) -> Self {
-        Self { http, https, bind, tls, acceptor, open: HashMap::new(), inherited: HashMap::new() }
+        Self { http, https, bind, tls, acceptor, open: HashMap::new(), inherited: HashMap::new(), taking_over: false }
     }
 
     /// Takes a socket over, for when a route needs it.
     pub(crate) fn inherit(&mut self, listener: Listener, socket: TcpListener) {
         self.inherited.insert(listener, socket);
+        self.taking_over = true;
     }
 
     /// Closes the sockets that were taken over and that no route needs.
     pub(crate) fn drop_inherited(&mut self) {
         self.inherited.clear();
+    }
+
+    /// The edge before this one has let go of its sockets.
+    pub(crate) fn taken_over(&mut self) {
+        self.taking_over = false;
     }
 
     /// Opens a listener unless it is open. Whether it was opened now.
@@ -134,6 +142,11 @@ impl Listeners {
         for address in &self.candidates(listener) {
             match bind(*address) {
                 Ok(socket) => return Ok(socket),
+                // Most likely by the edge before this one, which listened elsewhere and is about to let go: the next best
+                // address would be the wrong one for good.
+                Err(error) if self.taking_over && error.kind() == io::ErrorKind::AddrInUse => {
+                    return Err((*address, error));
+                }
                 Err(error) => {
                     tracing::debug!(%address, %error, "not this address");
                     last = Some((*address, error));

@@ -247,7 +247,10 @@ impl Registry {
                     self.note_shut(key.listener, refused);
                 }
                 Err(refused) => {
-                    for listener in opened {
+                    // One that routes wait for already stays: it was shut, and could be opened at last.
+                    for listener in
+                        opened.into_iter().filter(|listener| self.routes.get(listener).is_none_or(|count| *count == 0))
+                    {
                         self.listeners.close(listener);
                     }
                     return Err(refused);

@@ -139,12 +139,21 @@ async fn a_listener_that_cannot_be_opened_keeps_no_other_from_serving_and_is_ope
         ..to(2, &one)
     };
     assert_eq!(router.set(&new).await.expect_err("it cannot be reached").code(), "port-taken");
+    // Free again, but another one of a service is not: what is refused takes nothing from those that wait.
+    let other = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let ports = [taken.port(), other.local_addr().expect("address").port()];
+    let refused = Service {
+        routes: [("http".to_owned(), ports.map(|port| key(Listener::Port(port), None, "/new")).to_vec())].into(),
+        ..to(3, &one)
+    };
     drop(held);
+    assert_eq!(router.set(&refused).await.expect_err("it cannot be reached").code(), "port-taken");
     crate::support::eventually("it is opened by itself", async || {
         router.info().await.is_ok_and(|info| info.shut.is_empty())
     })
     .await;
     assert_eq!(get(taken, "h", "/").await.text(), "one");
+    drop(other);
     again.stop(Duration::ZERO);
     again.join().expect("ended");
 }

@@ -14,7 +14,7 @@ use skipper_core::{
     port::Router as _,
     route::{Listener, Service},
 };
-use skipper_edge::Edge;
+use skipper_edge::{Edge, SharedListen};
 use tokio::{io::AsyncReadExt as _, net::UnixStream, time::timeout};
 use tokio_util::task::TaskTracker;
 
@@ -137,4 +137,25 @@ async fn a_successor_that_fails_changes_nothing() {
     changed.expect("a change waits for the end of it");
     assert_eq!(get(at, "h", "/").await.text(), "one");
     edge.end();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_successor_that_listens_on_more_addresses_gets_the_port_it_prefers() {
+    let one = Upstream::start("one").await;
+    let free = || std::net::TcpListener::bind("127.0.0.1:0").expect("bind").local_addr().expect("address").port();
+    let (preferred, next_best) = (free(), free());
+    let narrow = ([127, 0, 0, 1], preferred).into();
+    let Fixture { folder, edge: old, router } = Fixture::with(|config| config.http = SharedListen::at(narrow));
+    router.sync(&[to(1, &one)]).await.expect("synced");
+    let mut settings = config(folder.path());
+    settings.http = SharedListen([preferred, next_best].map(|port| ([0, 0, 0, 0], port).into()).to_vec());
+    let new = tokio::task::spawn_blocking(move || Edge::start(settings)).await.expect("joined").expect("started");
+    // Not a moment later: whoever could connect before can connect now.
+    assert_eq!(get(narrow, "h", "/").await.text(), "one");
+    let info = router.info().await.expect("info");
+    assert_eq!(info.listeners[0].address, ([0, 0, 0, 0], preferred).into());
+    assert!(info.shut.is_empty(), "{:?}", info.shut);
+    end(old).await;
+    new.stop(Duration::ZERO);
+    end(new).await;
 }

@@ -30,10 +30,20 @@ fn supervised(folder: &Path, http: &str) -> EdgeSupervisor {
 }
 
 fn supervised_for(folder: &Path, http: &str, origin: &str) -> EdgeSupervisor {
+    EdgeSupervisor::new(EdgeProcess {
+        exe: "/usr/bin/env".into(),
+        args: arguments(folder, http, origin),
+        control: folder.join("control.sock"),
+        log: folder.join("edge.log"),
+        origin: Some(origin.to_owned()),
+    })
+}
+
+/// Of `env`, which carries the variables: a supervisor starts a process with arguments only.
+fn arguments(folder: &Path, http: &str, origin: &str) -> Vec<OsString> {
     let exe = std::env::current_exe().expect("this binary");
-    // `env` carries the variables, since the process is started with arguments only.
     let set = |name: &str, value: &str| OsString::from(format!("{name}={value}"));
-    let args = vec![
+    vec![
         set("SKIPPER_EDGE_TEST_FOLDER", &folder.to_string_lossy()),
         set("SKIPPER_EDGE_TEST_HTTP", http),
         set("SKIPPER_EDGE_TEST_ORIGIN", origin),
@@ -41,14 +51,7 @@ fn supervised_for(folder: &Path, http: &str, origin: &str) -> EdgeSupervisor {
         "--exact".into(),
         "process::an_edge_in_a_process_of_its_own".into(),
         "--nocapture".into(),
-    ];
-    EdgeSupervisor::new(EdgeProcess {
-        exe: "/usr/bin/env".into(),
-        args,
-        control: folder.join("control.sock"),
-        log: folder.join("edge.log"),
-        origin: Some(origin.to_owned()),
-    })
+    ]
 }
 
 fn free_address() -> String {
@@ -153,6 +156,37 @@ async fn an_edge_that_was_started_with_other_settings_is_replaced_once_and_liste
     supervised_for(folder.path(), &before, "a").ensure().await.expect("replaced");
     let third = supervisor.ensure().await.expect("adopted");
     assert!(matches!(&third, Ensured::Adopted(info) if info.pid != second.pid), "{third:?}");
+}
+
+#[tokio::test]
+async fn a_newcomer_that_is_told_to_end_before_it_serves_leaves_the_edge_that_serves_alone() {
+    let (folder, http) = (tempfile::tempdir().expect("folder"), free_address());
+    let _reaper = Reaper(folder.path().join("control.sock"));
+    let Ensured::Started(first) = supervised(folder.path(), &http).ensure().await.expect("started") else {
+        panic!("nobody else started one")
+    };
+    // As if a third one was just taking over, which the newcomer waits for.
+    let lock = std::fs::File::open(folder.path().join("control.lock")).expect("the lock");
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).expect("it is free");
+    let mut newcomer = std::process::Command::new("/usr/bin/env")
+        .args(arguments(folder.path(), &http, "other"))
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("it starts");
+    let handles_term = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", newcomer.id())).unwrap_or_default();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap_or_default();
+        u64::from_str_radix(caught.trim(), 16).unwrap_or_default() & 1 << 14 != 0
+    };
+    eventually("it listens to signals", async || handles_term()).await;
+    kill(newcomer.id(), rustix::process::Signal::TERM);
+    let ended = tokio::task::spawn_blocking(move || newcomer.wait());
+    let ended = timeout(Duration::from_secs(10), ended).await.expect("at once").expect("joined").expect("waited");
+    assert!(!ended.success(), "it did not do what it was started for");
+    drop(lock);
+    let info = EdgeRouter::new(folder.path().join("control.sock")).info().await.expect("it answers");
+    assert_eq!(info.pid, first.pid);
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ pub(crate) struct Delete {
     /// Forget revisions, manifests, failure bundles and logs as well
     #[arg(long)]
     purge: bool,
-    /// Do not ask; without a terminal nobody is asked
+    /// Do not ask; without a terminal nobody is asked, and `--purge` needs this
     #[arg(long, short)]
     yes: bool,
     /// Only if the plan still has this hash

@@ -159,7 +159,11 @@ fn called(surroundings: &Surroundings) -> String {
     if std::env::split_paths(folders).any(|folder| folder.join(name).exists()) {
         return name.to_owned();
     }
-    program.strip_prefix(&surroundings.working_dir).unwrap_or(&program).display().to_string()
+    match program.strip_prefix(&surroundings.working_dir) {
+        // A shell looks for a bare name elsewhere.
+        Ok(below) => std::path::Path::new(".").join(below).display().to_string(),
+        Err(_) => program.display().to_string(),
+    }
 }
 
 async fn finish(stage: &mut Stage, tell: &Tell, ended: Ended, began: Instant) -> anyhow::Result<ExitCode> {

@@ -191,9 +191,15 @@ impl Bench {
         command.args(&program[1..]).arg(env!("CARGO_BIN_EXE_skipper"));
         self.server_args(&mut command);
         let watched = Watched::start(&mut command);
-        let mut listens = false;
+        // Until it was seen once, it may be about to start: a busy machine takes its time.
+        let (mut listens, mut seen, since) = (false, false, Instant::now());
+        let mut may_come = || {
+            let alive = self.is_traced_server_alive();
+            seen |= alive;
+            alive || (!seen && since.elapsed() < Duration::from_secs(2))
+        };
         while let Ok(line) = watched.lines.recv_timeout(Duration::from_millis(20)).or_else(|error| match error {
-            mpsc::RecvTimeoutError::Timeout if self.is_traced_server_alive() => Ok(String::new()),
+            mpsc::RecvTimeoutError::Timeout if may_come() => Ok(String::new()),
             error => Err(error),
         }) {
             listens = line.contains("listens on http://");
