@@ -41,22 +41,22 @@ const SHORTEST: usize = 4;
 /// stand in a JSON string.
 #[must_use]
 pub fn blacken(line: &str, secrets: &SecretValues) -> String {
+    let parts = secrets.values().flat_map(|value| value.expose().lines()).map(str::trim);
+    let mut forms: Vec<String> = parts.filter(|part| part.len() >= SHORTEST).flat_map(forms).collect();
+    // The longest first: one that is the beginning of another would leave that one's end to be read.
+    forms.sort_unstable_by_key(|form| std::cmp::Reverse(form.len()));
     let mut text = line.to_owned();
-    for part in secrets.values().flat_map(|value| value.expose().lines()) {
-        let part = part.trim();
-        if part.len() < SHORTEST {
-            continue;
-        }
-        if text.contains(part) {
-            text = text.replace(part, "[secret]");
-        }
-        let quoted = serde_json::Value::from(part).to_string();
-        let escaped = quoted.trim_matches('"');
-        if escaped != part && text.contains(escaped) {
-            text = text.replace(escaped, "[secret]");
-        }
+    for form in forms.iter().filter(|form| line.contains(form.as_str())) {
+        text = text.replace(form, "[secret]");
     }
     text
+}
+
+/// As it is, and within the quotes of a JSON string.
+fn forms(part: &str) -> [String; 2] {
+    let quoted = serde_json::Value::from(part).to_string();
+    let escaped = quoted.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(&quoted);
+    [part.to_owned(), escaped.to_owned()]
 }
 
 /// Which version of each secret a rollout took. Holds no value.
@@ -67,6 +67,15 @@ pub struct SecretVersions(pub BTreeMap<SecretName, u64>);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_that_begins_as_another_one_does_not_show_its_end() {
+        let named =
+            |name: &str, value: &str| (SecretName::new(name).expect("valid"), SecretValue::new(value.to_owned()));
+        let both = SecretValues::from([named("a", "hunter"), named("b", "hunter-2024-prod")]);
+        assert_eq!(blacken("k=hunter-2024-prod h=hunter!", &both), "k=[secret] h=[secret]!");
+        assert_eq!(blacken(r#"{"k":"say \"hi\""}"#, &secrets(r#"say "hi""#)), r#"{"k":"[secret]"}"#);
+    }
 
     fn secrets(value: &str) -> SecretValues {
         SecretValues::from([(SecretName::new("key").expect("valid"), SecretValue::new(value.to_owned()))])

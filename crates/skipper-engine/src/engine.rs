@@ -175,6 +175,7 @@ impl Engine {
         if !self.learn_modes(&stop).await {
             return;
         }
+        shared.ward.begin();
         tasks.spawn(supervise::run(Arc::clone(shared), tasks.clone(), stop.clone()));
         let permits = Arc::new(Semaphore::new(tuning.max_rollouts.max(1)));
         let mut nudges = shared.nudges();

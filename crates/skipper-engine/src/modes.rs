@@ -36,6 +36,17 @@ impl Modes {
         *self.asked.lock().expect(POISONED) = stored.into_iter().collect();
     }
 
+    /// Of a release that is gone nothing is asked.
+    pub(crate) fn forget(&self, release: ReleaseId) {
+        self.asked.lock().expect(POISONED).retain(|id, _| id.release != release);
+    }
+
+    /// The applications of the release of which something is asked, whether they run or not.
+    fn apps(&self, release: ReleaseId) -> Vec<AppName> {
+        let asked = self.asked.lock().expect(POISONED);
+        asked.keys().filter(|id| id.release == release).map(|id| id.app.clone()).collect()
+    }
+
     fn set(&self, id: ServiceId, mode: Option<Mode>) {
         let mut asked = self.asked.lock().expect(POISONED);
         match mode {
@@ -61,7 +72,11 @@ pub(crate) async fn apply(
     let generation = stored(store.supervise(release)).await?.ok_or_else(busy)?;
     let mut lives = stored(store.live_of(release)).await?;
     lives.iter_mut().for_each(|live| live.generation = generation);
-    let apps: BTreeSet<AppName> = lives.iter().map(|live| live.deployment.app.name.clone()).collect();
+    let mut apps: BTreeSet<AppName> = lives.iter().map(|live| live.deployment.app.name.clone()).collect();
+    if mode.is_none() {
+        // Also one that an upgrade has removed since, and another may bring back.
+        apps.extend(shared.modes.apps(release));
+    }
     for name in apps.iter().filter(|name| app.is_none_or(|wanted| wanted == *name)) {
         let id = ServiceId { release, app: name.clone() };
         // Durable first: a server that is started again tells its router everything anew.

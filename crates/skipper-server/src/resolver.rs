@@ -177,6 +177,8 @@ async fn patiently(
     bound: Duration,
 ) -> Result<Resource, PortError> {
     let (begun, mut pause) = (Instant::now(), FIRST_PAUSE);
+    // Not since the beginning: one large file may take longer than that, and fail at its end.
+    let mut failing = None;
     loop {
         let error = match platform.fetch(resource, bound.saturating_sub(begun.elapsed())).await {
             Ok(resource) => return Ok(resource),
@@ -186,8 +188,8 @@ async fn patiently(
         if !worth_it || patience.is_zero() {
             return Err(error);
         }
-        let tried = begun.elapsed();
-        if tried + pause >= patience.min(bound) {
+        let tried = failing.get_or_insert_with(Instant::now).elapsed();
+        if tried + pause >= patience || begun.elapsed() + pause >= bound {
             // Not transient any more for whoever asks.
             let told = format!("{} (tried again and again for {} s)", error.chain(), tried.as_secs());
             let told = PortError::new(ErrorKind::Permanent, error.code(), told);

@@ -21,7 +21,7 @@ use skipper_core::{
     name::AppName,
     port::{Abandoned, Error as PortError, ErrorKind, Lease, Loaded},
     release::{Release, Revision},
-    rollout::{Cause, Phase, Plan, Rollout, StepRecord, StepState, Transition},
+    rollout::{Cause, Phase, Plan, Rollout, StepRecord, StepState, Transition, Verb},
     time::Timestamp,
 };
 use tokio::time::{Instant, sleep, timeout};
@@ -153,6 +153,9 @@ impl<'a> Run<'a> {
                 | Phase::Cancelled { .. }
                 | Phase::Superseded => {
                     self.shared.ward.rollout_ended(self.release.id);
+                    if self.rollout.verb == Verb::Delete && self.rollout.phase == Phase::Succeeded {
+                        self.shared.modes.forget(self.release.id);
+                    }
                     return Ok(());
                 }
             }

@@ -237,6 +237,13 @@ impl Ward {
         self.chart.lock().expect(POISONED).surfaces.insert(release, surfaces.clone());
     }
 
+    /// Before an engine begins: what rollouts left here when it lost its turn may have ended elsewhere since.
+    pub(crate) fn begin(&self) {
+        let mut chart = self.chart.lock().expect(POISONED);
+        chart.surfaces.clear();
+        chart.setbacks.clear();
+    }
+
     pub(crate) fn rollout_ended(&self, release: ReleaseId) {
         let mut chart = self.chart.lock().expect(POISONED);
         chart.surfaces.remove(&release);

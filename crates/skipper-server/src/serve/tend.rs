@@ -14,7 +14,9 @@ use crate::app::App;
 
 /// How long the right to tend lasts unless it is renewed: the longest that nobody tends after a server has died.
 const TTL: Duration = Duration::from_secs(15);
-/// How often it is renewed; two renewals may be lost.
+/// How much earlier its holder stops: the engine has until then to let go of what it is doing.
+const MARGIN: Duration = Duration::from_secs(6);
+/// How often it is renewed; one renewal may be lost.
 const RENEW: Duration = Duration::from_secs(4);
 /// How often a server that waits asks whether its time has come.
 const ASK: Duration = Duration::from_secs(2);
@@ -55,7 +57,7 @@ impl Tender {
             match self.app.store.home_take(&self.owner, &self.place, TTL).await {
                 Ok(Home::Own) => {
                     self.app.tended_by.send_replace(None);
-                    return asked + TTL;
+                    return asked + TTL - MARGIN;
                 }
                 Ok(Home::Other(place)) => {
                     let news = self.app.tended_by.send_replace(Some(place.clone())).as_ref() != Some(&place);
@@ -86,7 +88,7 @@ impl Tender {
                     break;
                 }
                 (asked, home) = renewed => match home {
-                    Ok(Home::Own) => until = asked + TTL,
+                    Ok(Home::Own) => until = asked + TTL - MARGIN,
                     Ok(Home::Other(place)) => {
                         warn!("another server tends what runs now ({place})");
                         break;

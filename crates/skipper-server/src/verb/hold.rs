@@ -77,6 +77,11 @@ async fn set(
 ) -> Result<(), Error> {
     caller.may(Action::Deploy, tenant)?;
     let (release, serving) = find::serving(app, tenant, name).await?;
+    if let Some(place) = &*app.tended_by.borrow() {
+        // The edge of this server, if it has one, is not what requests come in through.
+        let message = format!("the server {place} tends what runs, and its edge takes the requests");
+        return Err(Error::new(Code::Conflict, message).hint("ask that server"));
+    }
     let kind = match &mode {
         None => "release.resumed",
         Some(Mode::Maintenance { .. }) => "release.maintenance",

@@ -174,6 +174,13 @@ fn logs_events_and_operating_verbs_reach_the_release() {
     assert_eq!(get(&address, "/greeting").expect("answers").0, 503);
     bench.run(&["resume", "hello"]).ok();
 
+    // What is asked of a release goes with it.
+    bench.run(&["maintenance", "hello", "gone for good"]).ok();
+    bench.run(&["delete", "hello", "--yes", "--wait"]).ok();
+    bench.run(&["install", "hello", "helloworld@1.0.0", "--wait"]).ok();
+    let answer = get(&bench.address_of("hello"), "/greeting").expect("answers");
+    assert_eq!(answer.0, 200, "{}", answer.1);
+
     bench.run(&["doctor", "--data-dir", "data"]).ok();
     for line in [&["platform", "list"][..], &["repo", "list"], &["version"]] {
         bench.run(line).ok();

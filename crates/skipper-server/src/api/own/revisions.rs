@@ -71,7 +71,9 @@ pub(super) async fn get(
         revision: history.as_ref().map_or_else(|| view::revision(&revision), view::history),
         row_version: release.row_version,
     };
-    Ok(etag::answer(&headers, &format!("{}-{}", release.row_version, revision.state.as_str()), detail))
+    // The rollout moves on without the release.
+    let phase = history.as_ref().map_or("", |entry| entry.phase.name());
+    Ok(etag::answer(&headers, &format!("{}-{}-{phase}", release.row_version, revision.state.as_str()), detail))
 }
 
 /// Shows the manifest of one revision, as it was rolled out.
