@@ -22,7 +22,7 @@ use crate::{
 };
 
 statements! {
-    MEND = "UPDATE rollout SET phase_name = $2, phase = $3, plan = $4, plan_index = NULL, secrets = $5, provenance = $6 WHERE id = $1";
+    MEND = "UPDATE rollout SET phase_name = $2, phase = $3, plan = $4, plan_index = NULL, secrets = $5, provenance = $6, required_plan = $7 WHERE id = $1";
     FORGET_STEPS = "DELETE FROM step WHERE rollout_id = $1";
 }
 
@@ -38,7 +38,9 @@ impl Store {
         let rollout = salvage(&row, &release, &phase)?;
         let (plan, secrets) = (rollout.plan.as_ref().map(json::text).transpose()?, json::text(&rollout.secrets)?);
         let provenance = json::text(&rollout.provenance)?;
-        txn.run(MEND, args![rollout.id, phase.name(), json::text(&phase)?, plan, secrets, provenance]).await?;
+        let required = rollout.required_plan.as_ref().map(ToString::to_string);
+        txn.run(MEND, args![rollout.id, phase.name(), json::text(&phase)?, plan, secrets, provenance, required])
+            .await?;
         if txn.all(step::LIST, args![rollout.id]).await?.iter().map(step::read).any(|read| read.is_err()) {
             txn.run(FORGET_STEPS, args![rollout.id]).await?;
         }

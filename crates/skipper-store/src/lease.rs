@@ -145,6 +145,11 @@ pub(crate) struct Fenced {
     pub(crate) steps: Vec<(String, String, String)>,
 }
 
+/// The names of a plan's steps.
+pub(crate) fn index(row: &Row) -> Result<Vec<(String, String, String)>, Error> {
+    Ok(row.maybe_json("plan_index")?.unwrap_or_default())
+}
+
 /// Refuses a lease that is not the newest, and locks the rollout for the rest of the transaction.
 pub(crate) async fn fence_in_txn(txn: &mut Txn, lease: &Lease) -> Result<Fenced, Error> {
     let Generation { epoch, counter } = lease.generation;
@@ -152,7 +157,8 @@ pub(crate) async fn fence_in_txn(txn: &mut Txn, lease: &Lease) -> Result<Fenced,
         Some(row) => Ok(Fenced {
             release: row.parse("release_id")?,
             to: row.maybe_count("to_revision")?,
-            steps: row.maybe_json("plan_index")?.unwrap_or_default(),
+            // Whoever takes the rollout up was told when it cannot be read, and must be let in to give it up.
+            steps: index(&row).unwrap_or_default(),
         }),
         None => Err(refusal_in_txn(txn, lease.rollout).await?),
     }

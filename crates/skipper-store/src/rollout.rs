@@ -13,7 +13,7 @@ use skipper_core::{
 use crate::{
     Error, Store,
     db::{Reading, Row, Txn, args, statements},
-    live, release, revision, settle, step,
+    lease, live, release, revision, settle, step,
     store::page,
 };
 
@@ -109,7 +109,10 @@ impl Store {
     pub async fn rollout_load(&self, id: RolloutId) -> Result<Loaded, Error> {
         let mut reading = Reading::begin(&self.shared, "load the rollout").await?;
         let rollout = reading.one(GET, args![id]).await?;
-        let rollout = rollout.as_ref().map(read).transpose()?.ok_or_else(|| Error::not_found("rollout", id))?;
+        let row = rollout.ok_or_else(|| Error::not_found("rollout", id))?;
+        let rollout = read(&row)?;
+        // Steps could not be noted without it.
+        lease::index(&row)?;
         let release = reading.one(release::GET_BY_ID, args![rollout.release]).await?;
         let release = release.ok_or_else(|| Error::corrupt(format!("the release of rollout {id} is missing")))?;
         let target = match rollout.to {

@@ -18,6 +18,7 @@ use crate::{
 contract! {
     a_rollout_that_cannot_be_read_ends_and_what_served_serves
     a_rollout_that_cannot_be_read_past_the_point_of_no_return_has_succeeded
+    a_rollout_whose_steps_cannot_be_named_can_be_given_up_and_is_readable_again
     success_makes_the_target_live_and_supersedes_what_served
     failure_and_cancellation_leave_what_serves
     a_rollout_past_its_end_does_not_move_but_the_same_end_may_be_told_twice
@@ -92,6 +93,17 @@ async fn a_rollout_that_cannot_be_read_past_the_point_of_no_return_has_succeeded
     let ended = store.rollout_get(second.rollout.id).await.expect("readable again").expect("there");
     assert_eq!((ended.phase, ended.plan.is_some()), (Phase::Succeeded, true));
     assert_eq!(get(store, ended.release).await.serving, Some(2));
+}
+
+async fn a_rollout_whose_steps_cannot_be_named_can_be_given_up_and_is_readable_again(world: &World) {
+    let (store, sql) = (&world.store, "rollout SET plan_index = '?' WHERE");
+    let (second, lease) = scribbled(world, &Phase::Advancing, sql).await;
+    let id = second.rollout.id;
+    assert_eq!(world.raw(&format!("UPDATE rollout SET required_plan = '?' WHERE id = '{id}'")).await, 1);
+    store.abandon(&lease, "column plan_index").await.expect("given up");
+    let ended = store.rollout_get(id).await.expect("readable again").expect("there");
+    assert_eq!(ended.phase.cause().expect("it failed").code, "rollout-unreadable");
+    assert_eq!(get(store, ended.release).await.serving, Some(1));
 }
 
 async fn success_makes_the_target_live_and_supersedes_what_served(world: &World) {
