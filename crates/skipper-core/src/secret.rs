@@ -37,19 +37,37 @@ pub type SecretValues = BTreeMap<SecretName, SecretValue>;
 /// Secrets shorter than this would blacken half of every log.
 const SHORTEST: usize = 4;
 
-/// Replaces every secret in a line of output; one of several lines is looked for line by line, as it is and as it would
-/// stand in a JSON string.
-#[must_use]
-pub fn blacken(line: &str, secrets: &SecretValues) -> String {
-    let parts = secrets.values().flat_map(|value| value.expose().lines()).map(str::trim);
-    let mut forms: Vec<String> = parts.filter(|part| part.len() >= SHORTEST).flat_map(forms).collect();
-    // The longest first: one that is the beginning of another would leave that one's end to be read.
-    forms.sort_unstable_by_key(|form| std::cmp::Reverse(form.len()));
-    let mut text = line.to_owned();
-    for form in forms.iter().filter(|form| line.contains(form.as_str())) {
-        text = text.replace(form, "[secret]");
+/// Replaces secrets in lines of output. Made once for all lines of an application.
+#[derive(Clone, Default)]
+pub struct Blackener {
+    /// The longest first: one that is the beginning of another would leave that one's end to be read.
+    forms: Vec<String>,
+}
+
+impl fmt::Debug for Blackener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Blackener")
     }
-    text
+}
+
+impl Blackener {
+    /// For these secrets: one of several lines is looked for line by line, as it is and as it would stand in a JSON string.
+    #[must_use]
+    pub fn new(secrets: &SecretValues) -> Self {
+        let parts = secrets.values().flat_map(|value| value.expose().lines()).map(str::trim);
+        let mut forms: Vec<String> = parts.filter(|part| part.len() >= SHORTEST).flat_map(forms).collect();
+        forms.sort_unstable_by_key(|form| std::cmp::Reverse(form.len()));
+        Self { forms }
+    }
+
+    /// The line without them.
+    #[must_use]
+    pub fn line(&self, line: String) -> String {
+        let held = self.forms.iter().filter(|form| line.contains(form.as_str()));
+        let blackened = held
+            .fold(None, |text: Option<String>, form| Some(text.as_deref().unwrap_or(&line).replace(form, "[secret]")));
+        blackened.unwrap_or(line)
+    }
 }
 
 /// As it is, and within the quotes of a JSON string.
@@ -67,6 +85,10 @@ pub struct SecretVersions(pub BTreeMap<SecretName, u64>);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn blacken(line: &str, secrets: &SecretValues) -> String {
+        Blackener::new(secrets).line(line.to_owned())
+    }
 
     #[test]
     fn a_secret_that_begins_as_another_one_does_not_show_its_end() {

@@ -17,26 +17,31 @@ use crate::{
     store::page,
 };
 
+/// A release's rollouts, each with the revision it led to.
+macro_rules! history {
+    ($which:literal) => {
+        concat!(
+            "SELECT rollout.num AS num, rollout.id AS rollout_id, rollout.verb AS verb, rollout.phase AS phase, \
+                rollout.from_revision AS from_revision, rollout.to_revision AS to_revision, rollout.purge AS purge, \
+                rollout.provenance AS provenance, rollout.created_at AS created_at, rollout.started_at AS started_at, \
+                rollout.finished_at AS finished_at, revision.state AS state, revision.source AS source, \
+                revision.description AS description \
+            FROM rollout LEFT JOIN revision \
+                ON revision.release_id = rollout.release_id AND revision.number = rollout.to_revision \
+            WHERE rollout.release_id = $1 AND ",
+            $which
+        )
+    };
+}
+
 statements! {
     GET = "SELECT * FROM revision WHERE release_id = $1 AND number = $2";
     LATEST = "SELECT * FROM revision WHERE release_id = $1 ORDER BY number DESC LIMIT 1";
     LATEST_IN_STATE = "SELECT * FROM revision WHERE release_id = $1 AND state = $2 AND number < $3 ORDER BY number DESC LIMIT 1";
     LIST = "SELECT number, state, source, provenance, description, created_at FROM revision \
         WHERE release_id = $1 AND number < $2 ORDER BY number DESC LIMIT $3";
-    HISTORY = "SELECT rollout.num AS num, rollout.id AS rollout_id, rollout.verb AS verb, rollout.phase AS phase, \
-            rollout.from_revision AS from_revision, rollout.to_revision AS to_revision, rollout.purge AS purge, \
-            rollout.provenance AS provenance, rollout.created_at AS created_at, rollout.started_at AS started_at, \
-            rollout.finished_at AS finished_at, revision.state AS state, revision.source AS source, \
-            revision.description AS description \
-        FROM rollout LEFT JOIN revision ON revision.release_id = rollout.release_id AND revision.number = rollout.to_revision \
-        WHERE rollout.release_id = $1 AND rollout.num < $2 ORDER BY rollout.num DESC LIMIT $3";
-    HISTORY_OF = "SELECT rollout.num AS num, rollout.id AS rollout_id, rollout.verb AS verb, rollout.phase AS phase, \
-            rollout.from_revision AS from_revision, rollout.to_revision AS to_revision, rollout.purge AS purge, \
-            rollout.provenance AS provenance, rollout.created_at AS created_at, rollout.started_at AS started_at, \
-            rollout.finished_at AS finished_at, revision.state AS state, revision.source AS source, \
-            revision.description AS description \
-        FROM rollout LEFT JOIN revision ON revision.release_id = rollout.release_id AND revision.number = rollout.to_revision \
-        WHERE rollout.release_id = $1 AND rollout.to_revision = $2 ORDER BY rollout.num DESC LIMIT 1";
+    HISTORY = history!("rollout.num < $2 ORDER BY rollout.num DESC LIMIT $3");
+    HISTORY_OF = history!("rollout.to_revision = $2 ORDER BY rollout.num DESC LIMIT 1");
     INSERT = "INSERT INTO revision (release_id, number, state, source, package_repository, package_name, package_version, \
             manifest, spec_version, spec, provenance, description, created_at, updated_at) \
         VALUES ($1, $2, 'pending', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)";

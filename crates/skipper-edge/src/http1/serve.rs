@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     net::Wire,
-    proxy::{Entry, Origin, Reply, Shared, checkout, enter},
+    proxy::{Entry, IDLE_LOOK, Origin, Reply, Shared, checkout, enter},
     stats::count,
     table::Ticket,
 };
@@ -32,9 +32,6 @@ const ATTEMPTS: usize = 3;
 /// How long, and how much, a client may go on sending after an answer that closes the connection. Closing at once would
 /// make the kernel take the answer back.
 const LINGER: (Duration, usize) = (Duration::from_secs(2), 4 * 1024 * 1024);
-
-/// How often an idle connection looks whether it may stay.
-const IDLE_LOOK: Duration = Duration::from_secs(5);
 
 /// How serving a connection ended.
 pub(crate) enum End {

@@ -28,15 +28,13 @@ use super::{
 use crate::{
     http1::Length,
     net::{Stream, Wire},
-    proxy::{Entry, Origin, Reply, Shared, checkout, enter},
+    proxy::{Entry, IDLE_LOOK, Origin, Reply, Shared, checkout, enter},
     stats::count,
     verify::DEPLOYMENT_HEADER,
 };
 
 /// Attempts to reach an instance for one request.
 const ATTEMPTS: usize = 3;
-/// How often an idle connection looks whether it may stay.
-const IDLE_LOOK: Duration = Duration::from_secs(5);
 /// Time for a connection to end after it was told to go, when nothing is open: it ends by itself as soon as the client has read
 /// what is left of the last answers, which no count shows.
 const GOODBYE: Duration = Duration::from_secs(30);

@@ -17,5 +17,5 @@ pub(crate) use self::{
     host::normalise,
     pool::{checkout, keep, reap},
     reply::Reply,
-    shared::{Origin, Shared},
+    shared::{IDLE_LOOK, Origin, Shared},
 };

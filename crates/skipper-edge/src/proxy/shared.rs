@@ -14,6 +14,8 @@ use crate::{
     table::Table,
 };
 
+/// How often an idle connection looks whether it may stay.
+pub(crate) const IDLE_LOOK: Duration = Duration::from_secs(5);
 /// How long an idle connection may stay while most places are taken.
 const CROWDED_IDLE: Duration = Duration::from_secs(1);
 

@@ -14,7 +14,7 @@ use skipper_core::{
     name::AppName,
     port::{LogQuery, Platform},
     rollout::{AppEvidence, Cause, FailureBundle, Instances, StepState},
-    secret::{SecretValues, blacken},
+    secret::{Blackener, SecretValues},
 };
 use tokio::time::timeout;
 
@@ -142,11 +142,12 @@ async fn last_lines(platform: &dyn Platform, deployment: &Deployment, secrets: &
         container: None,
     };
     let Ok(mut chunks) = platform.logs(query).await else { return };
+    let blackener = Blackener::new(secrets);
     while let Some(Ok(chunk)) = chunks.next().await {
         if lines.len() >= LINES {
             lines.remove(0);
         }
-        let text: String = blacken(&chunk.line, secrets).chars().take(LINE).collect();
+        let text: String = blackener.line(chunk.line).chars().take(LINE).collect();
         lines.push(if chunk.instance == 0 { text } else { format!("[{}] {text}", chunk.instance) });
     }
 }

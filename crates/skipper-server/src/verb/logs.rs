@@ -6,7 +6,7 @@ use skipper_core::{
     name::{AppName, ReleaseName, TenantName},
     policy::Action,
     port::{Error as PortError, ErrorKind, LogChunk, LogQuery, RolloutStore as _},
-    secret::blacken,
+    secret::Blackener,
 };
 
 use super::{Caller, find};
@@ -97,8 +97,8 @@ async fn open(app: &App, live: Live, wanted: &Wanted) -> stream::BoxStream<'stat
         container: None,
     };
     // Without the values nothing could be blackened.
-    let secrets = match app.store.secret_values(&live.deployment.tenant, &live.deployment.secrets).await {
-        Ok(secrets) => secrets,
+    let blackener = match app.store.secret_values(&live.deployment.tenant, &live.deployment.secrets).await {
+        Ok(secrets) => Blackener::new(&secrets),
         Err(error) => {
             let shut = PortError::new(
                 ErrorKind::Permanent,
@@ -109,9 +109,8 @@ async fn open(app: &App, live: Live, wanted: &Wanted) -> stream::BoxStream<'stat
         }
     };
     match platform.logs(query).await {
-        Ok(chunks) if secrets.is_empty() => chunks.map(line).boxed(),
         Ok(chunks) => chunks
-            .map(move |chunk| line(chunk.map(|chunk| LogChunk { line: blacken(&chunk.line, &secrets), ..chunk })))
+            .map(move |chunk| line(chunk.map(|chunk| LogChunk { line: blackener.line(chunk.line), ..chunk })))
             .boxed(),
         Err(error) => stream::once(std::future::ready(line(Err(error)))).boxed(),
     }

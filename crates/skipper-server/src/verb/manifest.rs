@@ -23,9 +23,7 @@ pub async fn revision(
     name: &ReleaseName,
     number: u64,
 ) -> Result<(Release, Revision, Option<HistoryEntry>), Error> {
-    caller.may(Action::Read, tenant)?;
-    let release = find::release(app, tenant, name).await?;
-    let revision = find::revision(app, &release, number).await?;
+    let (release, revision) = found(app, caller, tenant, name, number).await?;
     let history = app.store.history_of(release.id, number).await?;
     Ok((release, revision, history))
 }
@@ -42,8 +40,19 @@ pub async fn manifest(
     name: &ReleaseName,
     number: u64,
 ) -> Result<String, Error> {
+    let (release, revision) = found(app, caller, tenant, name, number).await?;
+    revision.manifest.ok_or_else(|| unresolved(&release.name, number))
+}
+
+async fn found(
+    app: &App,
+    caller: &Caller,
+    tenant: &TenantName,
+    name: &ReleaseName,
+    number: u64,
+) -> Result<(Release, Revision), Error> {
     caller.may(Action::Read, tenant)?;
     let release = find::release(app, tenant, name).await?;
     let revision = find::revision(app, &release, number).await?;
-    revision.manifest.ok_or_else(|| unresolved(&release.name, number))
+    Ok((release, revision))
 }
