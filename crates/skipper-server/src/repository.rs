@@ -85,7 +85,7 @@ impl Chosen {
 
     /// What a revision remembers.
     #[must_use]
-    pub fn source(&self, values: Value, platform: Option<PlatformName>) -> Source {
+    pub fn source(&self, values: Value, platform: Option<PlatformName>, raw: Option<String>) -> Source {
         Source::Package {
             repository: self.entry.repository.to_string(),
             name: self.entry.name.to_string(),
@@ -93,6 +93,7 @@ impl Chosen {
             sha256: self.entry.sha256,
             values,
             platform,
+            raw,
         }
     }
 }
@@ -264,7 +265,7 @@ impl Repositories {
     /// Renders a package of a revision that was stored without a manifest.
     pub(crate) async fn render_again(&self, request: &ResolveRequest) -> Result<(String, Spec), PortError> {
         let refused = |code, message: String| PortError::new(ErrorKind::Permanent, code, message);
-        let Source::Package { repository, name, version, sha256, values, platform } = &request.source else {
+        let Source::Package { repository, name, version, sha256, values, platform, .. } = &request.source else {
             return Err(refused("no-package", "the revision was not made of a package".to_owned()));
         };
         let wanted = Wanted::stored(Some(repository.clone()), name.clone(), Some(version.clone()));

@@ -95,13 +95,13 @@ impl PackageResolver {
             Source::Package { .. } => self.repositories.render_again(request).await,
             Source::Revision { number } => self.stored(request.release, *number).await,
             Source::Scale { number, replicas } => {
-                let (_, mut spec) = self.stored(request.release, *number).await?;
+                let (manifest, mut spec) = self.stored(request.release, *number).await?;
                 for app in &mut spec.applications {
                     if let Some(count) = replicas.get(app.name.as_str()) {
                         app.replicas = *count;
                     }
                 }
-                Ok((skipper_source::manifest::write(&spec), spec))
+                Ok((manifest, spec))
             }
         }
     }
@@ -161,9 +161,9 @@ impl PackageResolver {
 impl Resolver for PackageResolver {
     fn resolve<'a>(&'a self, request: &'a ResolveRequest) -> BoxFuture<'a, Result<Resolved, PortError>> {
         Box::pin(async move {
-            let (_, mut spec) = self.rendered(request).await?;
+            let (text, mut spec) = self.rendered(request).await?;
             self.pin(request, &mut spec).await?;
-            Ok(Resolved { manifest: skipper_source::manifest::write(&spec), spec })
+            Ok(Resolved { manifest: skipper_source::manifest::of(&spec, text), spec })
         })
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use skipper_core::{
     name::{PlatformName, ReleaseName},
-    spec::{SPEC_VERSION, Spec},
+    spec::Spec,
 };
 
 use crate::{
@@ -33,7 +33,7 @@ pub fn lint(archive: &Archive) -> Vec<Finding> {
         let mut applications = package::render_context(&root, &options, &mut rendering);
         applications.sort_by(|a, b| a.name.cmp(&b.name));
         if !rendering.has_errors() {
-            rendering.take(package::validated(&Spec { version: SPEC_VERSION, applications }));
+            rendering.take(package::validated(&Spec::new(applications)));
         }
         check_package(archive, &root, &mut findings);
     }

@@ -4,7 +4,7 @@
 //! between two manifests is a difference in what runs, and specs that were never written down (a scaled one, or one whose
 //! digests were pinned) have a manifest too.
 
-use skipper_core::spec::{SPEC_VERSION, Spec};
+use skipper_core::spec::Spec;
 
 use crate::{
     application,
@@ -12,6 +12,12 @@ use crate::{
     package::validated,
     yaml::{self, Input},
 };
+
+/// The manifest of a spec: `text`, where that is the author's own, else written anew from the spec.
+#[must_use]
+pub fn of(spec: &Spec, text: String) -> String {
+    if spec.verbatim { text } else { write(spec) }
+}
 
 /// Name of a manifest in messages.
 const FILE: &str = "manifest";
@@ -47,7 +53,7 @@ pub fn parse(text: &str) -> Result<Spec, Faults> {
         .collect();
     findings.into_result()?;
     applications.sort_by(|a, b| a.name.cmp(&b.name));
-    let spec = Spec { version: SPEC_VERSION, applications };
+    let spec = Spec::new(applications);
     validated(&spec)?;
     Ok(spec)
 }

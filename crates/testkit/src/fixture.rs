@@ -9,8 +9,8 @@ use skipper_core::{
     port::Capabilities,
     route::{Host, Listener, PathPrefix},
     spec::{
-        Application, Bounds, Check, Health, Hook, Hooks, Limits, Port, Resource, Route, SPEC_VERSION, Spec, StopPolicy,
-        Strategy, Target, Volume,
+        Application, Bounds, Check, Health, Hook, Hooks, Limits, Port, Resource, Route, Spec, StopPolicy, Strategy,
+        Target, Volume,
     },
     time::Millis,
 };
@@ -88,6 +88,7 @@ pub fn app(name: &str, version: &str) -> Application {
         bounds: Bounds::default(),
         working_dir: None,
         platform_options: BTreeMap::new(),
+        deployer: None,
     }
 }
 
@@ -113,7 +114,7 @@ pub fn hooks() -> Hooks {
 /// A spec of these applications.
 #[must_use]
 pub fn spec(applications: impl IntoIterator<Item = Application>) -> Spec {
-    Spec { version: SPEC_VERSION, applications: applications.into_iter().collect() }
+    Spec::new(applications.into_iter().collect())
 }
 
 /// Somebody at this machine.

@@ -150,6 +150,9 @@ pub enum Source {
         /// otherwise.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         platform: Option<crate::name::PlatformName>,
+        /// `values` as the text they came as, where the door has to show them as they were.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        raw: Option<String>,
     },
     /// The stored manifest and spec of an earlier revision.
     Revision {

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Health, RecreateReason, Strategy, Target};
+use super::{Deployer, Health, RecreateReason, Strategy, Target};
 use crate::{
     digest::Sha256,
     name::{AppName, PortName, SecretName},
@@ -67,6 +67,9 @@ pub struct Application {
     /// Settings that only one platform understands, kept as they were written.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub platform_options: BTreeMap<String, serde_json::Value>,
+    /// Properties and options, where it was written for Spring's deployers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployer: Option<Deployer>,
 }
 
 impl Application {

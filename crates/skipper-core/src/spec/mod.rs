@@ -5,12 +5,14 @@
 //! reader would misunderstand a new document.
 
 mod application;
+mod deployer;
 mod probe;
 mod strategy;
 
 pub use application::{
     Application, Bounds, Edition, Hook, Hooks, Limits, Port, Resource, Route, SecretUse, Signal, StopPolicy, Volume,
 };
+pub use deployer::Deployer;
 pub use probe::{Check, Health};
 pub use strategy::{CanaryStep, RecreateReason, Strategy};
 
@@ -33,6 +35,9 @@ pub struct Spec {
     pub version: u16,
     /// The applications; names are unique.
     pub applications: Vec<Application>,
+    /// The manifest is what the author's templates gave, and is kept to the letter: it is not written anew from this spec.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub verbatim: bool,
 }
 
 /// Where an application runs: the name of a configured platform account.
@@ -82,6 +87,12 @@ pub enum SpecError {
 }
 
 impl Spec {
+    /// A spec of these applications, by today's [`SPEC_VERSION`].
+    #[must_use]
+    pub fn new(applications: Vec<Application>) -> Self {
+        Self { version: SPEC_VERSION, applications, verbatim: false }
+    }
+
     /// The application of that name.
     #[must_use]
     pub fn application(&self, name: &AppName) -> Option<&Application> {

@@ -20,6 +20,12 @@ pub enum Check {
         /// Which port.
         port: PortName,
     },
+    /// As an application of Spring Boot shows it: the port is open, then `/actuator/health` (else `/health`) answers
+    /// with 2xx. Where it has neither (404), or tells them only to those who log in (401, 403), the open port is enough.
+    Boot {
+        /// Which port.
+        port: PortName,
+    },
     /// The command ends with status 0.
     Command {
         /// Program and arguments; run in the instance's environment.
@@ -34,7 +40,7 @@ impl Check {
     #[must_use]
     pub const fn port(&self) -> Option<&PortName> {
         match self {
-            Self::Http { port, .. } | Self::Tcp { port } => Some(port),
+            Self::Http { port, .. } | Self::Tcp { port } | Self::Boot { port } => Some(port),
             Self::Command { .. } | Self::Running => None,
         }
     }

@@ -40,6 +40,10 @@ async fn ask(account: &Arc<Account>, deployment: &Deployment, instance: &Instanc
             Some(address) => probe::tcp(address, timeout).await,
             None => no_port(port),
         },
+        Check::Boot { port } => match address(port) {
+            Some(address) => probe::boot(address, timeout).await,
+            None => no_port(port),
+        },
         Check::Http { port, path, status } => match address(port) {
             Some(address) => probe::http(address, path, status, timeout).await,
             None => no_port(port),

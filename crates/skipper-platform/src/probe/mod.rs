@@ -1,10 +1,12 @@
 //! One health attempt: asks once, within its time, and says in words what came back. What the answers amount to is
 //! decided in [`skipper_core::health`].
 
+mod boot;
 pub(crate) mod command;
 mod http;
 mod tcp;
 
+pub use boot::check as boot;
 pub use command::check as command;
 pub use http::check as http;
 pub use tcp::check as tcp;

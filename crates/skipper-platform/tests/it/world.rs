@@ -219,6 +219,7 @@ pub(crate) fn deployment(command: &[&str]) -> Deployment {
         bounds: Default::default(),
         working_dir: None,
         platform_options: BTreeMap::new(),
+        deployer: None,
     };
     Deployment {
         id: DeploymentId::derive(release, &release_name, &name, 1),

@@ -64,7 +64,7 @@ pub async fn prepare(app: &App, caller: &Caller, wanted: Install) -> Result<Prep
         name,
         release,
         verb: Verb::Install,
-        source: Some(package.source(values, platform)),
+        source: Some(package.source(values, platform, None)),
         warnings: rendered.warnings.iter().map(ToString::to_string).collect(),
         rendered: Some((rendered.manifest, rendered.spec)),
         expect_serving: None,

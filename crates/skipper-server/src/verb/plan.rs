@@ -33,7 +33,8 @@ pub struct Planned {
 pub async fn plan(app: &App, caller: &Caller, prepared: Prepared) -> Result<Planned, Error> {
     caller.may(Action::Deploy, &prepared.tenant)?;
     let (plan, resolved) = make(app, &prepared).await?;
-    let manifest = resolved.as_ref().map(skipper_source::manifest::write);
+    let text = || prepared.rendered.as_ref().map(|(text, _)| text.clone()).unwrap_or_default();
+    let manifest = resolved.as_ref().map(|spec| skipper_source::manifest::of(spec, text()));
     let serving = prepared.release.as_ref().and_then(|release| Some((release, release.serving?)));
     let diff = match (&manifest, serving) {
         (Some(new), Some((release, number))) => {

@@ -38,7 +38,7 @@ pub async fn prepare(app: &App, caller: &Caller, wanted: Scale) -> Result<Prepar
     caller.may(Action::Deploy, &wanted.tenant)?;
     let Scale { tenant, name, replicas } = wanted;
     let (release, serving) = find::serving(app, &tenant, &name).await?;
-    let Some(mut spec) = serving.spec else {
+    let (Some(mut spec), Some(manifest)) = (serving.spec, serving.manifest) else {
         return Err(Error::internal(format!("revision {} serves without a spec", serving.number)));
     };
     if replicas.is_empty() {
@@ -71,7 +71,7 @@ pub async fn prepare(app: &App, caller: &Caller, wanted: Scale) -> Result<Prepar
         name,
         verb: Verb::Scale,
         source: Some(Source::Scale { number: serving.number, replicas }),
-        rendered: Some((skipper_source::manifest::write(&spec), spec)),
+        rendered: Some((skipper_source::manifest::of(&spec, manifest), spec)),
         warnings: Vec::new(),
         expect_serving: release.serving,
         release: Some(release),

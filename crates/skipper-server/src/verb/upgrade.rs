@@ -85,7 +85,7 @@ pub async fn prepare(app: &App, caller: &Caller, wanted: Upgrade) -> Result<Prep
         tenant,
         name,
         verb: Verb::Upgrade,
-        source: Some(package.source(values, platform)),
+        source: Some(package.source(values, platform, None)),
         warnings: rendered.warnings.iter().map(ToString::to_string).collect(),
         rendered: Some((rendered.manifest, rendered.spec)),
         expect_serving: release.serving,

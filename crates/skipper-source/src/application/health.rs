@@ -52,7 +52,7 @@ fn default_check(ports: &[Port]) -> Check {
 }
 
 fn check(fields: &mut Fields<'_>, ports: &[Port]) -> Option<Check> {
-    let found: Vec<(&str, Field<'_>)> = ["http", "tcp", "command", "running"]
+    let found: Vec<(&str, Field<'_>)> = ["http", "tcp", "boot", "command", "running"]
         .into_iter()
         .filter_map(|key| fields.get(key).map(|field| (key, field)))
         .filter(|(key, field)| !(*key == "running" && field.scalar() == Some(&Value::Bool(false))))
@@ -65,7 +65,8 @@ fn check(fields: &mut Fields<'_>, ports: &[Port]) -> Option<Check> {
     match found.into_iter().next() {
         None => Some(default_check(ports)),
         Some(("http", field)) => http(&field, ports),
-        Some(("tcp", field)) => tcp(&field, ports),
+        Some(("tcp", field)) => Some(Check::Tcp { port: open_port(&field, ports)? }),
+        Some(("boot", field)) => Some(Check::Boot { port: open_port(&field, ports)? }),
         Some(("command", field)) => {
             let command = process::command(Some(field.clone()));
             if command.is_empty() {
@@ -98,15 +99,15 @@ fn http(field: &Field<'_>, ports: &[Port]) -> Option<Check> {
     Some(Check::Http { port: port?, path: path?, status: status? })
 }
 
-/// `tcp: http` or `tcp: {port: http}` or `tcp: {}`.
-fn tcp(field: &Field<'_>, ports: &[Port]) -> Option<Check> {
+/// `tcp: http` or `tcp: {port: http}` or `tcp: {}`; `boot` alike.
+fn open_port(field: &Field<'_>, ports: &[Port]) -> Option<PortName> {
     if field.scalar().is_some() {
-        return Some(Check::Tcp { port: port(Some(field.clone()), field, ports)? });
+        return port(Some(field.clone()), field, ports);
     }
     let mut fields = field.fields()?;
     let port = port(fields.get("port"), field, ports);
     fields.finish();
-    Some(Check::Tcp { port: port? })
+    port
 }
 
 fn port(named: Option<Field<'_>>, around: &Field<'_>, ports: &[Port]) -> Option<PortName> {

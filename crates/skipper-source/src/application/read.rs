@@ -123,6 +123,7 @@ fn spec_of(mut spec: Fields<'_>, name: Option<AppName>, platform: Option<&Platfo
         bounds,
         working_dir,
         platform_options: platform_options.unwrap_or_default(),
+        deployer: None,
     };
     process::check_variables(&field, &application);
     process::check_placeholders(&field, &application);

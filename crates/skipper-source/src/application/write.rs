@@ -131,6 +131,7 @@ fn health(health: &Health) -> Value {
             keys.set("http", http.0);
         }
         Check::Tcp { port } => keys.set("tcp", json!({"port": port})),
+        Check::Boot { port } => keys.set("boot", json!({"port": port})),
         Check::Command { command } => keys.set("command", command.clone()),
         Check::Running => keys.set("running", true),
     }

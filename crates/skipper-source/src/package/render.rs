@@ -69,7 +69,7 @@ pub fn render(archive: &Archive, user_values: &Value, options: &RenderOptions) -
         findings.extend(values::unknown_values(user_values, &root.all_own(), &root.names()));
     }
     let warnings = findings.into_result()?;
-    let mut spec = Spec { version: skipper_core::spec::SPEC_VERSION, applications };
+    let mut spec = Spec::new(applications);
     spec.applications.sort_by(|a, b| a.name.cmp(&b.name));
     validated(&spec)?;
     Ok(Rendered { metadata: root.metadata, manifest: manifest::write(&spec), spec, values: root.values, warnings })

@@ -80,6 +80,7 @@ fn health_has_many_forms() {
         let shown = match app(&format!("{ports}{health}")).health.check {
             Check::Running => "running".to_owned(),
             Check::Tcp { port } => format!("tcp {port}"),
+            Check::Boot { port } => format!("boot {port}"),
             Check::Http { port, path, status } => format!("http {port} {path} {status:?}"),
             Check::Command { command } => format!("command {}", command.join(" ")),
         };

@@ -8,8 +8,8 @@ use skipper_core::{
     name::{AppName, PlatformName, PortName, SecretName},
     route::{Host, Listener, PathPrefix},
     spec::{
-        Application, Bounds, CanaryStep, Check, Health, Hook, Hooks, Limits, Port, Resource, Route, SPEC_VERSION,
-        SecretUse, Signal, Spec, StopPolicy, Strategy as Way, Target, Volume,
+        Application, Bounds, CanaryStep, Check, Health, Hook, Hooks, Limits, Port, Resource, Route, SecretUse, Signal,
+        Spec, StopPolicy, Strategy as Way, Target, Volume,
     },
     time::Millis,
 };
@@ -240,7 +240,7 @@ proptest! {
                 }
             }
         }
-        let spec = Spec { version: SPEC_VERSION, applications };
+        let spec = Spec::new(applications);
         prop_assume!(spec.validate().is_ok());
         let written = manifest::write(&spec);
         let again = manifest::parse(&written).map_err(|f| TestCaseError::fail(format!("{f}\n{written}")))?;
@@ -304,6 +304,7 @@ fn health(ports: &[Port]) -> BoxedStrategy<Health> {
         vec![Just(Check::Running).boxed(), program().prop_map(|command| Check::Command { command }).boxed()];
     if !names.is_empty() {
         checks.push(select(names.clone()).prop_map(|port| Check::Tcp { port }).boxed());
+        checks.push(select(names.clone()).prop_map(|port| Check::Boot { port }).boxed());
         let statuses = vec((100..300_u16, 300..599_u16), 1..3);
         let http = (select(names), "/[a-z/?=&]{0,8}", statuses);
         checks.push(http.prop_map(|(port, path, status)| Check::Http { port, path, status }).boxed());
@@ -441,6 +442,7 @@ fn application() -> impl Strategy<Value = Application> {
                 bounds: Bounds { fetch: bounds.0, start: bounds.1, health: bounds.2, hold: bounds.3, drain: bounds.4 },
                 working_dir,
                 platform_options: options,
+                deployer: None,
             }
         })
 }

@@ -61,6 +61,7 @@ pub(crate) fn source(version: &str) -> Source {
         sha256: Sha256::of(version.as_bytes()),
         values: json!({"greeting": "hi"}),
         platform: None,
+        raw: None,
     }
 }
 
@@ -90,7 +91,7 @@ pub(crate) fn spec(routes: &[(&str, Option<&str>)], secrets: &[&str]) -> Spec {
         "secrets": secrets,
     }))
     .expect("an application");
-    Spec { version: 1, applications: vec![app] }
+    Spec::new(vec![app])
 }
 
 pub(crate) fn intent(release: &str, verb: Verb) -> NewIntent {

@@ -95,6 +95,7 @@ impl MemoryStore {
                 sha256: Sha256::of(b""),
                 values: serde_json::Value::Null,
                 platform: None,
+                raw: None,
             };
             let revision = Revision {
                 release,

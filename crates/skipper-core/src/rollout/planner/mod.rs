@@ -81,7 +81,7 @@ pub enum PlanError {
 ///
 /// All faults of the input, not only the first.
 pub fn plan(input: &PlanInput<'_>) -> Result<Plan, Vec<PlanError>> {
-    let empty = Spec { version: crate::spec::SPEC_VERSION, applications: Vec::new() };
+    let empty = Spec::new(Vec::new());
     let (revision, spec) = input.target.unwrap_or((0, &empty));
     if input.target.is_some() {
         check(input, spec)?;
@@ -135,7 +135,7 @@ fn removed<'a>(current: &'a [Live], spec: &Spec) -> Vec<&'a Live> {
         .iter()
         .filter(|live| live.weight > 0 && spec.application(&live.deployment.app.name).is_none())
         .collect();
-    let old = Spec { version: spec.version, applications: gone.iter().map(|l| l.deployment.app.clone()).collect() };
+    let old = Spec::new(gone.iter().map(|l| l.deployment.app.clone()).collect());
     let position: BTreeMap<AppName, usize> = old
         .start_order()
         .unwrap_or_default()

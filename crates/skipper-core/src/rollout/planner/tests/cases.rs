@@ -12,8 +12,8 @@ use crate::{
     route::{Listener, PathPrefix},
     secret::SecretVersions,
     spec::{
-        Application, Bounds, CanaryStep, Check, Health, Hooks, Limits, Port, RecreateReason, Resource, Route,
-        SPEC_VERSION, Spec, StopPolicy, Strategy, Volume,
+        Application, Bounds, CanaryStep, Check, Health, Hooks, Limits, Port, RecreateReason, Resource, Route, Spec,
+        StopPolicy, Strategy, Volume,
     },
     time::Millis,
 };
@@ -41,6 +41,7 @@ fn web(version: &str, strategy: Strategy, replicas: u32) -> Application {
         bounds: Bounds::default(),
         working_dir: None,
         platform_options: [].into(),
+        deployer: None,
     }
 }
 
@@ -63,7 +64,7 @@ fn upgrade(had: Option<Application>, want: Option<Application>) -> Case {
     };
     Case {
         current: had.map(live).into_iter().collect(),
-        target: want.map(|app| (2, Spec { version: SPEC_VERSION, applications: vec![app] })),
+        target: want.map(|app| (2, Spec::new(vec![app]))),
         secrets: SecretVersions::default(),
     }
 }
@@ -130,7 +131,7 @@ fn one_that_others_wait_for_is_reachable_before_they_start() {
     );
     // When it serves already, all of them move together, after all of them are well.
     let mut newer = upgrade(Some(db.clone()), None);
-    let spec = Spec { version: SPEC_VERSION, applications: install.target.expect("a spec").1.applications };
+    let spec = Spec::new(install.target.expect("a spec").1.applications);
     newer.target = Some((2, spec));
     newer.target.as_mut().expect("a spec").1.applications[0].args = vec!["2".into()];
     let plan = newer.plan().expect("can be planned");

@@ -16,8 +16,8 @@ use crate::{
     route::{Listener, PathPrefix},
     secret::SecretVersions,
     spec::{
-        Application, Bounds, CanaryStep, Check, Health, Hook, Hooks, Limits, Port, Resource, Route, SPEC_VERSION,
-        SecretUse, Spec, StopPolicy, Strategy as Rollout, Target, Volume,
+        Application, Bounds, CanaryStep, Check, Health, Hook, Hooks, Limits, Port, Resource, Route, SecretUse, Spec,
+        StopPolicy, Strategy as Rollout, Target, Volume,
     },
     time::Millis,
 };
@@ -151,7 +151,7 @@ pub(super) fn any_case() -> impl Strategy<Value = Case> {
             })
             .collect();
         // What runs was started with what it depends on then; that makes no difference to a plan.
-        let target = (!delete && !applications.is_empty()).then_some((9, Spec { version: SPEC_VERSION, applications }));
+        let target = (!delete && !applications.is_empty()).then_some((9, Spec::new(applications)));
         let mut case = Case { current, target, secrets };
         for live in &mut case.current {
             let depends_on = case.target.as_ref().and_then(|(_, spec)| spec.application(&live.deployment.app.name));
@@ -235,5 +235,6 @@ fn application(name: &AppName, traits: &Traits) -> Application {
         bounds: Bounds::default(),
         working_dir: None,
         platform_options: BTreeMap::new(),
+        deployer: None,
     }
 }
