@@ -221,6 +221,18 @@ impl Repositories {
         })
     }
 
+    /// The package of that number.
+    ///
+    /// # Errors
+    ///
+    /// Only the store's.
+    pub async fn by_number(&self, num: i64) -> Result<Option<Entry>, Error> {
+        if let Some(own) = self.built_in().iter().find(|own| own.entry.num == num) {
+            return Ok(Some(own.entry.clone()));
+        }
+        Ok(self.store.package_get_by_num(num).await?.map(Entry::from))
+    }
+
     /// Packages by name, then in the order they were published, after the cursor; with `q` those that are found by it.
     ///
     /// # Errors

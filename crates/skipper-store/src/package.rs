@@ -19,6 +19,7 @@ use crate::{
 
 statements! {
     GET = "SELECT * FROM package WHERE repository = $1 AND name = $2 AND version = $3";
+    BY_NUM = "SELECT * FROM package WHERE num = $1";
     VERSIONS = "SELECT * FROM package WHERE repository = $1 AND name = $2 ORDER BY num DESC LIMIT 1000";
     LIST = "SELECT * FROM package WHERE (name, num) > ($1, $2) ORDER BY name, num LIMIT $3";
     SEARCH = "SELECT * FROM package WHERE (name, num) > ($1, $2) AND search LIKE $4 ESCAPE '!' ORDER BY name, num LIMIT $3";
@@ -160,6 +161,15 @@ impl Store {
     ) -> Result<Option<Package>, Error> {
         let args = args![repository.as_str(), name.as_str(), version.replace('\0', "")];
         self.one("read the package", GET, args).await?.as_ref().map(read).transpose()
+    }
+
+    /// The package of that number, without its archive.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the database.
+    pub async fn package_get_by_num(&self, num: i64) -> Result<Option<Package>, Error> {
+        self.one("read the package", BY_NUM, args![num]).await?.as_ref().map(read).transpose()
     }
 
     /// All versions of a package, the one published last first. Which is the newest is for the caller to say.

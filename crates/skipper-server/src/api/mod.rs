@@ -1,6 +1,7 @@
 //! The doors. Each is thin: it translates a request, calls one verb, and translates the answer.
 
 pub mod own;
+pub mod releases;
 
 mod etag;
 mod extract;

@@ -11,7 +11,7 @@ use skipper_core::policy::Action;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::{RefOr, path::Paths, schema::Schema};
 
-use super::{guard, observe, own};
+use super::{guard, observe, own, releases};
 use crate::{
     app::App,
     error::{Code, Error},
@@ -60,7 +60,8 @@ pub(crate) struct Meta {
     pub(crate) access: Access,
     pub(crate) body: BodyKind,
     pub(crate) answer: Answer,
-    pub(crate) doc: fn() -> Documented,
+    /// `None` for routes that another API describes in its own way.
+    pub(crate) doc: Option<fn() -> Documented>,
 }
 
 impl Meta {
@@ -87,8 +88,21 @@ pub(crate) struct Row {
     pub(crate) handler: MethodRouter<App>,
 }
 
-/// One row of the table.
+/// One row of the table. `plain` ones are not in the OpenAPI document.
 macro_rules! row {
+    (plain $method:ident $path:literal => $handler:expr, $access:expr $(, $body:ident $(, $answer:ident)?)?) => {
+        $crate::api::table::Row {
+            meta: $crate::api::table::Meta {
+                method: http::Method::$method,
+                path: $path,
+                access: $access,
+                body: $crate::api::table::row!(@body $($body)?),
+                answer: $crate::api::table::row!(@answer $($($answer)?)?),
+                doc: None,
+            },
+            handler: axum::routing::on(axum::routing::MethodFilter::$method, $handler),
+        }
+    };
     ($method:ident $path:literal => $handler:path, $access:expr $(, $body:ident $(, $answer:ident)?)?) => {
         $crate::api::table::Row {
             meta: $crate::api::table::Meta {
@@ -97,14 +111,14 @@ macro_rules! row {
                 access: $access,
                 body: $crate::api::table::row!(@body $($body)?),
                 answer: $crate::api::table::row!(@answer $($($answer)?)?),
-                doc: || {
+                doc: Some(|| {
                     let (schemas, paths, _): (
                         Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::schema::Schema>)>,
                         utoipa::openapi::path::Paths,
                         axum::routing::MethodRouter<$crate::app::App>,
                     ) = utoipa_axum::routes!($handler);
                     (schemas, paths)
-                },
+                }),
             },
             handler: axum::routing::on(
                 axum::routing::MethodFilter::$method,
@@ -121,7 +135,9 @@ pub(crate) use row;
 
 /// Every route of every door.
 pub(crate) fn rows() -> Vec<Row> {
-    own::rows()
+    let mut rows = own::rows();
+    rows.extend(releases::rows());
+    rows
 }
 
 /// A route, for those who must walk all of them.
@@ -133,12 +149,19 @@ pub struct Route {
     pub path: &'static str,
     /// Who may call it.
     pub access: Access,
+    /// Whether it is in the OpenAPI document.
+    pub described: bool,
 }
 
 /// Every route of every door.
 #[must_use]
 pub fn routes() -> Vec<Route> {
-    let info = |row: Row| Route { method: row.meta.method, path: row.meta.path, access: row.meta.access };
+    let info = |Row { meta, .. }: Row| Route {
+        described: meta.doc.is_some(),
+        method: meta.method,
+        path: meta.path,
+        access: meta.access,
+    };
     rows().into_iter().map(info).collect()
 }
 

@@ -9,7 +9,7 @@ use skipper_core::{
 };
 
 use super::{
-    Caller, Prepared, Wanted, find, packages,
+    Caller, Prepared, Wanted, find, kept, packages,
     render::{checked_values, render},
 };
 use crate::{
@@ -28,6 +28,8 @@ pub struct Install {
     pub package: Wanted,
     /// Values over the package's own.
     pub values: Option<Value>,
+    /// The same as the text they came as, where a door has to show them so.
+    pub raw: Option<String>,
     /// The platform of applications that name none.
     pub platform: Option<PlatformName>,
 }
@@ -39,7 +41,7 @@ pub struct Install {
 /// The name is in use; the package is not there, or cannot be rendered.
 pub async fn prepare(app: &App, caller: &Caller, wanted: Install) -> Result<Prepared, Error> {
     caller.may(Action::Deploy, &wanted.tenant)?;
-    let Install { tenant, name, package, values, platform } = wanted;
+    let Install { tenant, name, package, values, raw, platform } = wanted;
     let release = app.store.release_get(&tenant, &name).await?;
     if let Some(there) = release.as_ref().filter(|release| !release.deleted) {
         if there.door != Door::Releases {
@@ -64,7 +66,8 @@ pub async fn prepare(app: &App, caller: &Caller, wanted: Install) -> Result<Prep
         name,
         release,
         verb: Verb::Install,
-        source: Some(package.source(values, platform, None)),
+        source: Some(package.source(values, platform, raw)),
+        kept: Some(kept::document(app, &package).await?),
         warnings: rendered.warnings.iter().map(ToString::to_string).collect(),
         rendered: Some((rendered.manifest, rendered.spec)),
         expect_serving: None,

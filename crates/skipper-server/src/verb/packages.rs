@@ -67,6 +67,16 @@ pub async fn repositories(app: &App, caller: &Caller) -> Result<Vec<Listed>, Err
     app.resolver.repositories().list().await
 }
 
+/// The package of that number.
+///
+/// # Errors
+///
+/// Only the policy's and the store's.
+pub async fn by_number(app: &App, caller: &Caller, num: i64) -> Result<Option<Entry>, Error> {
+    caller.may_any_tenant(Action::Read)?;
+    app.resolver.repositories().by_number(num).await
+}
+
 /// Packages, by page.
 ///
 /// # Errors
