@@ -8,6 +8,7 @@
 pub mod application;
 pub mod archive;
 pub mod builtin;
+pub mod classic;
 pub mod finding;
 pub mod fuzz;
 pub mod lint;
@@ -19,8 +20,10 @@ pub mod values;
 pub mod yaml;
 
 mod fields;
+mod front;
 mod nearest;
 
 pub use archive::Archive;
 pub use finding::{Faults, Finding, Findings, Position, Severity};
+pub use front::{Package, Renderer, UserValues};
 pub use package::{Built, Metadata, RenderOptions, Rendered, build, metadata, render};
