@@ -10,12 +10,14 @@ pub mod archive;
 pub mod builtin;
 pub mod finding;
 pub mod fuzz;
+pub mod index;
 pub mod lint;
 pub mod manifest;
 pub mod mustache;
 pub mod package;
 pub mod scaffold;
 pub mod values;
+pub mod version;
 pub mod yaml;
 
 mod fields;
@@ -23,4 +25,6 @@ mod nearest;
 
 pub use archive::Archive;
 pub use finding::{Faults, Finding, Findings, Position, Severity};
+pub use index::{IndexEntry, IndexFault};
 pub use package::{Built, Metadata, RenderOptions, Rendered, build, metadata, render};
+pub use version::{maven_cmp, maven_key};
