@@ -293,5 +293,12 @@ impl LocalPlatform {
 }
 
 fn never_ran(index: u32, at: skipper_core::time::Timestamp) -> Instance {
-    Instance { index, addresses: Default::default(), handle: "never ran".to_owned(), started_at: at, restarts: 0 }
+    Instance {
+        index,
+        addresses: Default::default(),
+        handle: "never ran".to_owned(),
+        started_at: at,
+        restarts: 0,
+        attributes: Default::default(),
+    }
 }

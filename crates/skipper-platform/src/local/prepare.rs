@@ -83,6 +83,10 @@ pub(super) fn order(
         Work::Instance { index, .. } => place(account, deployment, &index.to_string())?,
         Work::Hook(_) => None,
     };
+    let attributes = match &work {
+        Work::Instance { index, .. } => attributes(deployment, *index, &ports, &working_dir),
+        Work::Hook(_) => BTreeMap::new(),
+    };
     let (ports, launches, contents, timeout_ms) = match work {
         Work::Instance { ports, launches, contents, .. } => (ports, launches, Some(contents), None),
         Work::Hook(hook) => (BTreeMap::new(), 1, None, Some(hook.timeout.0)),
@@ -100,11 +104,32 @@ pub(super) fn order(
         ports,
         launches,
         contents,
+        attributes,
         cgroup: placement,
         log_file_bytes: account.config.logs.file_bytes,
         log_files: account.config.logs.files,
         timeout_ms,
     })
+}
+
+/// What Spring's deployers tell of an instance, as far as it is known before it runs.
+fn attributes(
+    deployment: &Deployment,
+    index: u32,
+    ports: &BTreeMap<String, u16>,
+    working_dir: &Path,
+) -> BTreeMap<String, String> {
+    let mut told = BTreeMap::from([
+        ("guid".to_owned(), format!("{}-{index}", deployment.deployer_id())),
+        ("working.dir".to_owned(), working_dir.display().to_string()),
+    ]);
+    // The first that is declared: an application of Spring has one.
+    let first = deployment.app.ports.first().and_then(|port| ports.get(port.name.as_str()));
+    if let Some(port) = first {
+        told.insert("port".to_owned(), port.to_string());
+        told.insert("url".to_owned(), format!("http://127.0.0.1:{port}"));
+    }
+    told
 }
 
 /// What runs the resource: its own path under a name that people recognise, or a builtin's words.

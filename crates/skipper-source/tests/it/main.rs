@@ -2,6 +2,7 @@
 
 mod application;
 mod archive;
+mod index;
 mod mustache;
 mod package;
 mod property;
