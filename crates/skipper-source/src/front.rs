@@ -1,6 +1,9 @@
 //! One front for packages of either format: Skipper's own and that of the field.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use serde_json::Value;
 
@@ -145,12 +148,10 @@ impl Package {
     pub fn renderer(&self) -> Renderer {
         match self {
             Self::Native(_) => Renderer::Native,
-            Self::Classic(package) => {
-                match package.metadata_file().text().ok().and_then(classic::api_version) {
-                    Some(ApiVersion::One) => Renderer::Classic1,
-                    Some(ApiVersion::Two) | None => Renderer::Classic2,
-                }
-            }
+            Self::Classic(package) => match package.metadata_file().text().ok().and_then(classic::api_version) {
+                Some(ApiVersion::One) => Renderer::Classic1,
+                Some(ApiVersion::Two) | None => Renderer::Classic2,
+            },
         }
     }
 
@@ -221,10 +222,13 @@ fn root(files: &BTreeMap<String, Vec<u8>>) -> Result<Option<String>, Error> {
     if files.keys().any(|path| classic::is_metadata(path)) {
         return Ok(Some(String::new()));
     }
-    let mut roots = files.keys().filter_map(|path| {
-        let (folder, name) = path.split_once('/')?;
-        classic::is_metadata(name).then_some(folder)
-    });
+    let roots: BTreeSet<&str> = files
+        .keys()
+        .filter_map(|path| path.split_once('/'))
+        .filter(|(_, name)| classic::is_metadata(name))
+        .map(|(folder, _)| folder)
+        .collect();
+    let mut roots = roots.into_iter();
     match (roots.next(), roots.next()) {
         (Some(one), None) => Ok(Some(format!("{one}/"))),
         (Some(_), Some(other)) => Err(Error::Misplaced {

@@ -127,7 +127,6 @@ fn text_hash(text: &str) -> i32 {
 }
 
 /// The low half of a long, mixed with the high one.
-#[allow(clippy::cast_possible_truncation)] // the hash is the low half
 const fn long_hash(bits: i64) -> i32 {
     (bits ^ ((bits as u64) >> 32) as i64) as i32
 }

@@ -48,7 +48,9 @@ pub fn metadata(file: &File) -> Result<Metadata, Faults> {
     let mut findings = Findings::new();
     let mut text = |key: &'static str, longest: usize| match document.get(key) {
         None | Some(Value::Null) => None,
-        Some(Value::Text(text)) if text.len() <= longest => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
+        Some(Value::Text(text)) if text.len() <= longest => {
+            Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+        }
         Some(Value::Text(_)) => {
             let message = format!("must have at most {longest} bytes");
             findings.push(Finding::error("value-invalid", message).in_file(&file.path).path(key));

@@ -53,7 +53,10 @@ impl Package {
 
     fn sort(folder: String, files: Vec<File>, depth: usize) -> Result<Self, Error> {
         if depth > bounds::NESTING {
-            return Err(Error::too_large(format!("the nesting of `{folder}`"), format!("{} packages", bounds::NESTING)));
+            return Err(Error::too_large(
+                format!("the nesting of `{folder}`"),
+                format!("{} packages", bounds::NESTING),
+            ));
         }
         let (mut metadata, mut values) = (None, None);
         let (mut templates, mut manifests) = (Vec::new(), Vec::new());

@@ -1,6 +1,6 @@
 //! From text to values, within bounds.
 
-use std::collections::HashMap;
+use std::{borrow::Cow, collections::HashMap};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle, Span, Tag};
@@ -20,6 +20,8 @@ const MAX_WEIGHT: usize = 32 << 20;
 const MAX_DEPTH: usize = 64;
 /// Most documents in one text.
 const MAX_DOCUMENTS: usize = 1000;
+/// What `!!` stands for.
+const NAMESPACE: &str = "tag:yaml.org,2002:";
 /// How far the parser looks for the colon after a key.
 const KEY_LOOKAHEAD: usize = 1024;
 
@@ -268,19 +270,20 @@ impl Loader<'_> {
     fn scalar(&self, text: &str, plain: bool, tag: Option<&Tag>, at: Position) -> Result<Value, Fault> {
         let own = || Value::Text(text.to_owned());
         let Typing::Typed(generation) = self.typing else {
-            return Ok(match self.core(tag, at)? {
+            return Ok(match self.core(tag, at)?.as_deref() {
                 // Only the library of the second generation writes bytes, for text that it takes for unprintable.
-                Some("binary") => self.bytes(text, at).map(|bytes| Value::Text(String::from_utf8_lossy(&bytes).into_owned()))?,
+                Some("binary") => {
+                    self.bytes(text, at).map(|bytes| Value::Text(String::from_utf8_lossy(&bytes).into_owned()))?
+                }
                 Some("null") => Value::Null,
                 Some(_) => own(),
                 None if plain && matches!(text, "" | "~" | "null" | "Null" | "NULL") => Value::Null,
                 None => own(),
             });
         };
-        let wrong = |tag: &str| {
-            self.fault(at, "yaml-tag", format!("`{}` is not a value of type !!{tag}", shorten(text)))
-        };
-        match self.core(tag, at)? {
+        let wrong =
+            |tag: &str| self.fault(at, "yaml-tag", format!("`{}` is not a value of type !!{tag}", shorten(text)));
+        match self.core(tag, at)?.as_deref() {
             None if plain || tag.is_some() => Ok(resolve::plain(text, generation)),
             None | Some("str") => Ok(own()),
             Some("null") => Ok(Value::Null),
@@ -295,22 +298,20 @@ impl Loader<'_> {
 
     fn bytes(&self, text: &str, at: Position) -> Result<Vec<u8>, Fault> {
         let digits: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
-        STANDARD
-            .decode(digits)
-            .map_err(|_| self.fault(at, "yaml-tag", format!("`{}` is not base64", shorten(text))))
+        STANDARD.decode(digits).map_err(|_| self.fault(at, "yaml-tag", format!("`{}` is not base64", shorten(text))))
     }
 
     /// The part of a core tag behind `!!`; `None` for no tag and for a lone `!`.
-    fn core<'t>(&self, tag: Option<&'t Tag>, at: Position) -> Result<Option<&'t str>, Fault> {
+    fn core<'t>(&self, tag: Option<&'t Tag>, at: Position) -> Result<Option<Cow<'t, str>>, Fault> {
         let Some(tag) = tag else { return Ok(None) };
         if tag.handle().is_empty() && tag.suffix() == "!" {
             return Ok(None);
         }
-        tag.core_suffix().map(Some).ok_or_else(|| self.unknown_tag(&tag.original(), at))
+        tag.suffix_in_namespace(NAMESPACE).map(Some).ok_or_else(|| self.unknown_tag(&tag.original(), at))
     }
 
     fn collection(&self, tag: Option<&Tag>, expected: &str, at: Position) -> Result<Collection, Fault> {
-        match self.core(tag, at)? {
+        match self.core(tag, at)?.as_deref() {
             None => Ok(Collection::Plain),
             Some(core) if core == expected => Ok(Collection::Plain),
             Some("set") if expected == "map" => Ok(Collection::Set),
@@ -325,7 +326,10 @@ impl Loader<'_> {
         let tag = shorten(tag);
         if tag.contains('.') {
             let message = format!("the tag `{tag}` names a Java class; Skipper makes no objects of what a file names");
-            return Box::new(Finding { hint: Some("remove the tag".to_owned()), ..*self.fault(at, "yaml-tag", message) });
+            return Box::new(Finding {
+                hint: Some("remove the tag".to_owned()),
+                ..*self.fault(at, "yaml-tag", message)
+            });
         }
         self.fault(at, "yaml-tag", format!("the tag `{tag}` is not supported"))
     }

@@ -91,8 +91,9 @@ fn whole(text: &str, generation: Generation) -> Option<Value> {
     let is_octal = |rest: &str| {
         rest.strip_prefix('0').is_some_and(|rest| digits(rest, |b| (b'0'..=b'7').contains(&b), generation))
     };
-    let is_decimal =
-        rest == "0" || (rest.starts_with(|c: char| c.is_ascii_digit() && c != '0') && all(rest, |b| b.is_ascii_digit() || b == b'_'));
+    let is_decimal = rest == "0"
+        || (rest.starts_with(|c: char| c.is_ascii_digit() && c != '0')
+            && all(rest, |b| b.is_ascii_digit() || b == b'_'));
     let fits = is_decimal
         || is_octal(rest)
         || rest.strip_prefix("0b").is_some_and(|rest| digits(rest, |b| matches!(b, b'0' | b'1'), generation))
@@ -128,7 +129,6 @@ fn read_whole(negative: bool, digits: &str) -> Option<Value> {
 }
 
 /// Hours, minutes and seconds, added up in 32 bits, whatever comes of it.
-#[allow(clippy::cast_possible_truncation)] // as the readers of the field do
 fn base_60(negative: bool, digits: &str) -> Option<Value> {
     let (mut sum, mut place) = (0_i32, 1_i32);
     for part in digits.rsplit(':') {
@@ -249,7 +249,6 @@ pub(super) fn moment(text: &str) -> Option<i64> {
     };
     let seconds: f64 = format!("{second}.{fraction}").parse().ok()?;
     let offset = zone(rest.trim_start_matches(blank))?;
-    #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)] // below a minute
     let millis = ((seconds - second as f64) * 1000.0 + 0.5).floor() as i64;
     Some(Moment { hour, minute, second, millis, ..date }.millis() - offset * 60_000)
 }
