@@ -17,7 +17,7 @@ pub(super) fn files(folder: &Path, wanted: &dyn Fn(&Path) -> bool) -> Vec<PathBu
     let mut waiting = vec![folder.to_owned()];
     while let Some(folder) = waiting.pop() {
         for entry in std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display())) {
-            let path = entry.unwrap().path();
+            let path = entry.expect("a readable entry").path();
             if path.is_dir() {
                 waiting.push(path);
             } else if wanted(&path) {
