@@ -139,7 +139,7 @@ impl Maven {
                 return Ok(digest);
             }
         }
-        Err(self.failed(wanted, asked))
+        Err(self.failed(wanted, &asked))
     }
 
     /// The builds of a snapshot that anybody knows of, the newest first; of equal ones those of the first repository. What
@@ -207,7 +207,7 @@ impl Maven {
         Ok(self.client.get_or_init(|| client).clone())
     }
 
-    fn failed(&self, wanted: &Coordinates, asked: Asked) -> Error {
+    fn failed(&self, wanted: &Coordinates, asked: &Asked) -> Error {
         let ids: Vec<String> = self.settings.repositories.iter().map(|one| format!("[{}]", one.id)).collect();
         let noun = if ids.len() == 1 { "repository: " } else { "repositories: " };
         let named = if ids.is_empty() { "none".to_owned() } else { ids.join(",") };
