@@ -9,4 +9,5 @@ mod releases;
 mod robustness;
 mod security;
 mod shared;
+mod shell;
 mod surprises;
