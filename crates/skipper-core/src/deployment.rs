@@ -72,6 +72,15 @@ impl Deployment {
         &self.app.target
     }
 
+    /// What Spring's deployers call it on a host: `<group>.<application>-v<revision>`, where the group is the release
+    /// unless `spring.cloud.deployer.group` names another one. An instance of it is this with `-<index>`.
+    #[must_use]
+    pub fn deployer_id(&self) -> String {
+        let group = self.app.deployer.as_ref().and_then(|deployer| deployer.options.get("spring.cloud.deployer.group"));
+        let group = group.map_or_else(|| self.release_name.as_str(), String::as_str);
+        format!("{group}.{}-v{}", self.app.name, self.revision)
+    }
+
     /// Indices of all its instances.
     #[must_use]
     pub const fn all(&self) -> Range<u32> {
@@ -93,6 +102,10 @@ pub struct Instance {
     /// How often supervision has started it again.
     #[serde(default)]
     pub restarts: u32,
+    /// What else the platform knows of it, under the names that Spring's deployers use: on `local` `guid`, `pid`, `port`,
+    /// `url`, `working.dir`, and `stdout` and `stderr` where it writes such files.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, String>,
 }
 
 /// What a platform sees of one instance.

@@ -21,7 +21,8 @@ pub enum Check {
         port: PortName,
     },
     /// As an application of Spring Boot shows it: the port is open, then `/actuator/health` (else `/health`) answers
-    /// with 2xx. Where it has neither (404), or tells them only to those who log in (401, 403), the open port is enough.
+    /// with 2xx. Where it has neither (404), or tells them only to those who log in (401, 403, a redirect), the open port
+    /// is enough.
     Boot {
         /// Which port.
         port: PortName,

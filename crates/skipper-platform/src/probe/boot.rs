@@ -1,13 +1,14 @@
 use std::{net::SocketAddr, time::Duration};
 
+use hyper::StatusCode;
 use tokio::time::Instant;
 
 use super::{Outcome, http, tcp};
 
 /// Where an application of Spring Boot tells its health: since version 2, and before it.
 const PATHS: [&str; 2] = ["/actuator/health", "/health"];
-/// Not there, or only for those who log in: then nothing more can be learned.
-const SILENT: [&str; 3] = ["404", "401", "403"];
+/// A group that is down is told by 503, as is everything else that keeps an application from being well.
+const WELL: [(u16, u16); 1] = [(200, 299)];
 
 /// Whether the port is open and, where the application tells its health to everybody, it is well; within `timeout`.
 pub async fn check(address: SocketAddr, timeout: Duration) -> Outcome {
@@ -17,12 +18,20 @@ pub async fn check(address: SocketAddr, timeout: Duration) -> Outcome {
         return open;
     }
     for path in PATHS {
-        let mut answer = http(address, path, &[(200, 299)], timeout.saturating_sub(begun.elapsed())).await;
-        let silent = SILENT.iter().any(|status| answer.detail.starts_with(status));
-        if answer.ok || !silent {
-            answer.detail = format!("{path}: {}", answer.detail);
-            return answer;
-        }
+        let asked = Instant::now();
+        let mut outcome = match http::get(address, path, timeout.saturating_sub(begun.elapsed())).await {
+            Ok(status) if tells_nothing(status) => continue,
+            Ok(status) => http::judge(status, &WELL, asked),
+            Err(failed) => failed,
+        };
+        outcome.detail = format!("{path}: {}", outcome.detail);
+        return outcome;
     }
     Outcome::good(format!("{}, and tells no health", open.detail))
+}
+
+/// Not there, or only for those who log in, some of whom are sent to a page for that.
+fn tells_nothing(status: StatusCode) -> bool {
+    status.is_redirection()
+        || matches!(status, StatusCode::NOT_FOUND | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
 }

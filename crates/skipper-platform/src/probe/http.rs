@@ -15,18 +15,27 @@ const HEAD_BYTES: usize = 64 << 10;
 /// new connection each time, redirects are answers like any other, the body is not read.
 pub async fn check(address: SocketAddr, path: &str, status: &[(u16, u16)], timeout: Duration) -> Outcome {
     let begun = Instant::now();
+    match get(address, path, timeout).await {
+        Err(outcome) => outcome,
+        Ok(got) => judge(got, status, begun),
+    }
+}
+
+/// The status that GET of `path` is answered with, or the failed attempt.
+pub(super) async fn get(address: SocketAddr, path: &str, timeout: Duration) -> Result<StatusCode, Outcome> {
     match tokio::time::timeout(timeout, ask(address, path)).await {
-        Err(_) => timed_out(timeout),
-        Ok(Err(detail)) => Outcome::bad(detail),
-        Ok(Ok(got)) => {
-            let took = begun.elapsed().as_millis();
-            let expected = status.iter().any(|(from, to)| (*from..=*to).contains(&got.as_u16()));
-            if expected {
-                Outcome::good(format!("{got} in {took} ms"))
-            } else {
-                Outcome::bad(format!("{got} in {took} ms, expected {}", ranges(status)))
-            }
-        }
+        Err(_) => Err(timed_out(timeout)),
+        Ok(answer) => answer.map_err(Outcome::bad),
+    }
+}
+
+/// What an answer is worth that was asked for at `begun`.
+pub(super) fn judge(got: StatusCode, expected: &[(u16, u16)], begun: Instant) -> Outcome {
+    let took = begun.elapsed().as_millis();
+    if expected.iter().any(|(from, to)| (*from..=*to).contains(&got.as_u16())) {
+        Outcome::good(format!("{got} in {took} ms"))
+    } else {
+        Outcome::bad(format!("{got} in {took} ms, expected {}", ranges(expected)))
     }
 }
 

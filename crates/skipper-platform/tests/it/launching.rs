@@ -41,6 +41,11 @@ async fn a_process_finds_its_environment_and_its_folder_and_nothing_of_the_serve
     let data = world.dir.path().join("volumes/default/shop/data");
     assert!(data.is_dir() && of("DATA_DIR") == data.to_str());
     assert_eq!(of("PWD"), of("HOME"));
+    let pid = world.app_pid(&it).to_string();
+    let (guid, url) = ("shop.web-v1-0".to_owned(), format!("http://127.0.0.1:{given}"));
+    let work = world.folder(&it, 0).join("work").display().to_string();
+    let told = [("guid", guid), ("pid", pid), ("port", given.clone()), ("url", url), ("working.dir", work)];
+    assert_eq!(instance.attributes, told.map(|(name, value)| (name.to_owned(), value)).into());
     let known =
         ["PATH", "LANG", "USER", "HOME", "TMPDIR", "PWD", "PORT", "GREETING", "DATA_DIR", "_", "SHLVL", "OLDPWD"];
     let strange: Vec<_> = env.iter().filter(|(n, _)| !known.contains(n) && !n.starts_with("SKIPPER_")).collect();

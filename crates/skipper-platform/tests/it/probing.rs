@@ -71,3 +71,42 @@ async fn an_answer_that_is_not_http_is_a_failed_attempt() {
         assert!(!outcome.ok && !outcome.detail.contains("timed out"), "{}", outcome.detail);
     }
 }
+
+#[tokio::test]
+async fn an_application_of_spring_boot_is_well_when_its_port_is_open_and_it_says_nothing_else() {
+    let cases = [
+        // What /actuator/health and /health are answered with; whether that is well; what is told.
+        (200, 404, true, "/actuator/health: 200 OK"),
+        (404, 200, true, "/health: 200 OK"),
+        (404, 404, true, "tells no health"),
+        (401, 404, true, "tells no health"),
+        (302, 403, true, "tells no health"),
+        (503, 200, false, "/actuator/health: 503 Service Unavailable"),
+        (404, 503, false, "/health: 503 Service Unavailable"),
+        (500, 200, false, "/actuator/health: 500"),
+    ];
+    for (actuator, health, well, words) in cases {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback is there");
+        let address = listener.local_addr().expect("it is bound");
+        let serving = async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.expect("it is asked");
+                let mut request = [0; 4096];
+                let read = tokio::io::AsyncReadExt::read(&mut stream, &mut request).await.unwrap_or(0);
+                let status = if request[..read].starts_with(b"GET /actuator/health ") { actuator } else { health };
+                let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
+                let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, answer.as_bytes()).await;
+            }
+        };
+        let outcome = tokio::select! {
+            outcome = skipper_platform::probe::boot(address, Duration::from_secs(5)) => outcome,
+            () = serving => unreachable!("it accepts for ever"),
+        };
+        assert_eq!(outcome.ok, well, "{actuator} {health}: {}", outcome.detail);
+        assert!(outcome.detail.contains(words), "{actuator} {health}: {}", outcome.detail);
+    }
+    let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback is there");
+    let address = nobody.local_addr().expect("it is bound");
+    drop(nobody);
+    assert!(!skipper_platform::probe::boot(address, Duration::from_secs(5)).await.ok);
+}

@@ -215,7 +215,14 @@ impl FakePlatform {
             state.next_port += 1;
         }
         let handle = format!("pid {}", state.next_port);
-        let instance = Instance { index, addresses, handle, started_at: self.clock.now(), restarts: 0 };
+        let instance = Instance {
+            index,
+            addresses,
+            handle,
+            started_at: self.clock.now(),
+            restarts: 0,
+            attributes: BTreeMap::new(),
+        };
         let process = Process { instance: instance.clone(), born: Instant::now(), behaviour, killed: None };
         state.processes.insert((deployment.id.clone(), index), process);
         state.folders.insert(deployment.id.clone(), generation);

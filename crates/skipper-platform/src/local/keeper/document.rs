@@ -43,6 +43,9 @@ pub(crate) struct Order {
     pub launches: u32,
     #[serde(default)]
     pub contents: Option<Contents>,
+    /// What is told of the instance beside its ports and pid.
+    #[serde(default)]
+    pub attributes: BTreeMap<String, String>,
     pub cgroup: Option<Placement>,
     pub log_file_bytes: u64,
     pub log_files: u32,
@@ -89,6 +92,8 @@ pub(crate) struct State {
     pub launches: u32,
     #[serde(default)]
     pub contents: Option<Contents>,
+    #[serde(default)]
+    pub attributes: BTreeMap<String, String>,
     /// Inodes of the pipes the process writes to, so that a second keeper finds them.
     pub pipes: [u64; 2],
     pub cgroup: Option<Placement>,
@@ -127,7 +132,13 @@ impl State {
             handle: self.app.map_or_else(String::new, |app| format!("pid {} (started at tick {})", app.pid, app.start)),
             started_at: self.started_at,
             restarts: self.launches.saturating_sub(1),
+            attributes: self.attributes(),
         }
+    }
+
+    fn attributes(&self) -> BTreeMap<String, String> {
+        let pid = self.app.map(|app| ("pid".to_owned(), app.pid.to_string()));
+        self.attributes.clone().into_iter().chain(pid).collect()
     }
 
     /// The entry that all processes of this launch have in their environment.

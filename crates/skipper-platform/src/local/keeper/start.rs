@@ -118,6 +118,7 @@ fn start(folder: &Folder, order: &Order) -> Result<Running, Failure> {
         started_at,
         launches: order.launches,
         contents: order.contents.clone(),
+        attributes: order.attributes.clone(),
         pipes: [out_inode, err_inode],
         cgroup: order.cgroup.clone(),
         log_file_bytes: order.log_file_bytes,
