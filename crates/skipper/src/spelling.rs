@@ -51,7 +51,10 @@ mod tests {
     #[test]
     fn camel_case_becomes_kebab_case() {
         check("install --releaseName a --packageVersion=1.0", "install --release-name a --package-version=1.0");
-        check("config --skipSslValidation --credentialsProviderCommand x", "config --skip-ssl-validation --credentials-provider-command x");
+        check(
+            "config --skipSslValidation --credentialsProviderCommand x",
+            "config --skip-ssl-validation --credentials-provider-command x",
+        );
     }
 
     #[test]

@@ -225,9 +225,11 @@ impl Client {
 
     async fn attempt(&self, call: &Call, key: Option<&str>) -> Result<Response, Lost> {
         let build = self.request(call, key).await?;
-        build.timeout(self.answer_within).send().await.map_err(|error| {
-            if error.is_connect() { Lost::Unreachable(error) } else { Lost::Underway(error) }
-        })
+        build
+            .timeout(self.answer_within)
+            .send()
+            .await
+            .map_err(|error| if error.is_connect() { Lost::Unreachable(error) } else { Lost::Underway(error) })
     }
 
     async fn request(&self, call: &Call, key: Option<&str>) -> Result<RequestBuilder, Lost> {

@@ -15,7 +15,9 @@ pub(super) fn run(session: &mut Session, builtin: Builtin, line: &str) -> After 
             Ok(text) => said(session, line, &text),
             Err(failure) => session.failed(line, failure),
         },
-        Builtin::Clear => said(session, line, if session.surroundings.stdout_is_terminal { "\x1b[H\x1b[2J\x1b[3J" } else { "" }),
+        Builtin::Clear => {
+            said(session, line, if session.surroundings.stdout_is_terminal { "\x1b[H\x1b[2J\x1b[3J" } else { "" })
+        }
         Builtin::Exit { code } => After::Leave(code),
         Builtin::Script { file, spring_file, keep_going } => {
             script::run_file(session, &file.or(spring_file).unwrap_or_default(), keep_going)
@@ -74,7 +76,8 @@ fn list(root: &clap::Command) -> String {
 
 fn trace(last: &Last) -> String {
     let Last { line, failure } = last;
-    let mut text = format!("{}\n  failed with exit code {}: {}\n", tame(line), failure.exit as u8, tame(&failure.message));
+    let mut text =
+        format!("{}\n  failed with exit code {}: {}\n", tame(line), failure.exit as u8, tame(&failure.message));
     for cause in &failure.causes {
         text.push_str(&format!("  caused by: {}\n", tame(cause)));
     }

@@ -84,7 +84,9 @@ pub(super) fn run(session: &mut Session) -> After {
         if let After::Leave(_) = after {
             return after;
         }
-        if session.last.is_some() && matches!(after, After::Failed(exit) if !matches!(exit, Exit::Usage | Exit::Interrupted)) {
+        if session.last.is_some()
+            && matches!(after, After::Failed(exit) if !matches!(exit, Exit::Usage | Exit::Interrupted))
+        {
             out.next("`stacktrace` shows what led to it");
         }
     }

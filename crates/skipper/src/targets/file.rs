@@ -75,11 +75,10 @@ impl TargetsFile {
         };
         toml::from_str(&text).map_err(|error| {
             let line = error.span().map_or(0, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-            Failure::error(format!("{}:{line}: {}", path.display(), error.message()))
-                .hint(
-                    "known keys are `current` and, in [targets.NAME], `url`, `token_file`, `tenant`, `ca_file`, \
+            Failure::error(format!("{}:{line}: {}", path.display(), error.message())).hint(
+                "known keys are `current` and, in [targets.NAME], `url`, `token_file`, `tenant`, `ca_file`, \
                      `username`, `password_file`, `credentials_command`, `skip_ssl_validation`",
-                )
+            )
         })
     }
 

@@ -316,7 +316,9 @@ mod tests {
 
     #[test]
     fn a_target_may_know_a_password_or_a_command_instead_of_a_token() {
-        let (dir, surroundings) = home("[targets.a]\nurl = \"http://a\"\nusername = \"ann\"\npassword_file = \"$DIR/pw\"\nskip_ssl_validation = true\n[targets.b]\nurl = \"http://b\"\ncredentials_command = \"echo x\"\n");
+        let (dir, surroundings) = home(
+            "[targets.a]\nurl = \"http://a\"\nusername = \"ann\"\npassword_file = \"$DIR/pw\"\nskip_ssl_validation = true\n[targets.b]\nurl = \"http://b\"\ncredentials_command = \"echo x\"\n",
+        );
         std::fs::write(dir.path().join("pw"), "two words\n").expect("written");
         let of = |name: &str| {
             let named = Connection { target: Some(name.into()), ..Connection::default() };
