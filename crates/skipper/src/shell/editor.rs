@@ -75,10 +75,11 @@ pub(super) fn run(session: &mut Session) -> After {
         if says_nothing(&line) {
             continue;
         }
-        if worth_remembering(&line) && editor.add_history_entry(line.as_str()).unwrap_or(false) {
-            if let Some(path) = &history {
-                let _ = editor.append_history(path);
-            }
+        if worth_remembering(&line)
+            && editor.add_history_entry(line.as_str()).unwrap_or(false)
+            && let Some(path) = &history
+        {
+            let _ = editor.append_history(path);
         }
         after = session.line(&line);
         if let After::Leave(_) = after {
