@@ -55,6 +55,8 @@ fn jar(path: &Path, manifest: &str) -> String {
     format!("file:{}", path.display())
 }
 
+type Pairs<'a> = &'a [(&'a str, &'a str)];
+
 const MAIN: &str = "Manifest-Version: 1.0\r\nMain-Class: Hello\r\n";
 
 fn with_java(java: &Path) -> World {
@@ -245,7 +247,7 @@ async fn what_cannot_run_is_refused_before_anything_is_started() {
     let cut = dir.join("cut.jar");
     fs::write(&cut, &fs::read(dir.join("good.jar")).expect("it is there")[..40]).expect("it is ours");
     let cut = format!("file:{}", cut.display());
-    let cases: [(&str, &[(&str, &str)], &str, &str); 10] = [
+    let cases: [(&str, Pairs<'_>, &str, &str); 10] = [
         (&page, &[], "not-a-jar", "is not a jar"),
         (&cut, &[], "not-a-jar", "is not a jar"),
         (&library, &[], "not-a-jar", "without a main class"),
