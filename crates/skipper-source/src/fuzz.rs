@@ -5,10 +5,11 @@ use skipper_core::name::{PlatformName, ReleaseName};
 
 use crate::{
     archive::Archive,
-    lint, manifest,
+    index, lint, manifest,
     mustache::{self, Scope},
     package::{self, RenderOptions},
     values::{self, Typing},
+    version,
     yaml::{self, Input, Slots},
 };
 
@@ -56,6 +57,19 @@ pub fn manifest(bytes: &[u8]) {
     let Ok(spec) = manifest::parse(text) else { return };
     let written = manifest::write(&spec);
     assert_eq!(manifest::parse(&written).expect("what we write is readable"), spec);
+}
+
+/// Reads an index; what was read is written and read again, and must be the same.
+pub fn index(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    for entry in index::entries(text).flatten() {
+        let mut written = String::new();
+        index::write(&mut written, &entry);
+        let again =
+            index::entries(&written).next().expect("what we write is there").expect("what we write is readable");
+        assert_eq!(again, entry);
+        let _ = version::maven_key(&entry.version);
+    }
 }
 
 fn options() -> RenderOptions {

@@ -163,15 +163,6 @@ impl Store {
         self.one("read the package", GET, args).await?.as_ref().map(read).transpose()
     }
 
-    /// The package of that number, without its archive.
-    ///
-    /// # Errors
-    ///
-    /// Only those of the database.
-    pub async fn package_get_by_num(&self, num: i64) -> Result<Option<Package>, Error> {
-        self.one("read the package", BY_NUM, args![num]).await?.as_ref().map(read).transpose()
-    }
-
     /// All versions of a package, the one published last first. Which is the newest is for the caller to say.
     ///
     /// # Errors
@@ -286,7 +277,7 @@ fn told(kind: &str, package: &Package, provenance: &Provenance) -> NewEvent {
     }
 }
 
-fn read(row: &Row) -> Result<Package, Error> {
+pub(crate) fn read(row: &Row) -> Result<Package, Error> {
     Ok(Package {
         numeric: numeric(row)?,
         repository: row.parse("repository")?,

@@ -1,7 +1,6 @@
 //! The doors. Each is thin: it translates a request, calls one verb, and translates the answer.
 
 pub mod own;
-pub mod releases;
 
 mod etag;
 mod extract;
@@ -10,6 +9,7 @@ mod idempotency;
 mod observe;
 mod openapi;
 mod problem;
+mod releases;
 mod sse;
 pub(crate) mod table;
 

@@ -113,7 +113,7 @@ pub async fn prepare(app: &App, caller: &Caller, wanted: Upgrade) -> Result<Prep
     };
     let values = merge_values(before.values, values, wanted.reuse_values, wanted.reset_values);
     let number = release.last_revision + 1;
-    let mut rendered = render(app, &package, &values, &name, number, platform.as_ref()).await?;
+    let mut rendered = render(app, &package, &values, raw.as_deref(), &name, number, platform.as_ref()).await?;
     if let Current::Serves(serving) = &current
         && let Some(now) = &serving.spec
     {
@@ -138,13 +138,15 @@ pub async fn prepare(app: &App, caller: &Caller, wanted: Upgrade) -> Result<Prep
     }
     launch_again(&mut rendered.spec, &again, number)?;
     rendered.spec.health_bound = health;
+    let mut warnings: Vec<String> = rendered.warnings.iter().map(ToString::to_string).collect();
+    warnings.extend(app.resolver.review(&rendered.spec).await?);
     Ok(Prepared {
         tenant,
         name,
         verb: if matches!(current, Current::Serves(_)) { Verb::Upgrade } else { Verb::Install },
         source: Some(package.source(values, platform, raw)),
         kept: Some(kept::document(app, &package).await?),
-        warnings: rendered.warnings.iter().map(ToString::to_string).collect(),
+        warnings,
         rendered: Some((rendered.manifest, rendered.spec)),
         expect_serving: release.serving,
         release: Some(release),

@@ -3,6 +3,7 @@
 mod api;
 mod auth;
 mod fixture;
+mod hal;
 mod health;
 mod idempotency;
 mod matrix;

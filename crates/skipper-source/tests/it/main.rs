@@ -2,6 +2,8 @@
 
 mod application;
 mod archive;
+mod classic;
+mod index;
 mod mustache;
 mod package;
 mod property;

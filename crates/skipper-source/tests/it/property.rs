@@ -14,7 +14,7 @@ use skipper_core::{
     time::Millis,
 };
 use skipper_source::{
-    Archive, fuzz, manifest,
+    Archive, fuzz, manifest, maven_cmp, maven_key,
     mustache::{Scope, parse, render},
     values::{Typing, combine, merge, parse_set},
     yaml::{Input, Slots, emit, read_one},
@@ -179,6 +179,7 @@ proptest! {
             fuzz::yaml(input);
             fuzz::template(input);
             fuzz::manifest(input);
+            fuzz::index(input);
         }
     }
 
@@ -193,6 +194,8 @@ proptest! {
         let text = words.concat();
         fuzz::template(text.as_bytes());
         fuzz::yaml(text.as_bytes());
+        fuzz::index(text.as_bytes());
+        fuzz::index(format!("name: a\nversion: 1.0.0\ntags: {text}\n").as_bytes());
         fuzz::manifest(text.as_bytes());
     }
 
@@ -446,4 +449,48 @@ fn application() -> impl Strategy<Value = Application> {
                 relaunched: None,
             }
         })
+}
+
+/// Versions of every sort.
+fn version() -> impl Strategy<Value = String> {
+    prop_oneof![
+        4 => "(0|[1-9][0-9]?)(\\.(0|[1-9][0-9]?)){0,3}([.-](alpha|b|M|RC|SNAPSHOT|RELEASE|GA|sp|jre|dev)[.-]?[0-9]{0,2}){0,2}",
+        1 => "[0-9a-cM.+-]{0,12}",
+        1 => any::<String>(),
+    ]
+}
+
+/// An identifier about which Maven has no opinion of its own.
+fn identifier() -> impl Strategy<Value = String> {
+    prop_oneof!["0|[1-9][0-9]{0,12}", "[a-z]{1,9}"].prop_filter("means something else to Maven", |word| {
+        !["cr", "ga", "final", "release", "sp", "snapshot"].contains(&word.as_str())
+    })
+}
+
+fn semantic() -> impl Strategy<Value = semver::Version> {
+    let pre = vec(identifier(), 0..4).prop_map(|parts| parts.join("."));
+    ((0_u64..4, 0_u64..20, 0_u64..4), pre).prop_map(|((major, minor, patch), pre)| semver::Version {
+        pre: semver::Prerelease::new(&pre).expect("made of identifiers"),
+        ..semver::Version::new(major, minor, patch)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn the_order_of_versions_is_total(a in version(), b in version(), c in version()) {
+        use std::cmp::Ordering::{Equal, Greater};
+        prop_assert_eq!(maven_cmp(&a, &b), maven_cmp(&b, &a).reverse());
+        prop_assert_eq!(maven_cmp(&a, &a), Equal);
+        if maven_cmp(&a, &b) != Greater && maven_cmp(&b, &c) != Greater {
+            prop_assert_ne!(maven_cmp(&a, &c), Greater, "{} {} {}", a, b, c);
+        }
+        prop_assert!(!maven_key(&a).contains(char::is_control));
+    }
+
+    #[test]
+    fn semantic_versions_are_ordered_as_semver_says(a in semantic(), b in semantic()) {
+        prop_assert_eq!(maven_cmp(&a.to_string(), &b.to_string()), a.cmp_precedence(&b), "{} {}", a, b);
+    }
 }

@@ -4,7 +4,12 @@ use axum::response::Response;
 use http::StatusCode;
 use serde::Serialize;
 
-use super::{answer, asked::Asked, failure::Failure, wire::Links};
+use super::{
+    answer,
+    asked::Asked,
+    failure::Failure,
+    hal::link::{Link, Links},
+};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -46,27 +51,27 @@ pub(super) async fn about(asked: Asked) -> Result<Response, Failure> {
 /// `GET /api/release`.
 pub(super) async fn release(asked: Asked) -> Result<Response, Failure> {
     let to = |path: &str| asked.link(&format!("/api/release/{path}"));
-    let links = Links::new()
-        .with("actuator/name/app/id", to("actuator/{name}/{app}/{id}?endpoint={endpoint}"))
-        .with("actuator/name/app/id", to("actuator/{name}/{app}/{id}"))
-        .with("logs/name", to("logs/{name}"))
-        .with("status/name", to("status/{name}"))
-        .with("status/name/version", to("status/{name}/{version}"))
-        .with("manifest", to("manifest/{name}"))
-        .with("manifest/name/version", to("manifest/{name}/{version}"))
-        .with("upgrade", to("upgrade"))
-        .with("rollback", to("rollback/{name}/123"))
-        .with("list", to("list"))
-        .with("list/name", to("list/{name}"));
+    let links = Links::default()
+        .with("actuator/name/app/id", Link::to(to("actuator/{name}/{app}/{id}?endpoint={endpoint}")))
+        .with("actuator/name/app/id", Link::to(to("actuator/{name}/{app}/{id}")))
+        .with("logs/name", Link::to(to("logs/{name}")))
+        .with("status/name", Link::to(to("status/{name}")))
+        .with("status/name/version", Link::to(to("status/{name}/{version}")))
+        .with("manifest", Link::to(to("manifest/{name}")))
+        .with("manifest/name/version", Link::to(to("manifest/{name}/{version}")))
+        .with("upgrade", Link::to(to("upgrade")))
+        .with("rollback", Link::to(to("rollback/{name}/123")))
+        .with("list", Link::to(to("list")))
+        .with("list/name", Link::to(to("list/{name}")));
     answer::document(StatusCode::OK, asked.linked(), &Linked { links })
 }
 
 /// `GET /api/package`.
 pub(super) async fn package(asked: Asked) -> Result<Response, Failure> {
     let to = |path: &str| asked.link(&format!("/api/package/{path}"));
-    let links = Links::new()
-        .with("upload", to("upload"))
-        .with("install", to("install"))
-        .with("install/id", to("install/{id}"));
+    let links = Links::default()
+        .with("upload", Link::to(to("upload")))
+        .with("install", Link::to(to("install")))
+        .with("install/id", Link::to(to("install/{id}")));
     answer::document(StatusCode::OK, asked.linked(), &Linked { links })
 }

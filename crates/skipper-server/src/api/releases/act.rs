@@ -15,6 +15,7 @@ use super::{
     asked::Asked,
     extract::Client,
     failure::{Failure, Kind},
+    hal::number::meant,
     negotiate::Generation,
     wire::{InstallProperties, InstallRequest, PackageIdentifier, ScaleRequest, UpgradeRequest},
 };
@@ -166,8 +167,11 @@ pub(super) async fn install_id(
     id: &str,
     properties: InstallProperties,
 ) -> Result<Version, Failure> {
-    let id = super::extract::number(id)?;
-    let entry = verb::packages::by_number(app, &client.caller, id).await?;
+    super::extract::number(id)?;
+    let entry = match meant(id) {
+        Some(num) => verb::catalog::by_number(app, &client.caller, num).await?,
+        None => None,
+    };
     let entry =
         entry.ok_or_else(|| Failure::new(Kind::Missing, format!("Package with id='{id}' can not be found.")))?;
     let package =

@@ -6,7 +6,7 @@
 use axum::extract::FromRequestParts;
 use http::{HeaderMap, HeaderValue, Uri, header, request::Parts};
 
-use super::negotiate::Generation;
+use super::{hal::link, negotiate::Generation};
 use crate::{app::App, error::Error};
 
 /// The media types of answers.
@@ -17,8 +17,6 @@ pub(in crate::api) const JSON_UTF8: &str = "application/json;charset=UTF-8";
 /// The first part of paths below `/api` that only one generation has.
 const M1_ONLY: [&str; 9] = ["upload", "install", "status", "manifest", "upgrade", "rollback", "delete", "history", "list"];
 const V2_ONLY: [&str; 2] = ["release", "package"];
-/// Longest host that is told back in links; names have at most 253 characters.
-const MAX_HOST: usize = 300;
 
 /// By path and Accept, as the module says.
 pub(in crate::api) fn generation(uri: &Uri, headers: &HeaderMap) -> Generation {
@@ -74,7 +72,7 @@ impl Asked {
             HAL | "application/*+json" | "application/*" | "*/*" => Some(HAL),
             _ => None,
         });
-        Self { generation: generation(uri, headers), base: base(uri, headers), media: first.unwrap_or(HAL) }
+        Self { generation: generation(uri, headers), base: link::base(uri, headers), media: first.unwrap_or(HAL) }
     }
 
     /// The media type of a document with links.
@@ -105,18 +103,6 @@ impl FromRequestParts<App> for Asked {
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Error> {
         Ok(Self::of(&parts.uri, &parts.headers))
     }
-}
-
-/// What the client calls this server. Something that is no host is not told back.
-fn base(uri: &Uri, headers: &HeaderMap) -> String {
-    let given = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let given = given.or_else(|| uri.authority().map(http::uri::Authority::as_str));
-    let fits = |host: &&str| {
-        !host.is_empty()
-            && host.len() <= MAX_HOST
-            && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']' | b'_'))
-    };
-    format!("http://{}", given.filter(fits).unwrap_or("localhost"))
 }
 
 #[cfg(test)]
@@ -157,17 +143,5 @@ mod tests {
             check(path, "*/*", Generation::M1, JSON_UTF8, JSON_UTF8);
             check(path, "application/hal+json", Generation::M1, JSON_UTF8, JSON_UTF8);
         }
-    }
-
-    #[test]
-    fn links_name_the_host_that_was_asked_and_nothing_that_is_no_host() {
-        let of = |host: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::HOST, host.parse().expect("a header"));
-            Asked::of(&Uri::from_static("/api"), &headers).link("/api/about")
-        };
-        assert_eq!(of("skipper.example:7577"), "http://skipper.example:7577/api/about");
-        assert_eq!(of("[::1]:7577"), "http://[::1]:7577/api/about");
-        assert_eq!(of("evil\"><script>"), "http://localhost/api/about");
     }
 }

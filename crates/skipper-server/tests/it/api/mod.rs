@@ -56,7 +56,7 @@ pub(crate) async fn stocked() -> Server {
 }
 
 impl Server {
-    pub(crate) async fn java(&self, ask: Ask) -> Answer {
+    pub(crate) async fn spring(&self, ask: Ask) -> Answer {
         self.send(ask.header("accept", JAVA_2)).await
     }
 

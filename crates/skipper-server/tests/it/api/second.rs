@@ -32,7 +32,7 @@ fn release(platform_status: &str) -> String {
 #[tokio::test]
 async fn a_release_is_told_in_the_shape_of_2_x() {
     let server = stocked().await;
-    let answer = server.java(Ask::post("/api/package/install", &install("1.0.0", "web"))).await;
+    let answer = server.spring(Ask::post("/api/package/install", &install("1.0.0", "web"))).await;
     let body = json_of(&answer, 201, JSON);
     assert_eq!(shape(&body), release("text"));
     assert_eq!(body["_links"]["status"]["href"], "http://localhost:7577/api/release/status/{name}");
@@ -49,14 +49,14 @@ async fn a_release_is_told_in_the_shape_of_2_x() {
     assert_eq!(attributes["skipper.release.version"], "1");
     for path in ["/api/release/status/web", "/api/release/status/web/1"] {
         let expected = format!("{{{} _links:{{manifest:{LINK}}}}}", info("text"));
-        assert_eq!(shape(&json_of(&server.java(Ask::get(path)).await, 200, JSON)), expected);
+        assert_eq!(shape(&json_of(&server.spring(Ask::get(path)).await, 200, JSON)), expected);
         json_of(&server.get(path).await, 200, HAL);
     }
-    let manifest = json_of(&server.java(Ask::get("/api/release/manifest/web")).await, 200, JSON);
+    let manifest = json_of(&server.spring(Ask::get("/api/release/manifest/web")).await, 200, JSON);
     assert_eq!(shape(&manifest), format!("{{data:text _links:{{status:{LINK}}}}}"));
-    let list = json_of(&server.java(Ask::get("/api/release/list")).await, 200, JSON);
+    let list = json_of(&server.spring(Ask::get("/api/release/list")).await, 200, JSON);
     assert_eq!(shape(&list), format!("{{_embedded:{{releases:[{}]}}}}", release("text")));
-    let none = server.java(Ask::get("/api/release/list/zzz")).await;
+    let none = server.spring(Ask::get("/api/release/list/zzz")).await;
     assert_eq!(json_of(&none, 200, JSON), json!({}));
 }
 
@@ -77,10 +77,10 @@ async fn logs_are_given_by_deployment_id_and_by_application() {
     let server = stocked().await;
     server.post("/api/package/install", &install("1.0.0", "web")).await.ok::<Value>();
     for path in ["/api/release/logs/web", "/api/release/logs/web/WEB.web-v1", "/api/release/logs/web/web"] {
-        let logs = json_of(&server.java(Ask::get(path)).await, 200, JSON);
+        let logs = json_of(&server.spring(Ask::get(path)).await, 200, JSON);
         assert_eq!(shape(&logs), "{logs:{web.web-v1:text}}", "{path}");
     }
-    let none = json_of(&server.java(Ask::get("/api/release/logs/web/nope")).await, 200, JSON);
+    let none = json_of(&server.spring(Ask::get("/api/release/logs/web/nope")).await, 200, JSON);
     assert_eq!(none, json!({"logs": {}}));
 }
 
@@ -113,7 +113,7 @@ async fn a_scaling_is_no_version_of_its_own() {
     let server = stocked().await;
     server.post("/api/package/install", &install("1.0.0", "web")).await.ok::<Value>();
     let scale = json!({"scale": [{"name": "web", "count": 2, "properties": {}}]});
-    let scaled = json_of(&server.java(Ask::post("/api/release/scale/web", &scale)).await, 201, JSON);
+    let scaled = json_of(&server.spring(Ask::post("/api/release/scale/web", &scale)).await, 201, JSON);
     assert_eq!(shape(&scaled), release("text"));
     assert_eq!((&scaled["version"], &scaled["info"]["description"]), (&1.into(), &"Install complete".into()));
     let release: Value = server.get("/v1/releases/web").await.ok();
@@ -142,14 +142,14 @@ async fn a_release_goes_back_to_the_version_before_and_comes_back_from_a_delete(
     server.post("/api/release/upgrade", &upgrade("2.0.0", "web")).await.ok::<Value>();
     server.told("web", "DEPLOYED", "Upgrade complete").await;
     let back = json!({"releaseName": "web", "version": 0, "timeout": null});
-    let third = json_of(&server.java(Ask::post("/api/release/rollback", &back)).await, 201, JSON);
+    let third = json_of(&server.spring(Ask::post("/api/release/rollback", &back)).await, 201, JSON);
     assert_eq!(third["info"]["description"], "Rollback install underway");
     assert_eq!(third["pkg"]["metadata"]["version"], "1.0.0");
     server.told("web", "DEPLOYED", "Rollback complete").await;
-    let gone = json_of(&server.java(Ask::new(Method::DELETE, "/api/release/web")).await, 200, JSON);
+    let gone = json_of(&server.spring(Ask::new(Method::DELETE, "/api/release/web")).await, 200, JSON);
     assert_eq!((&gone["version"], &gone["info"]["status"]["statusCode"]), (&3.into(), &"DELETED".into()));
     let to_second = json!({"releaseName": "web", "version": 2});
-    let fourth = json_of(&server.java(Ask::post("/api/release/rollback", &to_second)).await, 201, JSON);
+    let fourth = json_of(&server.spring(Ask::post("/api/release/rollback", &to_second)).await, 201, JSON);
     assert_eq!(fourth["version"], 4);
     assert_eq!(fourth["info"]["description"], "Install complete");
     assert_eq!(fourth["pkg"]["metadata"]["version"], "2.0.0");

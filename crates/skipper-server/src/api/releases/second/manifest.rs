@@ -9,7 +9,8 @@ use crate::{
             asked::Asked,
             extract::Client,
             failure::Failure,
-            wire::{Links, Manifest},
+            hal::link::{Link, Links},
+            wire::Manifest,
         },
     },
     app::App,
@@ -43,6 +44,6 @@ async fn of(
     version: Option<&str>,
 ) -> Result<Response, Failure> {
     let data = Some(act::manifest(app, client, name, version).await?);
-    let links = Some(Links::new().with("status", asked.link("/api/release/status/{name}")));
+    let links = Some(Links::default().with("status", Link::to(asked.link("/api/release/status/{name}"))));
     answer::document(StatusCode::OK, asked.linked(), &Manifest::Object { data, links })
 }

@@ -3,9 +3,16 @@ use serde::Serialize;
 use serde_json::json;
 use skipper_core::{release::Source, rollout::Verb, time::Timestamp};
 
-use super::{Links, PackageMetadata, Place, platform_status};
+use super::{PackageMetadata, Place, platform_status};
 use crate::{
-    api::releases::{asked::Asked, negotiate::Generation},
+    api::releases::{
+        asked::Asked,
+        hal::{
+            link::{Link, Links},
+            number::shown,
+        },
+        negotiate::Generation,
+    },
     verb::{
         Kept,
         versions::{Status, Told, Version},
@@ -152,7 +159,7 @@ impl Info {
 
     /// With the link that 2.x adds.
     pub(in crate::api::releases) fn linked(asked: &Asked, version: &Version) -> Self {
-        let links = Links::new().with("manifest", asked.link("/api/release/manifest/{name}"));
+        let links = Links::default().with("manifest", Link::to(asked.link("/api/release/manifest/{name}")));
         Self { links: (asked.generation == Generation::V2).then_some(links), ..Self::of(asked.generation, version) }
     }
 }
@@ -189,7 +196,7 @@ impl Package {
 }
 
 fn place(kept: &Kept) -> Option<Place> {
-    Some(Place { id: kept.repository_id?, name: kept.repository.clone()? })
+    Some(Place { id: shown(kept.repository_id?), name: kept.repository.clone()? })
 }
 
 impl Release {
@@ -218,7 +225,7 @@ impl Release {
 
     /// With the link that the paths of 2.x add.
     pub(in crate::api::releases) fn linked(asked: &Asked, platform: &str, version: &Version) -> Self {
-        let links = Links::new().with("status", asked.link("/api/release/status/{name}"));
+        let links = Links::default().with("status", Link::to(asked.link("/api/release/status/{name}")));
         Self {
             links: (asked.generation == Generation::V2).then_some(links),
             ..Self::of(asked.generation, platform, version)
