@@ -52,6 +52,11 @@ pub(crate) mod bounds {
     pub(crate) const PACKAGES: usize = 100;
 }
 
+/// Writes files as a zip below the folder `top`; equal files give equal bytes.
+pub(crate) fn zip_files(files: &[File], top: &str) -> Vec<u8> {
+    zip_out::write(&files.iter().collect::<Vec<_>>(), top)
+}
+
 impl Archive {
     /// Reads a package from the bytes of a zip.
     ///

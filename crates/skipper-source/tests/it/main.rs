@@ -4,6 +4,7 @@ mod application;
 mod archive;
 mod index;
 mod mustache;
+mod original;
 mod package;
 mod property;
 mod starter;
