@@ -15,11 +15,11 @@
 mod directory;
 mod error;
 mod layout;
-mod path;
+pub(crate) mod path;
 mod unzip;
 mod zip_out;
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 pub use error::Error;
 pub use layout::{Archive, File};
@@ -55,6 +55,16 @@ pub(crate) mod bounds {
 /// Writes files as a zip below the folder `top`; equal files give equal bytes.
 pub(crate) fn zip_files(files: &[File], top: &str) -> Vec<u8> {
     zip_out::write(&files.iter().collect::<Vec<_>>(), top)
+}
+
+/// All files of a zip, by path.
+pub(crate) fn unzip(bytes: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, Error> {
+    unzip::files(bytes)
+}
+
+/// All files below a directory, by path.
+pub(crate) fn directory_files(path: &Path) -> Result<Vec<File>, Error> {
+    directory::files(path)
 }
 
 impl Archive {

@@ -3,9 +3,12 @@
 
 mod bench;
 mod crashes;
+mod java;
+mod java_client;
 mod offline;
 mod packages;
 mod releases;
+mod replay;
 mod robustness;
 mod security;
 mod shared;
