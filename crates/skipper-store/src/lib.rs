@@ -24,6 +24,7 @@ mod db;
 mod engine;
 mod error;
 mod event;
+mod foreign;
 mod home;
 mod idempotency;
 mod intent;
@@ -35,6 +36,7 @@ mod meta;
 mod mode;
 mod open;
 mod package;
+mod past;
 mod port_claim;
 mod release;
 mod repository;
@@ -56,11 +58,13 @@ pub use backup::Backup;
 pub use config::{Location, StoreConfig};
 pub use error::Error;
 pub use event::{ChainBreak, ChainReport, EventFilter};
+pub use foreign::read_postgres;
 pub use home::Home;
 pub use idempotency::{Begun, IdempotencyKey, StoredAnswer};
 pub use intent::{IntentAccepted, NewIntent};
 pub use meta::{Counts, Meta};
 pub use package::{NewPackage, Package, PackageCursor};
+pub use past::PastRevision;
 pub use release::{ListedRelease, Numeric, OpenRollout};
 pub use repository::{NewRepository, Repository};
 pub use restore::{Restore, Restored};
@@ -86,6 +90,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         live::STATEMENTS,
         meta::STATEMENTS,
         package::STATEMENTS,
+        past::STATEMENTS,
         port_claim::STATEMENTS,
         release::STATEMENTS,
         repository::STATEMENTS,
