@@ -13,3 +13,4 @@ mod robustness;
 mod security;
 mod shared;
 mod surprises;
+mod tour;
