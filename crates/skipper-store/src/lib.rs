@@ -36,6 +36,7 @@ mod meta;
 mod mode;
 mod open;
 mod package;
+mod package_page;
 mod past;
 mod port_claim;
 mod release;
@@ -64,6 +65,7 @@ pub use idempotency::{Begun, IdempotencyKey, StoredAnswer};
 pub use intent::{IntentAccepted, NewIntent};
 pub use meta::{Counts, Meta};
 pub use package::{NewPackage, Package, PackageCursor};
+pub use package_page::{PackageFilter, PackageOrder, PackagePage};
 pub use past::PastRevision;
 pub use release::{ListedRelease, Numeric, OpenRollout};
 pub use repository::{NewRepository, Repository};
@@ -91,6 +93,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         meta::STATEMENTS,
         package::STATEMENTS,
         past::STATEMENTS,
+        package_page::STATEMENTS,
         port_claim::STATEMENTS,
         release::STATEMENTS,
         repository::STATEMENTS,

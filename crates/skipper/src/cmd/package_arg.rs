@@ -4,7 +4,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use skipper_server::api::own::wire::PackageRef;
 
 use super::{Context, local};
-use crate::failure::{Exit, Failure};
+use crate::failure::Failure;
 
 /// What the word for a package means.
 #[derive(Debug, Clone, PartialEq, Eq)]

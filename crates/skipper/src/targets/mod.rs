@@ -72,7 +72,7 @@ impl std::fmt::Debug for Target {
 impl Target {
     /// An address that nothing else is known of.
     pub(crate) fn at(url: &str) -> Self {
-        Self { url: Origin::new(url, "the command line"), token: None, tenant: None, ca_file: None }
+        Self { url: Origin::new(url.to_owned(), "the command line"), token: None, tenant: None, ca_file: None }
     }
 }
 
