@@ -258,9 +258,9 @@ impl<'a> Reader<'a> {
                 return Err(self.error(format!("there are more than {MAX_ROWS} rows")));
             }
             if lob {
-                self.lob(&row)?
+                self.lob(&row)?;
             } else {
-                rows.push(row)
+                rows.push(row);
             }
             if !self.sign(',')? {
                 break;
