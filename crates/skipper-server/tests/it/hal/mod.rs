@@ -4,6 +4,7 @@ mod conditions;
 mod lists;
 mod profiles;
 mod shapes;
+mod vectors;
 
 use serde_json::Value;
 
