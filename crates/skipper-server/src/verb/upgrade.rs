@@ -197,7 +197,10 @@ fn launch_again(spec: &mut Spec, again: &Again, number: u64) -> Result<(), Error
     if let Again::These(names) = again {
         let missing = names.iter().find(|name| !spec.applications.iter().any(|app| app.name.as_str() == name.as_str()));
         if let Some(missing) = missing {
-            return Err(Error::new(Code::ApplicationNotFound, format!("there is no application `{missing}` to launch")));
+            return Err(Error::new(
+                Code::ApplicationNotFound,
+                format!("there is no application `{missing}` to launch"),
+            ));
         }
     }
     for app in &mut spec.applications {

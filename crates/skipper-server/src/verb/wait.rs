@@ -61,9 +61,11 @@ pub fn launched(loaded: &Loaded) -> bool {
     match &loaded.rollout.phase {
         Phase::Waiting | Phase::Accepted | Phase::Resolving { .. } => false,
         Phase::Advancing => loaded.rollout.plan.as_ref().is_some_and(|plan| {
-            let starts = plan.steps.iter().enumerate().filter(|(_, step)| {
-                matches!(step.action, Action::Launch { .. } | Action::Apply { .. })
-            });
+            let starts = plan
+                .steps
+                .iter()
+                .enumerate()
+                .filter(|(_, step)| matches!(step.action, Action::Launch { .. } | Action::Apply { .. }));
             let done = |index: usize| {
                 let record = loaded.steps.iter().find(|record| record.index as usize == index);
                 record.is_some_and(|record| record.state == StepState::Done)

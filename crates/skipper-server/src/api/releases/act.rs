@@ -121,12 +121,7 @@ async fn accept(app: &App, client: &Client, prepared: Prepared) -> Result<Intent
 
 /// Waits until what was installed was started, and says so; what could not be started is an error, and stays in the
 /// history.
-async fn launched(
-    app: &App,
-    client: &Client,
-    accepted: &IntentAccepted,
-    platform: &str,
-) -> Result<Version, Failure> {
+async fn launched(app: &App, client: &Client, accepted: &IntentAccepted, platform: &str) -> Result<Version, Failure> {
     let loaded = wait::until(app, accepted.rollout.id, patience(app), wait::launched).await?;
     let name = &accepted.release.name;
     let version = newest(app, client, name).await?;
@@ -151,8 +146,7 @@ async fn newest(app: &App, client: &Client, name: &ReleaseName) -> Result<Versio
 
 /// Installs what a request names.
 pub(super) async fn install_request(app: &App, client: &Client, body: InstallRequest) -> Result<Version, Failure> {
-    let properties =
-        body.install_properties.ok_or_else(|| Failure::argument("Install properties must not be null"))?;
+    let properties = body.install_properties.ok_or_else(|| Failure::argument("Install properties must not be null"))?;
     // In the order in which the original looks.
     given(properties.platform_name.clone(), "Platform name must not be empty")?;
     given(properties.release_name.clone(), "Release name must not be empty")?;
@@ -174,8 +168,7 @@ pub(super) async fn install_id(
     };
     let entry =
         entry.ok_or_else(|| Failure::new(Kind::Missing, format!("Package with id='{id}' can not be found.")))?;
-    let package =
-        Wanted::stored(Some(entry.repository.to_string()), entry.name.to_string(), Some(entry.version));
+    let package = Wanted::stored(Some(entry.repository.to_string()), entry.name.to_string(), Some(entry.version));
     install(app, client, package, properties).await
 }
 
@@ -206,8 +199,7 @@ pub(super) async fn upgrade(
     generation: Generation,
     body: UpgradeRequest,
 ) -> Result<Version, Failure> {
-    let properties =
-        body.upgrade_properties.ok_or_else(|| Failure::argument("Upgrade properties must not be null"))?;
+    let properties = body.upgrade_properties.ok_or_else(|| Failure::argument("Upgrade properties must not be null"))?;
     let named = given(properties.release_name, "Release name must not be empty")?;
     let package = identified(body.package_identifier)?;
     let name = super::extract::release(&named)?;
@@ -347,12 +339,7 @@ pub(super) async fn cancel(app: &App, client: &Client, name: Option<String>) -> 
 }
 
 /// The manifest of a version, of the newest one where none is named.
-pub(super) async fn manifest(
-    app: &App,
-    client: &Client,
-    name: &str,
-    version: Option<&str>,
-) -> Result<String, Failure> {
+pub(super) async fn manifest(app: &App, client: &Client, name: &str, version: Option<&str>) -> Result<String, Failure> {
     let version = version.map(|text| super::extract::version(name, text)).transpose()?;
     let release = super::extract::release(name)?;
     let found = verb::versions::one(app, &client.caller, &client.tenant, &release, version, Look::Never).await;

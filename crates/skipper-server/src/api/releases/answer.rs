@@ -29,12 +29,7 @@ pub(super) fn document(status: StatusCode, kind: HeaderValue, body: &impl Serial
 }
 
 /// A version, with the links of its generation.
-pub(super) fn release(
-    app: &App,
-    asked: &Asked,
-    status: StatusCode,
-    version: &Version,
-) -> Result<Response, Failure> {
+pub(super) fn release(app: &App, asked: &Asked, status: StatusCode, version: &Version) -> Result<Response, Failure> {
     let body = Release::linked(asked, platform(app, &version.platform), version);
     let kind = if asked.generation == Generation::M1 { asked.plain() } else { asked.linked() };
     let mut response = document(status, kind, &body)?;
@@ -57,7 +52,8 @@ pub(super) fn located(response: &mut Response, address: &str) {
 
 /// Versions: a list in 1.0, an embedded one in 2.x.
 pub(super) fn releases(app: &App, asked: &Asked, versions: &[Version]) -> Result<Response, Failure> {
-    let all = versions.iter().map(|version| Release::linked(asked, platform(app, &version.platform), version)).collect();
+    let all =
+        versions.iter().map(|version| Release::linked(asked, platform(app, &version.platform), version)).collect();
     match asked.generation {
         Generation::M1 => document(StatusCode::OK, asked.plain(), &Vec::<Release>::from_iter::<Vec<_>>(all)),
         Generation::V2 => document(StatusCode::OK, asked.linked(), &Releases::of(all)),

@@ -15,7 +15,8 @@ pub(in crate::api) const JSON: &str = "application/json";
 pub(in crate::api) const JSON_UTF8: &str = "application/json;charset=UTF-8";
 
 /// The first part of paths below `/api` that only one generation has.
-const M1_ONLY: [&str; 9] = ["upload", "install", "status", "manifest", "upgrade", "rollback", "delete", "history", "list"];
+const M1_ONLY: [&str; 9] =
+    ["upload", "install", "status", "manifest", "upgrade", "rollback", "delete", "history", "list"];
 const V2_ONLY: [&str; 2] = ["release", "package"];
 
 /// By path and Accept, as the module says.
@@ -119,7 +120,11 @@ mod tests {
         }
         let asked = Asked::of(&path.parse().expect("a path"), &headers);
         let told = (asked.generation, asked.linked(), asked.plain());
-        assert_eq!(told, (generation, linked.parse().expect("a type"), plain.parse().expect("a type")), "{path} {accept}");
+        assert_eq!(
+            told,
+            (generation, linked.parse().expect("a type"), plain.parse().expect("a type")),
+            "{path} {accept}"
+        );
     }
 
     #[test]

@@ -12,7 +12,11 @@ use axum::{
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use skipper_core::{rollout::Verb, time::Timestamp};
 
-use super::{asked, negotiate::Generation, wire::{ErrorBody, When}};
+use super::{
+    asked,
+    negotiate::Generation,
+    wire::{ErrorBody, When},
+};
 use crate::{
     api::problem::{Rendered, Unrendered},
     error::{Code, Error},
@@ -67,7 +71,10 @@ impl Failure {
 
     /// A query lacks something.
     pub(super) fn missing_parameter(name: &str, kind: &str) -> Self {
-        Self::new(Kind::Parameter, format!("Required request parameter '{name}' for method parameter type {kind} is not present"))
+        Self::new(
+            Kind::Parameter,
+            format!("Required request parameter '{name}' for method parameter type {kind} is not present"),
+        )
     }
 
     /// There is no such release, or no such version of it.
@@ -132,9 +139,7 @@ impl Failure {
             Kind::Skipper | Kind::Missing | Kind::Upgrade => Some(SKIPPER),
             Kind::Argument => Some("java.lang.IllegalArgumentException"),
             Kind::Unreadable => Some("org.springframework.http.converter.HttpMessageNotReadableException"),
-            Kind::Mismatch => {
-                Some("org.springframework.web.method.annotation.MethodArgumentTypeMismatchException")
-            }
+            Kind::Mismatch => Some("org.springframework.web.method.annotation.MethodArgumentTypeMismatchException"),
             Kind::Parameter => Some("org.springframework.web.bind.MissingServletRequestParameterException"),
             Kind::Other => self.cause.as_ref().and_then(|cause| class(cause.code())),
         }

@@ -32,9 +32,8 @@ pub async fn logs(
     only: Option<&str>,
 ) -> Result<Vec<(String, String)>, Error> {
     let version = one(app, caller, tenant, name, None, Look::Alive).await?;
-    let meant = |id: &str, app: &str| {
-        only.is_none_or(|only| only.eq_ignore_ascii_case(id) || only.eq_ignore_ascii_case(app))
-    };
+    let meant =
+        |id: &str, app: &str| only.is_none_or(|only| only.eq_ignore_ascii_case(id) || only.eq_ignore_ascii_case(app));
     let apps = version.apps.unwrap_or_default();
     let wanted: Vec<_> = apps.into_iter().filter(|app| meant(&app.id, &app.name)).collect();
     if wanted.iter().all(|app| app.deployment.is_none()) {

@@ -164,7 +164,8 @@ fn running_of<'a>(
     }
     let own = running.iter().filter(|running| running.live.deployment.app.name == application.name);
     let until = stored.scaled.unwrap_or(stored.number).max(stored.number);
-    let newest = own.filter(|own| own.live.deployment.revision <= until).max_by_key(|own| own.live.deployment.revision)?;
+    let newest =
+        own.filter(|own| own.live.deployment.revision <= until).max_by_key(|own| own.live.deployment.revision)?;
     let started_here = newest.live.deployment.revision >= stored.number;
     (started_here || newest.live.deployment.app.edition() == application.edition()).then_some(*newest)
 }
@@ -185,9 +186,10 @@ fn nothing_of(stored: &StoredVersion, application: &Application, version: u64) -
 /// Whether the rollout has started it and not seen it healthy yet.
 fn waits_for_health(open: &Loaded, deployment: &DeploymentId) -> bool {
     let Some(plan) = &open.rollout.plan else { return false };
-    let waits = plan.steps.iter().enumerate().filter(
-        |(_, step)| matches!(&step.action, Action::AwaitHealthy { deployment: of, .. } if of == deployment),
-    );
+    let waits =
+        plan.steps.iter().enumerate().filter(
+            |(_, step)| matches!(&step.action, Action::AwaitHealthy { deployment: of, .. } if of == deployment),
+        );
     let done = |index: usize| {
         open.steps.iter().any(|record| record.index as usize == index && record.state == StepState::Done)
     };

@@ -205,12 +205,7 @@ pub async fn deployed_or_failed(
 /// # Errors
 ///
 /// [`Code::ReleaseBusy`] where none is and a rollout is open, [`Code::ReleaseNotFound`] where none is.
-pub async fn deployed(
-    app: &App,
-    caller: &Caller,
-    tenant: &TenantName,
-    name: &ReleaseName,
-) -> Result<Version, Error> {
+pub async fn deployed(app: &App, caller: &Caller, tenant: &TenantName, name: &ReleaseName) -> Result<Version, Error> {
     let found = list(app, caller, tenant, VersionFilter::Settled(name, 1), Look::Alive).await?;
     if let Some(version) = found.into_iter().find(|version| version.status == Status::Deployed) {
         return Ok(version);
@@ -240,14 +235,16 @@ pub async fn way_back(
     }
     let Some(version) = version else {
         let before = settled.get(1).ok_or_else(|| {
-            Error::new(Code::ReleaseNotFound, format!("release `{name}` has no version before the one that served last"))
+            Error::new(
+                Code::ReleaseNotFound,
+                format!("release `{name}` has no version before the one that served last"),
+            )
         })?;
         return Ok(before.scaled.unwrap_or(before.number));
     };
     let found = app.store.version_list(tenant, VersionFilter::One(name, version)).await?.pop();
-    let found = found.ok_or_else(|| {
-        Error::new(Code::RevisionNotFound, format!("release `{name}` has no version {version}"))
-    })?;
+    let found = found
+        .ok_or_else(|| Error::new(Code::RevisionNotFound, format!("release `{name}` has no version {version}")))?;
     match found.state {
         RevisionState::Live | RevisionState::Superseded | RevisionState::Deleted => {
             Ok(found.scaled.unwrap_or(found.number))

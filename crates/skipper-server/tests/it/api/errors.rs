@@ -20,7 +20,8 @@ fn check(answer: &Answer, status: u16, exception: &str, message: &str) {
     let fields: Vec<&str> = body.as_object().expect("an object").keys().map(String::as_str).collect();
     let fields: Vec<&str> = fields.into_iter().filter(|name| !["releaseName", "version"].contains(name)).collect();
     let expected = ["timestamp", "status", "error", "exception", "message", "path"];
-    let expected: Vec<&str> = expected.into_iter().filter(|name| !(exception.is_empty() && *name == "exception")).collect();
+    let expected: Vec<&str> =
+        expected.into_iter().filter(|name| !(exception.is_empty() && *name == "exception")).collect();
     assert_eq!(fields, expected);
 }
 
@@ -28,7 +29,8 @@ fn check(answer: &Answer, status: u16, exception: &str, message: &str) {
 async fn a_release_that_is_not_there_is_told_of_with_its_name() {
     let server = stocked().await;
     server.post("/api/install", &install("1.0.0", "web")).await.ok::<Value>();
-    for path in ["/api/status/nope", "/api/release/status/nope", "/api/release/manifest/nope", "/api/release/logs/nope"] {
+    for path in ["/api/status/nope", "/api/release/status/nope", "/api/release/manifest/nope", "/api/release/logs/nope"]
+    {
         let answer = server.get(path).await;
         check(&answer, 404, NOT_FOUND, "Release with the name [nope] doesn't exist");
         assert_eq!(answer.read::<Value>()["releaseName"], "nope");
@@ -63,9 +65,21 @@ async fn what_cannot_be_installed_is_refused_with_the_sentence_of_the_original()
     let argument = "java.lang.IllegalArgumentException";
     check_both(json!({}), 400, 500, argument, "Install properties must not be null").await;
     check_both(install("1.0.0", " "), 400, 500, argument, "Release name must not be empty").await;
-    check(&server.post("/api/install/77", &json!({"releaseName": "a", "platformName": "default"})).await, 404, SKIPPER, "Package with id='77' can not be found.");
+    check(
+        &server.post("/api/install/77", &json!({"releaseName": "a", "platformName": "default"})).await,
+        404,
+        SKIPPER,
+        "Package with id='77' can not be found.",
+    );
     server.post("/api/install", &install("1.0.0", "web")).await.ok::<Value>();
-    check_both(install("1.0.0", "web"), 409, 409, SKIPPER, "Release with the name [web] already exists and it is not deleted.").await;
+    check_both(
+        install("1.0.0", "web"),
+        409,
+        409,
+        SKIPPER,
+        "Release with the name [web] already exists and it is not deleted.",
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -85,13 +99,19 @@ async fn what_is_no_request_of_this_door_is_told_in_its_shape_too() {
     let server = stocked().await;
     check(&server.get("/api/nope").await, 404, "", "No message available");
     let put = server.send(Ask::new(Method::PUT, "/api/release/upgrade")).await;
-    check(&put, 405, "org.springframework.web.HttpRequestMethodNotSupportedException", "Request method 'PUT' not supported");
+    check(
+        &put,
+        405,
+        "org.springframework.web.HttpRequestMethodNotSupportedException",
+        "Request method 'PUT' not supported",
+    );
     assert!(put.header("allow").is_some_and(|allow| allow.contains("POST")), "{:?}", put.headers);
     let mut broken = Ask::post("/api/package/install", &json!({}));
     broken.body = b"{bad".to_vec();
     let unreadable = "org.springframework.http.converter.HttpMessageNotReadableException";
     check(&server.send(broken).await, 400, unreadable, "JSON parse error");
-    let form = Ask::post("/api/package/install", &json!({})).header("content-type", "application/x-www-form-urlencoded");
+    let form =
+        Ask::post("/api/package/install", &json!({})).header("content-type", "application/x-www-form-urlencoded");
     let media = "org.springframework.web.HttpMediaTypeNotSupportedException";
     check(&server.send(form).await, 415, media, "Content type 'application/x-www-form-urlencoded' not supported");
     let mismatch = "org.springframework.web.method.annotation.MethodArgumentTypeMismatchException";

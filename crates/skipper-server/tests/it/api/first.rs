@@ -104,7 +104,10 @@ async fn a_rollback_is_a_new_version_and_shows_the_manifest_as_its_values() {
     server.told("web", "DEPLOYED", "Upgrade complete").await;
     let answer = server.send(Ask::new(Method::POST, "/api/rollback/web/1")).await;
     let body = json_of(&answer, 201, JSON);
-    assert_eq!(shape(&body), release("null").replace("configValues:{raw:null} manifest", "configValues:{raw:text} manifest"));
+    assert_eq!(
+        shape(&body),
+        release("null").replace("configValues:{raw:null} manifest", "configValues:{raw:text} manifest")
+    );
     assert_eq!(body["version"], 3);
     assert_eq!(body["info"]["description"], "Initial install underway");
     assert_eq!(body["configValues"]["raw"], body["manifest"]);

@@ -42,13 +42,7 @@ pub(in crate::api::releases) async fn logs_app(
     of(&app, &client, &asked, &name, Some(&only)).await
 }
 
-async fn of(
-    app: &App,
-    client: &Client,
-    asked: &Asked,
-    name: &str,
-    only: Option<&str>,
-) -> Result<Response, Failure> {
+async fn of(app: &App, client: &Client, asked: &Asked, name: &str, only: Option<&str>) -> Result<Response, Failure> {
     let release = extract::release(name)?;
     let texts = verb::versions::logs(app, &client.caller, &client.tenant, &release, only).await;
     let logs = texts.map_err(|error| Failure::of_verb(error, Verb::Install, name, None))?;

@@ -36,13 +36,7 @@ pub(in crate::api::releases) async fn manifest_version(
     of(&app, &client, &asked, &name, Some(&version)).await
 }
 
-async fn of(
-    app: &App,
-    client: &Client,
-    asked: &Asked,
-    name: &str,
-    version: Option<&str>,
-) -> Result<Response, Failure> {
+async fn of(app: &App, client: &Client, asked: &Asked, name: &str, version: Option<&str>) -> Result<Response, Failure> {
     let data = Some(act::manifest(app, client, name, version).await?);
     let links = Some(Links::default().with("status", Link::to(asked.link("/api/release/status/{name}"))));
     answer::document(StatusCode::OK, asked.linked(), &Manifest::Object { data, links })

@@ -37,13 +37,7 @@ pub(in crate::api::releases) async fn status_version(
     of(&app, &client, &asked, &name, Some(extract::version(&name, &version)?)).await
 }
 
-async fn of(
-    app: &App,
-    client: &Client,
-    asked: &Asked,
-    name: &str,
-    version: Option<u64>,
-) -> Result<Response, Failure> {
+async fn of(app: &App, client: &Client, asked: &Asked, name: &str, version: Option<u64>) -> Result<Response, Failure> {
     let release = extract::release(name)?;
     let found = verb::versions::one(app, &client.caller, &client.tenant, &release, version, Look::Alive).await;
     let found = found.map_err(|error| Failure::of_verb(error, Verb::Install, name, version))?;
