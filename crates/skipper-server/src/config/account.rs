@@ -69,6 +69,7 @@ pub(super) fn deployer(
         Some((option.strip_prefix("java_home_path.")?.to_owned(), working_dir.join(&value.text)))
     });
     let inherited = said.parse("env_vars_to_inherit", |patterns| inherit(patterns.split(','), env));
+    let patterns = said.text("env_vars_to_inherit").map(|patterns| patterns.split(',').map(str::to_owned).collect());
     let root = said.text("working_directories_root").map(|root| working_dir.join(root));
     let shutdown_timeout = said.parse("shutdown_timeout", parse_span);
     let debug = said.parse("debug_address", address).or_else(|| said.parse("debug_port", address));
@@ -89,6 +90,7 @@ pub(super) fn deployer(
         use_spring_application_json: said
             .parse("use_spring_application_json", flag)
             .unwrap_or(usual.use_spring_application_json),
+        env_vars_to_inherit: patterns.unwrap_or(usual.env_vars_to_inherit),
         inherited: inherited.unwrap_or_else(|| inherit(ENV_VARS_TO_INHERIT, env).unwrap_or_default()),
         shutdown_timeout: shutdown_timeout.unwrap_or(usual.shutdown_timeout),
         working_directories_root: root,
