@@ -12,14 +12,18 @@ use skipper_core::{
     deployment::Deployment,
     port::{Error, ErrorKind},
     secret::SecretValues,
-    spec::{Hook, Port, SecretUse},
+    spec::{Hook, Port, Resource, SecretUse},
 };
 
 use super::{
     account::{Account, storage},
+    deployer::{self, Arranged},
     keeper::{Contents, Folder, Order, VERSION},
 };
-use crate::artifact;
+use crate::artifact::{
+    self,
+    maven::{self, Coordinates, StandIn},
+};
 
 /// What is to be started.
 pub(super) enum Work<'a> {
@@ -43,13 +47,17 @@ pub(super) fn order(
         Work::Hook(_) => app.ports.iter().map(|port| (port.name.to_string(), 0)).collect(),
     };
     let resource = resource(account, deployment, folder)?;
+    let arranged = match &work {
+        Work::Instance { index, .. } => deployer::arrange(account, deployment, *index, &ports, &resource[0])?,
+        Work::Hook(_) => Arranged::default(),
+    };
     let fill = |text: &str| fill(text, &ports, &resource[0]);
     let command = match &work {
         Work::Hook(hook) => &hook.command,
         Work::Instance { .. } => &app.command,
     };
     let mut words: Vec<String> = if command.is_empty() {
-        resource.clone()
+        arranged.words.unwrap_or_else(|| resource.clone())
     } else {
         command.iter().map(|w| fill(w)).collect::<Result<_, _>>()?
     };
@@ -57,10 +65,13 @@ pub(super) fn order(
         for arg in &app.args {
             words.push(fill(arg)?);
         }
+        words.extend(arranged.args);
     }
     let program = words.remove(0);
-    let working_dir = working_dir(app.working_dir.as_deref(), folder);
+    let elsewhere = arranged.working_dir.filter(|_| app.working_dir.is_none());
+    let working_dir = elsewhere.clone().unwrap_or_else(|| working_dir(app.working_dir.as_deref(), folder));
     let mut env = account.config.base_env.clone();
+    env.extend(arranged.inherited);
     env.insert("HOME".to_owned(), text(&folder.work())?);
     env.insert("TMPDIR".to_owned(), text(&folder.tmp())?);
     env.insert("SKIPPER_RELEASE".to_owned(), deployment.release_name.to_string());
@@ -70,6 +81,11 @@ pub(super) fn order(
     if let Work::Instance { index, .. } = &work {
         env.insert("SKIPPER_INSTANCE".to_owned(), index.to_string());
     }
+    if let Some(stand_in) = stand_in(&app.resource) {
+        env.insert("SAMPLE_VERSION".to_owned(), stand_in.version.to_owned());
+        env.insert("HELLOWORLD_GREETING".to_owned(), stand_in.greeting.to_owned());
+    }
+    env.extend(arranged.env);
     volumes(account, deployment, &mut env)?;
     for (name, value) in &app.env {
         env.insert(name.clone(), fill(value)?);
@@ -83,10 +99,18 @@ pub(super) fn order(
         Work::Instance { index, .. } => place(account, deployment, &index.to_string())?,
         Work::Hook(_) => None,
     };
-    let attributes = match &work {
-        Work::Instance { index, .. } => attributes(deployment, *index, &ports, &working_dir),
-        Work::Hook(_) => BTreeMap::new(),
-    };
+    let (mut attributes, mut output_files) = (BTreeMap::new(), None);
+    if let Work::Instance { index, .. } = &work {
+        attributes = self::attributes(deployment, *index, &ports, &working_dir);
+        if arranged.output_files {
+            let files = ["stdout", "stderr"].map(|name| working_dir.join(format!("{name}_{index}.log")));
+            for (name, file) in ["stdout", "stderr"].iter().zip(&files) {
+                attributes.insert((*name).to_owned(), file.display().to_string());
+            }
+            output_files = Some(files);
+        }
+        attributes.extend(arranged.attributes);
+    }
     let (ports, launches, contents, timeout_ms) = match work {
         Work::Instance { ports, launches, contents, .. } => (ports, launches, Some(contents), None),
         Work::Hook(hook) => (BTreeMap::new(), 1, None, Some(hook.timeout.0)),
@@ -97,7 +121,9 @@ pub(super) fn order(
         program,
         args: words,
         env: env.into_iter().collect(),
-        make_working_dir: working_dir.starts_with(&folder.0),
+        make_working_dir: elsewhere.is_some() || working_dir.starts_with(&folder.0),
+        remove: elsewhere.filter(|_| !arranged.keep_files),
+        output_files,
         working_dir,
         secret_files,
         cookie: format!("{:032x}", rand::random::<u128>()),
@@ -135,7 +161,8 @@ fn attributes(
 /// What runs the resource: its own path under a name that people recognise, or a builtin's words.
 fn resource(account: &Account, deployment: &Deployment, folder: &Folder) -> Result<Vec<String>, Error> {
     let resource = &deployment.app.resource;
-    if let Some(name) = resource.uri.strip_prefix("builtin:") {
+    let stand_in = stand_in(resource);
+    if let Some(name) = stand_in.as_ref().map(|it| it.builtin).or_else(|| resource.uri.strip_prefix("builtin:")) {
         let words = account.config.builtins.get(name).ok_or_else(|| unknown_builtin(account, name))?;
         return words.iter().map(os_text).collect();
     }
@@ -153,6 +180,19 @@ fn resource(account: &Account, deployment: &Deployment, folder: &Folder) -> Resu
     let link = folder.0.join("bin").join(file_name(&resource.uri));
     link_to(&path, &link).map_err(|cause| storage("name the program", cause))?;
     Ok(vec![text(&link)?])
+}
+
+/// The coordinates of a resource that a builtin stands for.
+fn stand_in(resource: &Resource) -> Option<StandIn> {
+    let coordinates = resource.uri.starts_with("maven:").then(|| Coordinates::parse(&resource.uri).ok())??;
+    maven::stand_in(&coordinates).filter(|stand_in| resource.sha256 == Some(stand_in.digest))
+}
+
+pub(super) fn needs_engine(account: &Account, uri: &str) -> Error {
+    let message = format!("`{uri}` is an image, and `{}` runs processes of this host", account.config.account);
+    Error::new(ErrorKind::Permanent, "resource-scheme", message).hint(
+        "deploy it to an account with a container engine, or name a jar or a program: maven://…, https://… or file:…",
+    )
 }
 
 pub(super) fn unknown_builtin(account: &Account, name: &str) -> Error {
@@ -177,6 +217,9 @@ fn link_to(target: &Path, link: &Path) -> io::Result<()> {
 
 /// The last part of an address, as far as it is a plain file name.
 fn file_name(uri: &str) -> String {
+    if uri.starts_with("maven:") {
+        return Coordinates::parse(uri).map_or_else(|_| "app.jar".to_owned(), |it| it.file_name());
+    }
     let path = uri.split(['?', '#']).next().unwrap_or_default();
     let name = path.rsplit('/').find(|part| !part.is_empty()).unwrap_or_default();
     let plain: String =

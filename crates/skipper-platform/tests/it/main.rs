@@ -2,10 +2,12 @@
 
 mod adopting;
 mod artifacts;
+mod deploying;
 mod hooks;
 mod launching;
 mod limits;
 mod logging;
+mod maven;
 mod ports;
 mod probing;
 mod secrets;

@@ -63,7 +63,7 @@ pub async fn prepare(app: &App, caller: &Caller, wanted: Upgrade) -> Result<Prep
     };
     let values = merge_values(before.values, values, reuse_values, reset_values);
     let number = release.last_revision + 1;
-    let rendered = render(app, &package, &values, &name, number, platform.as_ref()).await?;
+    let rendered = render(app, &package, &values, None, &name, number, platform.as_ref()).await?;
     if !force && let Some(current) = &serving.spec {
         let fresh = difference::pinned_like(app, &rendered.spec, current).await;
         if fresh.is_some_and(|fresh| fresh == *current) {
@@ -81,12 +81,14 @@ pub async fn prepare(app: &App, caller: &Caller, wanted: Upgrade) -> Result<Prep
             return Err(find::unless_busy(app, &release, refusal).await);
         }
     }
+    let mut warnings: Vec<String> = rendered.warnings.iter().map(ToString::to_string).collect();
+    warnings.extend(app.resolver.review(&rendered.spec).await?);
     Ok(Prepared {
         tenant,
         name,
         verb: Verb::Upgrade,
         source: Some(package.source(values, platform, None)),
-        warnings: rendered.warnings.iter().map(ToString::to_string).collect(),
+        warnings,
         rendered: Some((rendered.manifest, rendered.spec)),
         expect_serving: release.serving,
         release: Some(release),
