@@ -80,12 +80,12 @@ fn map(prefix: &str, entries: &[Entry], document: &mut Document) -> Result<(), W
             (false, false) => format!("{prefix}.{}", entry.key),
         };
         // Aliases repeat what they stand for; the place of the key is the one that people look for.
-        value(key, entry.at.line as usize, &entry.value, document)?;
+        value(&key, entry.at.line as usize, &entry.value, document)?;
     }
     Ok(())
 }
 
-fn value(key: String, line: usize, node: &Node, document: &mut Document) -> Result<(), Wrong> {
+fn value(key: &str, line: usize, node: &Node, document: &mut Document) -> Result<(), Wrong> {
     if document.len() > MAX_KEYS {
         return Err((line, format!("more than {MAX_KEYS} keys")));
     }
@@ -93,10 +93,10 @@ fn value(key: String, line: usize, node: &Node, document: &mut Document) -> Resu
         return Err((line, format!("a key is longer than {MAX_KEY} characters")));
     }
     let text = match &node.content {
-        Content::Map(entries) if !entries.is_empty() => return map(&key, entries, document),
+        Content::Map(entries) if !entries.is_empty() => return map(key, entries, document),
         Content::List(items) if !items.is_empty() => {
             for (index, item) in items.iter().enumerate() {
-                value(format!("{key}[{index}]"), item.at.line as usize, item, document)?;
+                value(&format!("{key}[{index}]"), item.at.line as usize, item, document)?;
             }
             return Ok(());
         }
@@ -104,7 +104,7 @@ fn value(key: String, line: usize, node: &Node, document: &mut Document) -> Resu
         Content::Scalar(serde_json::Value::String(text)) => text.clone(),
         Content::Scalar(other) => other.to_string(),
     };
-    document.push(Said { name: Name::parse(&key), text, line });
+    document.push(Said { name: Name::parse(key), text, line });
     Ok(())
 }
 

@@ -62,6 +62,9 @@ impl Layer {
     }
 }
 
+/// The values of a list, and where it begins.
+pub(super) type Listed = (Vec<String>, Origin);
+
 /// All sources, the strongest first.
 #[derive(Debug)]
 pub(super) struct Environment {
@@ -90,7 +93,7 @@ impl Environment {
     /// # Errors
     ///
     /// The property and what its placeholders lack.
-    pub(super) fn list(&self, uniform: &str) -> Result<Option<(Vec<String>, Origin)>, (Property, Unresolved)> {
+    pub(super) fn list(&self, uniform: &str) -> Result<Option<Listed>, (Property, Unresolved)> {
         for layer in &self.layers {
             let items = (0..).map_while(|item| layer.get(&format!("{uniform}.{item}")));
             let found: Vec<&Property> = layer.get(uniform).into_iter().chain(items).collect();

@@ -104,7 +104,7 @@ fn postgresql(rest: &str, user: Option<&str>, password: Option<&str>) -> Result<
             "password" => password = password.or_else(|| Some(decode(value))),
             "sslmode" => kept.push(format!("sslmode={value}")),
             "ssl" if matches!(value, "" | "true") && !query.contains("sslmode=") => {
-                kept.push("sslmode=require".to_owned())
+                kept.push("sslmode=require".to_owned());
             }
             "ssl" => {}
             "sslrootcert" => kept.push(format!("sslrootcert={value}")),

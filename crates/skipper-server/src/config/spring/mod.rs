@@ -2,13 +2,16 @@
 //! as `--server.port=9000`, `SPRING_APPLICATION_JSON`, environment variables, placeholders.
 //!
 //! It is read into properties with their origin (`source`, with the forms of files in `document`), by strength
-//! (`environment`), and translated by a table of known keys (`rule`) into native ones (`translate`). Where these stand in
+//! (`environment`), and translated by a table of known keys (`key`, read by `rule`) into native ones (`translate`, and
+//! `compose` for what several keys say together). Where these stand in
 //! the order of all sources is decided by `merge`. Nothing here knows native types, and nothing reads the environment of
 //! the process.
 
+mod compose;
 mod document;
 mod environment;
 mod jdbc;
+mod key;
 mod location;
 mod name;
 mod placeholder;

@@ -3,15 +3,13 @@
 use std::{
     collections::{BTreeMap, btree_map::Entry},
     fmt,
-    net::IpAddr,
 };
 
 use super::{
     super::{Sources, fault::Fault, merge::Origin},
     environment::{Environment, Property, Strength},
-    jdbc,
     name::uniform,
-    rule::{self, Effect, Form, Part},
+    rule::{self, Effect, Form},
 };
 
 /// A native key: a setting, or an option of a named entry of a table.
@@ -70,20 +68,22 @@ const TABLES: [&str; 3] = ["platforms", "repositories", "maven.repositories"];
 const CIPHER: &str = "{cipher}";
 
 /// A property with its rule.
-struct Hit<'a> {
-    layer: usize,
-    strength: Strength,
+pub(super) struct Hit<'a> {
+    /// The place of its source; 0 is the strongest.
+    pub(super) layer: usize,
+    pub(super) strength: Strength,
     variable: bool,
-    property: &'a Property,
-    effect: Effect,
+    pub(super) property: &'a Property,
+    pub(super) effect: Effect,
     key: &'static str,
-    free: Vec<String>,
+    pub(super) free: Vec<String>,
     /// The number of the list's item that it is.
     item: Option<u32>,
 }
 
 impl Hit<'_> {
-    fn said(&self, text: String) -> Said {
+    /// A native value that was said here.
+    pub(super) fn said(&self, text: String) -> Said {
         Said { text, origin: self.property.origin.clone(), strength: self.strength }
     }
 }
@@ -140,21 +140,23 @@ pub(super) fn translate(
     translator.out
 }
 
-struct Translator<'a> {
+pub(super) struct Translator<'a> {
     environment: &'a Environment,
-    sources: &'a Sources,
+    pub(super) sources: &'a Sources,
     faults: &'a mut Vec<Fault>,
     warnings: &'a mut Vec<Fault>,
-    out: Translated,
+    pub(super) out: Translated,
 }
 
 impl Translator<'_> {
-    fn fault(&mut self, property: &Property, message: String) {
+    /// Something is wrong with a property.
+    pub(super) fn fault(&mut self, property: &Property, message: &str) {
         let message = format!("`{}`: {message}", property.name);
         self.faults.push(Fault { place: property.origin.to_string(), message });
     }
 
-    fn warn(&mut self, property: &Property, message: String) {
+    /// Something about a property will surprise somebody.
+    pub(super) fn warn(&mut self, property: &Property, message: String) {
         self.warnings.push(Fault { place: property.origin.to_string(), message });
     }
 
@@ -163,7 +165,7 @@ impl Translator<'_> {
     }
 
     /// The value with its placeholders replaced, in its native form; `None` for a fault and for nothing.
-    fn text(&mut self, property: &Property, form: Form) -> Option<String> {
+    pub(super) fn text(&mut self, property: &Property, form: Form) -> Option<String> {
         let result = self.environment.resolve(&property.text).map_err(|cause| cause.to_string()).and_then(|text| {
             if text.trim_start().starts_with(CIPHER) {
                 return Err("is encrypted ({cipher}), which only a Spring Cloud Config server can read".to_owned());
@@ -173,7 +175,7 @@ impl Translator<'_> {
         match result {
             Ok(text) => Some(text).filter(|text| !text.is_empty()),
             Err(message) => {
-                self.fault(property, message);
+                self.fault(property, &message);
                 None
             }
         }
@@ -183,7 +185,8 @@ impl Translator<'_> {
         self.out.values.insert(key, said);
     }
 
-    fn set(&mut self, key: &str, said: Said) {
+    /// Sets a native setting.
+    pub(super) fn set(&mut self, key: &str, said: Said) {
         self.put(Native::Setting(key.to_owned()), said);
     }
 
@@ -198,6 +201,11 @@ impl Translator<'_> {
                 _ => continue,
             };
             let key = key_of(template, &hit.free, &spellings);
+            if let Native::Entry { table: "platforms", name, .. } = &key {
+                // Whatever is said of an account makes it one of `local`.
+                let kind = Native::Entry { table: "platforms", name: name.clone(), option: "type".to_owned() };
+                self.out.values.entry(kind).or_insert_with(|| hit.said("local".to_owned()));
+            }
             match chosen.entry(key) {
                 Entry::Vacant(entry) => _ = entry.insert(vec![hit]),
                 // Further items of the strongest list; whatever is weaker is hidden.
@@ -214,16 +222,7 @@ impl Translator<'_> {
                 Effect::Native(_, form) => form,
                 _ => Form::Text,
             };
-            let account = match &key {
-                Native::Entry { table: "platforms", name, .. } => Some(name.clone()),
-                _ => None,
-            };
             let texts: Vec<String> = hits.iter().filter_map(|hit| self.text(hit.property, form)).collect();
-            if let Some(name) = account {
-                // Whatever is said of an account makes it one of `local`.
-                let kind = Native::Entry { table: "platforms", name, option: "type".to_owned() };
-                self.out.values.entry(kind).or_insert_with(|| hits[0].said("local".to_owned()));
-            }
             if !texts.is_empty() && !matches!(hits[0].effect, Effect::Account) {
                 self.put(key, hits[0].said(texts.join(",")));
             }
@@ -244,7 +243,7 @@ impl Translator<'_> {
             let Some((first, _)) = fields.values().next() else { continue };
             let name = fields.get("name").and_then(|(hit, form)| self.text(hit.property, *form));
             let Some(name) = name else {
-                self.fault(first.property, "this entry of the list has no `name`".to_owned());
+                self.fault(first.property, "this entry of the list has no `name`");
                 continue;
             };
             for (field, (hit, form)) in fields.into_iter().filter(|(field, _)| *field != "name") {
@@ -279,136 +278,8 @@ impl Translator<'_> {
     }
 
     /// The strongest hit with that effect.
-    fn strongest<'h>(hits: &'h [Hit<'h>], effect: Effect) -> Option<&'h Hit<'h>> {
+    pub(super) fn strongest<'h>(hits: &'h [Hit<'h>], effect: Effect) -> Option<&'h Hit<'h>> {
         hits.iter().find(|hit| hit.effect == effect)
-    }
-
-    fn listen(&mut self, hits: &[Hit<'_>]) {
-        if let Some(hit) = Self::strongest(hits, Effect::Port)
-            && let Some(text) = self.text(hit.property, Form::Text)
-        {
-            match text.trim().parse::<u16>() {
-                Ok(port) => self.out.port = Some(hit.said(port.to_string())),
-                Err(_) => self.fault(hit.property, format!("`{text}` is not a port; write a number up to 65535")),
-            }
-        }
-        if let Some(hit) = Self::strongest(hits, Effect::Address)
-            && let Some(text) = self.text(hit.property, Form::Text)
-        {
-            let text = text.trim();
-            let shown = text.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(text);
-            match (shown.parse::<IpAddr>(), shown) {
-                (Ok(IpAddr::V4(v4)), _) => self.out.address = Some(hit.said(v4.to_string())),
-                (Ok(IpAddr::V6(v6)), _) => self.out.address = Some(hit.said(format!("[{v6}]"))),
-                (_, "localhost") => self.out.address = Some(hit.said("127.0.0.1".to_owned())),
-                _ => self.fault(hit.property, format!("`{text}` is not an IP address")),
-            }
-        }
-    }
-
-    fn database(&mut self, hits: &[Hit<'_>]) {
-        let part = |part| Self::strongest(hits, Effect::Database(part));
-        let Some(url) = part(Part::Url) else { return };
-        let user = part(Part::Name).and_then(|hit| self.text(hit.property, Form::Text));
-        let password = part(Part::Password).and_then(|hit| self.text(hit.property, Form::Secret));
-        let Some(text) = self.text(url.property, Form::Text) else { return };
-        let home = self.sources.env.get("HOME").map(String::as_str);
-        match jdbc::translate(&text, user.as_deref(), password.as_deref(), &self.sources.working_dir, home) {
-            Ok(translated) => {
-                if let Some(note) = translated.note {
-                    self.warn(url.property, format!("`{}`: {note}", url.property.name));
-                }
-                self.set("database.url", url.said(translated.url));
-            }
-            Err(message) => self.fault(url.property, message),
-        }
-    }
-
-    fn user(&mut self, hits: &[Hit<'_>]) {
-        let part = |part| Self::strongest(hits, Effect::User(part));
-        let Some(any) = part(Part::Name).or_else(|| part(Part::Password)).or_else(|| part(Part::Roles)) else { return };
-        let name = match part(Part::Name) {
-            Some(hit) => self.text(hit.property, Form::Text).map(|text| hit.said(text)),
-            // Spring's own default.
-            None => Some(any.said("user".to_owned())),
-        };
-        let Some(password) = part(Part::Password) else {
-            return self.fault(
-                any.property,
-                "a user needs a password: set spring.security.user.password, best in the environment".to_owned(),
-            );
-        };
-        let Some(text) = self.text(password.property, Form::Secret) else { return };
-        let plain = match text.strip_prefix("{noop}") {
-            Some(plain) => plain.to_owned(),
-            None if text.starts_with('{') && text.contains('}') => {
-                let message = "only {noop} and plain passwords are understood; a token is kept as its hash: \
-                               `skipper token create`";
-                return self.fault(password.property, message.to_owned());
-            }
-            None => text,
-        };
-        let roles = hits.iter().filter(|hit| hit.effect == Effect::User(Part::Roles));
-        let strongest = roles.clone().map(|hit| hit.layer).min();
-        let named: Vec<&Hit<'_>> = roles.filter(|hit| Some(hit.layer) == strongest).collect();
-        let role = match named.first() {
-            None => Some(any.said("operator".to_owned())),
-            Some(first) => {
-                let texts: Vec<String> = named.iter().filter_map(|hit| self.text(hit.property, Form::Text)).collect();
-                match role_of(&texts) {
-                    Ok(role) => Some(first.said(role.to_owned())),
-                    Err(message) => {
-                        self.fault(first.property, message);
-                        None
-                    }
-                }
-            }
-        };
-        self.set("security.user.password", password.said(plain));
-        for (key, said) in [("security.user.name", name), ("security.user.role", role)] {
-            if let Some(said) = said {
-                self.set(key, said);
-            }
-        }
-    }
-
-    /// Levels of the loggers that have a counterpart; those of Java's libraries have none.
-    fn log(&mut self, hits: &[Hit<'_>]) {
-        let mut levels: BTreeMap<&str, (&Hit<'_>, String)> = BTreeMap::new();
-        let mut others: Vec<&Hit<'_>> = Vec::new();
-        for hit in hits.iter().filter(|hit| hit.effect == Effect::Log) {
-            let logger = hit.free.first().map_or("", String::as_str).to_ascii_lowercase();
-            let target = match logger.as_str() {
-                "root" => "",
-                "org.springframework.cloud.skipper.server.deployer" => "skipper_platform",
-                name if name.starts_with("org.springframework.cloud.skipper") => "skipper",
-                name if name.starts_with("org.springframework.cloud.deployer") => "skipper_platform",
-                _ => {
-                    others.push(hit);
-                    continue;
-                }
-            };
-            let Some(text) = self.text(hit.property, Form::Text) else { continue };
-            match level_of(&text) {
-                Some(level) => _ = levels.entry(target).or_insert((hit, level.to_owned())),
-                None => {
-                    self.fault(hit.property, format!("`{text}` is not a level; write DEBUG, INFO, WARN, ERROR or OFF"))
-                }
-            }
-        }
-        if let Some(first) = others.first() {
-            let message =
-                format!("`logging.level` of {} loggers has no effect: they are Java's libraries", others.len());
-            self.warn(first.property, message);
-        }
-        let Some((first, _)) = levels.values().max_by_key(|(hit, _)| hit.strength) else { return };
-        let said = first.said(String::new());
-        let root = levels.get("").map_or("info", |(_, level)| level.as_str());
-        let below = levels.iter().filter(|(target, _)| !target.is_empty());
-        let parts =
-            std::iter::once(root.to_owned()).chain(below.map(|(target, (_, level))| format!("{target}={level}")));
-        let text = parts.collect::<Vec<_>>().join(",");
-        self.set("log.level", Said { text, ..said });
     }
 
     fn only(&mut self, hits: &[Hit<'_>]) {
@@ -418,7 +289,7 @@ impl Translator<'_> {
                 && text.trim_end_matches('/') != possible.trim_end_matches('/')
             {
                 let message = format!("only `{possible}` is possible, not `{text}`; a proxy can serve it elsewhere");
-                self.fault(hit.property, message);
+                self.fault(hit.property, &message);
             }
         }
     }
@@ -532,36 +403,4 @@ fn span(text: &str, unit: &str) -> Result<String, String> {
 
 fn shorten(text: &str) -> String {
     text.chars().take(60).collect()
-}
-
-fn level_of(text: &str) -> Option<&'static str> {
-    match text.trim().to_ascii_lowercase().as_str() {
-        "trace" => Some("trace"),
-        "debug" => Some("debug"),
-        "info" => Some("info"),
-        "warn" => Some("warn"),
-        "error" | "fatal" => Some("error"),
-        "off" | "false" => Some("off"),
-        _ => None,
-    }
-}
-
-/// The most that the named roles allow together.
-fn role_of(texts: &[String]) -> Result<&'static str, String> {
-    let mut best = 0;
-    for word in texts.iter().flat_map(|text| text.split(',')).map(str::trim).filter(|word| !word.is_empty()) {
-        let upper = word.to_ascii_uppercase();
-        best = best.max(match upper.strip_prefix("ROLE_").unwrap_or(&upper) {
-            "VIEW" => 1,
-            "CREATE" => 2,
-            "MANAGE" => 3,
-            _ => 0,
-        });
-    }
-    match best {
-        1 => Ok("viewer"),
-        2 => Ok("operator"),
-        3 => Ok("admin"),
-        _ => Err("names none of the roles VIEW, CREATE and MANAGE, so the user could do nothing".to_owned()),
-    }
 }
