@@ -4,9 +4,10 @@
 use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use super::{
-    Sources,
+    Sources, account,
     fault::Fault,
     file::{File, Said},
+    maven,
     setting::{self, SETTINGS},
     spring::{self, Native, Strength, Translated},
 };
@@ -53,11 +54,16 @@ pub(super) struct Value {
     pub(super) origin: Origin,
 }
 
+/// Named entries, each with options.
+pub(super) type Entries = BTreeMap<String, BTreeMap<String, Value>>;
+
 /// All values by key, and the platform accounts.
 #[derive(Debug)]
 pub(super) struct Merged {
     pub(super) settings: BTreeMap<&'static str, Value>,
-    pub(super) platforms: BTreeMap<String, BTreeMap<String, Value>>,
+    pub(super) platforms: Entries,
+    /// Maven repositories by id.
+    pub(super) repositories: Entries,
     /// Whether the accounts were said at all.
     pub(super) platforms_origin: Origin,
 }
@@ -81,12 +87,16 @@ impl Merged {
                 origin: value.origin.clone(),
             })
         });
-        plain.chain(accounts).collect()
+        let repositories = self.repositories.iter().flat_map(|(id, options)| {
+            options.iter().map(move |(option, value)| Shown {
+                key: format!("maven.repositories.{id}.{option}"),
+                value: if maven::is_secret(option, &value.text) { "[secret]".to_owned() } else { value.text.clone() },
+                origin: value.origin.clone(),
+            })
+        });
+        plain.chain(repositories).chain(accounts).collect()
     }
 }
-
-/// Options of an account that can be said in Spring's way.
-const ACCOUNT_OPTIONS: [&str; 1] = ["type"];
 
 /// Merges. The file's faults have been reported already.
 pub(super) fn merge(
@@ -103,31 +113,38 @@ pub(super) fn merge(
         SETTINGS.iter().map(|setting| (setting.key, choose(sources, file, spring, setting))).collect();
     halves_of_listen(sources, spring, &mut settings);
     let origin = |said: &Said| file.path.clone().map_or(Origin::Default, |path| Origin::File(path, said.line));
-    let mut platforms: BTreeMap<String, BTreeMap<String, Value>> = file
-        .platforms
-        .iter()
-        .map(|(name, options)| {
-            let options = options
-                .iter()
-                .map(|(option, said)| (option.clone(), Value { text: said.text.clone(), origin: origin(said) }));
-            (name.clone(), options.collect())
-        })
-        .collect();
+    let entries = |said: &BTreeMap<String, BTreeMap<String, Said>>| -> Entries {
+        let options = |options: &BTreeMap<String, Said>| {
+            let value = |said: &Said| Value { text: said.text.clone(), origin: origin(said) };
+            options.iter().map(|(option, said)| (option.clone(), value(said))).collect()
+        };
+        said.iter().map(|(name, said)| (name.clone(), options(said))).collect()
+    };
+    let mut platforms = entries(&file.platforms);
+    let mut repositories = entries(&file.repositories);
     let mut platforms_origin = file.path.clone().map_or(Origin::Default, |path| Origin::File(path, 1));
     for (key, said) in &spring.values {
-        let known = match key {
-            Native::Setting(key) => setting::find(key).is_some(),
-            Native::Entry { table: "platforms", name, option } if ACCOUNT_OPTIONS.contains(&option.as_str()) => {
-                let value = Value { text: said.text.clone(), origin: said.origin.clone() };
+        let (table, name, option) = match key {
+            Native::Setting(key) if setting::find(key).is_some() => continue,
+            Native::Entry { table: "platforms", name, option } if account::is_option(option) => {
                 platforms_origin = said.origin.clone();
-                put(platforms.entry(name.clone()).or_default(), option, value, said.strength);
-                true
+                (&mut platforms, name, option)
             }
-            Native::Entry { .. } => false,
+            Native::Entry { table: "maven.repositories", name, option } if maven::is_option(option) => {
+                (&mut repositories, name, option)
+            }
+            Native::Setting(_) | Native::Entry { .. } => {
+                let message = format!("it says `{key}`, which has no effect in this version");
+                warnings.push(Fault { place: said.origin.to_string(), message });
+                continue;
+            }
         };
-        if !known {
-            let message = format!("it says `{key}`, which has no effect in this version");
-            warnings.push(Fault { place: said.origin.to_string(), message });
+        let value = Value { text: said.text.clone(), origin: said.origin.clone() };
+        let options = table.entry(name.clone()).or_default();
+        match said.strength {
+            // Skipper's own file is stronger than Spring's.
+            Strength::File => _ = options.entry(option.clone()).or_insert(value),
+            Strength::Variable | Strength::Argument => _ = options.insert(option.clone(), value),
         }
     }
     if platforms.is_empty() {
@@ -137,15 +154,7 @@ pub(super) fn merge(
             platforms.insert("local".to_owned(), [("type".to_owned(), local)].into());
         }
     }
-    Merged { settings, platforms, platforms_origin }
-}
-
-/// Adds an option that was said in Spring's way: it is weaker than the file of Skipper's own where it comes from a file.
-fn put(options: &mut BTreeMap<String, Value>, option: &str, value: Value, strength: Strength) {
-    match strength {
-        Strength::File => _ = options.entry(option.to_owned()).or_insert(value),
-        Strength::Variable | Strength::Argument => _ = options.insert(option.to_owned(), value),
-    }
+    Merged { settings, platforms, repositories, platforms_origin }
 }
 
 /// The strongest that anybody says.

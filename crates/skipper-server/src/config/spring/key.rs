@@ -23,6 +23,8 @@ const OWN_SCHEMA: &str = "the database's tables are made and kept by this server
 const NO_TLS: &str = "this server speaks plain HTTP; let a proxy in front of it speak TLS";
 const NOT_JAVA: &str = "it is about the Java program";
 const OPEN_CHECKS: &str = "this server has no such endpoints; /healthz, /readyz and /metrics are always there";
+const ALWAYS_ASKED: &str = "what a snapshot is now is asked at every install and upgrade";
+const NO_CONTAINERS: &str = "it is about containers, which need an account with a container engine";
 const OTHER_SERVER: &str = "it is about a web server of Java's; `limits.*` of skipper.toml bounds this one";
 const OWN_CONNECTIONS: &str = "the connections to the database are this server's own affair";
 const NO_CONFIG_SERVER: &str = "no configuration server is asked; write what it holds into a file";
@@ -109,16 +111,10 @@ pub(super) const RULES: &[Rule] = &[
     local!("debugSuspend", "debug_suspend", Text),
     local!("hostname", "hostname", Text),
     local!("inheritLogging", "inherit_logging", Bool),
-    local!("maximumConcurrentTasks", "maximum_concurrent_tasks", Text),
+    nothing(server!("platform.local.accounts.*.maximumConcurrentTasks"), "no tasks are run here, only releases"),
     local!("portRange.low", "port_range.low", Text),
     local!("portRange.high", "port_range.high", Text),
-    local!("docker.network", "docker.network", Text),
-    local!("docker.deleteContainerOnExit", "docker.delete_container_on_exit", Bool),
-    local!("docker.portRange.low", "docker.port_range.low", Text),
-    local!("docker.portRange.high", "docker.port_range.high", Text),
-    local!("docker.portMappings", "docker.port_mappings", Text),
-    local!("docker.volumeMounts[?]", "docker.volume_mounts", Text),
-    local!("docker.additionalHosts[?]", "docker.additional_hosts", Text),
+    nothing(server!("platform.local.accounts.*.docker.**"), NO_CONTAINERS),
     // Cloud Foundry.
     cloudfoundry!("connection.org"),
     cloudfoundry!("connection.space"),
@@ -167,26 +163,23 @@ pub(super) const RULES: &[Rule] = &[
     form("maven.offline", "maven.offline", Form::Bool),
     form("maven.connectTimeout", "maven.connect_timeout", Form::Millis),
     form("maven.requestTimeout", "maven.request_timeout", Form::Millis),
-    form("maven.resolvePom", "maven.resolve_pom", Form::Bool),
+    nothing("maven.resolvePom", "the file alone is fetched, never its POM"),
     form("maven.includeDefaultRemoteRepos", "maven.include_default_remote_repos", Form::Bool),
-    form("maven.enableRepositoryListener", "maven.enable_repository_listener", Form::Bool),
-    text("maven.updatePolicy", "maven.update_policy"),
+    nothing("maven.enableRepositoryListener", NOT_JAVA),
+    nothing("maven.updatePolicy", ALWAYS_ASKED),
     text("maven.checksumPolicy", "maven.checksum_policy"),
     text("maven.remoteRepositories.*.url", "maven.repositories.{0}.url"),
     text("maven.remoteRepositories.*.auth.username", "maven.repositories.{0}.username"),
     form("maven.remoteRepositories.*.auth.password", "maven.repositories.{0}.password", Form::Secret),
     form("maven.remoteRepositories.*.policy.enabled", "maven.repositories.{0}.policy.enabled", Form::Bool),
-    text("maven.remoteRepositories.*.policy.updatePolicy", "maven.repositories.{0}.policy.update_policy"),
+    nothing("maven.remoteRepositories.*.policy.updatePolicy", ALWAYS_ASKED),
     text("maven.remoteRepositories.*.policy.checksumPolicy", "maven.repositories.{0}.policy.checksum_policy"),
     form(
         "maven.remoteRepositories.*.releasePolicy.enabled",
         "maven.repositories.{0}.release_policy.enabled",
         Form::Bool,
     ),
-    text(
-        "maven.remoteRepositories.*.releasePolicy.updatePolicy",
-        "maven.repositories.{0}.release_policy.update_policy",
-    ),
+    nothing("maven.remoteRepositories.*.releasePolicy.updatePolicy", ALWAYS_ASKED),
     text(
         "maven.remoteRepositories.*.releasePolicy.checksumPolicy",
         "maven.repositories.{0}.release_policy.checksum_policy",
@@ -196,10 +189,7 @@ pub(super) const RULES: &[Rule] = &[
         "maven.repositories.{0}.snapshot_policy.enabled",
         Form::Bool,
     ),
-    text(
-        "maven.remoteRepositories.*.snapshotPolicy.updatePolicy",
-        "maven.repositories.{0}.snapshot_policy.update_policy",
-    ),
+    nothing("maven.remoteRepositories.*.snapshotPolicy.updatePolicy", ALWAYS_ASKED),
     text(
         "maven.remoteRepositories.*.snapshotPolicy.checksumPolicy",
         "maven.repositories.{0}.snapshot_policy.checksum_policy",

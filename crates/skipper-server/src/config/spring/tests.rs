@@ -106,14 +106,14 @@ fn without_anything_of_spring_nothing_is_said() {
 fn accounts_keep_their_names_and_their_options_become_native_ones() {
     let text = "platform:\n  local:\n    accounts:\n      localDev:\n        shutdownTimeout: 60\n        \
                 javaOpts: \"-Dtest=foo\"\n      plain:\n      other:\n        env-vars-to-inherit: [PATH, \"LC_.*\"]\n        \
-                docker.volume-mounts[0]: /a:/b\n        java_home_path.3: /jdk17\n";
+                port-range.low: 2000\n        java_home_path.3: /jdk17\n";
     Case::new(&[("app.yml", &skipper(text))]).args(&[PORT]).gives(&[
         "platforms.localDev.java_opts = -Dtest=foo (app.yml:10)",
         "platforms.localDev.shutdown_timeout = 60s (app.yml:9)",
         "platforms.localDev.type = local (app.yml:9)",
-        "platforms.other.docker.volume_mounts = /a:/b (app.yml:14)",
         "platforms.other.env_vars_to_inherit = PATH,LC_.* (app.yml:13)",
         "platforms.other.java_home_path.3 = /jdk17 (app.yml:15)",
+        "platforms.other.port_range.low = 2000 (app.yml:14)",
         "platforms.other.type = local (app.yml:13)",
         "platforms.plain.type = local (app.yml:11)",
     ]);
