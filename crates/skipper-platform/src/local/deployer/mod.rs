@@ -26,6 +26,7 @@ use skipper_core::{
 use super::{
     account::Account,
     ports::{Strictness, is_free},
+    prepare,
 };
 use crate::artifact::{
     self,
@@ -81,6 +82,9 @@ fn invalid(what: &str) -> Error {
 ///
 /// An option that cannot be followed; a jar without Java; a jar that is none.
 pub(super) fn review(account: &Account, app: &mut Application) -> Result<Vec<String>, Error> {
+    if app.resource.uri.starts_with("docker:") {
+        return Err(prepare::needs_engine(account, &app.resource.uri));
+    }
     let own = settings(account, app)?;
     let options = Options::of(app.deployer.as_ref());
     call(&own, options)?;
