@@ -12,16 +12,19 @@
 //! Two generations differ in what they make of it ([`Renderer`](crate::Renderer)): the first fills in the templates and keeps the
 //! text; the second reads the text as YAML and writes it anew. Both are rendered byte for byte, since people compare manifests.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the renderer of the second generation needs the rest"))]
 mod java;
+mod kind;
+mod merge;
 mod metadata;
 mod read;
 mod render;
+pub mod mustache;
 pub mod value;
 pub mod yaml;
 
 pub use metadata::{ApiVersion, api_version, metadata};
 pub use read::{Package, Template};
+pub use render::{Manifest, manifest};
 
 pub(crate) use read::is_metadata;
 pub(crate) use render::{lint, render};

@@ -4,9 +4,12 @@
 //! written for: `010` is eight, `yes` is a truth value, `2017-10-30` a date, and of two equal keys the last one wins. The
 //! bounds are the same as there, and no tag makes anything but a plain value.
 
+mod analyze;
+mod emit;
 mod load;
 mod resolve;
 
+pub use emit::{Layout, dump, dump_all};
 pub use load::{Typing, load, load_all};
 
 pub(super) use load::METADATA_TAG;
