@@ -22,6 +22,7 @@ pub mod mustache;
 pub mod value;
 pub mod yaml;
 
+pub use kind::{applications, spec_of, values_tree};
 pub use metadata::{ApiVersion, api_version, metadata};
 pub use read::{Package, Template};
 pub use render::{Manifest, manifest};

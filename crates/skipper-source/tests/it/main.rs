@@ -4,6 +4,7 @@ mod application;
 mod archive;
 mod classic;
 mod index;
+mod kind;
 mod mustache;
 mod package;
 mod property;
