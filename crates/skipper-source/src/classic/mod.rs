@@ -16,14 +16,16 @@ mod java;
 mod kind;
 mod merge;
 mod metadata;
+pub mod mustache;
+mod properties;
 mod read;
 mod render;
-pub mod mustache;
 pub mod value;
 pub mod yaml;
 
 pub use kind::{applications, spec_of, values_tree};
 pub use metadata::{ApiVersion, api_version, metadata};
+pub use properties::{file_values, properties_values};
 pub use read::{Package, Template};
 pub use render::{Manifest, manifest};
 

@@ -34,8 +34,8 @@ pub(crate) fn render(
 ) -> Result<Rendered, Faults> {
     let metadata = package.metadata()?;
     let Manifest { text, values } = manifest(package, user, renderer)?;
-    let (spec, warnings) = kind::spec(&text, &options.platform)?;
-    Ok(Rendered { metadata, manifest: text, spec, values: values.to_json(), warnings })
+    let spec = kind::spec_of(&text, options)?;
+    Ok(Rendered { metadata, manifest: text, spec, values: values.to_json(), warnings: Vec::new() })
 }
 
 /// Renders a package with what the user set, whatever the documents are about.
@@ -54,7 +54,13 @@ pub fn manifest(package: &Package, user: UserValues<'_>, renderer: Renderer) -> 
         Generation::One => model,
         Generation::Two => stringified(model),
     };
-    let around = Value::Map(model.iter().filter(|(_, value)| !matches!(value, Value::Map(_))).map(|(k, v)| (k.clone(), v.clone())).collect());
+    let around = Value::Map(
+        model
+            .iter()
+            .filter(|(_, value)| !matches!(value, Value::Map(_)))
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect(),
+    );
     let mut text = String::new();
     templates(package, &Value::Map(model), None, &around, generation, &mut text)?;
     if generation == Generation::Two {
@@ -120,8 +126,26 @@ fn doubled_backslashes(text: &str) -> String {
             let escape = |c: &char| {
                 matches!(
                     c,
-                    '\\' | '0' | 'a' | 'b' | 't' | 'n' | 'v' | 'f' | 'r' | 'e' | 'N' | '_' | 'L' | 'P' | '"'
-                        | ' ' | '\t' | '\n' | '\u{b}' | '\u{c}' | '\r'
+                    '\\' | '0'
+                        | 'a'
+                        | 'b'
+                        | 't'
+                        | 'n'
+                        | 'v'
+                        | 'f'
+                        | 'r'
+                        | 'e'
+                        | 'N'
+                        | '_'
+                        | 'L'
+                        | 'P'
+                        | '"'
+                        | ' '
+                        | '\t'
+                        | '\n'
+                        | '\u{b}'
+                        | '\u{c}'
+                        | '\r'
                 )
             };
             if !chars.peek().is_some_and(escape) {

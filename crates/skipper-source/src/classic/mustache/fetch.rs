@@ -69,7 +69,9 @@ impl<'a> Item<'a> {
                 "size" => Some(Self::made(items.len())),
                 "empty" | "isEmpty" => Some(Self::made(items.is_empty())),
                 "toString" => Some(Self::made(self.to_string())),
-                _ if name.starts_with(|c: char| c.is_ascii_digit()) => items.get(name.parse::<usize>().ok()?).map(Self::of),
+                _ if name.starts_with(|c: char| c.is_ascii_digit()) => {
+                    items.get(name.parse::<usize>().ok()?).map(Self::of)
+                }
                 _ => None,
             },
             Self::Value(value) => of_scalar(value, name).map(Self::made),

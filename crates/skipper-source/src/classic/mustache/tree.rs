@@ -62,7 +62,8 @@ impl Text {
 
 /// Which characters Java calls white space: no space that keeps words together.
 fn is_blank(c: char) -> bool {
-    matches!(c, '\u{1c}'..='\u{1f}') || (c.is_whitespace() && !matches!(c, '\u{85}' | '\u{a0}' | '\u{2007}' | '\u{202f}'))
+    matches!(c, '\u{1c}'..='\u{1f}')
+        || (c.is_whitespace() && !matches!(c, '\u{85}' | '\u{a0}' | '\u{2007}' | '\u{202f}'))
 }
 
 /// Removes the lines on which a section's tag, a comment or a change of delimiters stands alone. Sections within are done

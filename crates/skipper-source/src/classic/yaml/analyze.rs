@@ -90,6 +90,5 @@ fn indicators(text: &str, chars: &[char]) -> (bool, bool) {
 
 /// `0[0-9_]+`, which some readers take for an octal number and others for text.
 fn is_leading_zero_number(text: &str) -> bool {
-    text.strip_prefix('0')
-        .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit() || b == b'_'))
+    text.strip_prefix('0').is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit() || b == b'_'))
 }

@@ -107,10 +107,9 @@ impl Emitter {
     fn is_flow(&self, value: &Value) -> bool {
         let (empty, plain) = match value {
             Value::List(items) => (items.is_empty(), items.iter().all(|item| self.is_plain(item))),
-            Value::Map(map) => (
-                map.is_empty(),
-                map.iter().all(|(key, value)| self.is_plain(&key.to_value()) && self.is_plain(value)),
-            ),
+            Value::Map(map) => {
+                (map.is_empty(), map.iter().all(|(key, value)| self.is_plain(&key.to_value()) && self.is_plain(value)))
+            }
             _ => return false,
         };
         self.flow > 0 || empty || (plain && self.layout != Layout::Block)

@@ -13,6 +13,7 @@ pub use emit::{Layout, dump, dump_all};
 pub use load::{Typing, load, load_all};
 
 pub(super) use load::METADATA_TAG;
+pub(super) use resolve::plain as resolve_plain;
 
 /// Which generation's library is meant, where the two disagree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
