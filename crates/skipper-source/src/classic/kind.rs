@@ -61,18 +61,16 @@ pub fn applications(manifest: &str, options: &RenderOptions) -> Result<Vec<Appli
     let mut applications = Vec::new();
     for document in &documents {
         let kind = text(document.get("kind"));
-        if let Err(finding) = known(&kind, &text(document.get("apiVersion"))) {
-            findings.push(finding);
-        } else if (kind == CLOUD_FOUNDRY) != (first == CLOUD_FOUNDRY) {
+        if findings.take(known(&kind, &text(document.get("apiVersion")))).is_none() {
+            continue;
+        }
+        if (kind == CLOUD_FOUNDRY) != (first == CLOUD_FOUNDRY) {
             let message =
                 format!("the documents are of the kinds `{first}` and `{kind}`, which no platform runs together");
-            findings.push(Finding::error("manifest-kind", message).in_file(MANIFEST));
+            findings.push(fault("manifest-kind", message));
         } else {
             let read = if kind == CLOUD_FOUNDRY { cloud_foundry(document, options) } else { spring(document, options) };
-            match read {
-                Ok(application) => applications.push(application),
-                Err(finding) => findings.push(finding.in_file(MANIFEST)),
-            }
+            applications.extend(findings.take(read));
         }
     }
     findings.into_result()?;
@@ -88,17 +86,21 @@ pub fn values_tree(text: &str) -> serde_json::Value {
     }
 }
 
-fn known(kind: &str, api_version: &str) -> Result<(), Finding> {
+fn fault(code: &'static str, message: impl Into<String>) -> Finding {
+    Finding::error(code, message).in_file(MANIFEST)
+}
+
+fn known(kind: &str, api_version: &str) -> Result<(), Faults> {
     if kind == CLOUD_FOUNDRY || SPRING.contains(&kind) || !api_version.starts_with(SECOND) {
         return Ok(());
     }
     let message = format!("No release manager available for '{kind}'");
-    Err(Finding::error("manifest-kind", message)
-        .in_file(MANIFEST)
-        .hint(format!("kinds are {}, {} and {CLOUD_FOUNDRY}", SPRING[0], SPRING[1])))
+    Err(fault("manifest-kind", message)
+        .hint(format!("kinds are {}, {} and {CLOUD_FOUNDRY}", SPRING[0], SPRING[1]))
+        .into())
 }
 
-fn spring(document: &Value, options: &RenderOptions) -> Result<Application, Finding> {
+fn spring(document: &Value, options: &RenderOptions) -> Result<Application, Faults> {
     let name = text(document.get("metadata").and_then(|metadata| metadata.get("name")));
     let name = app_name(&name)?;
     let spec = document.get("spec").unwrap_or(&Value::Null);
@@ -106,8 +108,7 @@ fn spring(document: &Value, options: &RenderOptions) -> Result<Application, Find
     let mut deployment = texts(spec.get("deploymentProperties"));
     let replicas = match deployment.remove(COUNT) {
         Some(count) if !count.trim().is_empty() => count.trim().parse().map_err(|_| {
-            Finding::error("value-invalid", format!("`{COUNT}` = `{count}` is not a count of instances"))
-                .path(name.as_str())
+            fault("value-invalid", format!("`{COUNT}` = `{count}` is not a count of instances")).path(name.as_str())
         })?,
         _ => 1,
     };
@@ -125,16 +126,17 @@ fn spring(document: &Value, options: &RenderOptions) -> Result<Application, Find
 }
 
 /// One application, which Cloud Foundry alone can run: what it is told is kept for that platform.
-fn cloud_foundry(document: &Value, options: &RenderOptions) -> Result<Application, Finding> {
+fn cloud_foundry(document: &Value, options: &RenderOptions) -> Result<Application, Faults> {
     let spec = document.get("spec").unwrap_or(&Value::Null);
     let own = text(document.get("metadata").and_then(|metadata| metadata.get("name")));
     let name = app_name(if own.is_empty() { options.release.as_str() } else { &own })?;
     let mut application = bare(name, resource(spec)?, options);
     let manifest = spec.get("manifest").map_or_else(|| serde_json::json!({}), Value::to_json);
     if let Some(instances) = manifest.get("instances").and_then(serde_json::Value::as_str) {
-        application.replicas = instances.trim().parse().map_err(|_| {
-            Finding::error("value-invalid", format!("`instances` = `{instances}` is not a count of instances"))
-        })?;
+        application.replicas = instances
+            .trim()
+            .parse()
+            .map_err(|_| fault("value-invalid", format!("`instances` = `{instances}` is not a count of instances")))?;
     }
     application.platform_options = BTreeMap::from([("cloudfoundry".to_owned(), manifest)]);
     Ok(application)
@@ -170,11 +172,11 @@ fn bare(name: AppName, uri: String, options: &RenderOptions) -> Application {
     }
 }
 
-fn app_name(name: &str) -> Result<AppName, Finding> {
+fn app_name(name: &str) -> Result<AppName, Faults> {
     if name.is_empty() {
-        return Err(Finding::error("manifest-name", "a document has no `metadata.name`, which names the application"));
+        return Err(fault("manifest-name", "a document has no `metadata.name`, which names the application").into());
     }
-    AppName::new(name).map_err(|wrong| Finding::error("manifest-name", wrong.to_string()))
+    AppName::new(name).map_err(|wrong| fault("manifest-name", wrong.to_string()).into())
 }
 
 /// How an application is reached.
@@ -229,11 +231,11 @@ fn option<'a>(options: &'a BTreeMap<String, String>, name: &str) -> Option<&'a s
 }
 
 /// The address with the version, as the original puts them together.
-fn resource(spec: &Value) -> Result<String, Finding> {
+fn resource(spec: &Value) -> Result<String, Faults> {
     let resource = text(spec.get("resource"));
     let resource = resource.trim();
     if resource.is_empty() {
-        return Err(Finding::error("resource-missing", "Package template must define a resource uri"));
+        return Err(fault("resource-missing", "Package template must define a resource uri").into());
     }
     let version = text(spec.get("version"));
     let version = version.trim();

@@ -196,8 +196,9 @@ mod first {
     use super::{Faults, Generation, Key, Layout, MAX_INDEX, MAX_PARTS, Map, Value, faulty, yaml};
     use crate::classic::yaml::resolve_plain;
 
-    /// Stands for a dot that does not nest.
-    const DOT: char = '\u{e02e}';
+    /// Stands for a dot that does not nest. Where it stands first in a text, that text is quoted, which is why it is this and no
+    /// rarer one.
+    const DOT: &str = "------";
 
     pub(super) fn values(text: &str) -> Result<String, Faults> {
         let lines: String = text.split(',').map(|segment| protected(segment) + "\n").collect();
@@ -215,16 +216,17 @@ mod first {
 
     /// Protects the dots of a segment but those before `.spec.`, and those of the two prefixes.
     fn protected(segment: &str) -> String {
-        let key = segment.split('=').next().unwrap_or_default();
-        let (open, rest) = match key.find(".spec.") {
-            Some(end) => segment.split_at(end + 1),
-            None => segment.split_at(segment.len() - segment.trim_start().len()),
+        const PREFIXES: [&str; 2] = ["spec.applicationProperties.", "spec.deploymentProperties."];
+        let (mut out, mut rest) = match segment.find(".spec.") {
+            Some(end) => (segment[..=end].to_owned(), &segment[end + 1..]),
+            None => (String::new(), segment),
         };
-        let prefix = ["spec.applicationProperties.", "spec.deploymentProperties."]
-            .into_iter()
-            .find(|prefix| rest.starts_with(prefix))
-            .map_or(0, str::len);
-        format!("{open}{}{}", &rest[..prefix], rest[prefix..].replace('.', &DOT.to_string()))
+        while let Some((start, prefix)) = PREFIXES.iter().filter_map(|p| Some((rest.find(p)?, *p))).min() {
+            out.push_str(&rest[..start].replace('.', DOT));
+            out.push_str(prefix);
+            rest = &rest[start + prefix.len()..];
+        }
+        out + &rest.replace('.', DOT)
     }
 
     fn opened(text: &str) -> String {
@@ -318,7 +320,7 @@ mod first {
         if rest.is_empty() {
             if let Some(Value::Map(inner)) = map.insert(key, value) {
                 for (inner_key, inner_value) in inner {
-                    map.insert(Key::text(format!("{first}{DOT}{inner_key}")), inner_value);
+                    map.insert(Key::text(format!("{first}.{inner_key}")), inner_value);
                 }
             }
             return;
@@ -326,7 +328,7 @@ mod first {
         match map.entry(key).or_insert_with(|| Value::Map(Map::new())) {
             Value::Map(inner) => insert(inner, rest, value),
             _ => {
-                let joined = format!("{first}{DOT}{}", rest[0]);
+                let joined = format!("{first}.{}", rest[0]);
                 insert(map, &[std::slice::from_ref(&joined), &rest[1..]].concat(), value);
             }
         }
@@ -356,7 +358,7 @@ mod first {
     /// Keys in their order, `[n]` as lists, and dots as they were.
     fn sorted(map: Map) -> Result<Map, Faults> {
         let mut entries: Vec<(String, Value)> = map.into_iter().map(|(key, value)| (key.to_string(), value)).collect();
-        let order = |text: &str| opened(text).encode_utf16().collect::<Vec<_>>();
+        let order = |text: &str| text.encode_utf16().collect::<Vec<_>>();
         entries.sort_by_key(|(key, _)| order(key));
         let mut plain: Vec<(String, Value)> = Vec::new();
         let mut lists: indexmap::IndexMap<String, Vec<Value>> = indexmap::IndexMap::new();
@@ -399,7 +401,7 @@ mod first {
     /// A text that is written plain while its dots are protected is read again with them, and may then be a number.
     fn reread(text: &str) -> Key {
         let own = Key::Text(opened(text));
-        if !text.contains(DOT) {
+        if !text.contains(DOT) && !text.contains('.') {
             return own;
         }
         let document = Value::Map([(Key::text("k"), Value::Text(text.to_owned()))].into_iter().collect());

@@ -72,19 +72,17 @@ pub(super) fn trim(segments: &mut [Segment], top: bool) {
     for index in 0..segments.len() {
         let (before, rest) = segments.split_at_mut(index);
         let Some((segment, after)) = rest.split_first_mut() else { return };
-        let mut before = before.last_mut();
-        let mut after = after.first_mut();
-        let blank_before = before.as_ref().map_or(top, |segment| trails_blank(segment));
-        let blank_after = after.as_ref().map_or(top, |segment| leads_blank(segment));
+        let blank_before = before.last().map_or(top, trails_blank);
+        let blank_after = after.first().map_or(top, leads_blank);
         match segment {
             Segment::Section { segments, .. } => {
                 if blank_before && segments.first().is_some_and(leads_blank) {
-                    cut_trail(before.as_deref_mut());
-                    cut_lead(segments.first_mut());
+                    cut_trail(before);
+                    cut_lead(segments);
                 }
                 if blank_after && segments.last().is_some_and(trails_blank) {
-                    cut_trail(segments.last_mut());
-                    cut_lead(after.as_deref_mut());
+                    cut_trail(segments);
+                    cut_lead(after);
                 }
             }
             Segment::Silent if blank_before && blank_after => {
@@ -104,14 +102,16 @@ fn trails_blank(segment: &Segment) -> bool {
     matches!(segment, Segment::Text(Text { trail: Some(_), .. }))
 }
 
-fn cut_lead(segment: Option<&mut Segment>) {
-    if let Some(Segment::Text(text)) = segment {
+/// Cuts a blank first line off the first of these.
+fn cut_lead(segments: &mut [Segment]) {
+    if let Some(Segment::Text(text)) = segments.first_mut() {
         text.cut_lead();
     }
 }
 
-fn cut_trail(segment: Option<&mut Segment>) {
-    if let Some(Segment::Text(text)) = segment {
+/// Cuts a blank last line off the last of these.
+fn cut_trail(segments: &mut [Segment]) {
+    if let Some(Segment::Text(text)) = segments.last_mut() {
         text.cut_trail();
     }
 }

@@ -354,8 +354,7 @@ impl Emitter {
         for run in runs(text) {
             match run[0] {
                 ' ' => {
-                    let inner = run.len() == 1 && !is_last(text, run);
-                    if run.len() == 1 && (inner || split) && self.column > WIDTH && split {
+                    if run.len() == 1 && self.column > WIDTH && split {
                         self.write_inner_indent();
                     } else {
                         self.write_chars(run);
