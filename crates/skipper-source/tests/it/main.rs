@@ -6,6 +6,7 @@ mod classic;
 mod index;
 mod kind;
 mod mustache;
+mod original;
 mod package;
 mod property;
 mod starter;
