@@ -64,7 +64,7 @@ impl Golden {
             }
             "generic-template" => {
                 let template = library.join("main/resources/org/springframework/cloud/skipper/io/generic-template.yml");
-                let text = std::fs::read_to_string(template).unwrap();
+                let text = std::fs::read_to_string(template).expect("the template is there");
                 return named("log.yml", &text);
             }
             _ => {
@@ -79,7 +79,7 @@ impl Golden {
         let read = if place.is_dir() {
             Package::from_dir(place, Some(self.renderer))
         } else {
-            Package::of_zip(&std::fs::read(place).unwrap(), Some(self.renderer))
+            Package::of_zip(&std::fs::read(place).expect("a readable zip"), Some(self.renderer))
         };
         read.unwrap_or_else(|error| panic!("{}: {error}", place.display()))
     }
@@ -87,11 +87,11 @@ impl Golden {
 
 /// A package of one template.
 fn named(template: &str, text: &str) -> Package {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::create_dir(folder.path().join("templates")).unwrap();
-    std::fs::write(folder.path().join("package.yml"), "name: any\nversion: 1.0.0\n").unwrap();
-    std::fs::write(folder.path().join("templates").join(template), text).unwrap();
-    Package::from_dir(folder.path(), Some(Renderer::Classic2)).unwrap()
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(folder.path().join("templates")).expect("a folder");
+    std::fs::write(folder.path().join("package.yml"), "name: any\nversion: 1.0.0\n").expect("a file");
+    std::fs::write(folder.path().join("templates").join(template), text).expect("a file");
+    Package::from_dir(folder.path(), Some(Renderer::Classic2)).expect("a package")
 }
 
 fn manifest(package: &Package, values: UserValues<'_>, renderer: Renderer) -> Result<String, String> {
