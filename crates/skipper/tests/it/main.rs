@@ -3,6 +3,7 @@
 
 mod bench;
 mod crashes;
+mod import;
 mod java;
 mod java_client;
 mod offline;
