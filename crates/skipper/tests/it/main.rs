@@ -4,6 +4,7 @@
 mod bench;
 mod crashes;
 mod import;
+mod jars;
 mod java;
 mod java_client;
 mod offline;
