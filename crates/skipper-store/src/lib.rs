@@ -35,6 +35,7 @@ mod meta;
 mod mode;
 mod open;
 mod package;
+mod package_page;
 mod port_claim;
 mod release;
 mod repository;
@@ -61,6 +62,7 @@ pub use idempotency::{Begun, IdempotencyKey, StoredAnswer};
 pub use intent::{IntentAccepted, NewIntent};
 pub use meta::{Counts, Meta};
 pub use package::{NewPackage, Package, PackageCursor};
+pub use package_page::{PackageFilter, PackageOrder, PackagePage};
 pub use release::{ListedRelease, Numeric, OpenRollout};
 pub use repository::{NewRepository, Repository};
 pub use restore::{Restore, Restored};
@@ -86,6 +88,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         live::STATEMENTS,
         meta::STATEMENTS,
         package::STATEMENTS,
+        package_page::STATEMENTS,
         port_claim::STATEMENTS,
         release::STATEMENTS,
         repository::STATEMENTS,

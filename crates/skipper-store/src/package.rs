@@ -276,7 +276,7 @@ fn told(kind: &str, package: &Package, provenance: &Provenance) -> NewEvent {
     }
 }
 
-fn read(row: &Row) -> Result<Package, Error> {
+pub(crate) fn read(row: &Row) -> Result<Package, Error> {
     Ok(Package {
         numeric: numeric(row)?,
         repository: row.parse("repository")?,
