@@ -62,7 +62,7 @@ pub use idempotency::{Begun, IdempotencyKey, StoredAnswer};
 pub use intent::{IntentAccepted, NewIntent};
 pub use meta::{Counts, Meta};
 pub use package::{NewPackage, Package, PackageCursor};
-pub use package_page::{PackageFilter, PackageOrder, PackagePage};
+pub use package_page::{PackageMatch, PackageOrder, PackagePage};
 pub use release::{ListedRelease, Numeric, OpenRollout};
 pub use repository::{NewRepository, Repository};
 pub use restore::{Restore, Restored};

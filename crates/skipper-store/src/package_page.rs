@@ -55,7 +55,7 @@ pub enum PackageOrder {
 
 /// Which packages.
 #[derive(Debug, Clone, Copy)]
-pub enum PackageFilter<'a> {
+pub enum PackageMatch<'a> {
     /// Those of exactly this name.
     Named(&'a str),
     /// Those of exactly this name and version.
@@ -119,13 +119,13 @@ impl Store {
     /// # Errors
     ///
     /// Only those of the database.
-    pub async fn package_find(&self, filter: PackageFilter<'_>, limit: u32) -> Result<Vec<Package>, Error> {
+    pub async fn package_find(&self, filter: PackageMatch<'_>, limit: u32) -> Result<Vec<Package>, Error> {
         let clean = |text: &str| text.replace('\0', "");
         let limit = page(limit);
         let (sql, args) = match filter {
-            PackageFilter::Named(name) => (NAMED, args![clean(name), limit]),
-            PackageFilter::Version(name, version) => (NAMED_VERSION, args![clean(name), clean(version), limit]),
-            PackageFilter::Containing(text) => (CONTAINING, args![like(text), limit]),
+            PackageMatch::Named(name) => (NAMED, args![clean(name), limit]),
+            PackageMatch::Version(name, version) => (NAMED_VERSION, args![clean(name), clean(version), limit]),
+            PackageMatch::Containing(text) => (CONTAINING, args![like(text), limit]),
         };
         self.all("find packages", sql, args).await?.iter().map(read).collect()
     }

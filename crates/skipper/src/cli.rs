@@ -8,6 +8,7 @@ use crate::{
     cmd::{Command, edge::Edge, server::Server},
     complete,
     render::Colour,
+    spelling,
     targets::Connection,
 };
 
@@ -174,11 +175,19 @@ pub(crate) fn parse(args: Vec<OsString>) -> Result<Cli, clap::Error> {
     if let Some(resident) = resident(&args) {
         return Ok(resident);
     }
-    let matches = command().try_get_matches_from(args)?;
-    let everywhere = Everywhere::from_arg_matches(&matches)?;
-    let connection = connection(&matches);
+    understood(&command().try_get_matches_from(spelling::kebab(args))?)
+}
+
+/// What the matches of the whole tree say.
+///
+/// # Errors
+///
+/// What `clap` has to say.
+pub(crate) fn understood(matches: &ArgMatches) -> Result<Cli, clap::Error> {
+    let everywhere = Everywhere::from_arg_matches(matches)?;
+    let connection = connection(matches);
     let command = match matches.subcommand_name() {
-        Some(_) => Some(Command::from_arg_matches(&matches)?),
+        Some(_) => Some(Command::from_arg_matches(matches)?),
         None => None,
     };
     Ok(Cli { json: everywhere.json, colour: everywhere.color, quiet: everywhere.quiet, connection, command })

@@ -1,7 +1,7 @@
 //! Packages as lists with numbered pages, and by their numbers: for APIs that have those.
 
 use skipper_core::policy::Action;
-use skipper_store::{PackageFilter, PackageOrder};
+use skipper_store::{PackageMatch, PackageOrder};
 
 use super::{Caller, packages::Entry};
 use crate::{app::App, error::Error};
@@ -41,7 +41,7 @@ pub async fn by_number(app: &App, caller: &Caller, num: i64) -> Result<Option<En
 /// # Errors
 ///
 /// Only the policy's and the store's.
-pub async fn find(app: &App, caller: &Caller, filter: PackageFilter<'_>) -> Result<Vec<Entry>, Error> {
+pub async fn find(app: &App, caller: &Caller, filter: PackageMatch<'_>) -> Result<Vec<Entry>, Error> {
     caller.may_all(Action::Read)?;
     let found = app.timed("package_find", app.store.package_find(filter, MOST)).await?;
     Ok(found.into_iter().map(Entry::from).collect())

@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http::StatusCode;
-use skipper_store::{PackageFilter, PackageOrder};
+use skipper_store::{PackageMatch, PackageOrder};
 
 use super::{
     context::{Context, Item, bare},
@@ -72,7 +72,7 @@ pub(super) async fn remove(
 /// All versions of a name.
 pub(super) async fn find_by_name(State(app): State<App>, caller: Caller, context: Context) -> Result<Response, Error> {
     let name = context.parameter("name").unwrap_or_default();
-    found(&app, &context, verb::catalog::find(&app, &caller, PackageFilter::Named(name)).await?).await
+    found(&app, &context, verb::catalog::find(&app, &caller, PackageMatch::Named(name)).await?).await
 }
 
 /// Those whose name holds a text, in any case.
@@ -82,14 +82,14 @@ pub(super) async fn find_containing(
     context: Context,
 ) -> Result<Response, Error> {
     let text = context.required("name")?;
-    found(&app, &context, verb::catalog::find(&app, &caller, PackageFilter::Containing(text)).await?).await
+    found(&app, &context, verb::catalog::find(&app, &caller, PackageMatch::Containing(text)).await?).await
 }
 
 /// One version of a name, of every repository.
 pub(super) async fn find_version(State(app): State<App>, caller: Caller, context: Context) -> Result<Response, Error> {
     let name = context.parameter("name").unwrap_or_default();
     let version = context.parameter("version").unwrap_or_default();
-    let mut entries = verb::catalog::find(&app, &caller, PackageFilter::Version(name, version)).await?;
+    let mut entries = verb::catalog::find(&app, &caller, PackageMatch::Version(name, version)).await?;
     entries.sort_by_key(|entry| {
         std::cmp::Reverse(PackageMetadata::of(&entry.metadata, None, context.generation()).api_version)
     });
@@ -99,7 +99,7 @@ pub(super) async fn find_version(State(app): State<App>, caller: Caller, context
 /// The newest version of a name.
 pub(super) async fn find_newest(State(app): State<App>, caller: Caller, context: Context) -> Result<Response, Error> {
     let name = context.parameter("name").unwrap_or_default();
-    let entries = verb::catalog::find(&app, &caller, PackageFilter::Named(name)).await?;
+    let entries = verb::catalog::find(&app, &caller, PackageMatch::Named(name)).await?;
     let newest = entries.into_iter().max_by(|a, b| {
         let parsed = |entry: &Entry| semver::Version::parse(&entry.version).ok();
         (parsed(a), &a.version).cmp(&(parsed(b), &b.version))
