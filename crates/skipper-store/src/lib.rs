@@ -24,6 +24,7 @@ mod db;
 mod engine;
 mod error;
 mod event;
+mod foreign;
 mod home;
 mod idempotency;
 mod intent;
@@ -36,6 +37,7 @@ mod mode;
 mod open;
 mod package;
 mod package_page;
+mod past;
 mod port_claim;
 mod release;
 mod repository;
@@ -57,12 +59,14 @@ pub use backup::Backup;
 pub use config::{Location, StoreConfig};
 pub use error::Error;
 pub use event::{ChainBreak, ChainReport, EventFilter};
+pub use foreign::read_postgres;
 pub use home::Home;
 pub use idempotency::{Begun, IdempotencyKey, StoredAnswer};
 pub use intent::{IntentAccepted, NewIntent};
 pub use meta::{Counts, Meta};
 pub use package::{NewPackage, Package, PackageCursor};
 pub use package_page::{PackageMatch, PackageOrder, PackagePage};
+pub use past::PastRevision;
 pub use release::{ListedRelease, Numeric, OpenRollout};
 pub use repository::{NewRepository, Repository};
 pub use restore::{Restore, Restored};
@@ -88,6 +92,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         live::STATEMENTS,
         meta::STATEMENTS,
         package::STATEMENTS,
+        past::STATEMENTS,
         package_page::STATEMENTS,
         port_claim::STATEMENTS,
         release::STATEMENTS,

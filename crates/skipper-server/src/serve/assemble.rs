@@ -137,7 +137,7 @@ fn platforms(config: &Config, world: &World, tasks: &TaskTracker) -> Result<Vec<
             Some(shared) => Arc::clone(shared),
             None => {
                 let cache = Cache::new(config.data_dir.join("artifacts"), FetchLimits::default()).map_err(failed)?;
-                Arc::clone(artifacts.insert(Arc::new(cache)))
+                Arc::clone(artifacts.insert(Arc::new(cache.with_maven(config.maven.clone()))))
             }
         };
         let usual = LocalConfig::new(
@@ -153,6 +153,7 @@ fn platforms(config: &Config, world: &World, tasks: &TaskTracker) -> Result<Vec<
         let local = LocalConfig {
             keeper: KeeperCommand { program: program.clone(), args: vec!["keeper".into()] },
             builtins: [("sample".to_owned(), vec![program.into_os_string(), "sample".into()])].into(),
+            deployer: account.deployer.clone(),
             ..usual
         };
         all.push((Target(name.clone()), Arc::new(LocalPlatform::new(local).map_err(failed)?)));
