@@ -19,6 +19,7 @@ use crate::{
 
 statements! {
     GET = "SELECT * FROM package WHERE repository = $1 AND name = $2 AND version = $3";
+    BY_NUM = "SELECT * FROM package WHERE num = $1";
     VERSIONS = "SELECT * FROM package WHERE repository = $1 AND name = $2 ORDER BY num DESC LIMIT 1000";
     LIST = "SELECT * FROM package WHERE (name, num) > ($1, $2) ORDER BY name, num LIMIT $3";
     SEARCH = "SELECT * FROM package WHERE (name, num) > ($1, $2) AND search LIKE $4 ESCAPE '!' ORDER BY name, num LIMIT $3";

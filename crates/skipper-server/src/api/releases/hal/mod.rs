@@ -6,8 +6,8 @@
 mod context;
 mod deployers;
 mod index;
-mod link;
-mod number;
+pub(in crate::api::releases) mod link;
+pub(in crate::api::releases) mod number;
 mod options;
 mod package_metadata;
 mod page;
