@@ -51,24 +51,30 @@ pub struct KeptText {
 
 /// Kept packages that were read lately, by digest; the oldest goes first.
 #[derive(Debug, Default)]
-pub struct KeptCache(Mutex<(BTreeMap<String, Arc<Kept>>, VecDeque<String>)>);
+pub struct KeptCache(Mutex<Held>);
+
+#[derive(Debug, Default)]
+struct Held {
+    by_digest: BTreeMap<String, Arc<Kept>>,
+    oldest_first: VecDeque<String>,
+}
 
 const POISONED: &str = "no code panics while it holds this lock";
 
 impl KeptCache {
     fn get(&self, digest: &str) -> Option<Arc<Kept>> {
-        self.0.lock().expect(POISONED).0.get(digest).cloned()
+        self.0.lock().expect(POISONED).by_digest.get(digest).cloned()
     }
 
     fn put(&self, digest: &str, kept: Arc<Kept>) {
         let mut held = self.0.lock().expect(POISONED);
-        if held.0.insert(digest.to_owned(), kept).is_none() {
-            held.1.push_back(digest.to_owned());
+        if held.by_digest.insert(digest.to_owned(), kept).is_none() {
+            held.oldest_first.push_back(digest.to_owned());
         }
-        if held.1.len() > HELD
-            && let Some(oldest) = held.1.pop_front()
+        if held.oldest_first.len() > HELD
+            && let Some(oldest) = held.oldest_first.pop_front()
         {
-            held.0.remove(&oldest);
+            held.by_digest.remove(&oldest);
         }
     }
 }

@@ -100,7 +100,7 @@ pub async fn prepare(app: &App, caller: &Caller, wanted: Upgrade) -> Result<Prep
     let Upgrade { tenant, name, package, values, raw, force, again, health, platform, .. } = wanted.clone();
     let before = match &current {
         Current::Serves(serving) => Before::of(find::package_of(app, release.id, &serving.source).await?),
-        Current::Rests(newest) => Before::of(newest.clone()),
+        Current::Rests(newest) => Before::of(newest.as_ref().clone()),
     };
     packages::known_platform(app, platform.as_ref())?;
     let platform = platform.or(before.platform);
@@ -159,7 +159,7 @@ enum Current {
     /// A revision that serves.
     Serves(Box<Revision>),
     /// Nothing; the newest revision was made of that.
-    Rests(Option<Source>),
+    Rests(Box<Option<Source>>),
 }
 
 async fn current(app: &App, wanted: &Upgrade) -> Result<(Release, Current), Error> {
@@ -172,7 +172,7 @@ async fn current(app: &App, wanted: &Upgrade) -> Result<(Release, Current), Erro
                 Some(newest) => find::package_of(app, release.id, &newest.source).await?,
                 None => None,
             };
-            return Ok((release, Current::Rests(source)));
+            return Ok((release, Current::Rests(Box::new(source))));
         }
     }
     let (release, serving) = find::serving(app, tenant, name).await?;

@@ -138,7 +138,7 @@ pub(super) async fn delete(
     asked: Asked,
     Path(name): Path<String>,
 ) -> Result<Response, Failure> {
-    let version = act::delete(&app, &client, &name).await?;
+    let version = Box::pin(act::delete(&app, &client, &name)).await?;
     answer::release(&app, &asked, StatusCode::CREATED, &version)
 }
 

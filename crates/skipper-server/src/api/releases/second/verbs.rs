@@ -111,6 +111,6 @@ pub(in crate::api::releases) async fn delete(
     asked: Asked,
     Path(name): Path<String>,
 ) -> Result<Response, Failure> {
-    let version = act::delete(&app, &client, &name).await?;
+    let version = Box::pin(act::delete(&app, &client, &name)).await?;
     answer::release(&app, &asked, StatusCode::OK, &version)
 }
