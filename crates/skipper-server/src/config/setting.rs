@@ -35,6 +35,15 @@ pub(super) const SETTINGS: &[Setting] = &[
         default: "",
     },
     Setting { key: "secret_key", env: &["SKIPPER_SECRET_KEY"], path: false, secret: true, default: "" },
+    plain("security.user.name", &["SKIPPER_SECURITY_USER_NAME"], "user"),
+    Setting {
+        key: "security.user.password",
+        env: &["SKIPPER_SECURITY_USER_PASSWORD"],
+        path: false,
+        secret: true,
+        default: "",
+    },
+    plain("security.user.role", &["SKIPPER_SECURITY_USER_ROLE"], "operator"),
     Setting { key: "database.url", env: &["SKIPPER_DATABASE"], path: false, secret: true, default: "" },
     plain("edge.http", &["SKIPPER_EDGE_HTTP"], "auto"),
     plain("edge.https", &["SKIPPER_EDGE_HTTPS"], "auto"),
@@ -62,6 +71,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         default: "",
     },
     plain("default_platform", &["SKIPPER_DEFAULT_PLATFORM"], ""),
+    plain("boot.health_timeout", &["SKIPPER_BOOT_HEALTH_TIMEOUT"], ""),
+    plain("about.name", &["SKIPPER_ABOUT_NAME"], "Skipper Server"),
+    plain("about.version", &["SKIPPER_ABOUT_VERSION"], env!("CARGO_PKG_VERSION")),
+    plain("about.shell_name", &["SKIPPER_ABOUT_SHELL_NAME"], "Skipper Shell"),
+    plain("about.shell_version", &["SKIPPER_ABOUT_SHELL_VERSION"], env!("CARGO_PKG_VERSION")),
     plain("log.format", &["SKIPPER_LOG_FORMAT"], "text"),
     plain("log.level", &["SKIPPER_LOG_LEVEL", "RUST_LOG"], "info"),
     plain("limits.body", &["SKIPPER_LIMITS_BODY"], "1MiB"),
@@ -90,7 +104,7 @@ pub(super) fn nearest<'a>(key: &str, known: impl IntoIterator<Item = &'a str>) -
 }
 
 /// Levenshtein distance: keys are short, so the plain table will do.
-fn distance(a: &str, b: &str) -> usize {
+pub(super) fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().take(80).collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.chars().take(80).enumerate() {

@@ -3,6 +3,8 @@
 
 mod bench;
 mod crashes;
+mod import;
+mod jars;
 mod java;
 mod java_client;
 mod offline;
