@@ -13,7 +13,8 @@ use skipper_core::{
     name::{PlatformName, ReleaseName, TenantName},
     policy::Action,
     release::{RevisionState, Source},
-    rollout::{Cause, Phase, Verb},
+    rollout::{Cause, Phase, Rollout, Verb},
+    spec::Spec,
     time::Timestamp,
 };
 use skipper_store::{RunningVersion, StoredVersion, VersionFilter};
@@ -188,7 +189,7 @@ pub async fn deployed_or_failed(
     let (mut all, mut after) = (Vec::new(), 0);
     while all.len() < LISTED {
         let page = app.store.version_list(tenant, VersionFilter::Listed(q, after, PAGE)).await?;
-        after = page.last().map_or(after, |last| last.num);
+        after = page.last().map_or(after, |last| last.place);
         let full = page.len() >= PAGE as usize;
         all.extend(page);
         if !full {
@@ -197,6 +198,8 @@ pub async fn deployed_or_failed(
     }
     let mut all = told(app, tenant, all, Look::Alive).await?;
     all.retain(|version| matches!(version.status, Status::Deployed | Status::Failed));
+    // Scaling one does not move it.
+    all.sort_by_key(|version| version.stored.num);
     Ok(all)
 }
 
@@ -253,21 +256,24 @@ pub async fn way_back(
     }
 }
 
-/// The rollout of a first revision that is still open.
+/// The open rollout that has to end before the next verb: one of a first revision, which counts as done here as soon as it was
+/// started, and one that is being undone, which counts as over. Before an install only the latter.
 ///
 /// # Errors
 ///
 /// Only the policy's and the store's.
-pub async fn open_install(
+pub async fn to_wait_for(
     app: &App,
     caller: &Caller,
     tenant: &TenantName,
     name: &ReleaseName,
+    next: Verb,
 ) -> Result<Option<RolloutId>, Error> {
     caller.may(Action::Deploy, tenant)?;
     let Some(release) = app.store.release_get(tenant, name).await? else { return Ok(None) };
     let open = app.store.rollout_open(release.id).await?;
-    Ok(open.filter(|open| open.verb == Verb::Install).map(|open| open.id))
+    let over = |open: &Rollout| open.phase.cause().is_some() || (open.verb == Verb::Install && next != Verb::Install);
+    Ok(open.filter(over).map(|open| open.id))
 }
 
 /// How many versions there are.
@@ -329,9 +335,18 @@ fn failed(stored: &StoredVersion, verb: Verb, cause: Option<&Cause>) -> Told {
     match cause {
         Some(cause) if cause.code == Cause::CANCELLED => Told::Cancelled(after(cause)),
         _ if verb == Verb::Install => Told::InstallFailed,
+        Some(cause) if cause.code == "health-timeout" => {
+            Told::NotHealthy(stored.spec.as_ref().map_or_else(|| after(cause), longest_health))
+        }
         Some(cause) if matches!(cause.code.as_str(), "unhealthy" | "exited" | "judged-errors" | "judged-latency") => {
             Told::NotHealthy(after(cause))
         }
         _ => Told::NotDeployed,
     }
+}
+
+/// How long its rollout waits for health, in milliseconds.
+fn longest_health(spec: &Spec) -> u64 {
+    let each = spec.applications.iter().map(|app| app.bounds.health).max();
+    spec.health_bound.or(each).unwrap_or_default().0
 }
