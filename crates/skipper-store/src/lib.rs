@@ -80,7 +80,7 @@ pub use seal::KeySource;
 pub use secret::SecretInfo;
 pub use store::Store;
 pub use token::{NewToken, Token, TokenSecret};
-pub use version::{RunningVersion, StoredVersion, VersionFilter};
+pub use version::{RunningVersion, StoredVersion, VersionFilter, VersionOrder};
 
 /// Every SQL text by name, for the test that prepares them all on both databases.
 #[doc(hidden)]

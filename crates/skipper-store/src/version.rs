@@ -64,6 +64,10 @@ statements! {
     BY_NUM = versions!("revision.num = $2");
     PAGE = versions!("FROM revision CROSS JOIN release ",
         "release.id = revision.release_id ORDER BY revision.num LIMIT $2 OFFSET $3");
+    NAME_UP = versions!("1 = 1 ORDER BY release.name, revision.num LIMIT $2 OFFSET $3");
+    NAME_DOWN = versions!("1 = 1 ORDER BY release.name DESC, revision.num DESC LIMIT $2 OFFSET $3");
+    VERSION_UP = versions!("1 = 1 ORDER BY revision.version, revision.num LIMIT $2 OFFSET $3");
+    VERSION_DOWN = versions!("1 = 1 ORDER BY revision.version DESC, revision.num DESC LIMIT $2 OFFSET $3");
     COUNT = "SELECT COUNT(*) AS n FROM revision JOIN release ON release.id = revision.release_id \
         WHERE release.tenant = $1 AND release.purged = 0 AND release.door = 'releases' AND revision.scaled = 0";
     RUNNING = "SELECT live.*, revision.version AS version FROM live JOIN release ON release.id = live.release_id \
@@ -93,8 +97,37 @@ pub enum VersionFilter<'a> {
     Named(&'a str, u32),
     /// That of this number.
     Num(i64),
-    /// In the order in which they were asked for, so many (at most 1000), without the first so many.
-    Page(u32, u64),
+    /// In an order, so many (at most 1000), without the first so many.
+    Page(VersionOrder, u32, u64),
+}
+
+/// In which order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VersionOrder {
+    /// As they were asked for.
+    Asked,
+    /// By the name of their release.
+    Name {
+        /// From the last one on.
+        descending: bool,
+    },
+    /// By their number within the release.
+    Version {
+        /// From the highest on.
+        descending: bool,
+    },
+}
+
+impl VersionOrder {
+    const fn sql(self) -> &'static str {
+        match self {
+            Self::Asked => PAGE,
+            Self::Name { descending: false } => NAME_UP,
+            Self::Name { descending: true } => NAME_DOWN,
+            Self::Version { descending: false } => VERSION_UP,
+            Self::Version { descending: true } => VERSION_DOWN,
+        }
+    }
 }
 
 /// A version of a release.
@@ -169,7 +202,7 @@ impl Store {
             VersionFilter::Listed(q, after, limit) => (LISTED, args![tenant, like(q), after, page(limit)]),
             VersionFilter::Named(q, limit) => (NAMED, args![tenant, like(q), page(limit)]),
             VersionFilter::Num(num) => (BY_NUM, args![tenant, num]),
-            VersionFilter::Page(limit, offset) => (PAGE, args![tenant, page(limit), offset]),
+            VersionFilter::Page(order, limit, offset) => (order.sql(), args![tenant, page(limit), offset]),
         };
         self.all("list versions of releases", sql, args).await?.iter().map(read).collect()
     }

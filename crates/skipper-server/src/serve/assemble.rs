@@ -59,12 +59,9 @@ pub(super) fn assemble(
     let process = edge_process(config, world);
     let router = Arc::new(EdgeRouter::new(process.control.clone()));
     let supervisor = Arc::new(EdgeSupervisor::new(process));
-    let resolver = Arc::new(PackageResolver::new(
-        store.clone(),
-        platforms.clone(),
-        config.edge.ports.clone(),
-        Arc::clone(&world.clock),
-    ));
+    let resolver =
+        PackageResolver::new(store.clone(), platforms.clone(), config.edge.ports.clone(), Arc::clone(&world.clock));
+    let resolver = Arc::new(resolver.with_boot_health(config.boot_health));
     let owner = owner(config, world)?;
     let engine = Engine::new(EngineConfig {
         store: Arc::new(store.clone()),
@@ -87,6 +84,8 @@ pub(super) fn assemble(
         clock: Arc::clone(&world.clock),
         ids: Arc::clone(&world.ids),
         admin_token: config.admin_token.clone(),
+        user: config.user.clone(),
+        about: config.about.clone(),
         limits: config.limits.clone(),
         retention: config.retention.clone(),
         scratch: scratch(config)?,

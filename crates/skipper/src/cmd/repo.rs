@@ -1,7 +1,7 @@
 use skipper_server::api::own::wire::RepositoryList;
 
 use super::Context;
-use crate::{client::Call, failure::Done, render::Table};
+use crate::{client::Call, failure::Done, guide, render::Table};
 
 /// Arguments of `repo`.
 #[derive(Debug, clap::Args)]
@@ -20,6 +20,9 @@ enum Verb {
 impl Repo {
     pub(super) async fn run(self, context: &Context) -> Done {
         let Verb::List = self.verb;
+        if context.out.guide && !context.out.json {
+            return guide::repositories(context).await;
+        }
         let list: RepositoryList = context.client()?.ask(&Call::get(&["v1", "repositories"])).await?;
         if context.out.json {
             return context.out.json(&list);

@@ -5,6 +5,7 @@ use crate::{
     client::Call,
     complete,
     failure::Done,
+    guide,
     render::{Table, at},
 };
 
@@ -14,7 +15,7 @@ pub(crate) struct Search {
     /// Text that name, description or tags hold
     #[arg(value_name = "QUERY")]
     query: Option<String>,
-    #[arg(long, value_name = "QUERY", hide = true, conflicts_with = "query")]
+    #[arg(long, value_name = "QUERY", hide = true, conflicts_with = "query", add = complete::packages())]
     name: Option<String>,
     #[command(flatten)]
     which: Which,
@@ -26,6 +27,8 @@ pub(crate) struct List {
     /// Only packages of this name
     #[arg(value_name = "NAME", add = complete::packages())]
     name: Option<String>,
+    #[arg(long = "name", value_name = "QUERY", hide = true, conflicts_with = "name", add = complete::packages())]
+    spring_name: Option<String>,
     #[command(flatten)]
     which: Which,
 }
@@ -38,6 +41,9 @@ struct Which {
     /// Every version, not the newest alone
     #[arg(long, short = 'l', visible_alias = "versions")]
     all_versions: bool,
+    /// Everything that is known of each
+    #[arg(long)]
+    details: bool,
     /// At most this many
     #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
     limit: u32,
@@ -55,11 +61,17 @@ impl Search {
 
 impl List {
     pub(crate) async fn run(self, context: &Context) -> Done {
-        show(context, self.name.as_deref(), self.name.as_deref(), &self.which).await
+        // Spring's `package list --name` is a search.
+        let query = self.name.as_deref().or(self.spring_name.as_deref());
+        show(context, query, self.name.as_deref(), &self.which).await
     }
 }
 
 async fn show(context: &Context, query: Option<&str>, exactly: Option<&str>, which: &Which) -> Done {
+    // What only our own options ask for is shown in our own form.
+    if context.out.guide && !context.out.json && which.repository.is_none() && !which.all_versions {
+        return guide::search(context, query, which.details).await;
+    }
     let (mut items, mut after) = (Vec::<PackageView>::new(), None::<String>);
     loop {
         let call =
@@ -82,6 +94,15 @@ async fn show(context: &Context, query: Option<&str>, exactly: Option<&str>, whi
     let out = &context.out;
     if out.json {
         return out.json(&PackagePage { items, next: after });
+    }
+    if which.details {
+        for (number, package) in items.iter().enumerate() {
+            if number > 0 {
+                out.text("\n")?;
+            }
+            out.text(&super::show::text(out, &super::show::ask(context, package).await?))?;
+        }
+        return Ok(());
     }
     let mut table = Table::new(["NAME", "VERSION", "REPOSITORY", "UPLOADED", "DESCRIPTION"]);
     for package in &items {

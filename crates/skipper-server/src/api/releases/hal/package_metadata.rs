@@ -193,7 +193,7 @@ async fn sorted(
             let fields: Vec<&str> = wanted.sort.iter().map(|order| order.field.as_str()).collect();
             let what =
                 format!("{total} packages cannot be sorted by {}: that works for {SORTED}", fields.join(" and "));
-            return Err(Error::new(Code::BadRequest, what).hint("sort by `name` or by `version` alone"));
+            return Err(Error::new(Code::Invalid, what).hint("sort by `name` or by `version` alone"));
         }
         if more.is_empty() {
             break;

@@ -1,6 +1,7 @@
 //! What `/api/…` reads and writes, in the shapes of both generations: order of fields, nulls and kinds of numbers are part
 //! of them. Renaming a field here breaks clients. Nothing here decides anything.
 
+mod app_deployer_data;
 mod deployer;
 mod error;
 mod package;
@@ -9,6 +10,7 @@ mod release;
 mod repository;
 mod request;
 
+pub(in crate::api::releases) use app_deployer_data::AppDeployerData;
 pub(in crate::api::releases) use deployer::Deployer;
 pub(in crate::api::releases) use error::ErrorBody;
 pub(in crate::api::releases) use package::{PackageMetadata, Place, Summary};
