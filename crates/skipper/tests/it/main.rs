@@ -3,6 +3,7 @@
 
 mod bench;
 mod crashes;
+mod import;
 mod jars;
 mod java;
 mod java_client;

@@ -127,20 +127,53 @@ fn checks_are_made_in_the_words_of_the_original() {
 }
 
 #[test]
+fn what_lets_in_may_come_from_a_command_and_is_remembered() {
+    let mut bench = Bench::start();
+    bench.stop_server();
+    let secret = bench.run(&["token", "create", "root", "--role", "admin", "--data-dir", "data", "--secret-only"]).ok();
+    bench.start_server();
+    fs::write(bench.home().join("credentials"), format!("  Bearer {}\n", secret.trim())).expect("written");
+    let err = bench.run(&["config", "--uri", bench.url()]).fails(3);
+    assert!(!err.contains("Successfully"), "{err}");
+    bench.run(&["shell", "config list"]).ok();
+
+    let uri = format!("{}/api", bench.url());
+    let command = format!("cat '{}'", bench.home().join("credentials").display());
+    let line = format!("config --uri {uri} --credentialsProviderCommand \"{command}\"");
+    let out = run_with_input(&mut skipper_at(&bench, &["shell"]), &format!("{line}\nrelease list\n")).ok();
+    assert!(out.starts_with(&format!("Successfully targeted {uri}\n╔")), "{out}");
+    run(&mut skipper_at(&bench, &["list"])).ok();
+    // It is asked anew each time.
+    fs::write(bench.home().join("credentials"), "Bearer skp_wrong").expect("written");
+    run(&mut skipper_at(&bench, &["list"])).fails(3);
+    fs::remove_file(bench.home().join("credentials")).expect("removed");
+    assert!(run(&mut skipper_at(&bench, &["list"])).fails(3).contains("credentials command `cat` failed"));
+}
+
+/// Without the address of the server in the environment.
+fn skipper_at(bench: &Bench, args: &[&str]) -> std::process::Command {
+    let mut command = skipper(bench.home());
+    command.args(args);
+    command
+}
+
+#[test]
 fn values_are_kept_as_they_were_written() {
     let bench = Bench::start();
-    let line = "install --release-name hello --package-name helloworld --properties greeting=007";
-    bench.run(&["shell", line]).ok();
+    let shop = crate::bench::package(bench.home(), "shop", "1.0.0", &[], "");
+    let install =
+        format!("install hello {} --platform-name default --properties startPeriod=19s,bake=0s", shop.display());
+    bench.run(&["shell", &install]).ok();
     let raw = || {
         let (_, body) = get(bench.url().trim_start_matches("http://"), "/api/list/hello").expect("it answers");
         let list: serde_json::Value = serde_json::from_str(&body).expect("JSON");
         list.as_array().and_then(|all| all.last()).expect("a release")["configValues"]["raw"].clone()
     };
-    assert_eq!(raw(), "greeting: '007'\n");
-    fs::write(bench.home().join("values.yml"), "# why\ngreeting: Hi\n").expect("written");
-    let line = "upgrade --release-name hello --package-name helloworld --file values.yml --timeout-expression PT1M";
+    assert_eq!(raw(), "bake: 0s\nstartPeriod: 19s\n");
+    fs::write(bench.home().join("values.yml"), "# why\nstartPeriod: 18s\n").expect("written");
+    let line = "upgrade --release-name hello --package-name shop --file values.yml --timeout-expression PT1M";
     bench.run(&["shell", line]).ok();
-    assert_eq!(raw(), "# why\ngreeting: Hi\n");
+    assert_eq!(raw(), "# why\nstartPeriod: 18s\n");
 }
 
 #[test]
@@ -199,8 +232,20 @@ fn a_server_that_does_not_answer_is_told_and_another_one_can_be_chosen() {
     terminal.types("exit 3\r");
     assert_eq!(terminal.ended(), 3);
     // It is remembered for the command line.
-    let mut elsewhere = skipper(bench.home());
-    run(elsewhere.args(["list"])).ok();
+    run(&mut skipper_at(&bench, &["list"])).ok();
+}
+
+#[test]
+fn a_password_is_asked_for_and_not_shown() {
+    let bench = Bench::start();
+    let mut terminal = Terminal::open(&bench, &["config", "--uri", bench.url(), "--username", "ann"]);
+    terminal.shows("Password: ");
+    terminal.types("pa55\r");
+    terminal.shows("****\r\n");
+    terminal.ended();
+    let kept = bench.home().join(".config/skipper/config.toml");
+    let kept = fs::read_to_string(kept).unwrap_or_default();
+    assert!(!kept.contains("pa55"), "{kept}");
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use crate::bench::{Watched, run, skipper};
+use tempfile::TempDir;
+
+use crate::bench::{Watched, clear, run, skipper};
 
 const YAML: &str = r#"
 spring:
@@ -29,20 +31,29 @@ spring.security.user:
 server.port: 1
 "#;
 
+/// A folder, and whatever is left of what ran in it.
+struct Home(TempDir);
+
+impl Home {
+    fn new() -> Self {
+        let dir = tempfile::Builder::new().prefix("skipper-it-").tempdir().expect("a temporary folder");
+        fs::write(dir.path().join("app.yml"), YAML).expect("written");
+        Self(dir)
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        clear(self.0.path());
+    }
+}
+
 #[test]
 fn a_server_starts_with_springs_file_and_arguments() {
-    let dir = tempfile::tempdir().expect("a temporary folder");
-    fs::write(dir.path().join("app.yml"), YAML).expect("written");
+    let home = Home::new();
     let arguments = ["--spring.config.location=file:./app.yml", "--server.port=0", "--data-dir", "data"];
-    let mut command = skipper(dir.path());
-    command.arg("server").args(arguments).args([
-        "--edge-http",
-        "off",
-        "--edge-https",
-        "off",
-        "--edge-socket",
-        "none/x",
-    ]);
+    let mut command = skipper(home.0.path());
+    command.arg("server").args(arguments).args(["--edge-http", "off", "--edge-https", "off"]);
     let mut server = Watched::start(command.env("PASSWORD", "s3cret"));
     let told = server.line_with("the account `dev` of cloudfoundry is left out");
     assert!(told.contains("app.yml:15"), "{told}");
@@ -72,10 +83,9 @@ fn a_server_starts_with_springs_file_and_arguments() {
 
 #[test]
 fn what_springs_configuration_says_is_shown_with_its_origin_and_what_is_wrong_is_told_at_once() {
-    let dir = tempfile::tempdir().expect("a temporary folder");
-    fs::write(dir.path().join("app.yml"), YAML).expect("written");
+    let home = Home::new();
     let show = |arguments: &[&str]| {
-        let mut command = skipper(dir.path());
+        let mut command = skipper(home.0.path());
         command.args(["config", "show", "--server", "--spring.config.location=app.yml"]).args(arguments);
         command
     };

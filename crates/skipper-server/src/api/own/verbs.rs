@@ -58,7 +58,10 @@ fn wanted(package: PackageRef) -> Wanted {
     Wanted::stored(package.repository, package.name, package.version)
 }
 
-fn platform(named: Option<String>) -> Result<Option<PlatformName>, Error> {
+/// The account that is named. Spring's people call the one that is used by itself `default`, whatever its name is.
+fn platform(app: &App, named: Option<String>) -> Result<Option<PlatformName>, Error> {
+    let is_there = |name: &str| app.platforms.iter().any(|(target, _)| target.0.as_str() == name);
+    let named = named.filter(|name| name != "default" || is_there(name));
     named.map(PlatformName::new).map(name_of).transpose()
 }
 
@@ -107,7 +110,7 @@ pub(super) async fn install(
         package: wanted(body.package),
         values,
         raw,
-        platform: platform(body.platform)?,
+        platform: platform(&app, body.platform)?,
     };
     let prepared = verb::install::prepare(&app, &caller, wanted).await?;
     accept(&app, &caller, prepared, options).await
@@ -138,7 +141,7 @@ pub(super) async fn upgrade(
         force: body.force,
         again: if body.apps.is_empty() { Again::No } else { Again::These(body.apps) },
         health: timeout(body.timeout_ms)?,
-        platform: platform(body.platform)?,
+        platform: platform(&app, body.platform)?,
         ..Upgrade::of(tenant, name_of(ReleaseName::new(name))?)
     };
     let prepared = verb::upgrade::prepare(&app, &caller, wanted).await?;
@@ -231,7 +234,7 @@ async fn prepare(app: &App, caller: &Caller, tenant: TenantName, body: PlanReque
     match body.verb.as_str() {
         "install" => {
             let package = package.ok_or_else(|| Error::new(Code::Invalid, "`package` is needed for an install"))?;
-            let platform = platform(body.platform)?;
+            let platform = platform(app, body.platform)?;
             let wanted = Install { tenant, name, package, values: body.values, raw: None, platform };
             verb::install::prepare(app, caller, wanted).await
         }
@@ -242,7 +245,7 @@ async fn prepare(app: &App, caller: &Caller, tenant: TenantName, body: PlanReque
                 reuse_values: body.reuse_values,
                 reset_values: body.reset_values,
                 force: body.force,
-                platform: platform(body.platform)?,
+                platform: platform(app, body.platform)?,
                 ..Upgrade::of(tenant, name)
             };
             verb::upgrade::prepare(app, caller, wanted).await
