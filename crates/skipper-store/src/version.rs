@@ -32,7 +32,8 @@ macro_rules! versions {
                 revision.kept AS kept, revision.manifest AS manifest, revision.spec AS spec, \
                 revision.created_at AS created_at, made.source AS made_source, \
                 scaled.number AS scaled_number, scaled.num AS scaled_num, scaled.state AS scaled_state, scaled.spec AS scaled_spec, \
-                rollout.id AS rollout_id, rollout.verb AS verb, rollout.phase AS phase ",
+                rollout.id AS rollout_id, rollout.verb AS verb, rollout.phase AS phase, \
+                overtaking.id AS overtaken_by ",
             $from,
             "LEFT JOIN revision AS made ON made.release_id = revision.release_id AND made.number = revision.made_of \
             LEFT JOIN revision AS scaled ON scaled.release_id = revision.release_id AND scaled.number = \
@@ -40,6 +41,9 @@ macro_rules! versions {
                     AND newest.version = revision.version AND newest.scaled = 1 \
                     AND newest.state IN ('live', 'superseded', 'deleted')) \
             LEFT JOIN rollout ON rollout.release_id = revision.release_id AND rollout.to_revision = revision.number \
+            LEFT JOIN rollout AS overtaking ON overtaking.release_id = revision.release_id AND overtaking.slot = 'open' \
+                AND overtaking.phase_name = 'finishing' AND overtaking.verb <> 'scale' \
+                AND overtaking.to_revision > revision.number \
             WHERE release.tenant = $1 AND release.purged = 0 AND release.door = 'releases' AND revision.scaled = 0 AND ",
             $which
         )
@@ -171,6 +175,8 @@ pub struct StoredVersion {
     pub rollout: Option<RolloutId>,
     /// Where it stands.
     pub phase: Option<Phase>,
+    /// A later version serves already, and this one is being cleared away.
+    pub overtaken: bool,
 }
 
 /// A deployment with the version that launched it.
@@ -276,5 +282,6 @@ fn read(row: &Row) -> Result<StoredVersion, Error> {
         verb,
         rollout: row.maybe_parse("rollout_id")?,
         phase: row.maybe_json("phase")?,
+        overtaken: row.maybe_text("overtaken_by")?.is_some(),
     })
 }

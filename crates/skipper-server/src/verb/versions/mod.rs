@@ -9,7 +9,6 @@ mod look;
 use std::sync::Arc;
 
 use skipper_core::{
-    id::RolloutId,
     name::{PlatformName, ReleaseName, TenantName},
     policy::Action,
     release::{RevisionState, Source},
@@ -256,24 +255,20 @@ pub async fn way_back(
     }
 }
 
-/// The open rollout that has to end before the next verb: one of a first revision, which counts as done here as soon as it was
-/// started, and one that is being undone, which counts as over. Before an install only the latter.
+/// The rollout of a release that is open.
 ///
 /// # Errors
 ///
 /// Only the policy's and the store's.
-pub async fn to_wait_for(
+pub async fn open(
     app: &App,
     caller: &Caller,
     tenant: &TenantName,
     name: &ReleaseName,
-    next: Verb,
-) -> Result<Option<RolloutId>, Error> {
+) -> Result<Option<Rollout>, Error> {
     caller.may(Action::Deploy, tenant)?;
     let Some(release) = app.store.release_get(tenant, name).await? else { return Ok(None) };
-    let open = app.store.rollout_open(release.id).await?;
-    let over = |open: &Rollout| open.phase.cause().is_some() || (open.verb == Verb::Install && next != Verb::Install);
-    Ok(open.filter(over).map(|open| open.id))
+    Ok(app.store.rollout_open(release.id).await?)
 }
 
 /// How many versions there are.
@@ -320,11 +315,13 @@ fn judge(stored: &StoredVersion, launched: bool) -> (Status, Told) {
     let verb = stored.verb.unwrap_or(Verb::Install);
     let cause = stored.phase.as_ref().and_then(Phase::cause);
     match stored.state {
-        RevisionState::Live => (Status::Deployed, Told::Complete(verb)),
-        RevisionState::Superseded | RevisionState::Deleted => (Status::Deleted, Told::Deleted),
+        RevisionState::Live if !stored.overtaken => (Status::Deployed, Told::Complete(verb)),
+        RevisionState::Live | RevisionState::Superseded | RevisionState::Deleted => (Status::Deleted, Told::Deleted),
         RevisionState::Failed | RevisionState::Cancelled => (Status::Failed, failed(stored, verb, cause)),
         // What is being undone will not come back.
         RevisionState::Pending if cause.is_some() => (Status::Failed, failed(stored, verb, cause)),
+        // It serves; what was before it is being cleared away.
+        RevisionState::Pending if stored.phase == Some(Phase::Finishing) => (Status::Deployed, Told::Complete(verb)),
         RevisionState::Pending if verb == Verb::Install && launched => (Status::Deployed, Told::Complete(verb)),
         RevisionState::Pending => (Status::Unknown, Told::Underway(verb)),
     }
