@@ -115,7 +115,7 @@ fn native(archive: &Archive) -> Kept {
         templates: archive.templates().iter().map(template).collect(),
         values: archive.values_file().map(text),
         packages: archive.packages().iter().map(native).collect(),
-        ..Kept::of(skipper_source::metadata(archive).ok(), archive.folder_name())
+        ..Kept::of(skipper_source::metadata(archive).ok().as_ref(), archive.folder_name())
     }
 }
 
@@ -130,7 +130,7 @@ fn classic(package: &classic::Package) -> Kept {
         values: package.values_file().map(|_| package.values_text().to_owned()),
         files: package.manifests().iter().map(file).collect(),
         packages: package.packages().iter().map(classic).collect(),
-        ..Kept::of(package.metadata().ok(), None)
+        ..Kept::of(package.metadata().ok().as_ref(), None)
     }
 }
 
@@ -139,14 +139,14 @@ fn base_name(path: &str) -> String {
 }
 
 impl Kept {
-    fn of(metadata: Option<Metadata>, folder: Option<&str>) -> Self {
-        let name = metadata.as_ref().map(|found| found.name.to_string());
+    fn of(metadata: Option<&Metadata>, folder: Option<&str>) -> Self {
+        let name = metadata.map(|found| found.name.to_string());
         Self {
             repository: None,
             repository_id: None,
             name: name.or_else(|| folder.map(str::to_owned)).unwrap_or_default(),
-            version: metadata.as_ref().map(|found| found.version.clone()).unwrap_or_default(),
-            metadata: metadata.as_ref().map(crate::repository::metadata_json).unwrap_or_default(),
+            version: metadata.map(|found| found.version.clone()).unwrap_or_default(),
+            metadata: metadata.map(crate::repository::metadata_json).unwrap_or_default(),
             templates: Vec::new(),
             values: None,
             files: Vec::new(),

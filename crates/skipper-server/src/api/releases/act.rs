@@ -311,7 +311,7 @@ pub(super) async fn delete_with_package(
     let except = Some((&client.tenant, &name));
     let all = verb::publish::removable(app, &client.caller, &package, except).await;
     let all = all.map_err(|error| refused(error, &package, true))?;
-    let version = delete(app, client, named).await?;
+    let version = Box::pin(delete(app, client, named)).await?;
     verb::publish::remove(app, &client.caller, all).await.map_err(|error| refused(error, &package, true))?;
     Ok(version)
 }
