@@ -35,7 +35,9 @@ mod meta;
 mod mode;
 mod open;
 mod package;
+mod package_find;
 mod port_claim;
+mod refresh;
 mod release;
 mod repository;
 mod resolved;
@@ -60,9 +62,11 @@ pub use home::Home;
 pub use idempotency::{Begun, IdempotencyKey, StoredAnswer};
 pub use intent::{IntentAccepted, NewIntent};
 pub use meta::{Counts, Meta};
-pub use package::{NewPackage, Package, PackageCursor};
+pub use package::{NewPackage, Package, PackageCursor, Words};
+pub use package_find::PackageFilter;
+pub use refresh::{Change, Changed, IndexRow, Known, RefreshOutcome, Turn};
 pub use release::{ListedRelease, Numeric, OpenRollout};
-pub use repository::{NewRepository, Repository};
+pub use repository::{NewRepository, RefreshState, Repository, RepositoryKind};
 pub use restore::{Restore, Restored};
 pub use revision::{HistoryEntry, RevisionSummary};
 pub use rollout::CancelOutcome;
@@ -86,6 +90,8 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         live::STATEMENTS,
         meta::STATEMENTS,
         package::STATEMENTS,
+        package_find::STATEMENTS,
+        refresh::STATEMENTS,
         port_claim::STATEMENTS,
         release::STATEMENTS,
         repository::STATEMENTS,

@@ -24,6 +24,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../migrations/sqlite/0002_home_targets_modes.sql"),
         postgres: include_str!("../migrations/postgres/0002_home_targets_modes.sql"),
     },
+    Migration {
+        version: 3,
+        sqlite: include_str!("../migrations/sqlite/0003_repositories.sql"),
+        postgres: include_str!("../migrations/postgres/0003_repositories.sql"),
+    },
 ];
 
 /// The schema this build works with.

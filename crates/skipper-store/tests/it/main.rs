@@ -17,6 +17,7 @@ mod packages;
 mod phases;
 mod postgres;
 mod random;
+mod refreshes;
 mod samples;
 mod secrets;
 mod statements;
