@@ -12,7 +12,7 @@ use skipper_core::{
     spec::Spec,
     time::Timestamp,
 };
-use skipper_source::{Archive, Metadata, RenderOptions, builtin};
+use skipper_source::{Metadata, RenderOptions, UserValues, builtin};
 use skipper_store::{Package, PackageCursor, Repository, Store};
 
 use crate::error::{Code, Error, package_faults};
@@ -137,7 +137,7 @@ impl Repositories {
                     row_version: 1,
                     repository: repository.clone(),
                     name: built.metadata.name.clone(),
-                    version: built.metadata.version.to_string(),
+                    version: built.metadata.version.clone(),
                     sha256: built.sha256,
                     size: built.bytes.len() as u64,
                     metadata: metadata_json(&built.metadata),
@@ -265,7 +265,7 @@ impl Repositories {
     /// Renders a package of a revision that was stored without a manifest.
     pub(crate) async fn render_again(&self, request: &ResolveRequest) -> Result<(String, Spec), PortError> {
         let refused = |code, message: String| PortError::new(ErrorKind::Permanent, code, message);
-        let Source::Package { repository, name, version, sha256, values, platform, .. } = &request.source else {
+        let Source::Package { repository, name, version, sha256, values, platform, raw } = &request.source else {
             return Err(refused("no-package", "the revision was not made of a package".to_owned()));
         };
         let wanted = Wanted::stored(Some(repository.clone()), name.clone(), Some(version.clone()));
@@ -276,16 +276,17 @@ impl Repositories {
                 format!("package {} is not the one that was asked for", chosen.label()),
             ));
         }
-        let archive =
-            Archive::from_zip(&chosen.bytes).map_err(|wrong| refused("package-invalid", wrong.to_string()))?;
+        let package = skipper_source::Package::from_zip(&chosen.bytes)
+            .map_err(|wrong| refused("package-invalid", wrong.to_string()))?;
         let local = || PlatformName::new("local").expect("the constant is a name");
         let options = RenderOptions {
             release: request.release_name.clone(),
             revision: request.revision,
             platform: platform.clone().unwrap_or_else(local),
         };
-        let rendered = skipper_source::render(&archive, values, &options)
-            .map_err(|faults| refused("render-failed", faults.to_string()))?;
+        let values = UserValues { tree: values, raw: raw.as_deref() };
+        let rendered =
+            package.render(values, &options, None).map_err(|faults| refused("render-failed", faults.to_string()))?;
         Ok((rendered.manifest, rendered.spec))
     }
 }
@@ -293,16 +294,17 @@ impl Repositories {
 /// Reads a package that is in no repository. It is called as if it were in `local`, where it would be uploaded to.
 async fn inline(bytes: Arc<Vec<u8>>) -> Result<Chosen, Error> {
     let reading = tokio::task::spawn_blocking(move || {
-        let archive = Archive::from_zip(&bytes)
+        let package = skipper_source::Package::from_zip(&bytes)
             .map_err(|wrong| Error::new(Code::PackageInvalid, format!("the package cannot be read: {wrong}")))?;
-        let metadata = skipper_source::metadata(&archive)
+        let metadata = package
+            .metadata()
             .map_err(|faults| package_faults(Code::PackageInvalid, "the package is not valid", &faults))?;
         let entry = Entry {
             num: 0,
             row_version: 0,
             repository: RepositoryName::new("local").expect("the constant is a name"),
             name: metadata.name.clone(),
-            version: metadata.version.to_string(),
+            version: metadata.version.clone(),
             sha256: Sha256::of(&bytes),
             size: bytes.len() as u64,
             metadata: metadata_json(&metadata),
@@ -360,7 +362,7 @@ fn highest(versions: &[Entry]) -> Option<&Entry> {
 pub(crate) fn metadata_json(metadata: &Metadata) -> Value {
     json!({
         "name": metadata.name,
-        "version": metadata.version.to_string(),
+        "version": metadata.version,
         "display_name": metadata.display_name,
         "description": metadata.description,
         "maintainer": metadata.maintainer,
@@ -369,5 +371,9 @@ pub(crate) fn metadata_json(metadata: &Metadata) -> Value {
         "icon": metadata.icon,
         "origin": metadata.origin,
         "source_url": metadata.source_url,
+        "api_version": metadata.api_version,
+        "kind": metadata.kind,
+        "tags_text": metadata.tags_text,
+        "sha256": metadata.sha256,
     })
 }

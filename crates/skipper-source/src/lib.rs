@@ -8,6 +8,7 @@
 pub mod application;
 pub mod archive;
 pub mod builtin;
+pub mod classic;
 pub mod finding;
 pub mod fuzz;
 pub mod index;
@@ -21,10 +22,12 @@ pub mod version;
 pub mod yaml;
 
 mod fields;
+mod front;
 mod nearest;
 
 pub use archive::Archive;
 pub use finding::{Faults, Finding, Findings, Position, Severity};
+pub use front::{Package, Renderer, UserValues};
 pub use index::{IndexEntry, IndexFault};
 pub use package::{Built, Metadata, RenderOptions, Rendered, build, metadata, render};
 pub use version::{maven_cmp, maven_key};

@@ -1,6 +1,10 @@
 //! `file:` resources, copied so that a revision keeps its bytes when somebody replaces the file.
 
-use std::{fs, io, io::Read as _, path::PathBuf};
+use std::{
+    fs, io,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
 
 use skipper_core::{
     Sha256,
@@ -19,7 +23,7 @@ pub(super) async fn fetch(cache: &Cache, resource: &Resource) -> Result<Sha256, 
 }
 
 /// The path a `file:` address names.
-fn path(uri: &str) -> Result<PathBuf, Error> {
+pub(super) fn path(uri: &str) -> Result<PathBuf, Error> {
     let invalid = |why: &str| {
         Error::new(ErrorKind::Permanent, "resource-invalid", format!("`{uri}` {why}"))
             .hint("write it as file:/absolute/path/to/program")
@@ -31,8 +35,14 @@ fn path(uri: &str) -> Result<PathBuf, Error> {
     url.to_file_path().map_err(|()| invalid("names another host"))
 }
 
-fn copy(dir: &std::path::Path, max: u64, resource: &Resource) -> Result<Sha256, Error> {
+fn copy(dir: &Path, max: u64, resource: &Resource) -> Result<Sha256, Error> {
     let path = path(&resource.uri)?;
+    let incoming = Incoming::new(dir).map_err(|cause| keep_error(&cause, &resource.uri))?;
+    finish(dir, read(&path, max, incoming)?, resource)
+}
+
+/// Copies a plain file of at most `max` bytes. Blocking.
+pub(super) fn read(path: &Path, max: u64, mut to: Incoming) -> Result<Incoming, Error> {
     let shown = path.display();
     let unreadable = |cause: io::Error| match cause.kind() {
         io::ErrorKind::NotFound => {
@@ -46,7 +56,7 @@ fn copy(dir: &std::path::Path, max: u64, resource: &Resource) -> Result<Sha256, 
         }
         _ => Error::new(ErrorKind::Transient, "resource-unreachable", format!("read {shown}")).because(cause),
     };
-    let mut from = fs::File::open(&path).map_err(unreadable)?;
+    let mut from = fs::File::open(path).map_err(unreadable)?;
     let about = from.metadata().map_err(unreadable)?;
     if about.is_dir() {
         return Err(Error::new(ErrorKind::Permanent, "resource-is-directory", format!("{shown} is a folder")).hint(
@@ -56,36 +66,27 @@ fn copy(dir: &std::path::Path, max: u64, resource: &Resource) -> Result<Sha256, 
     if !about.is_file() {
         return Err(Error::new(ErrorKind::Permanent, "resource-invalid", format!("{shown} is not a regular file")));
     }
-    let too_large = || {
-        Error::new(
-            ErrorKind::Permanent,
-            "resource-too-large",
-            format!("{shown} is larger than the {} MiB allowed", max >> 20),
-        )
-    };
+    let too_large = || super::too_large(&shown.to_string(), max);
     if about.len() > max {
         return Err(too_large());
     }
-    let keep_failed = |cause: io::Error| keep_error(&cause, &resource.uri);
-    let mut to = Incoming::new(dir).map_err(keep_failed)?;
     let mut buffer = vec![0; 256 << 10];
     let mut seen = 0_u64;
     loop {
         let count = from.read(&mut buffer).map_err(unreadable)?;
         if count == 0 {
-            break;
+            return Ok(to);
         }
         seen += count as u64;
         if seen > max {
             return Err(too_large());
         }
-        to.write(&buffer[..count]).map_err(keep_failed)?;
+        to.write(&buffer[..count]).map_err(|cause| keep_error(&cause, &shown.to_string()))?;
     }
-    finish(dir, to, resource)
 }
 
 /// Checks the digest that was asked for and keeps the file.
-pub(super) fn finish(dir: &std::path::Path, incoming: Incoming, resource: &Resource) -> Result<Sha256, Error> {
+pub(super) fn finish(dir: &Path, incoming: Incoming, resource: &Resource) -> Result<Sha256, Error> {
     let got = incoming.digest();
     match &resource.sha256 {
         Some(wanted) if *wanted != got => Err(mismatch(&resource.uri, wanted, &got)),

@@ -15,6 +15,7 @@ use super::{
     file::{finish, keep_error},
     redact,
     shelf::Incoming,
+    too_large,
 };
 
 /// How much is gathered before it goes to disk: one write per chunk of the network would be one hop to a blocking
@@ -23,35 +24,45 @@ const GATHER: usize = 1 << 20;
 
 pub(super) async fn fetch(cache: &Cache, resource: &Resource) -> Result<Sha256, Error> {
     let shown = redact(&resource.uri);
-    let client = client(cache)?;
-    let answer = client.get(&resource.uri).send().await.map_err(|cause| unreachable(&shown, cause))?;
+    let answer = send(client(cache)?.get(&resource.uri), &shown).await?;
     let status = answer.status();
     if !status.is_success() {
         return Err(refused(&shown, status));
     }
-    let max = cache.limits.max_bytes;
-    let too_large = || {
-        Error::new(
-            ErrorKind::Permanent,
-            "resource-too-large",
-            format!("{shown} is larger than the {} MiB allowed", max >> 20),
-        )
-    };
-    if answer.content_length().is_some_and(|length| length > max) {
-        return Err(too_large());
-    }
     let dir = cache.dir().to_owned();
-    let mut incoming = Incoming::new(&dir).map_err(|cause| keep_error(&cause, &resource.uri))?;
+    let incoming = Incoming::new(&dir).map_err(|cause| keep_error(&cause, &resource.uri))?;
+    let incoming = store(answer, &shown, cache.limits.max_bytes, incoming).await?;
+    let resource = resource.clone();
+    blocking(move || Ok(finish(&dir, incoming, &resource))).await.map_err(|cause| {
+        Error::new(ErrorKind::Transient, "artifact-store", "the storing task was ended").because(cause)
+    })?
+}
+
+/// Asks, and waits for the head of the answer.
+pub(super) async fn send(request: reqwest::RequestBuilder, shown: &str) -> Result<reqwest::Response, Error> {
+    request.send().await.map_err(|cause| unreachable(shown, cause))
+}
+
+/// Streams a body of at most `max` bytes to disk.
+pub(super) async fn store(
+    answer: reqwest::Response,
+    shown: &str,
+    max: u64,
+    mut incoming: Incoming,
+) -> Result<Incoming, Error> {
+    if answer.content_length().is_some_and(|length| length > max) {
+        return Err(too_large(shown, max));
+    }
     let mut body = answer.bytes_stream();
     let mut seen = 0_u64;
     let mut gathered = Vec::with_capacity(GATHER);
     loop {
-        let chunk = body.next().await.transpose().map_err(|cause| unreachable(&shown, cause))?;
+        let chunk = body.next().await.transpose().map_err(|cause| unreachable(shown, cause))?;
         let ended = chunk.is_none();
         if let Some(chunk) = chunk {
             seen += chunk.len() as u64;
             if seen > max {
-                return Err(too_large());
+                return Err(too_large(shown, max));
             }
             gathered.extend_from_slice(&chunk);
         }
@@ -61,19 +72,30 @@ pub(super) async fn fetch(cache: &Cache, resource: &Resource) -> Result<Sha256, 
                 gathered.clear();
                 Ok((incoming, gathered))
             });
-            (incoming, gathered) = written.await.map_err(|cause| keep_error(&cause, &resource.uri))?;
+            (incoming, gathered) = written.await.map_err(|cause| keep_error(&cause, shown))?;
         }
         if ended {
-            break;
+            return Ok(incoming);
         }
     }
-    let resource = resource.clone();
-    blocking(move || Ok(finish(&dir, incoming, &resource))).await.map_err(|cause| {
-        Error::new(ErrorKind::Transient, "artifact-store", "the storing task was ended").because(cause)
-    })?
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+/// A body of at most `max` bytes, in memory.
+pub(super) async fn small(answer: reqwest::Response, shown: &str, max: u64) -> Result<Vec<u8>, Error> {
+    let mut body = answer.bytes_stream();
+    let mut gathered = Vec::new();
+    while let Some(chunk) = body.next().await.transpose().map_err(|cause| unreachable(shown, cause))? {
+        gathered.extend_from_slice(&chunk);
+        if gathered.len() as u64 > max {
+            return Err(too_large(shown, max));
+        }
+    }
+    Ok(gathered)
+}
+
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
 
@@ -81,32 +103,43 @@ fn client(cache: &Cache) -> Result<reqwest::Client, Error> {
     if let Some(client) = cache.client.get() {
         return Ok(client.clone());
     }
-    let client = build(&cache.limits).map_err(|cause| {
-        Error::new(ErrorKind::Permanent, "http-client", "the HTTP client cannot be set up").because(cause)
-    })?;
+    let client = build(&cache.limits, None)?;
     Ok(cache.client.get_or_init(|| client).clone())
+}
+
+/// A client within these bounds, through `proxy` where one is given.
+pub(super) fn build(limits: &FetchLimits, proxy: Option<reqwest::Proxy>) -> Result<reqwest::Client, Error> {
+    try_build(limits, proxy).map_err(|cause| {
+        Error::new(ErrorKind::Permanent, "http-client", "the HTTP client cannot be set up").because(cause)
+    })
 }
 
 /// reqwest refuses to build without certificates of the host, even for `http:`; given a store of our own it builds, and
 /// only `https:` fails on a host that has none.
-fn build(limits: &FetchLimits) -> Result<reqwest::Client, Box<dyn std::error::Error + Send + Sync>> {
+fn try_build(
+    limits: &FetchLimits,
+    proxy: Option<reqwest::Proxy>,
+) -> Result<reqwest::Client, Box<dyn std::error::Error + Send + Sync>> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    Ok(reqwest::Client::builder()
+    let mut builder = reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .redirect(reqwest::redirect::Policy::limited(limits.max_redirects))
         .connect_timeout(limits.connect_timeout)
         .read_timeout(limits.read_timeout)
         .user_agent(concat!("skipper/", env!("CARGO_PKG_VERSION")))
-        .pool_max_idle_per_host(0)
-        .build()?)
+        .pool_max_idle_per_host(0);
+    if let Some(proxy) = proxy {
+        builder = builder.proxy(proxy);
+    }
+    Ok(builder.build()?)
 }
 
-fn refused(shown: &str, status: reqwest::StatusCode) -> Error {
+pub(super) fn refused(shown: &str, status: reqwest::StatusCode) -> Error {
     let message = format!("GET {shown} was answered with {status}");
     match status.as_u16() {
         404 | 410 => Error::new(ErrorKind::Permanent, "resource-not-found", message),

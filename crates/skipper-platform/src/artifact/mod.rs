@@ -5,6 +5,7 @@
 
 mod file;
 mod http;
+pub mod maven;
 mod shelf;
 
 use std::{
@@ -19,6 +20,8 @@ use skipper_core::{
     port::{Error, ErrorKind},
     spec::Resource,
 };
+
+use maven::Maven;
 
 /// How far fetching may go.
 #[derive(Debug, Clone)]
@@ -51,6 +54,7 @@ pub struct Cache {
     limits: FetchLimits,
     /// Made when first needed: loading the host's certificates takes longer than the rest of a server's start.
     client: OnceLock<reqwest::Client>,
+    maven: Maven,
 }
 
 impl Cache {
@@ -60,9 +64,16 @@ impl Cache {
     ///
     /// When the folders cannot be made.
     pub fn new(dir: impl Into<PathBuf>, limits: FetchLimits) -> io::Result<Self> {
-        let cache = Self { dir: dir.into(), limits, client: OnceLock::new() };
+        let cache = Self { dir: dir.into(), limits, client: OnceLock::new(), maven: Maven::default() };
         shelf::make_folders(&cache.dir)?;
         Ok(cache)
+    }
+
+    /// The same with Maven repositories. Without, there is none.
+    #[must_use]
+    pub fn with_maven(mut self, settings: maven::Settings) -> Self {
+        self.maven = Maven::new(settings);
+        self
     }
 
     /// Where an artifact of that digest is, or would be.
@@ -81,7 +92,7 @@ impl Cache {
         &self.dir
     }
 
-    /// Brings a `file:` or `http(s):` resource here and pins it. A pinned one that is here already asks nobody.
+    /// Brings a `file:`, `http(s):` or `maven:` resource here and pins it. A pinned one that is here already asks nobody.
     ///
     /// # Errors
     ///
@@ -101,12 +112,13 @@ impl Cache {
             match scheme(&resource.uri) {
                 "file" => file::fetch(self, resource).await,
                 "http" | "https" => http::fetch(self, resource).await,
+                "maven" => self.maven.fetch(self, resource).await,
                 other => Err(Error::new(
                     ErrorKind::Permanent,
                     "resource-scheme",
                     format!("resource `{}` is of an unknown kind `{other}`", redact(&resource.uri)),
                 )
-                .hint("use file:/absolute/path, https://… or builtin:NAME")),
+                .hint("use file:/absolute/path, https://…, maven://group:artifact:version or builtin:NAME")),
             }
         };
         let digest = tokio::time::timeout(deadline, fetching).await.map_err(|_| {
@@ -138,6 +150,14 @@ pub(crate) fn redact(uri: &str) -> String {
         url.set_query(Some("…"));
     }
     url.to_string()
+}
+
+fn too_large(shown: &str, max: u64) -> Error {
+    Error::new(
+        ErrorKind::Permanent,
+        "resource-too-large",
+        format!("{shown} is larger than the {} MiB allowed", max >> 20),
+    )
 }
 
 pub(crate) fn mismatch(uri: &str, wanted: &Sha256, got: &Sha256) -> Error {

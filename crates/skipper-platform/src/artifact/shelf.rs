@@ -11,6 +11,8 @@ use std::{
 use sha2::Digest as _;
 use skipper_core::Sha256;
 
+use super::maven::Sums;
+
 /// A file in the incoming folder older than this was left by a crash: no fetch may take that long.
 const STALE: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -35,6 +37,8 @@ pub(super) struct Incoming {
     file: fs::File,
     path: PathBuf,
     hash: sha2::Sha256,
+    /// What else is summed up, for repositories that publish other sums.
+    sums: Option<Sums>,
     kept: bool,
 }
 
@@ -45,16 +49,31 @@ impl Incoming {
         let name = format!("{}-{count}-{:08x}", std::process::id(), rand::random::<u32>());
         let path = dir.join("incoming").join(name);
         let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        Ok(Self { file, path, hash: sha2::Sha256::new(), kept: false })
+        Ok(Self { file, path, hash: sha2::Sha256::new(), sums: None, kept: false })
+    }
+
+    /// The same, with the sums that Maven repositories publish.
+    pub(super) fn summed(dir: &Path) -> io::Result<Self> {
+        let mut incoming = Self::new(dir)?;
+        incoming.sums = Some(Sums::default());
+        Ok(incoming)
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.hash.update(bytes);
+        if let Some(sums) = &mut self.sums {
+            sums.update(bytes);
+        }
         io::Write::write_all(&mut self.file, bytes)
     }
 
     pub(super) fn digest(&self) -> Sha256 {
         Sha256::from_bytes(self.hash.clone().finalize().into())
+    }
+
+    /// The other sums of what was written, if they were asked for.
+    pub(super) const fn sums(&self) -> Option<&Sums> {
+        self.sums.as_ref()
     }
 
     /// Gives the file its digest's name, durably: a stored revision relies on it after a power loss.

@@ -101,7 +101,7 @@ impl Platform for LocalPlatform {
     fn capabilities(&self) -> Capabilities {
         let offer = self.account.offer();
         Capabilities {
-            schemes: ["file", "http", "https", "builtin"].map(str::to_owned).to_vec(),
+            schemes: ["file", "http", "https", "maven", "builtin"].map(str::to_owned).to_vec(),
             replicas: true,
             volumes: true,
             memory_limits: offer.memory.is_some(),
@@ -141,6 +141,9 @@ impl Platform for LocalPlatform {
 
     fn fetch<'a>(&'a self, resource: &'a Resource, deadline: Duration) -> BoxFuture<'a, Result<Resource, Error>> {
         Box::pin(async move {
+            if resource.uri.starts_with("docker:") {
+                return Err(prepare::needs_engine(&self.account, &resource.uri));
+            }
             let Some(name) = resource.uri.strip_prefix("builtin:") else {
                 return self.account.config.artifacts.fetch(resource, deadline).await;
             };

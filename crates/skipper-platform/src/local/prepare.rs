@@ -12,14 +12,17 @@ use skipper_core::{
     deployment::Deployment,
     port::{Error, ErrorKind},
     secret::SecretValues,
-    spec::{Hook, Port, SecretUse},
+    spec::{Hook, Port, Resource, SecretUse},
 };
 
 use super::{
     account::{Account, storage},
     keeper::{Contents, Folder, Order, VERSION},
 };
-use crate::artifact;
+use crate::artifact::{
+    self,
+    maven::{self, Coordinates, StandIn},
+};
 
 /// What is to be started.
 pub(super) enum Work<'a> {
@@ -69,6 +72,10 @@ pub(super) fn order(
     env.insert("SKIPPER_DEPLOYMENT".to_owned(), deployment.id.to_string());
     if let Work::Instance { index, .. } = &work {
         env.insert("SKIPPER_INSTANCE".to_owned(), index.to_string());
+    }
+    if let Some(stand_in) = stand_in(&app.resource) {
+        env.insert("SAMPLE_VERSION".to_owned(), stand_in.version.to_owned());
+        env.insert("HELLOWORLD_GREETING".to_owned(), stand_in.greeting.to_owned());
     }
     volumes(account, deployment, &mut env)?;
     for (name, value) in &app.env {
@@ -135,7 +142,8 @@ fn attributes(
 /// What runs the resource: its own path under a name that people recognise, or a builtin's words.
 fn resource(account: &Account, deployment: &Deployment, folder: &Folder) -> Result<Vec<String>, Error> {
     let resource = &deployment.app.resource;
-    if let Some(name) = resource.uri.strip_prefix("builtin:") {
+    let stand_in = stand_in(resource);
+    if let Some(name) = stand_in.as_ref().map(|it| it.builtin).or_else(|| resource.uri.strip_prefix("builtin:")) {
         let words = account.config.builtins.get(name).ok_or_else(|| unknown_builtin(account, name))?;
         return words.iter().map(os_text).collect();
     }
@@ -153,6 +161,19 @@ fn resource(account: &Account, deployment: &Deployment, folder: &Folder) -> Resu
     let link = folder.0.join("bin").join(file_name(&resource.uri));
     link_to(&path, &link).map_err(|cause| storage("name the program", cause))?;
     Ok(vec![text(&link)?])
+}
+
+/// The coordinates of a resource that a builtin stands for.
+fn stand_in(resource: &Resource) -> Option<StandIn> {
+    let coordinates = resource.uri.starts_with("maven:").then(|| Coordinates::parse(&resource.uri).ok())??;
+    maven::stand_in(&coordinates).filter(|stand_in| resource.sha256 == Some(stand_in.digest))
+}
+
+pub(super) fn needs_engine(account: &Account, uri: &str) -> Error {
+    let message = format!("`{uri}` is an image, and `{}` runs processes of this host", account.config.account);
+    Error::new(ErrorKind::Permanent, "resource-scheme", message).hint(
+        "deploy it to an account with a container engine, or name a jar or a program: maven://…, https://… or file:…",
+    )
 }
 
 pub(super) fn unknown_builtin(account: &Account, name: &str) -> Error {
@@ -177,6 +198,9 @@ fn link_to(target: &Path, link: &Path) -> io::Result<()> {
 
 /// The last part of an address, as far as it is a plain file name.
 fn file_name(uri: &str) -> String {
+    if uri.starts_with("maven:") {
+        return Coordinates::parse(uri).map_or_else(|_| "app.jar".to_owned(), |it| it.file_name());
+    }
     let path = uri.split(['?', '#']).next().unwrap_or_default();
     let name = path.rsplit('/').find(|part| !part.is_empty()).unwrap_or_default();
     let plain: String =

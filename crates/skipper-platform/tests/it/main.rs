@@ -6,6 +6,7 @@ mod hooks;
 mod launching;
 mod limits;
 mod logging;
+mod maven;
 mod ports;
 mod probing;
 mod secrets;

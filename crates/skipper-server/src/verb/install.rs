@@ -58,7 +58,7 @@ pub async fn prepare(app: &App, caller: &Caller, wanted: Install) -> Result<Prep
     let values = checked_values(values)?.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
     let package = packages::choose(app, &package).await?;
     let number = release.as_ref().map_or(0, |release| release.last_revision) + 1;
-    let rendered = render(app, &package, &values, &name, number, platform.as_ref()).await?;
+    let rendered = render(app, &package, &values, None, &name, number, platform.as_ref()).await?;
     Ok(Prepared {
         tenant,
         name,

@@ -9,7 +9,7 @@ use skipper_core::{
     release::Source,
     spec::Target,
 };
-use skipper_source::Archive;
+use skipper_source::Package;
 use skipper_store::NewPackage;
 
 use super::{Caller, find};
@@ -102,16 +102,18 @@ pub async fn get(app: &App, caller: &Caller, wanted: &Wanted) -> Result<Detail, 
     let chosen = archive(app, caller, wanted).await?;
     let used_by = users(app, caller, &chosen.entry).await?;
     let Chosen { entry, bytes } = chosen;
-    let reading = tokio::task::spawn_blocking(move || Archive::from_zip(&bytes));
-    let archive = reading.await.map_err(Error::internal)?.map_err(Error::internal)?;
+    let reading = tokio::task::spawn_blocking(move || Package::from_zip(&bytes));
+    let package = reading.await.map_err(Error::internal)?.map_err(Error::internal)?;
     let text = |file: &skipper_source::archive::File| file.text().map(str::to_owned).unwrap_or_default();
-    let schema =
-        archive.schema_file().and_then(|file| skipper_source::values::parse_file(&file.path, &text(file)).ok());
+    let native = package.native();
+    let schema = native
+        .and_then(skipper_source::Archive::schema_file)
+        .and_then(|file| skipper_source::values::parse_file(&file.path, &text(file)).ok());
     Ok(Detail {
-        values: archive.values_file().map(text).unwrap_or_default(),
+        values: package.values_text().to_owned(),
         schema,
-        templates: archive.templates().iter().map(|file| file.path.clone()).collect(),
-        readme: archive.readme().map(str::to_owned),
+        templates: package.template_paths(),
+        readme: native.and_then(skipper_source::Archive::readme).map(str::to_owned),
         used_by,
         entry,
     })
@@ -165,9 +167,10 @@ pub async fn upload(app: &App, caller: &Caller, repository: &str, bytes: Vec<u8>
     let checking = tokio::task::spawn_blocking({
         let bytes = Arc::clone(&bytes);
         move || {
-            let archive = Archive::from_zip(&bytes)
+            let package = Package::from_zip(&bytes)
                 .map_err(|wrong| Error::new(Code::PackageInvalid, format!("the package cannot be read: {wrong}")))?;
-            let errors: Vec<_> = skipper_source::lint::lint(&archive)
+            let errors: Vec<_> = package
+                .lint()
                 .into_iter()
                 .filter(|finding| finding.severity == skipper_source::Severity::Error)
                 .collect();
@@ -175,12 +178,12 @@ pub async fn upload(app: &App, caller: &Caller, repository: &str, bytes: Vec<u8>
             findings.extend(errors);
             findings
                 .into_result()
-                .and_then(|_| skipper_source::metadata(&archive))
+                .and_then(|_| package.metadata())
                 .map_err(|faults| package_faults(Code::PackageInvalid, "the package is not valid", &faults))
         }
     });
     let metadata = checking.await.map_err(Error::internal)??;
-    let (name, version) = (metadata.name.clone(), metadata.version.to_string());
+    let (name, version) = (metadata.name.clone(), metadata.version.clone());
     let words = [metadata.display_name.clone(), metadata.description.clone(), metadata.maintainer.clone()];
     let search: Vec<String> = words.into_iter().flatten().chain(metadata.tags.clone()).collect();
     let sha256 = skipper_core::Sha256::of(&bytes);

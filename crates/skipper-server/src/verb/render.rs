@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use skipper_core::name::{PlatformName, ReleaseName};
-use skipper_source::{Archive, RenderOptions, Rendered};
+use skipper_source::{Package, RenderOptions, Rendered, UserValues};
 
 use super::packages::Chosen;
 use crate::{
@@ -10,24 +10,26 @@ use crate::{
     error::{Code, Error, package_faults},
 };
 
-/// Renders for a release's coming revision.
+/// Renders for a release's coming revision. `raw` is the text that the values came as, if they did.
 pub(super) async fn render(
     app: &App,
     package: &Chosen,
     values: &Value,
+    raw: Option<&str>,
     release: &ReleaseName,
     revision: u64,
     platform: Option<&PlatformName>,
 ) -> Result<Rendered, Error> {
     let platform = platform.unwrap_or(&app.default_platform).clone();
-    let (bytes, values) = (package.bytes.clone(), values.clone());
+    let (bytes, values, raw) = (package.bytes.clone(), values.clone(), raw.map(str::to_owned));
     let options = RenderOptions { release: release.clone(), revision, platform };
     let label = package.label();
     // A package may hold thousands of files, and templates that take a while.
     let rendering = tokio::task::spawn_blocking(move || {
-        let archive = Archive::from_zip(&bytes)
+        let package = Package::from_zip(&bytes)
             .map_err(|wrong| Error::new(Code::PackageInvalid, format!("package {label} cannot be read: {wrong}")))?;
-        skipper_source::render(&archive, &values, &options).map_err(|faults| {
+        let values = UserValues { tree: &values, raw: raw.as_deref() };
+        package.render(values, &options, None).map_err(|faults| {
             package_faults(Code::RenderFailed, &format!("package {label} cannot be rendered"), &faults)
                 .hint("`skipper package render PATH` shows the same without a server")
         })

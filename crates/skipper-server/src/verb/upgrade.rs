@@ -63,7 +63,7 @@ pub async fn prepare(app: &App, caller: &Caller, wanted: Upgrade) -> Result<Prep
     };
     let values = merge_values(before.values, values, reuse_values, reset_values);
     let number = release.last_revision + 1;
-    let rendered = render(app, &package, &values, &name, number, platform.as_ref()).await?;
+    let rendered = render(app, &package, &values, None, &name, number, platform.as_ref()).await?;
     if !force && let Some(current) = &serving.spec {
         let fresh = difference::pinned_like(app, &rendered.spec, current).await;
         if fresh.is_some_and(|fresh| fresh == *current) {

@@ -96,7 +96,7 @@ impl Error {
         }
     }
 
-    pub(super) fn too_large(what: impl Into<String>, bound: impl Into<String>) -> Self {
+    pub(crate) fn too_large(what: impl Into<String>, bound: impl Into<String>) -> Self {
         Self::TooLarge { what: what.into(), bound: bound.into() }
     }
 }

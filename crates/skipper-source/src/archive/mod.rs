@@ -15,11 +15,11 @@
 mod directory;
 mod error;
 mod layout;
-mod path;
+pub(crate) mod path;
 mod unzip;
 mod zip_out;
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 pub use error::Error;
 pub use layout::{Archive, File};
@@ -50,6 +50,16 @@ pub(crate) mod bounds {
     pub(crate) const NESTING: usize = 8;
     /// Packages in all.
     pub(crate) const PACKAGES: usize = 100;
+}
+
+/// All files of a zip, by path.
+pub(crate) fn unzip(bytes: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, Error> {
+    unzip::files(bytes)
+}
+
+/// All files below a directory, by path.
+pub(crate) fn directory_files(path: &Path) -> Result<Vec<File>, Error> {
+    directory::files(path)
 }
 
 impl Archive {

@@ -103,7 +103,7 @@ impl Names {
 }
 
 /// The files without the one folder that holds them all, if there is one and `package.yml` is directly in it.
-pub(super) fn without_top_folder(files: BTreeMap<String, Vec<u8>>) -> Vec<File> {
+pub(crate) fn without_top_folder(files: BTreeMap<String, Vec<u8>>) -> Vec<File> {
     let top = files.keys().next().and_then(|first| first.split_once('/')).map(|(top, _)| format!("{top}/"));
     let top = top.filter(|top| {
         files.keys().all(|path| path.starts_with(top.as_str()))

@@ -9,20 +9,22 @@ use crate::{
 };
 
 /// Longest name and longest version: `name-version` is the name of a folder, of at most 255 bytes.
-const MAX_NAME: usize = 128;
-const MAX_VERSION: usize = 100;
+pub(crate) const MAX_NAME: usize = 128;
+pub(crate) const MAX_VERSION: usize = 100;
 /// Longest of the short texts, in bytes.
-const MAX_WORDS: usize = 1000;
+pub(crate) const MAX_WORDS: usize = 1000;
+/// Most tags.
+const MAX_TAGS: usize = 50;
 /// Longest description, in bytes.
-const MAX_DESCRIPTION: usize = 64 << 10;
+pub(crate) const MAX_DESCRIPTION: usize = 64 << 10;
 
 /// What `package.yml` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Metadata {
     /// The package's name.
     pub name: PackageName,
-    /// Its version, by the rules of semver.org.
-    pub version: semver::Version,
+    /// Its version. By the rules of semver.org in Skipper's own format; packages of the field have any text.
+    pub version: String,
     /// A name for people.
     pub display_name: Option<String>,
     /// What it is.
@@ -39,6 +41,14 @@ pub struct Metadata {
     pub origin: Option<String>,
     /// Where its source is.
     pub source_url: Option<String>,
+    /// Which format it is written in.
+    pub api_version: Option<String>,
+    /// What it says that it is.
+    pub kind: Option<String>,
+    /// The tags as one text, as packages of the field have them.
+    pub tags_text: Option<String>,
+    /// The digest that it says it has. Nobody has checked it.
+    pub sha256: Option<String>,
 }
 
 /// Reads `package.yml` of the outermost package.
@@ -92,11 +102,15 @@ fn read(mut fields: Fields<'_>, folder: Option<&str>) -> Option<Metadata> {
         display_name,
         description,
         maintainer,
-        tags,
         home,
         icon,
         origin,
         source_url,
+        api_version: Some(API_VERSION.to_owned()),
+        kind: Some("Package".to_owned()),
+        tags_text: Some(tags.join(", ")).filter(|text| !text.is_empty()),
+        tags,
+        sha256: None,
     })
 }
 
@@ -109,7 +123,7 @@ pub(crate) fn expect_word(fields: &mut Fields<'_>, key: &'static str, expected: 
     }
 }
 
-fn version(field: &Field<'_>) -> Option<semver::Version> {
+fn version(field: &Field<'_>) -> Option<String> {
     let text = field.short_text(MAX_VERSION)?;
     semver::Version::parse(&text)
         .map_err(|error| {
@@ -121,16 +135,20 @@ fn version(field: &Field<'_>) -> Option<semver::Version> {
             );
         })
         .ok()
+        .map(|version| version.to_string())
 }
 
 /// A list of words, or one text with commas.
 fn tags(field: &Field<'_>) -> Vec<String> {
-    const MAX: usize = 50;
     if field.scalar().is_some() {
-        let text = field.short_text(MAX_WORDS).unwrap_or_default();
-        return text.split(',').map(|tag| tag.trim().to_owned()).filter(|tag| !tag.is_empty()).take(MAX).collect();
+        return split_tags(&field.short_text(MAX_WORDS).unwrap_or_default());
     }
-    field.texts(MAX, 100)
+    field.texts(MAX_TAGS, 100)
+}
+
+/// The words of a text with commas.
+pub(crate) fn split_tags(text: &str) -> Vec<String> {
+    text.split(',').map(|tag| tag.trim().to_owned()).filter(|tag| !tag.is_empty()).take(MAX_TAGS).collect()
 }
 
 /// An address that a page may link to: nothing that a browser would run.

@@ -2,6 +2,7 @@
 
 mod application;
 mod archive;
+mod classic;
 mod index;
 mod mustache;
 mod package;

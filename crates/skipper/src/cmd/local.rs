@@ -88,7 +88,7 @@ pub(crate) fn warnings(context: &Context, findings: &[skipper_source::Finding]) 
 /// What is wrong with the package, or what the server says.
 pub(crate) async fn upload(context: &Context, path: &Path, repository: &str) -> Result<(PackageView, bool), Failure> {
     let built = pack(context, path)?;
-    let (name, version) = (built.metadata.name.as_str(), built.metadata.version.to_string());
+    let (name, version) = (built.metadata.name.as_str(), built.metadata.version.clone());
     let client = context.client()?;
     let there = Call::get(&["v1", "packages", repository, name, &version]);
     match client.ask::<PackageView>(&there).await {

@@ -3,10 +3,14 @@
 
 mod bench;
 mod crashes;
+mod java;
+mod java_client;
 mod offline;
 mod packages;
 mod releases;
+mod replay;
 mod robustness;
 mod security;
 mod shared;
 mod surprises;
+mod tour;

@@ -1,0 +1,27 @@
+//! Packages of the field: what was written for Spring Cloud Skipper, read and rendered as the original does it.
+//!
+//! ```text
+//! NAME-VERSION/                  one folder, called like the package
+//!   package.yml | .yaml          metadata (upper and lower case count as equal)
+//!   values.yml | .yaml           values; kept as text
+//!   templates/*yml | *yaml       documents, with Mustache; this folder only, not those in it
+//!   packages/*/                  packages within this one, laid out alike
+//!   *manifest.yml | .yaml        files that are kept with the package
+//! ```
+//!
+//! Two generations differ in what they make of it ([`Renderer`](crate::Renderer)): the first fills in the templates and keeps the
+//! text; the second reads the text as YAML and writes it anew. Both are rendered byte for byte, since people compare manifests.
+
+#[cfg_attr(not(test), expect(dead_code, reason = "the renderer of the second generation needs the rest"))]
+mod java;
+mod metadata;
+mod read;
+mod render;
+pub mod value;
+pub mod yaml;
+
+pub use metadata::{ApiVersion, api_version, metadata};
+pub use read::{Package, Template};
+
+pub(crate) use read::is_metadata;
+pub(crate) use render::{lint, render};

@@ -1,0 +1,4 @@
+//! Packages of the field: own fixtures always, the body of vectors where `SKIPPER_VECTORS` names its folder.
+
+mod reading;
+mod vectors;
