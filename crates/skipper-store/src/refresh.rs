@@ -15,7 +15,7 @@ use crate::{
     db::{Row, Txn, args, statements},
     json,
     repository::{get_in_txn, told},
-    store::page,
+    store::{PAGE, page},
 };
 
 statements! {
@@ -75,6 +75,12 @@ pub struct Known {
     pub version: String,
     /// [`IndexRow::stamp`] of what is stored.
     pub stamp: String,
+}
+
+impl Known {
+    fn is(&self, row: &IndexRow) -> bool {
+        (self.name.as_str(), &self.version) == (row.name.as_str(), &row.version)
+    }
 }
 
 /// A difference between an index and what is stored.
@@ -158,14 +164,6 @@ impl Store {
     ) -> Result<Vec<Known>, Error> {
         let (package, version) = after.map_or(("", ""), |known| (known.name.as_str(), known.version.as_str()));
         let args = args![name.as_str(), package, version, page(limit)];
-        let known = |row: &Row| {
-            Ok(Known {
-                num: row.int("num")?,
-                name: row.text("name")?,
-                version: row.text("version")?,
-                stamp: row.text("stamp")?,
-            })
-        };
         self.all("read what is known of a repository", KNOWN, args).await?.iter().map(known).collect()
     }
 
@@ -196,11 +194,7 @@ impl Store {
         for change in changes {
             match change {
                 Change::Add(row) => changed.added += add(&mut txn, name, row, &by).await?,
-                Change::Update(num, row) => {
-                    let (search, sha256) = (row.words.column(row.name.as_str()), digest(row.sha256));
-                    let args = args![num, row.version_key, sha256, row.metadata.to_string(), search, row.stamp];
-                    changed.updated += txn.run(UPDATE, args).await?;
-                }
+                Change::Update(num, row) => changed.updated += update(&mut txn, num, row).await?,
                 Change::Remove(num) => changed.removed += txn.run(REMOVE, args![num]).await?,
             }
         }
@@ -254,6 +248,43 @@ fn ends(now: i64, ttl: Duration) -> i64 {
 
 fn digest(sha256: Option<Sha256>) -> String {
     sha256.map_or_else(String::new, |digest| digest.to_string())
+}
+
+fn known(row: &Row) -> Result<Known, Error> {
+    Ok(Known {
+        num: row.int("num")?,
+        name: row.text("name")?,
+        version: row.text("version")?,
+        stamp: row.text("stamp")?,
+    })
+}
+
+/// Makes the packages of a small repository these.
+pub(crate) async fn replace_in_txn(
+    txn: &mut Txn,
+    repository: &RepositoryName,
+    rows: Vec<IndexRow>,
+    provenance: &Provenance,
+) -> Result<(), Error> {
+    let by = json::text(provenance)?;
+    let there = txn.all(KNOWN, args![repository.as_str(), "", "", i64::from(PAGE)]).await?;
+    let there: Vec<Known> = there.iter().map(known).collect::<Result<_, _>>()?;
+    for gone in there.iter().filter(|known| !rows.iter().any(|row| known.is(row))) {
+        txn.run(REMOVE, args![gone.num]).await?;
+    }
+    for row in rows {
+        match there.iter().find(|known| known.is(&row)) {
+            Some(known) if known.stamp == row.stamp => {}
+            Some(known) => drop(update(txn, known.num, row).await?),
+            None => drop(add(txn, repository, row, &by).await?),
+        }
+    }
+    Ok(())
+}
+
+async fn update(txn: &mut Txn, num: i64, row: IndexRow) -> Result<u64, Error> {
+    let (search, sha256) = (row.words.column(row.name.as_str()), digest(row.sha256));
+    txn.run(UPDATE, args![num, row.version_key, sha256, row.metadata.to_string(), search, row.stamp]).await
 }
 
 async fn add(txn: &mut Txn, repository: &RepositoryName, row: IndexRow, by: &str) -> Result<u64, Error> {

@@ -3,19 +3,23 @@
 use skipper_core::{actor::Provenance, event::NewEvent, name::RepositoryName, time::Timestamp};
 
 use crate::{
-    Error, Numeric, Store,
+    Error, IndexRow, Numeric, Store,
     db::{Row, Txn, args, statements},
+    refresh,
     release::numeric,
 };
 
 statements! {
     LIST = "SELECT * FROM repository WHERE kind <> 'removed' ORDER BY priority, name LIMIT 1000";
     GET = "SELECT * FROM repository WHERE name = $1 AND kind <> 'removed'";
-    /// The number is given for what is built in, so that the others are counted from 1.
+    GET_ANY = "SELECT * FROM repository WHERE name = $1";
     INSERT = "INSERT INTO repository (name, kind, url, source_url, description, priority, created_at) \
         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
+    /// The number is given, so that the others are counted from 1.
     INSERT_BUILT_IN = "INSERT INTO repository (num, name, kind, description, priority, created_at) \
         VALUES (-1, $1, 'built-in', $2, $3, $4) ON CONFLICT DO NOTHING";
+    /// Also locks the row on PostgreSQL.
+    SET_DIGEST = "UPDATE repository SET digest = $2, description = $3 WHERE name = $1 AND kind = 'built-in'";
     FORGET_REMOVED = "DELETE FROM repository WHERE name = $1 AND kind = 'removed'";
     UPDATE = "UPDATE repository SET url = $2, source_url = $3, description = $4, priority = $5, due_at = 0, etag = NULL, \
         digest = NULL, row_version = row_version + 1 WHERE name = $1 AND kind <> 'removed'";
@@ -145,11 +149,11 @@ impl Store {
         rows.iter().map(|row| Ok((row.parse("repository")?, row.count("n")?))).collect()
     }
 
-    /// Adds a repository. A built-in one gets a number below zero, and is not added again once it was removed.
+    /// Adds a repository.
     ///
     /// # Errors
     ///
-    /// [`Error::Exists`]; for a built-in one also when it was removed.
+    /// [`Error::Exists`].
     ///
     /// # Cancel safety
     ///
@@ -157,21 +161,45 @@ impl Store {
     pub async fn repository_add(&self, new: NewRepository, provenance: &Provenance) -> Result<Repository, Error> {
         let mut txn = self.txn("add the repository").await?;
         let now = txn.shared().clock.now();
-        let (name, priority) = (new.name.as_str(), priority(new.order));
-        let added = if new.kind == RepositoryKind::BuiltIn {
-            txn.run(INSERT_BUILT_IN, args![name, new.description, priority, now]).await?
-        } else {
-            txn.run(FORGET_REMOVED, args![name]).await?;
-            let kind = new.kind.as_str();
-            txn.run(INSERT, args![name, kind, new.url, new.source_url, new.description, priority, now]).await?
-        };
-        if added == 0 {
+        let (name, kind) = (new.name.as_str(), new.kind.as_str());
+        txn.run(FORGET_REMOVED, args![name]).await?;
+        let args = args![name, kind, new.url, new.source_url, new.description, priority(new.order), now];
+        if txn.run(INSERT, args).await? == 0 {
             return Err(Error::Exists { kind: "repository", name: new.name.to_string() });
         }
         let repository = read(&txn.row(GET, args![name]).await?)?;
         txn.tell([told("repository.added", &new.name, provenance, serde_json::json!({"url": repository.url}))]);
         txn.commit().await?;
         Ok(repository)
+    }
+
+    /// Makes the built-in repository what the binary has, in one transaction and without an event. Its numbers are below zero.
+    /// Nothing is done when somebody removed it, or has another one of that name.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the database.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe to drop: one transaction.
+    pub async fn repository_build_in(
+        &self,
+        new: NewRepository,
+        digest: &str,
+        rows: Vec<IndexRow>,
+        provenance: &Provenance,
+    ) -> Result<(), Error> {
+        let mut txn = self.txn("list what is built in").await?;
+        let now = txn.shared().clock.now();
+        let name = new.name.as_str();
+        if txn.one(GET_ANY, args![name]).await?.is_none() {
+            txn.run(INSERT_BUILT_IN, args![name, new.description.clone(), priority(new.order), now]).await?;
+        }
+        if txn.run(SET_DIGEST, args![name, digest, new.description]).await? > 0 {
+            refresh::replace_in_txn(&mut txn, &new.name, rows, provenance).await?;
+        }
+        txn.commit().await
     }
 
     /// Changes what is said of a repository; name and kind stay. Its index is due at once, whatever was read before.

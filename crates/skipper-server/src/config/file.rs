@@ -34,6 +34,8 @@ pub(super) struct File {
     pub(super) settings: BTreeMap<String, Said>,
     /// Platform accounts: name, then option.
     pub(super) platforms: BTreeMap<String, BTreeMap<String, Said>>,
+    /// Repositories: name, then option.
+    pub(super) repositories: BTreeMap<String, BTreeMap<String, Said>>,
 }
 
 impl File {
@@ -100,6 +102,10 @@ impl Walk<'_> {
                 if prefix.is_empty() { name.get_ref().to_string() } else { format!("{prefix}.{}", name.get_ref()) };
             match value.get_ref() {
                 DeValue::Table(inner) if key == "platforms" => self.platforms(inner),
+                DeValue::Table(inner) if prefix == "repositories" => {
+                    let said = self.options(&key, inner);
+                    self.file.repositories.insert(name.get_ref().to_string(), said);
+                }
                 DeValue::Table(inner) if SETTINGS.iter().any(|s| s.key.starts_with(&format!("{key}."))) => {
                     self.table(&key, inner);
                 }
@@ -130,16 +136,22 @@ impl Walk<'_> {
                 self.fault(line, format!("`platforms.{}` is not a table; write [platforms.{0}]", name.get_ref()));
                 continue;
             };
-            let mut said = BTreeMap::new();
-            for (option, value) in options {
-                let line = (self.line)(option.span().start);
-                let key = format!("platforms.{}.{}", name.get_ref(), option.get_ref());
-                if let Some(text) = self.text(&key, line, value.get_ref()) {
-                    said.insert(option.get_ref().to_string(), Said { text, line });
-                }
-            }
+            let said = self.options(&format!("platforms.{}", name.get_ref()), options);
             self.file.platforms.insert(name.get_ref().to_string(), said);
         }
+    }
+
+    /// The options of one thing that has a name.
+    fn options(&mut self, prefix: &str, options: &DeTable<'_>) -> BTreeMap<String, Said> {
+        let mut said = BTreeMap::new();
+        for (option, value) in options {
+            let line = (self.line)(option.span().start);
+            let key = format!("{prefix}.{}", option.get_ref());
+            if let Some(text) = self.text(&key, line, value.get_ref()) {
+                said.insert(option.get_ref().to_string(), Said { text, line });
+            }
+        }
+        said
     }
 
     /// A value as text, with variables expanded. Lists are written with commas.

@@ -58,6 +58,8 @@ pub(super) struct Merged {
     pub(super) platforms: BTreeMap<String, BTreeMap<String, Value>>,
     /// Whether the accounts were said at all.
     pub(super) platforms_origin: Origin,
+    /// Repositories by name, with their options.
+    pub(super) repositories: BTreeMap<String, BTreeMap<String, Value>>,
 }
 
 impl Merged {
@@ -79,7 +81,14 @@ impl Merged {
                 origin: value.origin.clone(),
             })
         });
-        plain.chain(accounts).collect()
+        let repositories = self.repositories.iter().flat_map(|(name, options)| {
+            options.iter().map(move |(option, value)| Shown {
+                key: format!("repositories.{name}.{option}"),
+                value: if option == "url" { crate::repository::shown_url(&value.text) } else { value.text.clone() },
+                origin: value.origin.clone(),
+            })
+        });
+        plain.chain(accounts).chain(repositories).collect()
     }
 }
 
@@ -109,7 +118,13 @@ pub(super) fn merge(sources: &Sources, file: &File, faults: &mut Vec<Fault>) -> 
     } else {
         file.path.clone().map_or(Origin::Default, |path| Origin::File(path, 1))
     };
-    Merged { settings, platforms, platforms_origin }
+    let repositories = file.repositories.iter().map(|(name, options)| {
+        let options = options
+            .iter()
+            .map(|(option, said)| (option.clone(), Value { text: said.text.clone(), origin: origin(said) }));
+        (name.clone(), options.collect())
+    });
+    Merged { settings, platforms, platforms_origin, repositories: repositories.collect() }
 }
 
 fn choose(sources: &Sources, file: &File, setting: &setting::Setting) -> Value {

@@ -10,12 +10,14 @@ mod fault;
 mod file;
 mod merge;
 mod quantity;
+mod repositories;
 mod setting;
 mod typed;
 
 pub use fault::{ConfigError, Fault};
 pub use merge::{Origin, Shown};
 pub use quantity::{parse_size, parse_span};
+pub use repositories::{RepositoriesConfig, RepositoryConfig};
 pub use typed::{
     Config, Database, EdgeConfig, EdgePort, Limits, LogConfig, LogFormat, PlatformConfig, PlatformKind, Retention,
 };

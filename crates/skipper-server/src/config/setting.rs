@@ -23,7 +23,7 @@ const fn path(key: &'static str, env: &'static [&'static str], default: &'static
     Setting { key, env, path: true, secret: false, default }
 }
 
-/// Every setting but `platforms.*`, in the order of the documentation. The flag of a setting is its key with hyphens.
+/// Every setting but `platforms.*` and `repositories.NAME.*`, in the order of the documentation. The flag of a setting is its key with hyphens.
 pub(super) const SETTINGS: &[Setting] = &[
     plain("listen", &["SKIPPER_LISTEN"], "127.0.0.1:7577"),
     path("data_dir", &["SKIPPER_DATA_DIR", "DATA_DIR"], ""),
@@ -44,6 +44,8 @@ pub(super) const SETTINGS: &[Setting] = &[
     plain("edge.ports", &["SKIPPER_EDGE_PORTS"], "30000-32767"),
     plain("local.ports", &["SKIPPER_LOCAL_PORTS"], "20000-29999"),
     plain("default_platform", &["SKIPPER_DEFAULT_PLATFORM"], ""),
+    plain("repositories.refresh", &["SKIPPER_REPOSITORIES_REFRESH"], "15m"),
+    plain("repositories.refresh_on_start", &["SKIPPER_REPOSITORIES_REFRESH_ON_START"], "true"),
     plain("log.format", &["SKIPPER_LOG_FORMAT"], "text"),
     plain("log.level", &["SKIPPER_LOG_LEVEL", "RUST_LOG"], "info"),
     plain("limits.body", &["SKIPPER_LIMITS_BODY"], "1MiB"),

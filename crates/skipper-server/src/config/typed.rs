@@ -16,6 +16,7 @@ use super::{
     fault::Fault,
     merge::{Merged, Value},
     quantity::{parse_size, parse_span},
+    repositories::{self, RepositoriesConfig},
     setting,
 };
 
@@ -40,6 +41,8 @@ pub struct Config {
     pub platforms: BTreeMap<PlatformName, PlatformConfig>,
     /// The account of applications that name none.
     pub default_platform: PlatformName,
+    /// Where packages come from.
+    pub repositories: RepositoriesConfig,
     /// How the log is written.
     pub log: LogConfig,
     /// Bounds of what comes from outside.
@@ -176,6 +179,11 @@ pub(super) fn build(sources: &Sources, merged: &Merged, faults: &mut Vec<Fault>)
         format: take.parse("log.format", parse_format).unwrap_or(LogFormat::Text),
         level: take.merged.get("log.level").text.clone(),
     };
+    let repositories = RepositoriesConfig {
+        refresh: take.span("repositories.refresh"),
+        scheduled: take.parse("repositories.refresh_on_start", parse_bool).unwrap_or(true),
+        named: repositories::build(merged, take.faults),
+    };
     let retention = Retention { idempotency_keys: take.span("retention.idempotency_keys") };
     let config = Config {
         listen,
@@ -189,6 +197,7 @@ pub(super) fn build(sources: &Sources, merged: &Merged, faults: &mut Vec<Fault>)
         platforms,
         // The last that is looked at: whatever else is wrong has been told by now.
         default_platform: default_platform?,
+        repositories,
         log,
         limits,
         retention,
@@ -361,6 +370,10 @@ fn parse_ports(text: &str) -> Result<RangeInclusive<u16>, String> {
     let (from, to) = text.split_once('-').ok_or_else(wrong)?;
     let (from, to): (u16, u16) = (from.trim().parse().map_err(|_| wrong())?, to.trim().parse().map_err(|_| wrong())?);
     if from == 0 || from > to { Err(wrong()) } else { Ok(from..=to) }
+}
+
+fn parse_bool(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| "is neither true nor false".to_owned())
 }
 
 fn parse_format(text: &str) -> Result<LogFormat, String> {

@@ -23,6 +23,8 @@ fn ask(route: &Route, tenant: &str) -> Ask {
         .replace("{revision}", "1")
         .replace("{repository}", "local")
         .replace("{version}", "1.0.0")
+        .replace("{package}", "hello")
+        .replace("{file}", "hello-1.0.0.zip")
         .replace("{id}", id);
     let ask = Ask::new(route.method.clone(), &format!("{path}?tenant={tenant}"));
     let ask = match (&route.method, route.path) {
@@ -43,6 +45,7 @@ fn body(path: &str) -> Value {
         "plans" => json!({"verb": "delete", "name": "web"}),
         "scale" => json!({"replicas": {"web": 2}}),
         "maintenance" => json!({"message": "soon"}),
+        "repositories" => json!({"name": "more", "url": "file:/nowhere"}),
         "tokens" => json!({"name": "x", "role": "viewer"}),
         "{name}" => json!({"value": "s3cret"}),
         _ => json!({}),

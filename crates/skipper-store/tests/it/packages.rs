@@ -6,7 +6,7 @@ use skipper_core::{
     rollout::{Phase, Verb},
 };
 use skipper_store::{
-    Error, NewIntent, NewPackage, NewRepository, Package, PackageFilter, RepositoryKind, Store, Words,
+    Error, IndexRow, NewIntent, NewPackage, NewRepository, Package, PackageFilter, RepositoryKind, Store, Words,
 };
 
 use crate::{
@@ -208,16 +208,40 @@ async fn a_repository_goes_with_its_packages_unless_something_runs(world: &World
 
 async fn what_is_built_in_can_be_removed_for_good_and_its_name_used_again(world: &World) {
     let store = &world.store;
-    let built_in = NewRepository { kind: RepositoryKind::BuiltIn, ..repository("built-in", 0) };
-    let added = store.repository_add(built_in.clone(), &provenance()).await.expect("added");
+    let row = |version: &str, num| IndexRow {
+        num: Some(num),
+        name: package("hello"),
+        version: version.into(),
+        version_key: version.into(),
+        sha256: None,
+        metadata: json!({}),
+        words: Words::default(),
+        stamp: "1".into(),
+    };
+    let place = repository("built-in", 0).name;
+    let build_in = async |digest: &str, rows| {
+        let new = NewRepository { kind: RepositoryKind::BuiltIn, ..repository("built-in", 0) };
+        store.repository_build_in(new, digest, rows, &provenance()).await.expect("built in");
+        store.repository_get(&place).await.expect("no error")
+    };
+    let versions = async || {
+        let found = store.package_list_of(&place, None, 10).await.expect("listed");
+        found.into_iter().map(|p| (p.version, p.numeric.num)).collect::<Vec<_>>()
+    };
+    let added = build_in("1", vec![row("1", -10), row("2", -9)]).await.expect("there");
     assert_eq!((added.numeric.num, added.kind), (-1, RepositoryKind::BuiltIn));
-    store.repository_remove(&added.name, &provenance()).await.expect("removed");
-    assert_eq!(store.repository_get(&added.name).await.expect("no error"), None);
+    assert_eq!(versions().await, [("1".into(), -10), ("2".into(), -9)]);
+    let next = build_in("2", vec![row("2", -9), row("3", -8)]).await.expect("there");
+    assert_eq!(next.refresh.digest.as_deref(), Some("2"));
+    assert_eq!(versions().await, [("2".into(), -9), ("3".into(), -8)]);
+    assert_eq!(*store.events_subscribe().borrow(), 0, "nobody did anything");
+    store.repository_remove(&place, &provenance()).await.expect("removed");
     assert_eq!(store.repository_list().await.expect("list").len(), 1);
-    assert!(matches!(store.repository_add(built_in.clone(), &provenance()).await, Err(Error::Exists { .. })));
+    assert_eq!(build_in("3", vec![row("3", -8)]).await, None, "it does not come back");
     let own = store.repository_add(repository("built-in", 3), &provenance()).await.expect("the name is free");
-    assert_eq!(own.kind, RepositoryKind::Remote);
-    assert!(own.numeric.num > 0);
+    assert_eq!((own.kind, own.numeric.num > 0), (RepositoryKind::Remote, true));
+    assert_eq!(build_in("4", vec![row("3", -8)]).await, Some(own), "and another one of its name stays what it is");
+    assert_eq!(versions().await, []);
 }
 
 async fn the_newest_version_is_found_wherever_it_is(world: &World) {
