@@ -70,6 +70,22 @@ impl PackageResolver {
         &self.repositories
     }
 
+    /// Looks over what was just rendered; see [`Platform::review`]. Returns what will not be done as it was asked.
+    ///
+    /// # Errors
+    ///
+    /// What a platform cannot run, before anybody waits for it.
+    pub async fn review(&self, spec: &Spec) -> Result<Vec<String>, Error> {
+        let mut told = Vec::new();
+        for app in &spec.applications {
+            // One that is not configured is refused with the plan.
+            let Some(platform) = self.platforms.get(&app.target) else { continue };
+            let said = platform.review(&mut app.clone()).await.map_err(|error| port_error(&error))?;
+            told.extend(said.into_iter().map(|what| format!("application `{}`: {what}", app.name)));
+        }
+        Ok(told)
+    }
+
     /// The spec as a rollout would pin it, for a plan: nothing is claimed. A port that is still to be chosen stays
     /// [`Listener::Auto`], unless the release has one.
     ///
@@ -141,7 +157,7 @@ impl PackageResolver {
         patience: Duration,
         bound: impl Fn(&Application) -> Duration,
     ) -> Result<(), PortError> {
-        let fetches = spec.applications.iter().map(|app| {
+        let fetches = spec.applications.iter_mut().map(|app| {
             let bound = bound(app);
             async move {
                 let platform = self.platforms.get(&app.target).ok_or_else(|| {
@@ -152,13 +168,14 @@ impl PackageResolver {
                     PortError::new(ErrorKind::Permanent, "unknown-platform", message)
                         .hint("see the configured platforms with `skipper platform list`")
                 })?;
-                patiently(platform.as_ref(), &app.resource, patience, bound).await
+                // What cannot run is told before anything is fetched for it; the bytes are looked at when they are here.
+                platform.review(app).await?;
+                app.resource = patiently(platform.as_ref(), &app.resource, patience, bound).await?;
+                platform.review(app).await?;
+                Ok::<_, PortError>(())
             }
         });
-        let resources = try_join_all(fetches).await?;
-        for (app, resource) in spec.applications.iter_mut().zip(resources) {
-            app.resource = resource;
-        }
+        try_join_all(fetches).await?;
         Ok(())
     }
 }

@@ -36,6 +36,7 @@ mod mode;
 mod open;
 mod package;
 mod package_find;
+mod package_page;
 mod port_claim;
 mod refresh;
 mod release;
@@ -64,6 +65,7 @@ pub use intent::{IntentAccepted, NewIntent};
 pub use meta::{Counts, Meta};
 pub use package::{NewPackage, Package, PackageCursor, Words};
 pub use package_find::PackageFilter;
+pub use package_page::{PackageMatch, PackageOrder, PackagePage};
 pub use refresh::{Change, Changed, IndexRow, Known, RefreshOutcome, Turn};
 pub use release::{ListedRelease, Numeric, OpenRollout};
 pub use repository::{NewRepository, RefreshState, Repository, RepositoryKind};
@@ -92,6 +94,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         package::STATEMENTS,
         package_find::STATEMENTS,
         refresh::STATEMENTS,
+        package_page::STATEMENTS,
         port_claim::STATEMENTS,
         release::STATEMENTS,
         repository::STATEMENTS,

@@ -8,6 +8,7 @@ use crate::{
     cmd::{Command, edge::Edge, server::Server},
     complete,
     render::Colour,
+    spelling,
     targets::Connection,
 };
 
@@ -136,7 +137,9 @@ fn with_remote(command: clap::Command, path: &str) -> clap::Command {
         return command;
     }
     let about = command.get_about().cloned().unwrap_or_default();
-    Remote::augment_args(with_usage(command, path)).about(about)
+    let command = Remote::augment_args(with_usage(command, path)).about(about);
+    // There `--url` is where the repository is, as it is for Spring's users.
+    if path == "repo add" { command.mut_arg("url", |arg| arg.long("server-url")) } else { command }
 }
 
 /// Names can be given as words or by Spring's long flags, so the library takes the words for optional. Nearly everybody
@@ -174,11 +177,19 @@ pub(crate) fn parse(args: Vec<OsString>) -> Result<Cli, clap::Error> {
     if let Some(resident) = resident(&args) {
         return Ok(resident);
     }
-    let matches = command().try_get_matches_from(args)?;
-    let everywhere = Everywhere::from_arg_matches(&matches)?;
-    let connection = connection(&matches);
+    understood(&command().try_get_matches_from(spelling::kebab(args))?)
+}
+
+/// What the matches of the whole tree say.
+///
+/// # Errors
+///
+/// What `clap` has to say.
+pub(crate) fn understood(matches: &ArgMatches) -> Result<Cli, clap::Error> {
+    let everywhere = Everywhere::from_arg_matches(matches)?;
+    let connection = connection(matches);
     let command = match matches.subcommand_name() {
-        Some(_) => Some(Command::from_arg_matches(&matches)?),
+        Some(_) => Some(Command::from_arg_matches(matches)?),
         None => None,
     };
     Ok(Cli { json: everywhere.json, colour: everywhere.color, quiet: everywhere.quiet, connection, command })

@@ -38,6 +38,8 @@ pub(crate) struct Failure {
     pub(crate) message: String,
     /// What to do about it.
     pub(crate) hint: Option<String>,
+    /// What led to it, the nearest first, as far as it is known: what `stacktrace` in the shell shows.
+    pub(crate) causes: Vec<String>,
 }
 
 /// What every verb returns.
@@ -46,7 +48,7 @@ pub(crate) type Done = Result<(), Failure>;
 impl Failure {
     /// With this exit code and sentence.
     pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), hint: None }
+        Self { exit, message: message.into(), hint: None, causes: Vec::new() }
     }
 
     /// Exit code 1.
@@ -68,6 +70,17 @@ impl Failure {
     #[must_use]
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds what led to it.
+    #[must_use]
+    pub(crate) fn caused_by(mut self, error: &dyn StdError) -> Self {
+        let mut next = Some(error);
+        while let Some(cause) = next {
+            self.causes.push(cause.to_string());
+            next = cause.source();
+        }
         self
     }
 
@@ -125,6 +138,6 @@ pub(crate) trait Doing<T> {
 
 impl<T, E: StdError> Doing<T> for Result<T, E> {
     fn doing(self, what: impl FnOnce() -> String) -> Result<T, Failure> {
-        self.map_err(|error| Failure::error(format!("{}: {}", what(), chain(&error))))
+        self.map_err(|error| Failure::error(format!("{}: {}", what(), chain(&error))).caused_by(&error))
     }
 }

@@ -13,6 +13,8 @@ mod load;
 mod render;
 mod sample;
 mod serve;
+mod shell;
+mod spelling;
 mod surroundings;
 mod targets;
 mod world;

@@ -72,6 +72,15 @@ impl Surroundings {
         }
     }
 
+    /// The folder of what the client remembers by itself.
+    pub(crate) fn state_dir(&self) -> Option<PathBuf> {
+        match (self.absolute("XDG_STATE_HOME"), self.absolute("HOME")) {
+            (Some(xdg), _) => Some(xdg.join("skipper")),
+            (None, Some(home)) => Some(home.join(".local/state/skipper")),
+            (None, None) => None,
+        }
+    }
+
     /// The server's data directory where nobody named one.
     pub(crate) fn default_data_dir(&self) -> PathBuf {
         if let Some(dir) = self.var("SKIPPER_DATA_DIR").or_else(|| self.var("DATA_DIR")) {

@@ -10,7 +10,7 @@ use crate::{
     health::Attempt,
     rollout::plan::Instances,
     secret::SecretValues,
-    spec::{Hook, Resource},
+    spec::{Application, Hook, Resource},
     time::Timestamp,
 };
 
@@ -170,6 +170,14 @@ pub trait Platform: Send + Sync + fmt::Debug {
     /// Brings a resource here and says what exactly it is: the answer has its digest. With `sha256` given, other bytes
     /// are refused, and nothing is asked of anyone when they are here already.
     fn fetch<'a>(&'a self, resource: &'a Resource, deadline: Duration) -> BoxFuture<'a, Result<Resource, Error>>;
+
+    /// Looks an application over before it is planned, and completes it by what the account decides: a second time changes
+    /// nothing. Asks nobody; what depends on the bytes of the resource is looked at once that is pinned and here. Returns
+    /// what will not be done as it was asked, as sentences.
+    fn review<'a>(&'a self, app: &'a mut Application) -> BoxFuture<'a, Result<Vec<String>, Error>> {
+        let _ = app;
+        Box::pin(async { Ok(Vec::new()) })
+    }
 
     /// Starts the instances that do not run yet and returns all of the range. An instance that ended is started anew.
     fn launch<'a>(&'a self, launch: Launch<'a>, deadline: Duration) -> BoxFuture<'a, Result<Vec<Instance>, Error>>;

@@ -56,6 +56,8 @@ pub(super) struct Slot {
     /// Held by whoever launches or retires.
     pub turn: tokio::sync::Mutex<()>,
     seen: Mutex<Seen>,
+    /// The process that is known to have started, by its launch: told by an application's own startup probe.
+    started: Mutex<Option<String>>,
 }
 
 /// What was last seen.
@@ -84,6 +86,24 @@ impl Slot {
 
     pub(super) fn set(&self, seen: Seen) {
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+    }
+
+    /// Whether what runs is known to have started.
+    pub(super) fn has_started(&self) -> bool {
+        let cookie = self.cookie();
+        cookie.is_some() && *self.started.lock().unwrap_or_else(PoisonError::into_inner) == cookie
+    }
+
+    /// Remembers that what runs has started.
+    pub(super) fn set_started(&self) {
+        *self.started.lock().unwrap_or_else(PoisonError::into_inner) = self.cookie();
+    }
+
+    fn cookie(&self) -> Option<String> {
+        match self.seen() {
+            Seen::Running(watched) => Some(watched.state.cookie.clone()),
+            _ => None,
+        }
     }
 
     /// Whether exactly that process, under that keeper, is what was seen last.
@@ -139,7 +159,7 @@ impl Account {
         }
         Arc::clone(slots.entry(dir.clone()).or_insert_with(|| {
             let (turn, seen) = (tokio::sync::Mutex::new(()), Mutex::new(Seen::NotLooked));
-            Arc::new(Slot { folder: Folder(dir), turn, seen })
+            Arc::new(Slot { folder: Folder(dir), turn, seen, started: Mutex::new(None) })
         }))
     }
 

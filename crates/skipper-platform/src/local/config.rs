@@ -11,7 +11,7 @@ use std::{
 use skipper_core::{name::PlatformName, port::Clock};
 use tokio_util::task::TaskTracker;
 
-use super::ports::PortPool;
+use super::{deployer::DeployerSettings, ports::PortPool};
 use crate::artifact::Cache;
 
 /// How the keeper is started: it must end up in [`super::keeper::main`] with the arguments that are appended.
@@ -60,6 +60,8 @@ pub struct LocalConfig {
     pub clock: Arc<dyn Clock>,
     /// What every process finds in its environment, before what its application says. Never the server's own.
     pub base_env: BTreeMap<String, String>,
+    /// How applications are run that were written for Spring's deployers, and which Java runs jars.
+    pub deployer: DeployerSettings,
     /// How much output is kept.
     pub logs: LogBounds,
     /// Where the account's tasks run; wait for it after [`super::LocalPlatform::close`].
@@ -92,6 +94,7 @@ impl LocalConfig {
             ports,
             clock,
             base_env: base_env(),
+            deployer: DeployerSettings::default(),
             logs: LogBounds::default(),
             tasks,
         })

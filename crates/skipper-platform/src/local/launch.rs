@@ -10,14 +10,14 @@ use skipper_core::{
     port::{Error, ErrorKind},
     rollout::plan::Instances,
     secret::SecretValues,
-    spec::Port,
+    spec::Application,
 };
 use tracing::{info, warn};
 use zeroize::Zeroizing;
 
 use super::{
     account::{Account, Seen, Slot, blocking},
-    holder,
+    deployer, holder,
     keeper::{self, Contents, Failure},
     look::Looked,
     ports::{Strictness, is_free},
@@ -104,7 +104,7 @@ async fn start(
         let (account, wanted, slot) = (Arc::clone(account), Arc::clone(wanted), Arc::clone(slot));
         move || -> Result<Spawned, Error> {
             let owner = Account::owner(&slot.folder.0);
-            let ports = choose_ports(&account, &wanted.deployment.app.ports, &owner, &before)?;
+            let ports = choose_ports(&account, &wanted.deployment.app, &owner, &before)?;
             let contents = Contents::of(&wanted.deployment, wanted.generation);
             let work = Work::Instance { index, ports, launches: before.launches.saturating_add(1), contents };
             spawn_keeper(&account, &wanted.deployment, &slot, &wanted.secrets, work)
@@ -183,25 +183,27 @@ fn make_folder(path: &std::path::Path) -> Result<(), Error> {
 /// A port for each that is declared: the fixed one if nobody has it, else a free one, the one it had before if possible.
 fn choose_ports(
     account: &Account,
-    declared: &[Port],
+    app: &Application,
     owner: &str,
     before: &Before,
 ) -> Result<BTreeMap<String, u16>, Error> {
     let mut chosen = BTreeMap::new();
-    account.config.ports.release(owner);
-    for port in declared {
+    let narrow = deployer::port_range(account, app).map(|range| account.config.ports.within(&range));
+    let pool = narrow.as_ref().unwrap_or(&account.config.ports);
+    pool.release(owner);
+    for port in &app.ports {
         let name = port.name.to_string();
         let number = if let Some(fixed) = port.fixed {
             if !is_free(fixed, Strictness::Listening) {
                 return Err(taken(&name, fixed));
             }
-            account.config.ports.note(owner, [fixed]);
+            pool.note(owner, [fixed]);
             fixed
         } else {
             let had = before.ports.get(&name).copied();
             match had {
-                Some(had) if before.lasted && account.config.ports.take_again(owner, had) => had,
-                _ => account.config.ports.take(owner, had)?,
+                Some(had) if before.lasted && pool.take_again(owner, had) => had,
+                _ => pool.take(owner, had)?,
             }
         };
         chosen.insert(name, number);

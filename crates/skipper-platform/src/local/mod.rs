@@ -13,6 +13,7 @@ mod account;
 mod adopt;
 mod cgroup;
 mod config;
+mod deployer;
 mod exec;
 mod fence;
 mod holder;
@@ -30,6 +31,7 @@ mod stop;
 mod watch;
 
 pub use config::{KeeperCommand, LocalConfig, LogBounds, base_env};
+pub use deployer::{DeployerSettings, ENV_VARS_TO_INHERIT, inherit, unsupported};
 pub use ports::{DEFAULT_RANGE, PortPool};
 pub(crate) use process::end_of;
 
@@ -45,7 +47,7 @@ use skipper_core::{
         Platform,
     },
     rollout::plan::Instances,
-    spec::Resource,
+    spec::{Application, Resource},
 };
 
 use account::{Account, Seen, blocking};
@@ -156,6 +158,19 @@ impl Platform for LocalPlatform {
                 Some(wanted) if *wanted != digest => Err(crate::artifact::mismatch(&resource.uri, wanted, &digest)),
                 _ => Ok(Resource { uri: resource.uri.clone(), sha256: Some(digest) }),
             }
+        })
+    }
+
+    fn review<'a>(&'a self, app: &'a mut Application) -> BoxFuture<'a, Result<Vec<String>, Error>> {
+        Box::pin(async move {
+            let (account, mut reviewed) = (Arc::clone(&self.account), app.clone());
+            let (reviewed, told) = blocking(move || {
+                let told = deployer::review(&account, &mut reviewed)?;
+                Ok::<_, Error>((reviewed, told))
+            })
+            .await??;
+            *app = reviewed;
+            Ok(told)
         })
     }
 

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     ops::RangeInclusive,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with, sockopt};
@@ -18,14 +18,14 @@ pub const DEFAULT_RANGE: RangeInclusive<u16> = 20_000..=29_999;
 #[derive(Debug)]
 pub struct PortPool {
     ports: Vec<u16>,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
 }
 
 #[derive(Debug)]
 struct State {
     /// The next one to try. Going round, rather than taking the lowest, leaves the longest time before a port is used
     /// again: an address that somebody still holds then leads nowhere rather than to a stranger.
-    next: usize,
+    next: u16,
     taken: BTreeMap<u16, String>,
 }
 
@@ -36,8 +36,19 @@ impl PortPool {
         let ephemeral = ephemeral_range();
         let ports: Vec<u16> = range.filter(|port| *port != 0 && !ephemeral.contains(port)).collect();
         // A random start keeps two servers on one host from trying the same ports.
-        let next = if ports.is_empty() { 0 } else { rand::random_range(0..ports.len()) };
-        Self { ports, state: Mutex::new(State { next, taken: BTreeMap::new() }) }
+        let next = if ports.is_empty() { 0 } else { ports[rand::random_range(0..ports.len())] };
+        Self { ports, state: Arc::new(Mutex::new(State { next, taken: BTreeMap::new() })) }
+    }
+
+    /// The same pool for those who may only be given ports of `range`: where it has none of them, it may be of those that
+    /// are otherwise left alone, since somebody insists.
+    #[must_use]
+    pub fn within(&self, range: &RangeInclusive<u16>) -> Self {
+        let mut ports: Vec<u16> = self.ports.iter().copied().filter(|port| range.contains(port)).collect();
+        if ports.is_empty() {
+            ports = range.clone().filter(|port| *port != 0).collect();
+        }
+        Self { ports, state: Arc::clone(&self.state) }
     }
 
     /// Takes a free port for `owner`: `before` if it can still be had, so that addresses stay.
@@ -55,9 +66,10 @@ impl PortPool {
             state.taken.insert(port, owner.to_owned());
             return Ok(port);
         }
-        for _ in 0..self.ports.len() {
-            let port = self.ports[state.next];
-            state.next = (state.next + 1) % self.ports.len();
+        let from = self.ports.partition_point(|port| *port < state.next);
+        let round = self.ports[from..].iter().chain(&self.ports[..from]).copied();
+        for port in round {
+            state.next = port.wrapping_add(1);
             if !state.taken.contains_key(&port) && is_free(port, Strictness::Strict) {
                 state.taken.insert(port, owner.to_owned());
                 return Ok(port);
@@ -169,6 +181,18 @@ mod tests {
         assert!(!is_free(first, Strictness::Listening));
         drop(held);
         assert!(is_free(first, Strictness::Listening));
+    }
+
+    #[test]
+    fn a_narrower_range_shares_what_is_taken() {
+        let first = free_row(25_900, 4);
+        let pool = PortPool::new(first..=first + 3);
+        let narrow = pool.within(&(first + 1..=first + 1));
+        assert_eq!(narrow.take("a", None).expect("it is free"), first + 1);
+        let rest: Vec<u16> = (0..3).map(|_| pool.take("b", None).expect("three are left")).collect();
+        assert!(!rest.contains(&(first + 1)), "{rest:?}");
+        assert_eq!(narrow.take("c", None).expect_err("none is left").code(), "ports-exhausted");
+        assert_eq!(pool.within(&(1..=2)).bounds(), Some((1, 2)), "somebody insists");
     }
 
     #[test]

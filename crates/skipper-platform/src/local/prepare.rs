@@ -17,6 +17,7 @@ use skipper_core::{
 
 use super::{
     account::{Account, storage},
+    deployer::{self, Arranged},
     keeper::{Contents, Folder, Order, VERSION},
 };
 use crate::artifact::{
@@ -46,13 +47,17 @@ pub(super) fn order(
         Work::Hook(_) => app.ports.iter().map(|port| (port.name.to_string(), 0)).collect(),
     };
     let resource = resource(account, deployment, folder)?;
+    let arranged = match &work {
+        Work::Instance { index, .. } => deployer::arrange(account, deployment, *index, &ports, &resource[0])?,
+        Work::Hook(_) => Arranged::default(),
+    };
     let fill = |text: &str| fill(text, &ports, &resource[0]);
     let command = match &work {
         Work::Hook(hook) => &hook.command,
         Work::Instance { .. } => &app.command,
     };
     let mut words: Vec<String> = if command.is_empty() {
-        resource.clone()
+        arranged.words.unwrap_or_else(|| resource.clone())
     } else {
         command.iter().map(|w| fill(w)).collect::<Result<_, _>>()?
     };
@@ -60,10 +65,13 @@ pub(super) fn order(
         for arg in &app.args {
             words.push(fill(arg)?);
         }
+        words.extend(arranged.args);
     }
     let program = words.remove(0);
-    let working_dir = working_dir(app.working_dir.as_deref(), folder);
+    let elsewhere = arranged.working_dir.filter(|_| app.working_dir.is_none());
+    let working_dir = elsewhere.clone().unwrap_or_else(|| working_dir(app.working_dir.as_deref(), folder));
     let mut env = account.config.base_env.clone();
+    env.extend(arranged.inherited);
     env.insert("HOME".to_owned(), text(&folder.work())?);
     env.insert("TMPDIR".to_owned(), text(&folder.tmp())?);
     env.insert("SKIPPER_RELEASE".to_owned(), deployment.release_name.to_string());
@@ -77,6 +85,7 @@ pub(super) fn order(
         env.insert("SAMPLE_VERSION".to_owned(), stand_in.version.to_owned());
         env.insert("HELLOWORLD_GREETING".to_owned(), stand_in.greeting.to_owned());
     }
+    env.extend(arranged.env);
     volumes(account, deployment, &mut env)?;
     for (name, value) in &app.env {
         env.insert(name.clone(), fill(value)?);
@@ -90,10 +99,18 @@ pub(super) fn order(
         Work::Instance { index, .. } => place(account, deployment, &index.to_string())?,
         Work::Hook(_) => None,
     };
-    let attributes = match &work {
-        Work::Instance { index, .. } => attributes(deployment, *index, &ports, &working_dir),
-        Work::Hook(_) => BTreeMap::new(),
-    };
+    let (mut attributes, mut output_files) = (BTreeMap::new(), None);
+    if let Work::Instance { index, .. } = &work {
+        attributes = self::attributes(deployment, *index, &ports, &working_dir);
+        if arranged.output_files {
+            let files = ["stdout", "stderr"].map(|name| working_dir.join(format!("{name}_{index}.log")));
+            for (name, file) in ["stdout", "stderr"].iter().zip(&files) {
+                attributes.insert((*name).to_owned(), file.display().to_string());
+            }
+            output_files = Some(files);
+        }
+        attributes.extend(arranged.attributes);
+    }
     let (ports, launches, contents, timeout_ms) = match work {
         Work::Instance { ports, launches, contents, .. } => (ports, launches, Some(contents), None),
         Work::Hook(hook) => (BTreeMap::new(), 1, None, Some(hook.timeout.0)),
@@ -104,7 +121,9 @@ pub(super) fn order(
         program,
         args: words,
         env: env.into_iter().collect(),
-        make_working_dir: working_dir.starts_with(&folder.0),
+        make_working_dir: elsewhere.is_some() || working_dir.starts_with(&folder.0),
+        remove: elsewhere.filter(|_| !arranged.keep_files),
+        output_files,
         working_dir,
         secret_files,
         cookie: format!("{:032x}", rand::random::<u128>()),

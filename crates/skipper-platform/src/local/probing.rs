@@ -1,6 +1,6 @@
 //! One health attempt on an instance.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use skipper_core::{
     deployment::{Deployment, Instance},
@@ -10,8 +10,8 @@ use skipper_core::{
 };
 
 use super::{
-    account::{Account, Seen},
-    exec,
+    account::{Account, Seen, Slot},
+    deployer, exec,
 };
 use crate::probe::{self, Outcome};
 
@@ -41,7 +41,7 @@ async fn ask(account: &Arc<Account>, deployment: &Deployment, instance: &Instanc
             None => no_port(port),
         },
         Check::Boot { port } => match address(port) {
-            Some(address) => probe::boot(address, timeout).await,
+            Some(address) => boot(account, deployment, &slot, address, timeout).await,
             None => no_port(port),
         },
         Check::Http { port, path, status } => match address(port) {
@@ -52,5 +52,33 @@ async fn ask(account: &Arc<Account>, deployment: &Deployment, instance: &Instanc
             Ok(around) => probe::command(command, &around.env, &around.dir, timeout).await,
             Err(error) => Outcome::bad(error.chain()),
         },
+    }
+}
+
+/// As the application's options say, or else as Boot tells its health: a path decides that it has started, another one,
+/// from then on, that it is well.
+async fn boot(
+    account: &Arc<Account>,
+    deployment: &Deployment,
+    slot: &Slot,
+    address: SocketAddr,
+    timeout: Duration,
+) -> Outcome {
+    const WELL: [(u16, u16); 1] = [(200, 299)];
+    let (startup, health) = deployer::probes(account, &deployment.app);
+    if let Some(path) = startup.as_deref().filter(|_| !slot.has_started()) {
+        let outcome = probe::http(address, path, &WELL, timeout).await;
+        if outcome.ok {
+            slot.set_started();
+        }
+        return Outcome { detail: format!("{path}: {}", outcome.detail), ..outcome };
+    }
+    match (startup, health) {
+        (_, Some(path)) => {
+            let outcome = probe::http(address, &path, &WELL, timeout).await;
+            Outcome { detail: format!("{path}: {}", outcome.detail), ..outcome }
+        }
+        (Some(_), None) => probe::tcp(address, timeout).await,
+        (None, None) => probe::boot(address, timeout).await,
     }
 }

@@ -73,10 +73,15 @@ async fn instance(account: &Arc<Account>, id: &DeploymentId, index: u32, stop: &
         everything_of(account, &slot, stop).await?;
         let folder = slot.folder.clone();
         blocking(move || {
-            if let Ok(Some(state)) = folder.read_state()
-                && let Some(placement) = &state.cgroup
-            {
-                placement.remove()?;
+            if let Ok(Some(state)) = folder.read_state() {
+                if let Some(placement) = &state.cgroup {
+                    placement.remove()?;
+                }
+                if let Some(elsewhere) = &state.remove {
+                    remove_dir(elsewhere)?;
+                    // The deployment's, if this was its last.
+                    let _ = elsewhere.parent().map(fs::remove_dir);
+                }
             }
             remove_dir(&folder.0)
         })

@@ -2,6 +2,7 @@
 
 mod adopting;
 mod artifacts;
+mod deploying;
 mod hooks;
 mod launching;
 mod limits;

@@ -25,7 +25,7 @@ use skipper_core::{
 };
 use skipper_platform::{
     artifact::{Cache, FetchLimits},
-    local::{KeeperCommand, LocalConfig, LocalPlatform, LogBounds, PortPool, base_env},
+    local::{DeployerSettings, KeeperCommand, LocalConfig, LocalPlatform, LogBounds, PortPool, base_env},
 };
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -53,6 +53,7 @@ pub(crate) struct World {
     pub logs: LogBounds,
     pub fetch: FetchLimits,
     pub base_env: BTreeMap<String, String>,
+    pub deployer: DeployerSettings,
 }
 
 /// Each test a range of ports, so that tests running side by side do not meet.
@@ -69,11 +70,19 @@ impl World {
     }
 
     pub(crate) fn with(logs: LogBounds, fetch: FetchLimits) -> Self {
+        Self::open(logs, fetch, DeployerSettings::default())
+    }
+
+    pub(crate) fn deploying(deployer: DeployerSettings) -> Self {
+        Self::open(LogBounds::default(), FetchLimits::default(), deployer)
+    }
+
+    fn open(logs: LogBounds, fetch: FetchLimits, deployer: DeployerSettings) -> Self {
         let dir = tempfile::tempdir().expect("temp dirs can be made");
         let ports = own_ports();
         let base_env = base_env();
-        let platform = open(dir.path(), &ports, logs, &fetch, &base_env);
-        Self { dir, platform, ports, logs, fetch, base_env }
+        let platform = open(dir.path(), &ports, logs, &fetch, &base_env, &deployer);
+        Self { dir, platform, ports, logs, fetch, base_env, deployer }
     }
 
     /// As a server that was killed and started anew: nothing in memory stays.
@@ -84,7 +93,7 @@ impl World {
 
     /// A second server on the same folder.
     pub(crate) fn another(&self) -> Arc<LocalPlatform> {
-        open(self.dir.path(), &self.ports, self.logs, &self.fetch, &self.base_env)
+        open(self.dir.path(), &self.ports, self.logs, &self.fetch, &self.base_env, &self.deployer)
     }
 
     pub(crate) fn folder(&self, deployment: &Deployment, index: u32) -> PathBuf {
@@ -157,6 +166,7 @@ fn open(
     logs: LogBounds,
     fetch: &FetchLimits,
     base_env: &BTreeMap<String, String>,
+    deployer: &DeployerSettings,
 ) -> Arc<LocalPlatform> {
     let artifacts = Arc::new(Cache::new(dir.join("artifacts"), fetch.clone()).expect("the folder can be made"));
     let keeper = KeeperCommand { program: FIXTURE.into(), args: vec!["keeper".into()] };
@@ -170,6 +180,7 @@ fn open(
         ports: Arc::clone(ports),
         clock: Arc::new(RealClock),
         base_env: base_env.clone(),
+        deployer: deployer.clone(),
         logs,
         tasks: TaskTracker::new(),
     };

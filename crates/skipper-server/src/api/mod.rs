@@ -9,6 +9,7 @@ mod idempotency;
 mod observe;
 mod openapi;
 mod problem;
+mod releases;
 mod sse;
 pub(crate) mod table;
 

@@ -4,14 +4,15 @@
 use std::any::Any;
 
 use axum::{
-    Router, body::Body, extract::DefaultBodyLimit, middleware, response::IntoResponse as _, routing::MethodRouter,
+    Extension, Router, body::Body, extract::DefaultBodyLimit, middleware, response::IntoResponse as _,
+    routing::MethodRouter,
 };
-use http::Method;
+use http::{Method, Response, StatusCode};
 use skipper_core::policy::Action;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::{RefOr, path::Paths, schema::Schema};
 
-use super::{guard, observe, own};
+use super::{guard, observe, own, problem::Rendered, releases};
 use crate::{
     app::App,
     error::{Code, Error},
@@ -67,7 +68,7 @@ impl Meta {
     /// Whether it changes something.
     pub(crate) fn mutates(&self) -> bool {
         // A plan is a question that needs a body; nothing is stored.
-        !matches!(self.method, Method::GET | Method::HEAD) && self.path != "/v1/plans"
+        !matches!(self.method, Method::GET | Method::HEAD | Method::OPTIONS) && self.path != "/v1/plans"
     }
 }
 
@@ -119,9 +120,27 @@ macro_rules! row {
 }
 pub(crate) use row;
 
+/// One row of a door that describes itself in its own way, and not by OpenAPI.
+macro_rules! undescribed {
+    ($method:ident $path:literal => $handler:path, $access:expr $(, $body:ident $(, $answer:ident)?)?) => {
+        $crate::api::table::Row {
+            meta: $crate::api::table::Meta {
+                method: http::Method::$method,
+                path: $path,
+                access: $access,
+                body: $crate::api::table::row!(@body $($body)?),
+                answer: $crate::api::table::row!(@answer $($($answer)?)?),
+                doc: || (Vec::new(), utoipa::openapi::path::Paths::new()),
+            },
+            handler: axum::routing::on(axum::routing::MethodFilter::$method, $handler),
+        }
+    };
+}
+pub(crate) use undescribed;
+
 /// Every route of every door.
 pub(crate) fn rows() -> Vec<Row> {
-    own::rows()
+    own::rows().into_iter().chain(releases::rows()).collect()
 }
 
 /// A route, for those who must walk all of them.
@@ -162,7 +181,7 @@ pub(crate) fn router(app: &App) -> Router {
 
 /// A panic is a fault of ours; it must not take the connection, and with it other requests, along.
 #[expect(clippy::needless_pass_by_value, reason = "the layer asks for a function that takes the payload")]
-fn panicked(payload: Box<dyn Any + Send>) -> http::Response<Body> {
+fn panicked(payload: Box<dyn Any + Send>) -> Response<Body> {
     let text = payload.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("no message").to_owned();
     Error::internal(format!("a handler panicked: {text}")).into_response()
@@ -173,8 +192,12 @@ async fn nothing_here(uri: http::Uri) -> Error {
     Error::new(Code::NotFound, format!("there is nothing at `{path}`")).hint("`/openapi.json` lists every path")
 }
 
-async fn method_not_allowed(method: Method, uri: http::Uri) -> Error {
+async fn method_not_allowed(method: Method, uri: http::Uri) -> Response<Body> {
+    if releases::refuses_in_silence(&uri) {
+        return (StatusCode::METHOD_NOT_ALLOWED, Extension(Rendered)).into_response();
+    }
     let path: String = uri.path().chars().take(200).collect();
     Error::new(Code::MethodNotAllowed, format!("`{path}` does not know {method}"))
         .hint("the Allow header lists the methods it knows")
+        .into_response()
 }

@@ -19,6 +19,7 @@ pub(super) async fn pinned_like(app: &App, fresh: &Spec, current: &Spec) -> Opti
     for application in &mut pinned.applications {
         let old = current.application(&application.name)?;
         keep_ports(application, old);
+        app.platforms.get(&application.target)?.review(application).await.ok()?;
     }
     if !same_but_digests(&pinned, current) {
         return None;

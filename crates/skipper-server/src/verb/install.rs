@@ -59,13 +59,15 @@ pub async fn prepare(app: &App, caller: &Caller, wanted: Install) -> Result<Prep
     let package = packages::choose(app, &package).await?;
     let number = release.as_ref().map_or(0, |release| release.last_revision) + 1;
     let rendered = render(app, &package, &values, None, &name, number, platform.as_ref()).await?;
+    let mut warnings: Vec<String> = rendered.warnings.iter().map(ToString::to_string).collect();
+    warnings.extend(app.resolver.review(&rendered.spec).await?);
     Ok(Prepared {
         tenant,
         name,
         release,
         verb: Verb::Install,
         source: Some(package.source(values, platform, None)),
-        warnings: rendered.warnings.iter().map(ToString::to_string).collect(),
+        warnings,
         rendered: Some((rendered.manifest, rendered.spec)),
         expect_serving: None,
         purge: false,

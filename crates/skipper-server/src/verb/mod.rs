@@ -5,6 +5,7 @@
 
 pub mod backup;
 pub mod cancel;
+pub mod catalog;
 pub mod delete;
 pub mod diff;
 pub mod edge;

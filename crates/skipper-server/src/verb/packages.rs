@@ -12,7 +12,6 @@ use skipper_core::{
 use skipper_source::{Package, index, maven_key};
 use skipper_store::NewPackage;
 
-pub use super::repositories::list as repositories;
 use super::{Caller, find};
 pub use crate::repository::{Chosen, Cursor, Entry, Listed, Search, Wanted};
 use crate::{
@@ -72,6 +71,17 @@ pub async fn search(
 ) -> Result<Vec<Entry>, Error> {
     caller.may_all(Action::Read)?;
     app.resolver.repositories().search(wanted, after, limit).await
+}
+
+/// The newest version of a name, if there is one.
+///
+/// # Errors
+///
+/// Only the policy's and the store's.
+pub async fn newest(app: &App, caller: &Caller, name: &str) -> Result<Option<Entry>, Error> {
+    caller.may_all(Action::Read)?;
+    let Ok(name) = PackageName::new(name) else { return Ok(None) };
+    Ok(app.store.package_latest(None, &name).await?.map(Entry::from))
 }
 
 /// The archive of one package.

@@ -81,12 +81,14 @@ pub async fn prepare(app: &App, caller: &Caller, wanted: Upgrade) -> Result<Prep
             return Err(find::unless_busy(app, &release, refusal).await);
         }
     }
+    let mut warnings: Vec<String> = rendered.warnings.iter().map(ToString::to_string).collect();
+    warnings.extend(app.resolver.review(&rendered.spec).await?);
     Ok(Prepared {
         tenant,
         name,
         verb: Verb::Upgrade,
         source: Some(package.source(values, platform, None)),
-        warnings: rendered.warnings.iter().map(ToString::to_string).collect(),
+        warnings,
         rendered: Some((rendered.manifest, rendered.spec)),
         expect_serving: release.serving,
         release: Some(release),

@@ -2,6 +2,7 @@
 
 mod auth;
 mod fixture;
+mod hal;
 mod health;
 mod idempotency;
 mod matrix;

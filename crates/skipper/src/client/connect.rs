@@ -1,6 +1,12 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use reqwest::Url;
+use rustls::{
+    DigitallySignedStruct, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _},
+};
 
 use super::{cause_of, retry::Lost};
 use crate::{
@@ -8,14 +14,18 @@ use crate::{
     targets::Origin,
 };
 
-/// Reads an address: `localhost:7577` means `http://localhost:7577`.
+/// Reads an address: `localhost:7577` means `http://localhost:7577`, and so does `http://localhost:7577/api`, which is
+/// how Spring's people name a server.
 pub(crate) fn base_url(text: &str) -> Result<Url, Failure> {
     let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
     let wrong = |why: &str| {
         Failure::usage(format!("`{text}` is not the address of a server: {why}"))
             .hint("write http://HOST:PORT or https://HOST")
     };
-    let url = Url::parse(&with_scheme).map_err(|error| wrong(&error.to_string()))?;
+    let mut url = Url::parse(&with_scheme).map_err(|error| wrong(&error.to_string()))?;
+    if let Some(above) = url.path().trim_end_matches('/').strip_suffix("/api").map(str::to_owned) {
+        url.set_path(&above);
+    }
     match url.scheme() {
         "http" | "https" if url.host().is_some() => Ok(url),
         "http" | "https" => Err(wrong("it names no host")),
@@ -27,6 +37,7 @@ pub(crate) fn base_url(text: &str) -> Result<Url, Failure> {
 pub(super) fn http_client(
     base: &Url,
     ca_file: Option<&Path>,
+    trust_anybody: bool,
     connect_within: Duration,
 ) -> Result<reqwest::Client, reqwest::Error> {
     let loopback = match base.host() {
@@ -40,15 +51,16 @@ pub(super) fn http_client(
         .connect_timeout(connect_within.min(Duration::from_secs(10)))
         .redirect(reqwest::redirect::Policy::none())
         .tcp_nodelay(true)
-        .tls_backend_preconfigured(tls(base.scheme() == "https", ca_file));
+        .tls_backend_preconfigured(tls(base.scheme() == "https", ca_file, trust_anybody));
     // A proxy of the company is not asked for what runs on this machine.
     if loopback { builder.no_proxy() } else { builder }.build()
 }
 
 /// For plain `http` no certificate is read: that alone costs tens of milliseconds.
-fn tls(wanted: bool, ca_file: Option<&Path>) -> rustls::ClientConfig {
+fn tls(wanted: bool, ca_file: Option<&Path>, trust_anybody: bool) -> rustls::ClientConfig {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut roots = rustls::RootCertStore::empty();
-    if wanted {
+    if wanted && !trust_anybody {
         for certificate in rustls_native_certs::load_native_certs().certs {
             // One that cannot be read is one that vouches for nobody.
             let _ = roots.add(certificate);
@@ -60,20 +72,69 @@ fn tls(wanted: bool, ca_file: Option<&Path>) -> rustls::ClientConfig {
             }
         }
     }
-    rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+    let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .expect("aws-lc-rs speaks the default protocol versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth()
+        .expect("aws-lc-rs speaks the default protocol versions");
+    if trust_anybody {
+        let anybody = Arc::new(Anybody(provider));
+        return builder.dangerous().with_custom_certificate_verifier(anybody).with_no_client_auth();
+    }
+    builder.with_root_certificates(roots).with_no_client_auth()
 }
 
-fn pem_certificates(pem: &[u8]) -> Vec<rustls::pki_types::CertificateDer<'static>> {
-    use rustls::pki_types::pem::PemObject as _;
-    rustls::pki_types::CertificateDer::pem_slice_iter(pem).filter_map(Result::ok).collect()
+/// Believes every certificate: what `--skip-ssl-validation` asks for. Signatures are still checked.
+#[derive(Debug)]
+struct Anybody(Arc<rustls::crypto::CryptoProvider>);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+fn pem_certificates(pem: &[u8]) -> Vec<CertificateDer<'static>> {
+    CertificateDer::pem_slice_iter(pem).filter_map(Result::ok).collect()
 }
 
 /// Why no answer came, and what to do.
 pub(super) fn explain(lost: &Lost, url: &str, origin: &Origin<String>) -> Failure {
+    let told = told(lost, url, origin);
+    match lost {
+        Lost::Unreachable(error) | Lost::Underway(error) | Lost::Setup(error) => told.caused_by(error),
+        Lost::Busy | Lost::Late(_) | Lost::Credentials(_) => told,
+    }
+}
+
+fn told(lost: &Lost, url: &str, origin: &Origin<String>) -> Failure {
     match lost {
         Lost::Unreachable(error) => {
             Failure::error(format!("no server answers at {url}: {}", cause_of(error))).hint(start_hint(url, origin))
@@ -89,6 +150,8 @@ pub(super) fn explain(lost: &Lost, url: &str, origin: &Origin<String>) -> Failur
             Failure::new(Exit::Timeout, format!("{url} did not answer within {}", crate::render::lasted(*after)))
                 .hint("`skipper doctor` looks for what is wrong")
         }
+        Lost::Credentials(why) => Failure::new(Exit::Auth, why.clone())
+            .hint("the command is that of `--credentials-provider-command`; what it prints is sent as it is"),
         Lost::Setup(error) => Failure::error(format!("make a connection to {url}: {}", cause_of(error))),
     }
 }
@@ -108,6 +171,8 @@ mod tests {
     fn an_address_without_a_scheme_is_http() {
         assert_eq!(base_url("localhost:7577").expect("valid").as_str(), "http://localhost:7577/");
         assert_eq!(base_url("https://x.example/p").expect("valid").as_str(), "https://x.example/p");
+        assert_eq!(base_url("http://localhost:7577/api/").expect("valid").as_str(), "http://localhost:7577/");
+        assert_eq!(base_url("https://x.example/p/api").expect("valid").as_str(), "https://x.example/p");
         for bad in ["", "ftp://x", "http://", "unix:///run/x", "a b"] {
             assert_eq!(base_url(bad).expect_err(bad).exit, Exit::Usage, "{bad}");
         }
@@ -116,6 +181,6 @@ mod tests {
     #[test]
     fn a_client_is_built_without_reading_any_certificate() {
         let url = base_url("http://127.0.0.1:1").expect("valid");
-        assert!(http_client(&url, None, Duration::from_secs(1)).is_ok());
+        assert!(http_client(&url, None, false, Duration::from_secs(1)).is_ok());
     }
 }

@@ -5,6 +5,7 @@
 
 mod body;
 mod connect;
+mod credentials;
 mod problem;
 mod retry;
 mod sse;
@@ -108,9 +109,9 @@ impl Call {
 }
 
 impl Client {
-    /// Whether it sends a token.
+    /// Whether it sends something that lets it in.
     pub(crate) const fn has_token(&self) -> bool {
-        self.target.token.is_some()
+        self.target.credentials.is_some()
     }
 
     /// For a target. Reaches for nothing yet.
@@ -189,8 +190,7 @@ impl Client {
                     Ok(bytes) => return Ok(bytes),
                     Err(error) => Lost::Underway(error),
                 },
-                Err(error) if error.is_connect() => Lost::Unreachable(error),
-                Err(error) => Lost::Underway(error),
+                Err(lost) => lost,
             };
             let Some(pause) = attempts.after(&lost) else { return Err(self.lost(&lost)) };
             tokio::time::sleep(pause).await;
@@ -212,7 +212,7 @@ impl Client {
     /// As [`Client::open`], telling a lost connection from an answer that is an error.
     pub(crate) async fn open_once(&self, call: &Call, headers: &[(&'static str, String)]) -> Result<Response, Lost> {
         let key = (call.method != Method::GET).then(|| RandomIds.next().to_string());
-        let build = self.request(call, key.as_deref()).map_err(Lost::Setup)?;
+        let build = self.request(call, key.as_deref()).await?;
         let build = headers.iter().fold(build, |build, (name, value)| build.header(*name, value));
         match tokio::time::timeout(self.answer_within, build.send()).await {
             Err(_) => Err(Lost::Late(self.answer_within)),
@@ -223,18 +223,22 @@ impl Client {
         }
     }
 
-    async fn attempt(&self, call: &Call, key: Option<&str>) -> Result<Response, reqwest::Error> {
-        match self.request(call, key) {
-            Ok(build) => build.timeout(self.answer_within).send().await,
-            Err(error) => Err(error),
-        }
+    async fn attempt(&self, call: &Call, key: Option<&str>) -> Result<Response, Lost> {
+        let build = self.request(call, key).await?;
+        build
+            .timeout(self.answer_within)
+            .send()
+            .await
+            .map_err(|error| if error.is_connect() { Lost::Unreachable(error) } else { Lost::Underway(error) })
     }
 
-    fn request(&self, call: &Call, key: Option<&str>) -> Result<RequestBuilder, reqwest::Error> {
+    async fn request(&self, call: &Call, key: Option<&str>) -> Result<RequestBuilder, Lost> {
         let http = match self.http.get() {
             Some(http) => http,
             None => {
-                let built = connect::http_client(&self.base, self.target.ca_file.as_deref(), self.answer_within)?;
+                let (ca_file, anybody) = (self.target.ca_file.as_deref(), self.target.trust_anybody);
+                let built = connect::http_client(&self.base, ca_file, anybody, self.answer_within);
+                let built = built.map_err(Lost::Setup)?;
                 self.http.get_or_init(|| built)
             }
         };
@@ -244,8 +248,9 @@ impl Client {
         if let Some(tenant) = self.tenant() {
             build = build.query(&[("tenant", tenant)]);
         }
-        if let Some(token) = &self.target.token {
-            build = build.bearer_auth(&token.value);
+        if let Some(credentials) = &self.target.credentials {
+            let value = credentials::authorization(&credentials.value).await.map_err(Lost::Credentials)?;
+            build = build.header(header::AUTHORIZATION, value);
         }
         if let Some(key) = key {
             build = build.header("idempotency-key", key);
@@ -261,7 +266,7 @@ impl Client {
         if response.status().is_success() {
             return Ok(response);
         }
-        Err(problem::read(response, self.url(), self.target.token.is_some()).await)
+        Err(problem::read(response, self.url(), self.has_token()).await)
     }
 
     /// Why no answer came, as an error for people.

@@ -13,6 +13,8 @@ pub(crate) enum Lost {
     Busy,
     /// It did not answer in time.
     Late(Duration),
+    /// The command that tells what lets us in failed, and how.
+    Credentials(String),
     /// The client could not be built.
     Setup(reqwest::Error),
 }
@@ -53,7 +55,7 @@ impl Attempts {
                 !error.is_builder() && !error.is_timeout()
             }
             Lost::Busy => true,
-            Lost::Late(_) | Lost::Setup(_) => false,
+            Lost::Late(_) | Lost::Credentials(_) | Lost::Setup(_) => false,
         };
         self.made += 1;
         (worth_it && self.made < ATTEMPTS).then(|| pause(self.made))

@@ -3,7 +3,7 @@ use std::{io::Read as _, path::PathBuf};
 use clap::ValueHint;
 use serde_json::json;
 
-use super::{Context, server};
+use super::{Context, server, target::Target};
 use crate::{
     client, complete,
     failure::{Doing as _, Done, Exit, Failure},
@@ -13,9 +13,20 @@ use crate::{
 
 /// Arguments of `config`.
 #[derive(Debug, clap::Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
+Examples:
+  skipper config --uri https://skipper.example.org --username ann
+  skipper config add-target prod --url https://skipper.example.org --token-file ~/.skipper-token
+  skipper config use prod
+With --uri the server is asked, and then remembered as the current target with what lets you in."
+)]
 pub(crate) struct Config {
+    #[command(flatten)]
+    target: Target,
     #[command(subcommand)]
-    verb: Verb,
+    verb: Option<Verb>,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -70,15 +81,40 @@ enum Verb {
     },
 }
 
+/// The server that somebody chose.
+#[derive(Debug)]
+pub(crate) enum Targeted {
+    /// By its address, which becomes the current target if the server answers.
+    Address(String),
+    /// By the name of a target.
+    Name(String),
+}
+
 impl Config {
-    pub(super) fn run(self, context: &Context) -> Done {
-        match self.verb {
+    /// For the shell: the server that later lines are for once this was done.
+    pub(super) fn targets(&self) -> Option<Targeted> {
+        match &self.verb {
+            None => self.target.uri().map(|uri| Targeted::Address(uri.to_owned())),
+            Some(Verb::Use { name }) => Some(Targeted::Name(name.clone())),
+            Some(_) => None,
+        }
+    }
+
+    pub(super) async fn run(self, context: &Context) -> Done {
+        let Some(verb) = self.verb else {
+            return match self.target.is_asked() || context.out.guide {
+                true => self.target.run(context).await,
+                false => show(context),
+            };
+        };
+        match verb {
             Verb::AddTarget { name, url, token_file, token_stdin, tenant, ca_file, make_current } => {
                 // Found out now rather than at the first use.
                 client::base_url(&url)?;
                 let here = |path: PathBuf| context.surroundings.resolve(&path);
                 let token_file = if token_stdin { Some(keep_token(context, &name)?) } else { token_file.map(here) };
-                let entry = TargetEntry { url, token_file, tenant, ca_file: ca_file.map(here) };
+                let ca_file = ca_file.map(here);
+                let entry = TargetEntry { url, token_file, tenant, ca_file, ..TargetEntry::default() };
                 add(context, &name, entry, make_current)
             }
             Verb::Use { name } => {
@@ -125,14 +161,19 @@ fn keep_token(context: &Context, name: &str) -> Result<PathBuf, Failure> {
     if token.is_empty() || token.contains(char::is_whitespace) {
         return Err(Failure::new(Exit::Usage, "standard input does not hold exactly one word"));
     }
+    keep_secret(context, name, "token", token)
+}
+
+/// Keeps a secret in a file of its own that only the owner may read.
+pub(super) fn keep_secret(context: &Context, name: &str, kind: &str, secret: &str) -> Result<PathBuf, Failure> {
     let file = TargetsFile::path(&context.surroundings).ok_or_else(|| {
         Failure::error("there is no folder for the configuration: neither XDG_CONFIG_HOME nor HOME is set")
     })?;
     // Told apart whatever the name holds.
     let word =
-        format!("{}-{}.token", skipper_core::name::slug(name, 40), skipper_core::Sha256::of(name.as_bytes()).short());
+        format!("{}-{}.{kind}", skipper_core::name::slug(name, 40), skipper_core::Sha256::of(name.as_bytes()).short());
     let path = file.with_file_name("tokens").join(word);
-    write_private(&path, format!("{token}\n").as_bytes())?;
+    write_private(&path, format!("{secret}\n").as_bytes())?;
     Ok(path)
 }
 
@@ -141,17 +182,26 @@ fn list(context: &Context) -> Done {
     if context.out.json {
         return context.out.json(&file);
     }
-    let mut table = Table::new(["CURRENT", "NAME", "URL", "TENANT", "TOKEN"]);
+    let mut table = Table::new(["CURRENT", "NAME", "URL", "TENANT", "CREDENTIALS"]);
     for (name, entry) in &file.targets {
         table.row([
             if file.current.as_ref() == Some(name) { "*" } else { "" }.to_owned(),
             name.clone(),
             entry.url.clone(),
             entry.tenant.clone().unwrap_or_else(|| "-".to_owned()),
-            entry.token_file.as_ref().map_or_else(|| "-".to_owned(), |path| path.display().to_string()),
+            credentials(entry),
         ]);
     }
     context.out.table(&table, "no target yet; `skipper config add-target NAME --url URL` adds one")
+}
+
+fn credentials(entry: &TargetEntry) -> String {
+    match (&entry.token_file, &entry.credentials_command, &entry.username) {
+        (Some(path), _, _) => path.display().to_string(),
+        (None, Some(command), _) => format!("what `{command}` prints"),
+        (None, None, Some(username)) => format!("password of {username}"),
+        (None, None, None) => "-".to_owned(),
+    }
 }
 
 fn show(context: &Context) -> Done {
@@ -161,21 +211,23 @@ fn show(context: &Context) -> Done {
         return context.out.json(&json!({
             "file": file,
             "url": {"value": target.url.value, "origin": target.url.origin},
-            "token": target.token.map(|token| json!({"origin": token.origin})),
+            "credentials": target.credentials.map(|found| json!({"kind": found.value.kind(), "origin": found.origin})),
             "tenant": target.tenant.map(|tenant| json!({"value": tenant.value, "origin": tenant.origin})),
             "ca_file": target.ca_file,
         }));
     }
     let mut table = Table::new(["SETTING", "VALUE", "ORIGIN"]);
     let none = || ("-".to_owned(), "not set".to_owned());
-    let (token, token_origin) = target.token.map_or_else(none, |token| ("[secret]".to_owned(), token.origin));
+    let (credentials, origin) =
+        target.credentials.map_or_else(none, |found| (format!("[{}]", found.value.kind()), found.origin));
     let (tenant, tenant_origin) = target
         .tenant
         .map_or_else(|| ("default".to_owned(), "the default".to_owned()), |tenant| (tenant.value, tenant.origin));
     table.row(["url".to_owned(), target.url.value, target.url.origin]);
-    table.row(["token".to_owned(), token, token_origin]);
+    table.row(["credentials".to_owned(), credentials, origin]);
     table.row(["tenant".to_owned(), tenant, tenant_origin]);
     let ca = target.ca_file.map_or_else(|| "the system's".to_owned(), |path| path.display().to_string());
+    let ca = if target.trust_anybody { "any at all".to_owned() } else { ca };
     table.row(["certificates".to_owned(), ca, String::new()]);
     let (path, there) = file.map_or_else(none, |path| {
         let there = if path.exists() { "is there" } else { "is not there yet" };

@@ -36,14 +36,14 @@ impl Delete {
         let asked = context.surroundings.stdin_is_terminal && context.surroundings.stderr_is_terminal;
         if self.purge {
             confirm::ask(context, &format!("Stop {name} and forget its whole history?"), self.yes)?;
-        } else if asked {
+        } else if asked && !context.out.guide {
             confirm::ask(context, &format!("Stop {name} and remove what runs of it?"), self.yes)?;
         }
         let call = Call::delete(&["v1", "releases", name])
             .maybe("purge", self.purge.then_some(true))
             .maybe("require_plan", self.require_plan.as_deref());
         let accepted: Accepted = context.client()?.ask(&call).await?;
-        self.wait.settle(context, accepted).await
+        self.wait.by_default(self.release.is_spring()).settle(context, accepted).await
     }
 
     pub(super) async fn plan(self, context: &Context) -> Done {

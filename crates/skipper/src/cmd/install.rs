@@ -22,12 +22,12 @@ pub(crate) struct Install {
     /// Package: a name, `repository/name`, `name@version`, or the path of a folder or zip
     #[arg(value_name = "PACKAGE", required_unless_present = "package_name", add = complete::packages(), value_hint = clap::ValueHint::AnyPath)]
     package: Option<String>,
-    #[arg(long, value_name = "NAME", hide = true, conflicts_with = "name", alias = "releaseName")]
+    #[arg(long, value_name = "NAME", hide = true, conflicts_with = "name")]
     release_name: Option<String>,
-    #[arg(long, value_name = "PACKAGE", hide = true, conflicts_with = "package", alias = "packageName")]
+    #[arg(long, value_name = "PACKAGE", hide = true, conflicts_with = "package", add = complete::packages())]
     package_name: Option<String>,
     /// Version of the package [default: the newest]
-    #[arg(long, value_name = "VERSION", visible_alias = "version", alias = "packageVersion", add = complete::package_versions())]
+    #[arg(long, value_name = "VERSION", visible_alias = "version", add = complete::package_versions())]
     package_version: Option<String>,
     /// Repository of the package [default: the first that has it]
     #[arg(long, value_name = "REPOSITORY", add = complete::repositories())]
@@ -35,7 +35,7 @@ pub(crate) struct Install {
     #[command(flatten)]
     values: ValuesArgs,
     /// Where applications run that name no platform [default: the server's choice]
-    #[arg(long, value_name = "PLATFORM", visible_alias = "platform-name", alias = "platformName", add = complete::platforms())]
+    #[arg(long, value_name = "PLATFORM", visible_alias = "platform-name", add = complete::platforms())]
     platform: Option<String>,
     /// Free text for the history
     #[arg(long, value_name = "TEXT")]
@@ -58,7 +58,7 @@ impl Install {
         let request = self.request(context).await?;
         let asked = context.client()?.ask(&Call::post(&["v1", "releases"]).json(&request)).await;
         let accepted: Accepted = asked.map_err(|failure| package_arg::or_folder(context, self.word(), failure))?;
-        self.wait.settle(context, accepted).await
+        self.wait.by_default(self.release_name.is_some()).settle(context, accepted).await
     }
 
     pub(super) async fn plan(self, context: &Context) -> Done {

@@ -4,6 +4,7 @@ use skipper_server::api::own::wire::{ReleasePage, ReleaseSummary};
 use super::Context;
 use crate::{
     client::Call,
+    complete,
     failure::Done,
     render::{Table, age, at},
     world::SystemClock,
@@ -15,7 +16,7 @@ pub(crate) struct List {
     /// Only releases whose name holds this text
     #[arg(value_name = "QUERY")]
     query: Option<String>,
-    #[arg(long, value_name = "NAME", hide = true, conflicts_with = "query", alias = "releaseName")]
+    #[arg(long, value_name = "NAME", hide = true, conflicts_with = "query", add = complete::releases())]
     release_name: Option<String>,
     /// At most this many
     #[arg(long, value_name = "NUMBER", default_value_t = 1000)]

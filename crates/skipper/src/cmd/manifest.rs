@@ -39,7 +39,7 @@ pub(crate) struct Of {
     /// Revision [default: the one that serves, else the newest]
     #[arg(value_name = "REVISION", add = complete::revisions())]
     revision: Option<u64>,
-    #[arg(long, value_name = "REVISION", hide = true, conflicts_with = "revision", aliases = ["revision-number", "releaseVersion"])]
+    #[arg(long, value_name = "REVISION", hide = true, conflicts_with = "revision", alias = "revision-number", add = complete::revisions())]
     release_version: Option<u64>,
 }
 

@@ -23,6 +23,7 @@ mod markdown;
 mod offline;
 mod package;
 mod package_arg;
+mod password;
 mod plan;
 mod platform;
 mod release_arg;
@@ -33,12 +34,15 @@ mod scale;
 mod secrets;
 pub(crate) mod server;
 mod status;
+mod target;
 mod token;
 mod upgrade;
 mod values;
 mod version;
 mod welcome;
 mod why;
+
+pub(crate) use config::Targeted;
 
 use std::{cell::OnceCell, future::Future, process::ExitCode};
 
@@ -48,6 +52,7 @@ use crate::{
     failure::{Done, Exit, Failure},
     load,
     render::Output,
+    shell,
     surroundings::Surroundings,
     targets::{self, Connection},
 };
@@ -107,7 +112,7 @@ pub(crate) enum Command {
     Search(package::search::Search),
     /// Upload a package to the local repository
     Upload(package::upload::Upload),
-    /// List the repositories that packages come from
+    /// Say where packages come from: list, add, delete and refresh repositories
     Repo(repo::Repo),
     /// List the platforms that releases run on
     Platform(platform::Platform),
@@ -122,6 +127,8 @@ pub(crate) enum Command {
     Restore(restore::Restore),
     /// Name the servers you talk to
     Config(config::Config),
+    /// Type commands one after the other, or run a script of them
+    Shell(Box<shell::Shell>),
     /// Run the server
     Server(Box<server::Server>),
     /// Run the edge: what users' requests come in through
@@ -213,13 +220,15 @@ impl Context {
             return Ok(client);
         }
         let target = targets::resolve(&self.connection, &self.surroundings)?;
-        if let Some(token) = &target.token
+        if let Some(credentials) = &target.credentials
             && target.url.value.starts_with("http://")
             && !is_loopback(&target.url.value)
         {
             self.out.warn(&format!(
-                "the token ({}) goes to {} unencrypted; everybody in between can read it",
-                token.origin, target.url.value
+                "the {} ({}) goes to {} unencrypted; everybody in between can read it",
+                credentials.value.kind(),
+                credentials.origin,
+                target.url.value
             ));
         }
         let client = Client::new(target)?;
@@ -244,9 +253,10 @@ impl Command {
         let done = match self {
             Self::Server(server) => return server.run(context),
             Self::Edge(edge) => return edge.run(context),
+            Self::Shell(shell) => return shell.run(context),
             Self::Demo(args) => return demo::run(&args, &context.surroundings),
             Self::Load(args) => return load::run(&args),
-            client_verb => wait_for(client_verb.go(context)),
+            client_verb => client_verb.perform(context),
         };
         match done {
             Ok(()) => Exit::Ok.into(),
@@ -254,6 +264,33 @@ impl Command {
                 failure.print();
                 failure.exit.into()
             }
+        }
+    }
+
+    /// Does what a client does. In the shell Ctrl-C ends the verb alone.
+    ///
+    /// # Errors
+    ///
+    /// What went wrong; nothing has been said about it yet.
+    pub(crate) fn perform(self, context: &Context) -> Done {
+        if !context.out.guide {
+            return wait_for(self.go(context));
+        }
+        wait_for(async {
+            tokio::select! {
+                // A verb that waits for a rollout has more to say about it.
+                biased;
+                done = self.go(context) => done,
+                Ok(()) = tokio::signal::ctrl_c() => Err(Failure::quiet(Exit::Interrupted)),
+            }
+        })
+    }
+
+    /// For the shell: the server that later lines are for once this was done.
+    pub(crate) fn targets(&self) -> Option<config::Targeted> {
+        match self {
+            Self::Config(config) => config.targets(),
+            _ => None,
         }
     }
 
@@ -287,7 +324,7 @@ impl Command {
             Self::Token(verb) => verb.run(context).await,
             Self::Backup(verb) => verb.run(context).await,
             Self::Restore(verb) => verb.run(context).await,
-            Self::Config(verb) => verb.run(context),
+            Self::Config(verb) => verb.run(context).await,
             Self::Doctor(verb) => verb.run(context).await,
             Self::Completions(verb) => verb.run(context),
             Self::Man(verb) => verb.run(context),
@@ -302,7 +339,9 @@ impl Command {
                 ReleaseVerb::History(verb) => verb.run(context).await,
                 ReleaseVerb::Cancel(verb) => verb.run(context).await,
             },
-            Self::Server(_) | Self::Edge(_) | Self::Demo(_) | Self::Load(_) => unreachable!("handled by `run`"),
+            Self::Server(_) | Self::Edge(_) | Self::Demo(_) | Self::Load(_) | Self::Shell(_) => {
+                Err(Failure::usage("this command stays in the foreground; it runs outside of the shell"))
+            }
             Self::Sample(_) | Self::Keeper(_) => {
                 Err(Failure::usage("`sample` and `keeper` are recognised as the first argument only"))
             }
@@ -322,7 +361,7 @@ pub(crate) fn welcome(context: &Context) -> ExitCode {
 }
 
 /// Runs a client verb on this thread: it waits for the network and nothing else.
-fn wait_for(work: impl Future<Output = Done>) -> Done {
+pub(crate) fn wait_for<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(work),
         Err(error) => Err(Failure::error(format!("start: {error}"))),

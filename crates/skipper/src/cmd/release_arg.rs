@@ -6,11 +6,16 @@ pub(crate) struct ReleaseArg {
     /// The release
     #[arg(value_name = "NAME", required_unless_present = "release_name", add = complete::releases())]
     name: Option<String>,
-    #[arg(long, value_name = "NAME", hide = true, conflicts_with = "name", alias = "releaseName")]
+    #[arg(long, value_name = "NAME", hide = true, conflicts_with = "name", add = complete::releases())]
     release_name: Option<String>,
 }
 
 impl ReleaseArg {
+    /// Whether it was given by Spring's flag.
+    pub(crate) const fn is_spring(&self) -> bool {
+        self.release_name.is_some()
+    }
+
     /// Its name.
     pub(crate) fn name(&self) -> &str {
         self.name.as_deref().or(self.release_name.as_deref()).unwrap_or_default()

@@ -16,7 +16,7 @@ pub(crate) struct Rollback {
     /// Revision to go back to [default: the one that served before]
     #[arg(value_name = "REVISION", add = complete::revisions())]
     revision: Option<u64>,
-    #[arg(long, value_name = "REVISION", hide = true, conflicts_with = "revision", aliases = ["to", "releaseVersion"])]
+    #[arg(long, value_name = "REVISION", hide = true, conflicts_with = "revision", alias = "to", add = complete::revisions())]
     release_version: Option<u64>,
     /// Free text for the history
     #[arg(long, value_name = "TEXT")]
@@ -43,7 +43,7 @@ impl Rollback {
         };
         let call = Call::post(&["v1", "releases", self.release.name(), "rollback"]).json(&request);
         let accepted: Accepted = context.client()?.ask(&call).await?;
-        self.wait.settle(context, accepted).await
+        self.wait.by_default(self.release.is_spring()).settle(context, accepted).await
     }
 
     pub(super) async fn plan(self, context: &Context) -> Done {

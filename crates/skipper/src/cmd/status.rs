@@ -3,6 +3,7 @@ use skipper_server::api::own::wire::{AppStatus, ReleaseStatus, RolloutSummary};
 use super::{Context, follow, release_arg::ReleaseArg};
 use crate::{
     client::{Call, Client},
+    complete,
     failure::{Done, Failure},
     render::{Paint, Style, Table, age, at, tame},
     world::SystemClock,
@@ -13,7 +14,7 @@ use crate::{
 pub(crate) struct Status {
     #[command(flatten)]
     release: ReleaseArg,
-    #[arg(long, value_name = "REVISION", hide = true, alias = "releaseVersion")]
+    #[arg(long, value_name = "REVISION", hide = true, add = complete::revisions())]
     release_version: Option<u64>,
 }
 

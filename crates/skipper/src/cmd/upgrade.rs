@@ -22,10 +22,10 @@ pub(crate) struct Upgrade {
     /// Package: a name, `repository/name`, `name@version`, or a path [default: the one that serves]
     #[arg(value_name = "PACKAGE", add = complete::packages(), value_hint = clap::ValueHint::AnyPath)]
     package: Option<String>,
-    #[arg(long, value_name = "PACKAGE", hide = true, conflicts_with = "package", alias = "packageName")]
+    #[arg(long, value_name = "PACKAGE", hide = true, conflicts_with = "package", add = complete::packages())]
     package_name: Option<String>,
     /// Version of the package [default: the newest]
-    #[arg(long, value_name = "VERSION", visible_alias = "version", alias = "packageVersion", add = complete::package_versions())]
+    #[arg(long, value_name = "VERSION", visible_alias = "version", add = complete::package_versions())]
     package_version: Option<String>,
     /// Repository of the package [default: the first that has it]
     #[arg(long, value_name = "REPOSITORY", add = complete::repositories())]
@@ -42,7 +42,7 @@ pub(crate) struct Upgrade {
     #[arg(long)]
     force: bool,
     /// Where applications run that name no platform [default: as before]
-    #[arg(long, value_name = "PLATFORM", visible_alias = "platform-name", alias = "platformName", add = complete::platforms())]
+    #[arg(long, value_name = "PLATFORM", visible_alias = "platform-name", add = complete::platforms())]
     platform: Option<String>,
     /// Free text for the history
     #[arg(long, value_name = "TEXT")]
@@ -65,7 +65,7 @@ impl Upgrade {
         let request = self.request(context).await?;
         let call = Call::post(&["v1", "releases", self.release.name(), "upgrade"]).json(&request);
         let accepted: Accepted = context.client()?.ask(&call).await?;
-        self.wait.settle(context, accepted).await
+        self.wait.by_default(self.release.is_spring()).settle(context, accepted).await
     }
 
     pub(super) async fn plan(self, context: &Context) -> Done {

@@ -3,7 +3,12 @@
 
 mod words;
 
-use std::{ffi::OsStr, ffi::OsString, future::Future, sync::OnceLock, time::Duration};
+use std::{
+    ffi::{OsStr, OsString},
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use clap_complete::{ArgValueCompleter, CompleteEnv, CompletionCandidate};
 use serde::de::DeserializeOwned;
@@ -15,7 +20,7 @@ use skipper_server::api::own::wire::{
 use crate::{
     client::{Call, Client},
     surroundings::Surroundings,
-    targets::{self, TargetsFile},
+    targets::{self, Connection, TargetsFile},
 };
 use words::Words;
 
@@ -27,17 +32,56 @@ const MOST: u32 = 200;
 
 /// What is being completed. The library hands a completer the word alone, and it takes the whole line to know which
 /// server and which release it is about.
-static LINE: OnceLock<(Surroundings, Words)> = OnceLock::new();
+static LINE: Mutex<Option<Arc<Line>>> = Mutex::new(None);
+
+struct Line {
+    surroundings: Surroundings,
+    words: Words,
+    /// What holds where the line says nothing about the server.
+    connection: Connection,
+}
+
+fn line() -> Option<Arc<Line>> {
+    LINE.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+fn completing(line: Line) {
+    *LINE.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(line));
+}
 
 /// Answers the shell if it is the shell that asks (`COMPLETE=bash skipper`); whether it was.
 pub(crate) fn answered(surroundings: &Surroundings, args: &[OsString]) -> Result<bool, clap::Error> {
     if surroundings.var("COMPLETE").is_none() {
         return Ok(false);
     }
-    let _ = LINE.set((surroundings.clone(), Words::after_dashes(args)));
+    completing(Line {
+        surroundings: surroundings.clone(),
+        words: Words::after_dashes(args),
+        connection: Connection::default(),
+    });
     CompleteEnv::with_factory(crate::cli::command)
         .bin("skipper")
         .try_complete(args.iter().cloned(), Some(&surroundings.working_dir))
+}
+
+/// What the last of these words could become, by that tree; `args` begin with the program.
+pub(crate) fn in_shell(
+    surroundings: &Surroundings,
+    connection: &Connection,
+    mut tree: clap::Command,
+    args: Vec<OsString>,
+) -> Vec<String> {
+    completing(Line {
+        surroundings: surroundings.clone(),
+        words: Words::of_line(&args),
+        connection: connection.clone(),
+    });
+    let last = args.len().saturating_sub(1);
+    let found = clap_complete::engine::complete(&mut tree, args, last, Some(&surroundings.working_dir));
+    let found = found.unwrap_or_default();
+    // The library offers what is hidden where nothing else fits.
+    let shown = found.into_iter().filter(|candidate| !candidate.is_hide_set());
+    shown.filter_map(|candidate| candidate.get_value().to_str().map(str::to_owned)).collect()
 }
 
 /// The script that a shell sources.
@@ -63,7 +107,7 @@ pub(crate) fn releases() -> ArgValueCompleter {
 /// Numbers of revisions of the release on the line.
 pub(crate) fn revisions() -> ArgValueCompleter {
     completer(|_| async {
-        let name = LINE.get()?.1.release()?;
+        let name = line()?.words.release()?;
         let page: HistoryPage = ask(&Call::get(&["v1", "releases", &name, "history"]).query("limit", MOST)).await?;
         let line = |revision: skipper_server::api::own::wire::RevisionView| {
             (revision.revision.to_string(), format!("{}, {}", revision.state, revision.source.text()))
@@ -75,7 +119,7 @@ pub(crate) fn revisions() -> ArgValueCompleter {
 /// Names of applications of the release on the line.
 pub(crate) fn apps() -> ArgValueCompleter {
     completer(|_| async {
-        let name = LINE.get()?.1.release()?;
+        let name = line()?.words.release()?;
         let status: ReleaseStatus = ask(&Call::get(&["v1", "releases", &name])).await?;
         Some(status.apps.into_iter().map(|app| (app.name, app.resource)).collect())
     })
@@ -96,7 +140,7 @@ pub(crate) fn packages() -> ArgValueCompleter {
 /// Versions of the package on the line.
 pub(crate) fn package_versions() -> ArgValueCompleter {
     completer(|_| async {
-        let name = LINE.get()?.1.package()?;
+        let name = line()?.words.package()?;
         let packages = all_packages(&name).await?;
         let of_it = packages.into_iter().filter(|package| package.name == name);
         Some(of_it.map(|package| (package.version, package.repository)).collect())
@@ -138,7 +182,7 @@ pub(crate) fn tokens() -> ArgValueCompleter {
 /// Names of targets, from the client's own file.
 pub(crate) fn targets() -> ArgValueCompleter {
     completer(|_| async {
-        let file = TargetsFile::read(&LINE.get()?.0).ok()?;
+        let file = TargetsFile::read(&line()?.surroundings).ok()?;
         Some(file.targets.into_iter().map(|(name, entry)| (name, entry.url)).collect())
     })
 }
@@ -149,8 +193,8 @@ async fn all_packages(query: &str) -> Option<Vec<PackageView>> {
 }
 
 async fn ask<T: DeserializeOwned>(call: &Call) -> Option<T> {
-    let (surroundings, words) = LINE.get()?;
-    let target = targets::resolve(&words.connection(), surroundings).ok()?;
+    let line = line()?;
+    let target = targets::resolve(&line.words.connection().over(&line.connection), &line.surroundings).ok()?;
     Client::new(target).ok()?.answering_within(PATIENCE).ask(call).await.ok()
 }
 

@@ -7,7 +7,7 @@ use crate::targets::Connection;
 pub(super) struct Words(Vec<String>);
 
 /// Options that take the next word, as far as it matters here: the rest only costs a wrong guess.
-const WITH_VALUE: [&str; 28] = [
+const WITH_VALUE: [&str; 37] = [
     "--url",
     "--uri",
     "--server",
@@ -36,6 +36,15 @@ const WITH_VALUE: [&str; 28] = [
     "--version",
     "--repository",
     "--bound",
+    "--platform-name",
+    "--package-name",
+    "--release-name",
+    "--release-version",
+    "--properties",
+    "--timeout-expression",
+    "--app-names",
+    "--repo-name",
+    "--max",
 ];
 
 /// Words that are followed by another verb.
@@ -48,6 +57,11 @@ impl Words {
     pub(super) fn after_dashes(args: &[OsString]) -> Self {
         let words = args.iter().skip_while(|arg| *arg != "--").skip(2);
         Self(words.map(|word| word.to_string_lossy().into_owned()).collect())
+    }
+
+    /// The line of the shell within the program.
+    pub(super) fn of_line(args: &[OsString]) -> Self {
+        Self(args.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect())
     }
 
     fn option(&self, names: &[&str]) -> Option<String> {
@@ -110,6 +124,7 @@ impl Words {
             tenant: self.option(&["--tenant"]),
             target: self.option(&["--target"]),
             ca_file: self.option(&["--ca-file"]).map(PathBuf::from),
+            ..Connection::default()
         }
     }
 }

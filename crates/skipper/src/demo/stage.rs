@@ -82,7 +82,7 @@ impl Stage {
         let api = free_port()?;
         let app = free_port()?;
         let url = Origin { value: format!("http://{api}"), origin: "the demo".to_owned() };
-        let target = Target { url, token: None, tenant: None, ca_file: None };
+        let target = Target { url, credentials: None, tenant: None, ca_file: None, trust_anybody: false };
         Ok(Self {
             client: Client::new(target).map_err(told)?,
             unset: surroundings

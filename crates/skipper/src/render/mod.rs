@@ -45,7 +45,12 @@ pub(crate) struct Output {
     pub(crate) paint: Paint,
     /// Paint of standard error.
     pub(crate) paint_err: Paint,
-    quiet: bool,
+    /// Results look as in Spring's guide: the shell's way.
+    pub(crate) guide: bool,
+    /// What was asked about colour.
+    pub(crate) colour: Colour,
+    /// Nothing on standard error but errors.
+    pub(crate) quiet: bool,
     said_something: Cell<bool>,
 }
 
@@ -65,6 +70,8 @@ impl Output {
             live: surroundings.stderr_is_terminal && surroundings.var("TERM") != Some("dumb"),
             paint: Paint::new(allowed(surroundings.stdout_is_terminal)),
             paint_err: Paint::new(allowed(surroundings.stderr_is_terminal)),
+            guide: false,
+            colour,
             quiet,
             said_something: Cell::new(false),
         }

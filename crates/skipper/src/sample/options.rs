@@ -6,7 +6,8 @@ The sample application: a small HTTP server that can be told to misbehave.
 
 Usage: skipper sample [--NAME=VALUE | --NAME VALUE]...
 
-Each setting is an argument, or the environment variable in brackets; the argument wins.
+Each setting is an argument, a key of the JSON in SPRING_APPLICATION_JSON, or the environment variable in brackets; of
+several the first of these wins.
 
   --server.port, --port     where it listens, default 8080; 0 takes a free one   [SERVER_PORT, PORT]
   --server.address          default 127.0.0.1                                    [SERVER_ADDRESS]
@@ -116,7 +117,8 @@ impl Options {
     ///
     /// [`InvalidOption`] for the first value that cannot be followed.
     pub(crate) fn read(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidOption> {
-        let given = Given { args, env: &env };
+        let json = env("SPRING_APPLICATION_JSON").map(|text| serde_json::from_str(&text).unwrap_or_default());
+        let given = Given { args, json: json.unwrap_or_default(), env: &env };
         let data_dir = given.text(&["sample.data-dir"], &["DATA_DIR"]);
         let host = given.text(&["server.address"], &["SERVER_ADDRESS"]);
         let flag = |arg: &'static str, var: &str| given.flag(arg, var);
@@ -170,9 +172,11 @@ impl Options {
     }
 }
 
-/// The two places a setting may come from.
+/// The places a setting may come from.
 struct Given<'a> {
     args: &'a [String],
+    /// What Spring's deployers hand over in place of arguments: names with dots, as those of arguments.
+    json: serde_json::Map<String, serde_json::Value>,
     env: &'a dyn Fn(&str) -> Option<String>,
 }
 
@@ -188,7 +192,10 @@ impl Given<'_> {
                 found = Some(self.args.get(at + 1).filter(|next| !next.starts_with("--")).cloned().unwrap_or_default());
             }
         }
-        found
+        found.or_else(|| match self.json.get(name)? {
+            serde_json::Value::String(text) => Some(text.clone()),
+            other => Some(other.to_string()),
+        })
     }
 
     fn text(&self, args: &[&str], vars: &[&str]) -> Option<String> {
@@ -241,6 +248,16 @@ mod tests {
         assert_eq!(read(&[], &[("SERVER_PORT", "3")]).expect("valid").port, 3);
         assert_eq!(read(&[], &[("PORT", "4")]).expect("valid").port, 4);
         assert_eq!(read(&["--server.port=5"], &[("PORT", "4")]).expect("valid").port, 5);
+    }
+
+    #[test]
+    fn springs_json_is_stronger_than_the_environment_and_weaker_than_an_argument() {
+        let json = r#"{"server.port": "5", "helloworld.greeting": "Olá", "sample.fail-percent": 7}"#;
+        let env = [("SPRING_APPLICATION_JSON", json), ("SERVER_PORT", "6"), ("HELLOWORLD_GREETING", "x")];
+        let options = read(&[], &env).expect("valid");
+        assert_eq!((options.port, options.greeting.as_str(), options.fail_percent), (5, "Olá", 7));
+        assert_eq!(read(&["--server.port=4"], &env).expect("valid").port, 4);
+        assert_eq!(read(&[], &[("SPRING_APPLICATION_JSON", "no JSON")]).expect("it is left alone").port, 8080);
     }
 
     #[test]

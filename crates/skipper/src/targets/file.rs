@@ -24,7 +24,7 @@ pub(crate) struct TargetsFile {
 }
 
 /// One server.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TargetEntry {
     /// Its address.
@@ -38,6 +38,18 @@ pub(crate) struct TargetEntry {
     /// PEM file with the certificate that vouches for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) ca_file: Option<PathBuf>,
+    /// Who we are, where the server knows people by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) username: Option<String>,
+    /// The file that holds the password, and nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// A command that prints what to send as `Authorization`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) credentials_command: Option<String>,
+    /// Believe every certificate.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) skip_ssl_validation: bool,
 }
 
 impl TargetsFile {
@@ -63,8 +75,10 @@ impl TargetsFile {
         };
         toml::from_str(&text).map_err(|error| {
             let line = error.span().map_or(0, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-            Failure::error(format!("{}:{line}: {}", path.display(), error.message()))
-                .hint("known keys are `current` and, in [targets.NAME], `url`, `token_file`, `tenant`, `ca_file`")
+            Failure::error(format!("{}:{line}: {}", path.display(), error.message())).hint(
+                "known keys are `current` and, in [targets.NAME], `url`, `token_file`, `tenant`, `ca_file`, \
+                     `username`, `password_file`, `credentials_command`, `skip_ssl_validation`",
+            )
         })
     }
 
@@ -124,7 +138,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("temp dir");
         let path = dir.path().join("deep/config.toml");
         let surroundings = Surroundings::of(&[("SKIPPER_CONFIG", &path.display().to_string())]);
-        let entry = TargetEntry { url: "https://p".into(), token_file: None, tenant: Some("t".into()), ca_file: None };
+        let entry = TargetEntry { url: "https://p".into(), tenant: Some("t".into()), ..TargetEntry::default() };
         let file = TargetsFile { current: Some("p".into()), targets: [("p".to_owned(), entry)].into() };
         file.write(&surroundings).expect("writes");
         assert_eq!(TargetsFile::read(&surroundings).expect("reads"), file);

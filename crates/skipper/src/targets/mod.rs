@@ -47,6 +47,71 @@ pub(crate) struct Connection {
     pub(crate) target: Option<String>,
     /// `--ca-file`.
     pub(crate) ca_file: Option<PathBuf>,
+    /// What the shell was started with, as Spring's shell has it.
+    pub(crate) credentials: Option<Credentials>,
+    /// Believe every certificate.
+    pub(crate) trust_anybody: bool,
+}
+
+impl Connection {
+    /// This one, and what it leaves open as `base` has it. What lets us in belongs to a server: it goes to no other.
+    pub(crate) fn over(self, base: &Self) -> Self {
+        let base = base.clone();
+        let tenant = self.tenant.or(base.tenant);
+        if self.url.is_some() || self.target.is_some() {
+            return Self { tenant, ..self };
+        }
+        let given = self.token.is_some() || self.token_file.is_some();
+        Self {
+            url: base.url,
+            target: base.target,
+            token: self.token.or(if given { None } else { base.token }),
+            token_file: self.token_file.or(if given { None } else { base.token_file }),
+            credentials: if given { None } else { base.credentials },
+            tenant,
+            ca_file: self.ca_file.or(base.ca_file),
+            trust_anybody: self.trust_anybody || base.trust_anybody,
+        }
+    }
+}
+
+/// Whether that is where a server is looked for by itself.
+pub(crate) fn is_default(url: &str) -> bool {
+    let url = url.trim_end_matches('/').trim_end_matches("/api");
+    matches!(url, DEFAULT_URL | "http://localhost:7577" | "localhost:7577" | "127.0.0.1:7577")
+}
+
+/// What lets us in. The secret is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Credentials {
+    /// A token, sent as `Bearer`.
+    Token(String),
+    /// A person's name and password, sent as `Basic`.
+    Basic {
+        /// The name.
+        username: String,
+        /// The password.
+        password: String,
+    },
+    /// A command that prints the value of the `Authorization` header; run anew for each request.
+    Command(String),
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.kind())
+    }
+}
+
+impl Credentials {
+    /// What it is, in a word or two.
+    pub(crate) const fn kind(&self) -> &'static str {
+        match self {
+            Self::Token(_) => "token",
+            Self::Basic { .. } => "password",
+            Self::Command(_) => "credentials command",
+        }
+    }
 }
 
 /// A server, and how to speak to it.
@@ -55,17 +120,19 @@ pub(crate) struct Target {
     /// Its address.
     pub(crate) url: Origin<String>,
     /// What lets us in.
-    pub(crate) token: Option<Origin<String>>,
+    pub(crate) credentials: Option<Origin<Credentials>>,
     /// For which tenant.
     pub(crate) tenant: Option<Origin<String>>,
     /// Who vouches for its certificate, beside those the system trusts.
     pub(crate) ca_file: Option<PathBuf>,
+    /// Believe every certificate.
+    pub(crate) trust_anybody: bool,
 }
 
 impl std::fmt::Debug for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let token = self.token.as_ref().map(|token| token.origin.as_str());
-        f.debug_struct("Target").field("url", &self.url).field("token", &token).finish_non_exhaustive()
+        let credentials = self.credentials.as_ref().map(|credentials| credentials.origin.as_str());
+        f.debug_struct("Target").field("url", &self.url).field("credentials", &credentials).finish_non_exhaustive()
     }
 }
 
@@ -98,20 +165,24 @@ pub(crate) fn resolve(connection: &Connection, surroundings: &Surroundings) -> R
     // A target's token is for that target's address and is sent nowhere else.
     let entry = of_target.as_ref().filter(|(_, of_target)| same_server(&of_target.value, &url.value));
 
-    let token = match (&connection.token, &connection.token_file) {
-        (Some(token), _) => Some(Origin::new(token.clone(), "--token")),
-        (None, Some(path)) => Some(token_from(&surroundings.resolve(path), "--token-file")?),
-        (None, None) => match (from_env("SKIPPER_TOKEN"), surroundings.var("SKIPPER_TOKEN_FILE"), entry) {
-            (Some(token), _, _) if !named => Some(token),
-            (_, Some(path), _) if !named => {
-                Some(token_from(&surroundings.resolve(Path::new(path)), "SKIPPER_TOKEN_FILE")?)
-            }
-            (_, _, Some((TargetEntry { token_file: Some(path), .. }, origin))) => {
-                Some(token_from(path, &origin.origin)?)
-            }
-            (token, _, _) => token,
-        },
+    let from_file = |path: &Path, origin: &str| {
+        let word = secret_from(&surroundings.resolve(path), origin)?;
+        Ok(Some(Origin::new(Credentials::Token(word.value), word.origin)))
     };
+    let token = |word: String, origin: &str| Ok(Some(Origin::new(Credentials::Token(word), origin)));
+    let credentials = match (&connection.token, &connection.token_file, &connection.credentials) {
+        (Some(word), _, _) => token(word.clone(), "--token"),
+        (None, Some(path), _) => from_file(path, "--token-file"),
+        (None, None, Some(given)) => Ok(Some(Origin::new(given.clone(), "the shell's command line"))),
+        (None, None, None) => match (from_env("SKIPPER_TOKEN"), surroundings.var("SKIPPER_TOKEN_FILE"), entry) {
+            (Some(found), _, _) if !named => token(found.value, "SKIPPER_TOKEN"),
+            (_, Some(path), _) if !named => from_file(Path::new(path), "SKIPPER_TOKEN_FILE"),
+            (found, _, entry) => match entry.map(|(entry, origin)| of_entry(entry, &origin.origin)).transpose()? {
+                Some(Some(credentials)) => Ok(Some(credentials)),
+                _ => found.map_or(Ok(None), |found| token(found.value, "SKIPPER_TOKEN")),
+            },
+        },
+    }?;
     let tenant = flag(&connection.tenant, "--tenant")
         .or_else(|| from_env("SKIPPER_TENANT"))
         .or_else(|| entry.and_then(|(entry, url)| Some(Origin::new(entry.tenant.clone()?, url.origin.clone()))));
@@ -127,28 +198,54 @@ pub(crate) fn resolve(connection: &Connection, surroundings: &Surroundings) -> R
         return Err(Failure::error(format!("there is no certificate file {}", path.display()))
             .hint("--ca-file takes a PEM file with the certificate that vouches for the server"));
     }
-    Ok(Target { url, token, tenant, ca_file })
+    let trust_anybody = connection.trust_anybody || entry.is_some_and(|(entry, _)| entry.skip_ssl_validation);
+    Ok(Target { url, credentials, tenant, ca_file, trust_anybody })
 }
 
-fn same_server(a: &str, b: &str) -> bool {
+/// What the file knows that lets us into that server.
+fn of_entry(entry: &TargetEntry, origin: &str) -> Result<Option<Origin<Credentials>>, Failure> {
+    if let Some(path) = &entry.token_file {
+        let word = secret_from(path, origin)?;
+        return Ok(Some(Origin::new(Credentials::Token(word.value), word.origin)));
+    }
+    if let Some(command) = &entry.credentials_command {
+        return Ok(Some(Origin::new(Credentials::Command(command.clone()), origin)));
+    }
+    let (Some(username), Some(path)) = (&entry.username, &entry.password_file) else { return Ok(None) };
+    let password = text_from(path).map_err(|why| {
+        Failure::new(Exit::Auth, format!("read the password file {} ({origin}): {why}", path.display()))
+            .hint("`skipper config --uri URL --username NAME` asks for the password anew")
+    })?;
+    let credentials = Credentials::Basic { username: username.clone(), password };
+    Ok(Some(Origin::new(credentials, origin)))
+}
+
+/// Whether two addresses are the same one.
+pub(crate) fn same_server(a: &str, b: &str) -> bool {
     a.trim_end_matches('/') == b.trim_end_matches('/')
 }
 
-fn token_from(path: &Path, origin: &str) -> Result<Origin<String>, Failure> {
+fn secret_from(path: &Path, origin: &str) -> Result<Origin<String>, Failure> {
     let unreadable = |why: String| {
         Failure::new(Exit::Auth, format!("read the token file {} ({origin}): {why}", path.display()))
             .hint("put the token alone into that file, readable by you only")
     };
-    let meta = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;
-    if meta.len() > MAX_TOKEN {
-        return Err(unreadable(format!("it has {} bytes; a token has less than {MAX_TOKEN}", meta.len())));
-    }
-    let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
+    let text = text_from(path).map_err(unreadable)?;
     let token = text.trim();
     if token.is_empty() || token.contains(char::is_whitespace) {
         return Err(unreadable("it does not hold exactly one word".to_owned()));
     }
     Ok(Origin::new(token.to_owned(), format!("{origin}, {}", path.display())))
+}
+
+/// What a small file holds, without the end of its line.
+fn text_from(path: &Path) -> Result<String, String> {
+    let meta = std::fs::metadata(path).map_err(|error| error.to_string())?;
+    if meta.len() > MAX_TOKEN {
+        return Err(format!("it has {} bytes; a token has less than {MAX_TOKEN}", meta.len()));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    Ok(text.strip_suffix('\n').unwrap_or(&text).to_owned())
 }
 
 #[cfg(test)]
@@ -165,6 +262,10 @@ mod tests {
         (dir, surroundings)
     }
 
+    fn token(word: &str) -> Credentials {
+        Credentials::Token(word.into())
+    }
+
     const PROD: &str =
         "current = \"prod\"\n[targets.prod]\nurl = \"https://p\"\ntoken_file = \"$DIR/tok\"\ntenant = \"t\"\n";
 
@@ -172,7 +273,7 @@ mod tests {
     fn without_anything_the_server_is_on_this_machine() {
         let target = resolve(&Connection::default(), &Surroundings::of(&[])).expect("resolves");
         assert_eq!((target.url.value.as_str(), target.url.origin.as_str()), (DEFAULT_URL, "the default"));
-        assert!(target.token.is_none());
+        assert!(target.credentials.is_none());
     }
 
     #[test]
@@ -180,7 +281,7 @@ mod tests {
         let (_dir, surroundings) = home(PROD);
         let target = resolve(&Connection::default(), &surroundings).expect("resolves");
         assert_eq!(target.url.value, "https://p");
-        assert_eq!(target.token.expect("token").value, "secret-1");
+        assert_eq!(target.credentials.expect("token").value, token("secret-1"));
         assert_eq!(target.tenant.expect("tenant").value, "t");
     }
 
@@ -189,7 +290,7 @@ mod tests {
         let (_dir, surroundings) = home(PROD);
         let elsewhere = Connection { url: Some("http://evil".into()), ..Connection::default() };
         let target = resolve(&elsewhere, &surroundings).expect("resolves");
-        assert!(target.token.is_none() && target.tenant.is_none());
+        assert!(target.credentials.is_none() && target.tenant.is_none());
     }
 
     #[test]
@@ -206,10 +307,43 @@ mod tests {
         let named = Connection { target: Some("prod".into()), ..Connection::default() };
         let from_target = resolve(&named, &surroundings).expect("resolves");
         assert_eq!(from_target.url.value, "https://p");
-        assert_eq!(from_target.token.expect("token").value, "secret-1");
+        assert_eq!(from_target.credentials.expect("token").value, token("secret-1"));
         let flags = Connection { url: Some("http://flag".into()), token: Some("x".into()), ..Connection::default() };
         let from_flags = resolve(&flags, &surroundings).expect("resolves");
-        assert_eq!(from_flags.token.map(|t| (t.value, t.origin)), Some(("x".into(), "--token".into())));
+        let found = from_flags.credentials.map(|found| (found.value, found.origin));
+        assert_eq!(found, Some((token("x"), "--token".into())));
+    }
+
+    #[test]
+    fn a_target_may_know_a_password_or_a_command_instead_of_a_token() {
+        let (dir, surroundings) = home(
+            "[targets.a]\nurl = \"http://a\"\nusername = \"ann\"\npassword_file = \"$DIR/pw\"\nskip_ssl_validation = true\n[targets.b]\nurl = \"http://b\"\ncredentials_command = \"echo x\"\n",
+        );
+        std::fs::write(dir.path().join("pw"), "two words\n").expect("written");
+        let of = |name: &str| {
+            let named = Connection { target: Some(name.into()), ..Connection::default() };
+            resolve(&named, &surroundings).expect("resolves")
+        };
+        let basic = Credentials::Basic { username: "ann".into(), password: "two words".into() };
+        assert_eq!(of("a").credentials.expect("known").value, basic);
+        assert!(of("a").trust_anybody && !of("b").trust_anybody);
+        assert_eq!(of("b").credentials.expect("known").value, Credentials::Command("echo x".into()));
+    }
+
+    #[test]
+    fn a_line_of_the_shell_takes_from_the_shell_what_it_leaves_open_but_no_secret_elsewhere() {
+        let base = Connection {
+            url: Some("http://a".into()),
+            token: Some("x".into()),
+            tenant: Some("t".into()),
+            ..Connection::default()
+        };
+        let same = Connection::default().over(&base);
+        assert_eq!((same.url, same.token, same.tenant), (base.url.clone(), base.token.clone(), base.tenant.clone()));
+        let elsewhere = Connection { url: Some("http://b".into()), ..Connection::default() }.over(&base);
+        assert_eq!((elsewhere.url.as_deref(), elsewhere.token), (Some("http://b"), None));
+        let other = Connection { token_file: Some("f".into()), ..Connection::default() }.over(&base);
+        assert_eq!((other.url, other.token, other.token_file), (base.url, None, Some("f".into())));
     }
 
     #[test]

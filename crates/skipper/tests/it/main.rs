@@ -12,5 +12,6 @@ mod replay;
 mod robustness;
 mod security;
 mod shared;
+mod shell;
 mod surprises;
 mod tour;

@@ -47,7 +47,8 @@ pub(super) fn run(folder: &Folder) -> io::Result<()> {
     // Should it fail, nobody waits: the server reads one line.
     let _ = detach();
     let timeout = state.ends_by.map(|by| by.since(now()));
-    let timed_out = Pump::new(outputs, log).run(&handle, timeout, || {
+    let pump = Pump::new(outputs, log).copying(state.output_files.as_ref(), state.log_file_bytes);
+    let timed_out = pump.run(&handle, timeout, || {
         for one in family(&state, app) {
             // What cannot be signalled is waited for.
             let _ = one.signal(Signal::KILL);

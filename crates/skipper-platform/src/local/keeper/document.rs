@@ -46,6 +46,12 @@ pub(crate) struct Order {
     /// What is told of the instance beside its ports and pid.
     #[serde(default)]
     pub attributes: BTreeMap<String, String>,
+    /// Where its two outputs are written to beside the log.
+    #[serde(default)]
+    pub output_files: Option<[PathBuf; 2]>,
+    /// A folder elsewhere that goes with the instance.
+    #[serde(default)]
+    pub remove: Option<PathBuf>,
     pub cgroup: Option<Placement>,
     pub log_file_bytes: u64,
     pub log_files: u32,
@@ -94,6 +100,10 @@ pub(crate) struct State {
     pub contents: Option<Contents>,
     #[serde(default)]
     pub attributes: BTreeMap<String, String>,
+    #[serde(default)]
+    pub output_files: Option<[PathBuf; 2]>,
+    #[serde(default)]
+    pub remove: Option<PathBuf>,
     /// Inodes of the pipes the process writes to, so that a second keeper finds them.
     pub pipes: [u64; 2],
     pub cgroup: Option<Placement>,

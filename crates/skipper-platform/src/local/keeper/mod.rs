@@ -10,6 +10,7 @@
 //! the process ends can then no longer be told, only that it did.
 
 mod adopt;
+mod copy;
 mod document;
 mod failure;
 mod logfile;

@@ -3,6 +3,7 @@
 use std::{
     io,
     os::fd::OwnedFd,
+    path::PathBuf,
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -15,6 +16,7 @@ use skipper_core::port::LogStreamKind;
 
 use super::{
     super::process,
+    copy::Copy,
     logfile::{LINE_BYTES, LogFile},
     now,
 };
@@ -42,6 +44,7 @@ struct Stream {
     fd: Option<OwnedFd>,
     /// The beginning of a line whose end has not come yet.
     partial: Vec<u8>,
+    copy: Option<Copy>,
 }
 
 /// A pump that runs in a thread of its own.
@@ -61,9 +64,17 @@ impl Logging {
 
 impl Pump {
     pub(super) fn new([out, err]: [Option<OwnedFd>; 2], log: LogFile) -> Self {
-        let stream = |kind, fd| Stream { kind, fd, partial: Vec::new() };
+        let stream = |kind, fd| Stream { kind, fd, partial: Vec::new(), copy: None };
         let streams = [stream(LogStreamKind::Stdout, out), stream(LogStreamKind::Stderr, err)];
         Self { streams, log, buffer: Vec::new() }
+    }
+
+    /// Writes both outputs into files as well, each of at most `bytes`.
+    pub(super) fn copying(mut self, files: Option<&[PathBuf; 2]>, bytes: u64) -> Self {
+        for (stream, path) in self.streams.iter_mut().zip(files.into_iter().flatten()) {
+            stream.copy = Some(Copy::new(path.clone(), bytes));
+        }
+        self
     }
 
     /// Runs in a thread until told to finish; kills all descendants of this process when `timeout` passes before.
@@ -131,6 +142,9 @@ impl Pump {
                     Ok(0) => stream.fd = None,
                     Ok(count) => {
                         any = true;
+                        if let Some(copy) = &mut stream.copy {
+                            copy.write(&self.buffer[..count]);
+                        }
                         stream.take(&self.buffer[..count], &mut self.log);
                     }
                     Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}

@@ -119,6 +119,8 @@ fn start(folder: &Folder, order: &Order) -> Result<Running, Failure> {
         launches: order.launches,
         contents: order.contents.clone(),
         attributes: order.attributes.clone(),
+        output_files: order.output_files.clone(),
+        remove: order.remove.clone(),
         pipes: [out_inode, err_inode],
         cgroup: order.cgroup.clone(),
         log_file_bytes: order.log_file_bytes,
@@ -127,6 +129,7 @@ fn start(folder: &Folder, order: &Order) -> Result<Running, Failure> {
         adopted: false,
     };
     let logging = Pump::new([Some(out_read), Some(err_read)], log)
+        .copying(order.output_files.as_ref(), order.log_file_bytes)
         .start(timeout)
         .map_err(|cause| did("start the log's thread", cause))?;
     // Before the process: whoever finds the folder after a crash knows the cookie of what may be running.

@@ -32,8 +32,15 @@ pub(crate) struct WaitArgs {
 }
 
 impl WaitArgs {
+    /// Waits unless told otherwise: for who writes `--release-name`, as Spring's people do, and so expects the words of
+    /// Spring's shell, which are said when it is done.
+    pub(super) fn by_default(mut self, waits: bool) -> Self {
+        self.wait |= waits && !self.no_wait;
+        self
+    }
+
     fn waits(&self, context: &Context) -> bool {
-        !self.no_wait && (self.wait || self.timeout.is_some() || context.out.interactive)
+        !self.no_wait && (self.wait || self.timeout.is_some() || context.out.interactive || context.out.guide)
     }
 
     /// Tells of a rollout that was accepted, and of its end if that is waited for.
@@ -48,6 +55,7 @@ impl WaitArgs {
         match watch::until_ended(context, &accepted, self.timeout).await? {
             Ended::Final(view) if view.phase == "succeeded" => succeeded(context, &view).await,
             Ended::Final(view) => Err(failed::report(context, &view)?),
+            Ended::Gone if context.out.guide => context.out.line(&sentence("delete", &accepted.release, None)),
             Ended::Gone => {
                 context.out.line(&format!("{} is deleted, and its history with it", tame(&accepted.release)))
             }
@@ -101,10 +109,31 @@ fn tell_accepted(context: &Context, accepted: &Accepted) -> Done {
     Ok(())
 }
 
+/// What Spring's shell says when a verb has done its work; people and scripts know it.
+fn sentence(verb: &str, release: &str, revision: Option<u64>) -> String {
+    let release = tame(release);
+    let now = revision.map_or(String::new(), |revision| format!("Now at version v{revision}."));
+    match verb {
+        "install" => format!("Released {release}. {now}"),
+        // Two blanks, as it always had.
+        "upgrade" => format!("{release} has been upgraded.  {now}"),
+        "rollback" => format!("{release} has been rolled back.  {now}"),
+        "scale" => format!("{release} has been scaled.  {now}"),
+        _ => format!("{release} has been deleted."),
+    }
+}
+
 async fn succeeded(context: &Context, view: &RolloutView) -> Done {
     let out = &context.out;
     if out.json {
         return out.json(view);
+    }
+    let sentence = sentence(&view.verb, &view.release, view.to);
+    if out.guide {
+        for notice in &view.notices {
+            out.note(&format!("note: {}", tame(notice)));
+        }
+        return out.line(&sentence);
     }
     let name = tame(&view.release);
     let took = lasted(Duration::from_millis(view.duration_ms));
@@ -112,7 +141,8 @@ async fn succeeded(context: &Context, view: &RolloutView) -> Done {
         out.note(&format!("note: {}", tame(notice)));
     }
     if view.verb == "delete" {
-        return out.line(&format!("{name} is deleted ({took})"));
+        out.line(&format!("{name} is deleted ({took})"))?;
+        return out.line(&sentence);
     }
     let revision = view.to.map_or(String::new(), |to| format!("revision {to} serves "));
     out.line(&out.paint.style(Style::Good, &format!("{name}: {revision}({} took {took})", view.verb)))?;
@@ -123,5 +153,22 @@ async fn succeeded(context: &Context, view: &RolloutView) -> Done {
             out.line(&format!("  {}  {}", tame(&app.name), tame(url)))?;
         }
     }
-    Ok(())
+    out.line(&sentence)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_are_those_of_the_guide() {
+        for (verb, expected) in [
+            ("install", "Released web. Now at version v2."),
+            ("upgrade", "web has been upgraded.  Now at version v2."),
+            ("rollback", "web has been rolled back.  Now at version v2."),
+            ("delete", "web has been deleted."),
+        ] {
+            assert_eq!(sentence(verb, "web", Some(2)), expected);
+        }
+    }
 }

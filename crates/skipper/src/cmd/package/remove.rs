@@ -17,7 +17,7 @@ pub(crate) struct Remove {
     /// Version; required, because only one is removed at a time
     #[arg(value_name = "VERSION", add = complete::package_versions())]
     version: Option<String>,
-    #[arg(long, value_name = "PACKAGE", hide = true, conflicts_with = "package", alias = "packageName")]
+    #[arg(long, value_name = "PACKAGE", hide = true, conflicts_with = "package", add = complete::packages())]
     package_name: Option<String>,
     /// Do not ask; without a terminal nobody is asked
     #[arg(long, short)]
@@ -37,7 +37,7 @@ impl Remove {
         let client = context.client()?;
         let found = super::find(client, &wanted).await?;
         let what = format!("{}/{} {}", found.repository, found.name, found.version);
-        if context.surroundings.stdin_is_terminal && context.surroundings.stderr_is_terminal {
+        if context.surroundings.stdin_is_terminal && context.surroundings.stderr_is_terminal && !context.out.guide {
             confirm::ask(context, &format!("Remove {what}?"), self.yes)?;
         }
         client.tell(&Call::delete(&["v1", "packages", &found.repository, &found.name, &found.version])).await?;

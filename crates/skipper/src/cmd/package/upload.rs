@@ -16,7 +16,7 @@ pub(crate) struct Upload {
     #[arg(long = "path", value_name = "PATH", hide = true, conflicts_with = "path")]
     spring_path: Option<PathBuf>,
     /// Repository to upload to
-    #[arg(long, value_name = "REPOSITORY", visible_alias = "repo-name", alias = "repoName", default_value = local::LOCAL_REPOSITORY, add = complete::repositories())]
+    #[arg(long, value_name = "REPOSITORY", visible_alias = "repo-name", default_value = local::LOCAL_REPOSITORY, add = complete::repositories())]
     repository: String,
 }
 
@@ -30,7 +30,10 @@ impl Upload {
         let said = if fresh { "uploaded" } else { "already there:" };
         context.out.line(&format!(
             "{said} {}/{} {}  sha256:{}",
-            package.repository, package.name, package.version, package.sha256
+            package.repository,
+            package.name,
+            package.version,
+            package.sha256.as_deref().unwrap_or_default()
         ))?;
         context.out.next(&format!(
             "install it: `skipper install NAME {} --package-version {}`",

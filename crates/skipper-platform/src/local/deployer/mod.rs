@@ -1,0 +1,245 @@
+//! What Spring's local deployer does for an application: Java and its options, properties as JSON or arguments, the
+//! environment, files and folders. The keys are those of its accounts and deployment properties.
+//!
+//! Everything is decided here; [`super::prepare`] puts it into the order.
+
+mod java;
+mod options;
+mod settings;
+
+pub use options::unsupported;
+pub use settings::{DeployerSettings, ENV_VARS_TO_INHERIT, inherit};
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use skipper_core::{
+    deployment::Deployment,
+    port::{Error, ErrorKind},
+    spec::{Application, Resource, StopPolicy},
+    time::Millis,
+};
+
+use super::{
+    account::Account,
+    ports::{Strictness, is_free},
+};
+use crate::artifact::{
+    self,
+    maven::{self, Coordinates},
+};
+use options::Options;
+
+/// A debugger's port that is taken is looked for this far up.
+const DEBUG_TRIES: u16 = 100;
+
+/// What an instance is started with, beside what every application gets.
+#[derive(Debug, Default)]
+pub(super) struct Arranged {
+    /// Before the resource's own path, or in its place: Java and its options.
+    pub words: Option<Vec<String>>,
+    /// After the application's own arguments.
+    pub args: Vec<String>,
+    /// Below everything else that is set.
+    pub inherited: BTreeMap<String, String>,
+    /// Above what is inherited.
+    pub env: BTreeMap<String, String>,
+    /// Instead of the instance's own.
+    pub working_dir: Option<PathBuf>,
+    /// The working folder stays when the instance goes.
+    pub keep_files: bool,
+    /// Whether output goes into files of its own as well.
+    pub output_files: bool,
+    /// What is told of the instance.
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// What an application's options come to on this account.
+fn settings(account: &Account, app: &Application) -> Result<DeployerSettings, Error> {
+    let options = Options::of(app.deployer.as_ref());
+    let mut own = account.config.deployer.of_app(options).map_err(|faults| invalid(&faults.join("; ")))?;
+    if own.search.is_empty() {
+        own.search = account.config.base_env.get("PATH").cloned().unwrap_or_default();
+    }
+    Ok(own)
+}
+
+fn invalid(what: &str) -> Error {
+    Error::new(ErrorKind::Permanent, "option-invalid", what.to_owned())
+        .hint("correct it in spec.deploymentProperties of the package, or in the account's configuration")
+}
+
+/// Checks what can be checked before anything is started, and completes the application by what the account decides. With
+/// the resource pinned, also what it is. Returns what is not done as it was asked.
+///
+/// # Errors
+///
+/// An option that cannot be followed; a jar without Java; a jar that is none.
+pub(super) fn review(account: &Account, app: &mut Application) -> Result<Vec<String>, Error> {
+    let own = settings(account, app)?;
+    let options = Options::of(app.deployer.as_ref());
+    call(&own, options)?;
+    if options.own("main").is_some() != options.own("classpath").is_some() {
+        return Err(invalid(
+            "`spring.cloud.deployer.local.main` and `spring.cloud.deployer.local.classpath` are set together or not at all",
+        ));
+    }
+    let file = pinned(account, &app.resource);
+    if app.command.is_empty() && runs_on_java(app, file.as_deref()) {
+        java::find(&own, options.common("bootVersion"))?;
+        if let Some(file) = file.filter(|_| options.own("main").is_none()) {
+            java::check_jar(&file, &artifact::redact(&app.resource.uri))?;
+        }
+    }
+    if app.deployer.is_some() && app.stop == StopPolicy::default() {
+        app.stop.grace = millis(own.shutdown_timeout);
+    }
+    Ok(app.deployer.as_ref().map(unsupported).unwrap_or_default())
+}
+
+fn millis(span: Duration) -> Millis {
+    Millis(span.as_millis().try_into().unwrap_or(u64::MAX))
+}
+
+/// The file of a resource that is here.
+fn pinned(account: &Account, resource: &Resource) -> Option<PathBuf> {
+    let path = account.config.artifacts.path(&resource.sha256?);
+    path.is_file().then_some(path)
+}
+
+/// A jar by its name; of an application for Spring's deployers, which know nothing but jars, also by what it is.
+fn runs_on_java(app: &Application, file: Option<&Path>) -> bool {
+    let uri = &app.resource.uri;
+    if uri.starts_with("builtin:") || stands_in(&app.resource) {
+        return false;
+    }
+    let name = match Coordinates::parse(uri) {
+        Ok(coordinates) if uri.starts_with("maven:") => coordinates.file_name(),
+        _ => uri.split(['?', '#']).next().unwrap_or_default().to_owned(),
+    };
+    let name = name.to_ascii_lowercase();
+    let by_name = [".jar", ".war"].iter().any(|ending| name.ends_with(ending));
+    by_name || (app.deployer.is_some() && file.is_some_and(java::is_zip))
+}
+
+fn stands_in(resource: &Resource) -> bool {
+    let Some(stand_in) = Coordinates::parse(&resource.uri).ok().as_ref().and_then(maven::stand_in) else {
+        return false;
+    };
+    // Before it is pinned, one may still be: Java is not asked for in vain.
+    resource.sha256.is_none_or(|pinned| pinned == stand_in.digest)
+}
+
+/// Java's options and what it runs.
+fn call<'a>(own: &DeployerSettings, options: Options<'a>) -> Result<java::Call<'a>, Error> {
+    let mut words: Vec<String> = own.java_opts.split_whitespace().map(str::to_owned).collect();
+    if let Some(memory) = options.common("memory") {
+        let mebibytes = settings::mebibytes(memory.trim()).map_err(|why| invalid(&why))?;
+        if !words.iter().any(|word| word.starts_with("-Xmx")) {
+            words.insert(0, format!("-Xmx{mebibytes}m"));
+        }
+    }
+    let main = options.own("classpath").zip(options.own("main"));
+    Ok(java::Call { options: words, main })
+}
+
+/// What one instance is started with. Blocking: looks for Java and for the debugger's port.
+///
+/// # Errors
+///
+/// As [`review`].
+pub(super) fn arrange(
+    account: &Account,
+    deployment: &Deployment,
+    index: u32,
+    ports: &BTreeMap<String, u16>,
+    resource: &str,
+) -> Result<Arranged, Error> {
+    let app = &deployment.app;
+    let own = settings(account, app)?;
+    let options = Options::of(app.deployer.as_ref());
+    let mut arranged = Arranged::default();
+    if app.command.is_empty() && runs_on_java(app, pinned(account, &app.resource).as_deref()) {
+        let java = java::find(&own, options.common("bootVersion"))?;
+        let mut call = call(&own, options)?;
+        if let Some(address) = own.debug.as_deref().and_then(|debug| debugger(debug, index)) {
+            let suspend = if own.debug_suspend { "y" } else { "n" };
+            call.options
+                .push(format!("-agentlib:jdwp=transport=dt_socket,server=y,suspend={suspend},address={address}"));
+            arranged.attributes.insert("debug.address".to_owned(), address);
+        }
+        arranged.words = Some(call.words(&java.display().to_string(), resource));
+    }
+    let Some(deployer) = &app.deployer else { return Ok(arranged) };
+    let id = deployment.deployer_id();
+    let guid = format!("{id}-{index}");
+    let group = options.common("group").unwrap_or_else(|| deployment.release_name.as_str());
+    let port = app.ports.first().and_then(|port| ports.get(port.name.as_str()));
+
+    let mut properties = deployer.properties.clone();
+    for (key, value) in [
+        ("spring.jmx.default-domain", id.as_str()),
+        ("endpoints.jmx.unique-names", "true"),
+        ("spring.cloud.application.group", group),
+    ] {
+        properties.entry(key.to_owned()).or_insert_with(|| value.to_owned());
+    }
+    if let Some(port) = port {
+        // What was asked for is the edge's.
+        properties.insert("server.port".to_owned(), port.to_string());
+        let host = own.hostname.as_deref().unwrap_or("127.0.0.1");
+        arranged.attributes.insert("url".to_owned(), format!("http://{host}:{port}"));
+    }
+
+    arranged.inherited = own.inherited;
+    let index = index.to_string();
+    arranged.env = BTreeMap::from(
+        [
+            ("INSTANCE_INDEX", index.as_str()),
+            ("SPRING_APPLICATION_INDEX", &index),
+            ("SPRING_CLOUD_APPLICATION_GUID", &guid),
+            ("SPRING_CLOUD_APPLICATION_GROUP", group),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned())),
+    );
+    if own.use_spring_application_json {
+        let json = serde_json::to_string(&properties).expect("text is always representable as JSON");
+        arranged.env.insert("SPRING_APPLICATION_JSON".to_owned(), json);
+    } else {
+        arranged.args = properties.iter().map(|(key, value)| format!("--{key}={value}")).collect();
+    }
+    let root = match own.working_directories_root {
+        Some(root) => Some(root),
+        None if own.delete_files_on_exit => None,
+        None => Some(account.config.root.join(".files")),
+    };
+    arranged.working_dir = root.map(|root| root.join(deployment.id.as_str()).join(&index));
+    arranged.keep_files = !own.delete_files_on_exit;
+    arranged.output_files = !own.inherit_logging;
+    Ok(arranged)
+}
+
+/// Where the instance's debugger connects. While two versions run, the newer one takes the next that is free.
+fn debugger(text: &str, index: u32) -> Option<String> {
+    let (host, first) = settings::debug_port(text)?;
+    let first = first.checked_add(u16::try_from(index).ok()?)?;
+    let port = (first..=first.saturating_add(DEBUG_TRIES)).find(|port| is_free(*port, Strictness::Listening))?;
+    Some(if host.is_empty() { port.to_string() } else { format!("{host}:{port}") })
+}
+
+/// The ports an application may be given, where somebody says so.
+pub(super) fn port_range(account: &Account, app: &Application) -> Option<std::ops::RangeInclusive<u16>> {
+    app.deployer.as_ref()?;
+    settings(account, app).ok()?.port_range
+}
+
+/// The paths that say whether an application has started, and whether it is well.
+pub(super) fn probes(account: &Account, app: &Application) -> (Option<String>, Option<String>) {
+    if app.deployer.is_none() {
+        return (None, None);
+    }
+    settings(account, app).map_or((None, None), |own| (own.startup_probe, own.health_probe))
+}

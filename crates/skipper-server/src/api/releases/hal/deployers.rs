@@ -1,0 +1,84 @@
+//! `/api/deployers`: the platform accounts.
+
+use axum::{extract::State, response::Response};
+use skipper_core::{Sha256, port::Description};
+
+use super::{
+    context::{Context, Item},
+    link::Links,
+    page::{self, Key},
+};
+use crate::{
+    api::{extract::Path, releases::wire::Deployer},
+    app::App,
+    error::Error,
+    verb::{self, Caller},
+};
+
+/// All of them, by name.
+pub(super) async fn list(State(app): State<App>, caller: Caller, context: Context) -> Result<Response, Error> {
+    let mut all = all(&app, &caller, &context).await?;
+    let wanted = context.page();
+    page::sort(&mut all, &wanted.sort, |(_, deployer), field| match field {
+        "name" => Some(Key::Text(deployer.name.clone())),
+        "type" => Some(Key::Text(deployer.kind.clone())),
+        "description" => Some(Key::Text(deployer.description.clone())),
+        _ => None,
+    });
+    let total = all.len() as u64;
+    let items = page::slice(all, &wanted).map(|one| item(&context, one)).collect();
+    context.collection("deployers", items, &wanted, total)
+}
+
+/// One of them.
+pub(super) async fn get(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    context: Context,
+) -> Result<Response, Error> {
+    let found = all(&app, &caller, &context).await?.into_iter().find(|(known, _)| *known == id);
+    context.item(None, found.map(|one| item(&context, one)))
+}
+
+/// That of a name.
+pub(super) async fn find_by_name(State(app): State<App>, caller: Caller, context: Context) -> Result<Response, Error> {
+    let name = context.parameter("name").unwrap_or_default();
+    let found = all(&app, &caller, &context).await?.into_iter().find(|(_, deployer)| deployer.name == name);
+    context.item(None, found.map(|one| item(&context, one)))
+}
+
+async fn all(app: &App, caller: &Caller, context: &Context) -> Result<Vec<(String, Deployer)>, Error> {
+    let described = verb::edge::platforms(app, caller).await?;
+    Ok(described.into_iter().map(|one| (id_of(&one.name), deployer(one, context.is_v2()))).collect())
+}
+
+fn deployer(described: Description, v2: bool) -> Deployer {
+    let Description { name, kind, summary, .. } = described;
+    Deployer { name, kind, description: summary, options: v2.then_some([]) }
+}
+
+fn item(context: &Context, (id, fields): (String, Deployer)) -> Item<Deployer> {
+    let own = context.link(&format!("/api/deployers/{id}"));
+    Item { fields, links: Links::default().with("self", own.clone()).with("deployer", own) }
+}
+
+/// The same at every start: a UUID made of the name.
+fn id_of(name: &str) -> String {
+    let digest = Sha256::of(format!("deployer/{name}").as_bytes()).to_string();
+    let bytes = u128::from_str_radix(&digest[..32], 16).unwrap_or_default().to_be_bytes();
+    uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_has_the_same_uuid_every_time_and_another_than_the_next() {
+        let id = id_of("default");
+        assert_eq!(id, id_of("default"));
+        assert_ne!(id, id_of("other"));
+        assert_eq!(uuid::Uuid::parse_str(&id).expect("a UUID").get_version_num(), 8);
+    }
+}

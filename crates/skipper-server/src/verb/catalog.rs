@@ -1,0 +1,48 @@
+//! Packages as lists with numbered pages, and by their numbers: for APIs that have those.
+
+use skipper_core::policy::Action;
+use skipper_store::{PackageMatch, PackageOrder};
+
+use super::{Caller, packages::Entry};
+use crate::{app::App, error::Error};
+
+/// Most that a search finds: the store gives no more.
+const MOST: u32 = 1000;
+
+/// At most `limit` packages without the first `offset`, and how many there are.
+///
+/// # Errors
+///
+/// Only the policy's and the store's.
+pub async fn page(
+    app: &App,
+    caller: &Caller,
+    order: PackageOrder,
+    limit: u32,
+    offset: u64,
+) -> Result<(Vec<Entry>, u64), Error> {
+    caller.may_all(Action::Read)?;
+    let page = app.timed("package_page", app.store.package_page(order, limit, offset)).await?;
+    Ok((page.packages.into_iter().map(Entry::from).collect(), page.total))
+}
+
+/// The package of that number.
+///
+/// # Errors
+///
+/// Only the policy's and the store's.
+pub async fn by_number(app: &App, caller: &Caller, num: i64) -> Result<Option<Entry>, Error> {
+    caller.may_all(Action::Read)?;
+    Ok(app.store.package_by_num(num).await?.map(Entry::from))
+}
+
+/// The packages that fit, at most 1000.
+///
+/// # Errors
+///
+/// Only the policy's and the store's.
+pub async fn find(app: &App, caller: &Caller, filter: PackageMatch<'_>) -> Result<Vec<Entry>, Error> {
+    caller.may_all(Action::Read)?;
+    let found = app.timed("package_find", app.store.package_find(filter, MOST)).await?;
+    Ok(found.into_iter().map(Entry::from).collect())
+}

@@ -1,0 +1,61 @@
+use rustyline::completion::Pair;
+
+use super::{
+    tree,
+    words::{Words, quoted},
+};
+use crate::{complete, surroundings::Surroundings, targets::Connection};
+
+/// What the last word of a line could become, and where that word begins.
+pub(super) fn candidates(surroundings: &Surroundings, connection: &Connection, line: &str) -> (usize, Vec<Pair>) {
+    let words = Words::of(line);
+    let start = if words.touches_end { words.words.last().map_or(line.len(), |word| word.start) } else { line.len() };
+    let touches_end = words.touches_end;
+    let mut texts = words.texts();
+    if !touches_end {
+        texts.push(String::new());
+    }
+    let found = complete::in_shell(surroundings, connection, tree::tree(), tree::args(texts));
+    let alone = found.len() == 1;
+    let pairs = found.into_iter().map(|value| {
+        // A folder or `--option=` goes on.
+        let ends = alone && !value.ends_with(['/', '=']);
+        Pair { replacement: quoted(&value) + if ends { " " } else { "" }, display: value }
+    });
+    (start, pairs.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(line: &str, start: usize, expected: &[&str]) {
+        let dir = tempfile::tempdir().expect("temp dir");
+        std::fs::create_dir(dir.path().join("my dir")).expect("made");
+        std::fs::write(dir.path().join("values.yml"), "").expect("written");
+        let mut surroundings = Surroundings::of(&[("SKIPPER_URL", "http://127.0.0.1:1")]);
+        surroundings.working_dir = dir.path().to_owned();
+        let (at, pairs) = candidates(&surroundings, &Connection::default(), line);
+        let found: Vec<_> = pairs.iter().map(|pair| pair.replacement.as_str()).collect();
+        assert_eq!((at, found.as_slice()), (start, expected), "{line}");
+    }
+
+    #[test]
+    fn commands_options_and_files_are_completed() {
+        check("histo", 0, &["history "]);
+        check("release ro", 8, &["rollback "]);
+        check("stackt", 0, &["stacktrace "]);
+        check("install --releas", 8, &["--release-name "]);
+        check("install --package-v", 8, &["--package-version "]);
+        check("upgrade --file val", 15, &["values.yml "]);
+        check("upgrade --file m", 15, &["'my dir/'"]);
+        check("script 'my", 7, &["'my dir/'"]);
+        check("rel", 0, &["release "]);
+    }
+
+    #[test]
+    fn what_runs_outside_of_the_shell_is_not_offered() {
+        check("serv", 0, &[]);
+    }
+}
