@@ -15,6 +15,7 @@ pub mod index;
 pub mod lint;
 pub mod manifest;
 pub mod mustache;
+pub mod original;
 pub mod package;
 pub mod scaffold;
 pub mod values;

@@ -24,6 +24,7 @@ mod db;
 mod engine;
 mod error;
 mod event;
+mod foreign;
 mod home;
 mod idempotency;
 mod intent;
@@ -37,6 +38,7 @@ mod open;
 mod package;
 mod package_find;
 mod package_page;
+mod past;
 mod port_claim;
 mod refresh;
 mod release;
@@ -59,6 +61,7 @@ pub use backup::Backup;
 pub use config::{Location, StoreConfig};
 pub use error::Error;
 pub use event::{ChainBreak, ChainReport, EventFilter};
+pub use foreign::read_postgres;
 pub use home::Home;
 pub use idempotency::{Begun, IdempotencyKey, StoredAnswer};
 pub use intent::{IntentAccepted, NewIntent};
@@ -66,6 +69,7 @@ pub use meta::{Counts, Meta};
 pub use package::{NewPackage, Package, PackageCursor, Words};
 pub use package_find::PackageFilter;
 pub use package_page::{PackageMatch, PackageOrder, PackagePage};
+pub use past::PastRevision;
 pub use refresh::{Change, Changed, IndexRow, Known, RefreshOutcome, Turn};
 pub use release::{ListedRelease, Numeric, OpenRollout};
 pub use repository::{NewRepository, RefreshState, Repository, RepositoryKind};
@@ -92,6 +96,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         live::STATEMENTS,
         meta::STATEMENTS,
         package::STATEMENTS,
+        past::STATEMENTS,
         package_find::STATEMENTS,
         refresh::STATEMENTS,
         package_page::STATEMENTS,

@@ -38,6 +38,8 @@ pub(crate) struct Failure {
     pub(crate) message: String,
     /// What to do about it.
     pub(crate) hint: Option<String>,
+    /// The stable word of a server's refusal; `None` where no server refused anything.
+    pub(crate) code: Option<String>,
     /// What led to it, the nearest first, as far as it is known: what `stacktrace` in the shell shows.
     pub(crate) causes: Vec<String>,
 }
@@ -48,7 +50,7 @@ pub(crate) type Done = Result<(), Failure>;
 impl Failure {
     /// With this exit code and sentence.
     pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), hint: None, causes: Vec::new() }
+        Self { exit, message: message.into(), hint: None, code: None, causes: Vec::new() }
     }
 
     /// Exit code 1.

@@ -48,6 +48,8 @@ pub struct Description {
     pub kind: String,
     /// One line: version, address, whatever helps to recognise it.
     pub summary: String,
+    /// Its settings, as Spring's deployers write them; `None` where it has none of those.
+    pub deployer: Option<String>,
     /// Whether it answers.
     pub reachable: bool,
     /// What it can do.

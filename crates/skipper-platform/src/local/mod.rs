@@ -137,7 +137,14 @@ impl Platform for LocalPlatform {
             });
             let (summary, reachable) = about.await.unwrap_or_else(|error| (error.chain(), false));
             let name = self.account.config.account.to_string();
-            Description { name, kind: "local".to_owned(), summary, reachable, capabilities: self.capabilities() }
+            Description {
+                name,
+                kind: "local".to_owned(),
+                summary,
+                deployer: Some(self.account.config.deployer.text(&self.account.config.root)),
+                reachable,
+                capabilities: self.capabilities(),
+            }
         })
     }
 

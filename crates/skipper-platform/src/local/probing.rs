@@ -11,7 +11,8 @@ use skipper_core::{
 
 use super::{
     account::{Account, Seen, Slot},
-    deployer, exec,
+    deployer::{self, Probes},
+    exec,
 };
 use crate::probe::{self, Outcome};
 
@@ -34,6 +35,14 @@ async fn ask(account: &Arc<Account>, deployment: &Deployment, instance: &Instanc
     let timeout = health.timeout.duration();
     let address = |port: &PortName| instance.addresses.get(port.as_str()).copied();
     let no_port = |port: &PortName| Outcome::bad(format!("the instance has no port `{port}`"));
+    if let Check::Boot { port } | Check::Http { port, .. } = &health.check
+        && let Some(paths) = deployer::probes(account, &deployment.app)
+    {
+        return match address(port) {
+            Some(address) => told_by(&paths, &slot, address, timeout).await,
+            None => no_port(port),
+        };
+    }
     match &health.check {
         Check::Running => Outcome::good(format!("pid {pid} runs")),
         Check::Tcp { port } => match address(port) {
@@ -41,7 +50,7 @@ async fn ask(account: &Arc<Account>, deployment: &Deployment, instance: &Instanc
             None => no_port(port),
         },
         Check::Boot { port } => match address(port) {
-            Some(address) => boot(account, deployment, &slot, address, timeout).await,
+            Some(address) => probe::boot(address, timeout).await,
             None => no_port(port),
         },
         Check::Http { port, path, status } => match address(port) {
@@ -55,30 +64,23 @@ async fn ask(account: &Arc<Account>, deployment: &Deployment, instance: &Instanc
     }
 }
 
-/// As the application's options say, or else as Boot tells its health: a path decides that it has started, another one,
-/// from then on, that it is well.
-async fn boot(
-    account: &Arc<Account>,
-    deployment: &Deployment,
-    slot: &Slot,
-    address: SocketAddr,
-    timeout: Duration,
-) -> Outcome {
+/// By the paths that an application's options name: one decides that it has started, the other one, from then on, that it is
+/// well.
+async fn told_by(paths: &Probes, slot: &Slot, address: SocketAddr, timeout: Duration) -> Outcome {
     const WELL: [(u16, u16); 1] = [(200, 299)];
-    let (startup, health) = deployer::probes(account, &deployment.app);
-    if let Some(path) = startup.as_deref().filter(|_| !slot.has_started()) {
+    let ask = async |path: &str| {
         let outcome = probe::http(address, path, &WELL, timeout).await;
+        Outcome { detail: format!("{path}: {}", outcome.detail), ..outcome }
+    };
+    if let Some(path) = paths.startup.as_deref().filter(|_| !slot.has_started()) {
+        let outcome = ask(path).await;
         if outcome.ok {
             slot.set_started();
         }
-        return Outcome { detail: format!("{path}: {}", outcome.detail), ..outcome };
+        return outcome;
     }
-    match (startup, health) {
-        (_, Some(path)) => {
-            let outcome = probe::http(address, &path, &WELL, timeout).await;
-            Outcome { detail: format!("{path}: {}", outcome.detail), ..outcome }
-        }
-        (Some(_), None) => probe::tcp(address, timeout).await,
-        (None, None) => probe::boot(address, timeout).await,
+    match &paths.health {
+        Some(path) => ask(path).await,
+        None => probe::tcp(address, timeout).await,
     }
 }

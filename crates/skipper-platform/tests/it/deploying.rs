@@ -32,7 +32,7 @@ fn app(uri: &str, properties: &[(&str, &str)], options: &[(&str, &str)]) -> Depl
     it.app.resource = Resource { uri: uri.to_owned(), sha256: None };
     it.app.ports = vec![port("http")];
     it.app.deployer = Some(Deployer { properties: map(properties, ""), options: map(options, BOTH) });
-    it.app.stop = StopPolicy::default();
+    it.app.stop = StopPolicy { grace: Millis::secs(30), ..StopPolicy::default() };
     it
 }
 
@@ -84,6 +84,7 @@ async fn a_jar_is_called_as_springs_deployer_calls_it_with_its_properties_as_jso
     let mut world = with_java(&fake_java(files.path()));
     let settings = DeployerSettings {
         java_opts: "-Da=1 -Db".to_owned(),
+        shutdown_timeout: Duration::from_secs(7),
         inherited: [("TMP".to_owned(), "/somewhere".to_owned())].into(),
         ..world.deployer.clone()
     };
@@ -94,7 +95,7 @@ async fn a_jar_is_called_as_springs_deployer_calls_it_with_its_properties_as_jso
     let mut it = app(&uri, &properties, &[("memory", "1g"), ("group", "team")]);
     it.app.replicas = 2;
     assert_eq!(reviewed(&world, &mut it).await.expect("it can run"), Vec::<String>::new());
-    assert_eq!(it.app.stop.grace, Millis::secs(30), "as the account says");
+    assert_eq!(it.app.stop.grace, Millis::secs(7), "as the account says");
 
     let instances = world.launch(&it, 2).await.expect("it can be launched");
     for (index, instance) in instances.iter().enumerate() {

@@ -34,7 +34,9 @@ pub(super) struct File {
     pub(super) settings: BTreeMap<String, Said>,
     /// Platform accounts: name, then option.
     pub(super) platforms: BTreeMap<String, BTreeMap<String, Said>>,
-    /// Repositories: name, then option.
+    /// Repositories of packages: name, then option.
+    pub(super) package_repositories: BTreeMap<String, BTreeMap<String, Said>>,
+    /// Maven repositories: id, then option.
     pub(super) repositories: BTreeMap<String, BTreeMap<String, Said>>,
 }
 
@@ -101,10 +103,14 @@ impl Walk<'_> {
             let key =
                 if prefix.is_empty() { name.get_ref().to_string() } else { format!("{prefix}.{}", name.get_ref()) };
             match value.get_ref() {
-                DeValue::Table(inner) if key == "platforms" => self.platforms(inner),
                 DeValue::Table(inner) if prefix == "repositories" => {
-                    let said = self.options(&key, inner);
-                    self.file.repositories.insert(name.get_ref().to_string(), said);
+                    let mut said = BTreeMap::new();
+                    self.options(&key, "", inner, &mut said);
+                    self.file.package_repositories.insert(name.get_ref().to_string(), said);
+                }
+                DeValue::Table(inner) if key == "platforms" => self.file.platforms = self.entries(&key, inner),
+                DeValue::Table(inner) if key == "maven.repositories" => {
+                    self.file.repositories = self.entries(&key, inner);
                 }
                 DeValue::Table(inner) if SETTINGS.iter().any(|s| s.key.starts_with(&format!("{key}."))) => {
                     self.table(&key, inner);
@@ -129,29 +135,37 @@ impl Walk<'_> {
         self.fault(line, format!("unknown key `{key}`; {hint}"));
     }
 
-    fn platforms(&mut self, accounts: &DeTable<'_>) {
-        for (name, value) in accounts {
+    /// A table of named entries, each with options.
+    fn entries(&mut self, table: &str, entries: &DeTable<'_>) -> BTreeMap<String, BTreeMap<String, Said>> {
+        let mut all = BTreeMap::new();
+        for (name, value) in entries {
             let line = (self.line)(name.span().start);
+            let key = format!("{table}.{}", name.get_ref());
             let DeValue::Table(options) = value.get_ref() else {
-                self.fault(line, format!("`platforms.{}` is not a table; write [platforms.{0}]", name.get_ref()));
+                self.fault(line, format!("`{key}` is not a table; write [{key}]"));
                 continue;
             };
-            let said = self.options(&format!("platforms.{}", name.get_ref()), options);
-            self.file.platforms.insert(name.get_ref().to_string(), said);
+            let mut said = BTreeMap::new();
+            self.options(&key, "", options, &mut said);
+            all.insert(name.get_ref().to_string(), said);
         }
+        all
     }
 
-    /// The options of one thing that has a name.
-    fn options(&mut self, prefix: &str, options: &DeTable<'_>) -> BTreeMap<String, Said> {
-        let mut said = BTreeMap::new();
+    /// Options, those of tables within by their dotted names.
+    fn options(&mut self, key: &str, prefix: &str, options: &DeTable<'_>, said: &mut BTreeMap<String, Said>) {
         for (option, value) in options {
             let line = (self.line)(option.span().start);
-            let key = format!("{prefix}.{}", option.get_ref());
-            if let Some(text) = self.text(&key, line, value.get_ref()) {
-                said.insert(option.get_ref().to_string(), Said { text, line });
+            let name = format!("{prefix}{}", option.get_ref());
+            match value.get_ref() {
+                DeValue::Table(inner) => self.options(key, &format!("{name}."), inner, said),
+                value => {
+                    if let Some(text) = self.text(&format!("{key}.{name}"), line, value) {
+                        said.insert(name, Said { text, line });
+                    }
+                }
             }
         }
-        said
     }
 
     /// A value as text, with variables expanded. Lists are written with commas.

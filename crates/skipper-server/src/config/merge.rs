@@ -6,6 +6,7 @@ use super::{
     Sources,
     fault::Fault,
     file::{File, Said},
+    maven,
     setting::{self, SETTINGS},
 };
 
@@ -56,10 +57,12 @@ pub(super) struct Value {
 pub(super) struct Merged {
     pub(super) settings: BTreeMap<&'static str, Value>,
     pub(super) platforms: BTreeMap<String, BTreeMap<String, Value>>,
+    /// Maven repositories by id.
+    pub(super) repositories: BTreeMap<String, BTreeMap<String, Value>>,
     /// Whether the accounts were said at all.
     pub(super) platforms_origin: Origin,
-    /// Repositories by name, with their options.
-    pub(super) repositories: BTreeMap<String, BTreeMap<String, Value>>,
+    /// Repositories of packages by name, with their options.
+    pub(super) package_repositories: BTreeMap<String, BTreeMap<String, Value>>,
 }
 
 impl Merged {
@@ -81,14 +84,21 @@ impl Merged {
                 origin: value.origin.clone(),
             })
         });
-        let repositories = self.repositories.iter().flat_map(|(name, options)| {
+        let repositories = self.repositories.iter().flat_map(|(id, options)| {
+            options.iter().map(move |(option, value)| Shown {
+                key: format!("maven.repositories.{id}.{option}"),
+                value: if maven::is_secret(option, &value.text) { "[secret]".to_owned() } else { value.text.clone() },
+                origin: value.origin.clone(),
+            })
+        });
+        let sources = self.package_repositories.iter().flat_map(|(name, options)| {
             options.iter().map(move |(option, value)| Shown {
                 key: format!("repositories.{name}.{option}"),
                 value: if option == "url" { crate::repository::shown_url(&value.text) } else { value.text.clone() },
                 origin: value.origin.clone(),
             })
         });
-        plain.chain(accounts).chain(repositories).collect()
+        plain.chain(repositories).chain(accounts).chain(sources).collect()
     }
 }
 
@@ -101,16 +111,15 @@ pub(super) fn merge(sources: &Sources, file: &File, faults: &mut Vec<Fault>) -> 
         SETTINGS.iter().map(|setting| (setting.key, choose(sources, file, setting))).collect();
     host_and_port(sources, &mut settings);
     let origin = |said: &Said| file.path.clone().map_or(Origin::Default, |path| Origin::File(path, said.line));
-    let mut platforms: BTreeMap<String, BTreeMap<String, Value>> = file
-        .platforms
-        .iter()
-        .map(|(name, options)| {
-            let options = options
-                .iter()
-                .map(|(option, said)| (option.clone(), Value { text: said.text.clone(), origin: origin(said) }));
-            (name.clone(), options.collect())
-        })
-        .collect();
+    let entries = |said: &BTreeMap<String, BTreeMap<String, Said>>| -> BTreeMap<String, BTreeMap<String, Value>> {
+        let options = |options: &BTreeMap<String, Said>| {
+            let value = |said: &Said| Value { text: said.text.clone(), origin: origin(said) };
+            options.iter().map(|(option, said)| (option.clone(), value(said))).collect()
+        };
+        said.iter().map(|(name, said)| (name.clone(), options(said))).collect()
+    };
+    let mut platforms = entries(&file.platforms);
+    let repositories = entries(&file.repositories);
     let platforms_origin = if platforms.is_empty() {
         let local = Value { text: "local".to_owned(), origin: Origin::Default };
         platforms.insert("local".to_owned(), [("type".to_owned(), local)].into());
@@ -118,13 +127,14 @@ pub(super) fn merge(sources: &Sources, file: &File, faults: &mut Vec<Fault>) -> 
     } else {
         file.path.clone().map_or(Origin::Default, |path| Origin::File(path, 1))
     };
-    let repositories = file.repositories.iter().map(|(name, options)| {
+    let package_repositories = file.package_repositories.iter().map(|(name, options)| {
         let options = options
             .iter()
             .map(|(option, said)| (option.clone(), Value { text: said.text.clone(), origin: origin(said) }));
         (name.clone(), options.collect())
     });
-    Merged { settings, platforms, platforms_origin, repositories: repositories.collect() }
+    let package_repositories = package_repositories.collect();
+    Merged { settings, platforms, repositories, platforms_origin, package_repositories }
 }
 
 fn choose(sources: &Sources, file: &File, setting: &setting::Setting) -> Value {

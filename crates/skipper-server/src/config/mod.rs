@@ -5,9 +5,11 @@
 //! reported at once, with file and line, before a port is bound. Nothing here reads the process's environment: `main`
 //! hands it over in [`Sources`].
 
+mod account;
 mod expand;
 mod fault;
 mod file;
+mod maven;
 mod merge;
 mod quantity;
 mod repositories;

@@ -44,7 +44,7 @@ pub struct RepositoryConfig {
 
 /// Reads all of them.
 pub(super) fn build(merged: &Merged, faults: &mut Vec<Fault>) -> Vec<RepositoryConfig> {
-    merged.repositories.iter().filter_map(|(name, options)| one(name, options, faults)).collect()
+    merged.package_repositories.iter().filter_map(|(name, options)| one(name, options, faults)).collect()
 }
 
 fn one(name: &str, options: &BTreeMap<String, Value>, faults: &mut Vec<Fault>) -> Option<RepositoryConfig> {

@@ -23,7 +23,8 @@ const fn path(key: &'static str, env: &'static [&'static str], default: &'static
     Setting { key, env, path: true, secret: false, default }
 }
 
-/// Every setting but `platforms.*` and `repositories.NAME.*`, in the order of the documentation. The flag of a setting is its key with hyphens.
+/// Every setting but `platforms.*`, `maven.repositories.*` and `repositories.NAME.*`, in the order of the documentation. The flag
+/// of a setting is its key with hyphens.
 pub(super) const SETTINGS: &[Setting] = &[
     plain("listen", &["SKIPPER_LISTEN"], "127.0.0.1:7577"),
     path("data_dir", &["SKIPPER_DATA_DIR", "DATA_DIR"], ""),
@@ -43,6 +44,24 @@ pub(super) const SETTINGS: &[Setting] = &[
     // Below Linux' ephemeral ports (32768-60999) and apart from those of the processes behind the edge.
     plain("edge.ports", &["SKIPPER_EDGE_PORTS"], "30000-32767"),
     plain("local.ports", &["SKIPPER_LOCAL_PORTS"], "20000-29999"),
+    path("maven.local_repository", &["SKIPPER_MAVEN_LOCAL_REPOSITORY"], ""),
+    plain("maven.offline", &["SKIPPER_MAVEN_OFFLINE"], "false"),
+    plain("maven.connect_timeout", &["SKIPPER_MAVEN_CONNECT_TIMEOUT"], "10s"),
+    plain("maven.request_timeout", &["SKIPPER_MAVEN_REQUEST_TIMEOUT"], "30s"),
+    plain("maven.include_default_remote_repos", &["SKIPPER_MAVEN_INCLUDE_DEFAULT_REMOTE_REPOS"], "true"),
+    plain("maven.checksum_policy", &["SKIPPER_MAVEN_CHECKSUM_POLICY"], "warn"),
+    plain("maven.proxy.protocol", &["SKIPPER_MAVEN_PROXY_PROTOCOL"], "http"),
+    plain("maven.proxy.host", &["SKIPPER_MAVEN_PROXY_HOST"], ""),
+    plain("maven.proxy.port", &["SKIPPER_MAVEN_PROXY_PORT"], ""),
+    plain("maven.proxy.non_proxy_hosts", &["SKIPPER_MAVEN_PROXY_NON_PROXY_HOSTS"], ""),
+    plain("maven.proxy.username", &["SKIPPER_MAVEN_PROXY_USERNAME"], ""),
+    Setting {
+        key: "maven.proxy.password",
+        env: &["SKIPPER_MAVEN_PROXY_PASSWORD"],
+        path: false,
+        secret: true,
+        default: "",
+    },
     plain("default_platform", &["SKIPPER_DEFAULT_PLATFORM"], ""),
     plain("repositories.refresh", &["SKIPPER_REPOSITORIES_REFRESH"], "15m"),
     plain("repositories.refresh_on_start", &["SKIPPER_REPOSITORIES_REFRESH_ON_START"], "true"),

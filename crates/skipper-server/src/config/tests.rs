@@ -112,3 +112,98 @@ fn a_named_file_must_exist_and_one_that_is_searched_need_not() {
     sources.search = vec![dir.path().join("missing.toml")];
     assert!(load(&sources).is_ok());
 }
+
+#[test]
+fn an_account_says_how_springs_applications_are_run() {
+    let file = r#"
+        [platforms.dev]
+        type = "local"
+        java_cmd = "/jdk/bin/java"
+        shutdown_timeout = "60s"
+        env_vars_to_inherit = ["OWN", "SKIPPER_.*"]
+        debug_suspend = "n"
+        debug_port = 5005
+        working_directories_root = "work"
+        java_home_path = { "3" = "/jdk17" }
+        [platforms.dev.port_range]
+        low = 21000
+        [platforms.local]
+        type = "local"
+    "#;
+    let env = [("OWN", "x"), ("LC_ALL", "C"), ("SKIPPER_SECRET_KEY", "hush"), ("PATH", "/bin"), ("JAVA_HOME", "/jdk")];
+    let (dir, sources) = sources(file, &env, &[]);
+    let Loaded { config, shown, .. } = load(&sources).expect("valid");
+    let dev = &config.platforms["dev"].deployer;
+    assert_eq!(dev.java_cmd.as_deref(), Some("/jdk/bin/java"));
+    assert_eq!(dev.shutdown_timeout, std::time::Duration::from_secs(60));
+    assert_eq!(dev.inherited, [("OWN".to_owned(), "x".to_owned())].into(), "and nothing of ours");
+    assert_eq!((dev.debug.as_deref(), dev.debug_suspend), (Some("5005"), false));
+    assert_eq!(dev.working_directories_root, Some(dir.path().join("work")));
+    assert_eq!(dev.java_home_path["3"], PathBuf::from("/jdk17"));
+    assert_eq!(dev.port_range, Some(21_000..=65_535));
+    let local = &config.platforms["local"].deployer;
+    let inherited: Vec<&str> = local.inherited.keys().map(String::as_str).collect();
+    assert_eq!((inherited, local.search.as_str()), (vec!["LC_ALL", "PATH"], "/bin"));
+    assert_eq!(local.java_home, Some("/jdk".into()));
+    assert!(shown.iter().any(|one| one.key == "platforms.dev.port_range.low" && one.value == "21000"));
+}
+
+#[test]
+fn maven_repositories_are_asked_in_order_and_their_passwords_are_not_shown() {
+    let file = r#"
+        [maven]
+        local_repository = "m2"
+        offline = true
+        request_timeout = "5s"
+        [maven.repositories.spring]
+        url = "https://joe:hush@repo.example.org/libs"
+        snapshot_policy.enabled = false
+        [maven.repositories.own]
+        url = "file:///srv/maven"
+        username = "me"
+        password = "hush"
+        policy.checksum_policy = "fail"
+        [maven.proxy]
+        host = "proxy"
+        port = 3128
+        non_proxy_hosts = "localhost|*.example.org"
+    "#;
+    let (dir, sources) = sources(file, &[("HOME", "/home/me")], &[]);
+    let Loaded { config, shown, .. } = load(&sources).expect("valid");
+    let ids: Vec<&str> = config.maven.repositories.iter().map(|one| one.id.as_str()).collect();
+    let usual = ["mavenCentral-default", "springSnapshot-default", "springMilestone-default"];
+    assert_eq!(ids, [&usual[..], &["own", "spring"]].concat());
+    let (own, spring) = (&config.maven.repositories[3], &config.maven.repositories[4]);
+    assert!(own.sums_required && own.snapshots && !spring.sums_required && !spring.snapshots && spring.releases);
+    assert_eq!(own.login.as_ref().map(|(user, password)| (user.as_str(), password.expose())), Some(("me", "hush")));
+    assert_eq!((config.maven.local.clone(), config.maven.offline), (Some(dir.path().join("m2")), true));
+    let proxy = config.maven.proxy.as_ref().expect("there is one");
+    assert_eq!((proxy.address.as_str(), proxy.except.len()), ("http://proxy:3128/", 2));
+    assert!(!shown.iter().any(|one| one.value.contains("hush")), "{shown:?}");
+
+    let (_dir, sources) = self::sources("", &[("HOME", "/home/me")], &[]);
+    let usual = load(&sources).expect("valid").config.maven;
+    assert_eq!((usual.local, usual.repositories.len()), (Some("/home/me/.m2/repository".into()), 3));
+}
+
+#[test]
+fn what_is_wrong_with_an_account_or_a_repository_is_told_with_its_line() {
+    let file = "[platforms.dev]\ntype = \"local\"\njava_comd = \"x\"\ndebug_port = 0\nport_range = { low = 9, high = 8 }\n\
+                env_vars_to_inherit = \"(\"\ndocker.network = \"host\"\n\
+                [maven]\noffline = \"perhaps\"\n[maven.repositories.a]\nuser = \"x\"\n[maven.repositories.b]\nurl = \"b\"\n";
+    let told = faults(file, &[]);
+    for words in [
+        "skipper.toml:3: unknown key `platforms.dev.java_comd`; did you mean `platforms.dev.java_cmd`?",
+        "skipper.toml:4: `platforms.dev.debug_port` = `0`: is not a port from 1 to 65535",
+        "skipper.toml:5: `platforms.dev.port_range.low` = `9`: is above `port_range.high`",
+        "skipper.toml:6: `platforms.dev.env_vars_to_inherit` = `(`: `(` is not a regular expression",
+        "skipper.toml:7: unknown key `platforms.dev.docker.network`; it is about containers",
+        "skipper.toml:9: `maven.offline` = `perhaps`: is neither true nor false",
+        "skipper.toml:11: unknown key `maven.repositories.a.user`",
+        "skipper.toml:11: `maven.repositories.a` has no `url`",
+        "skipper.toml:13: `maven.repositories.b.url` is not the address of a repository",
+    ] {
+        assert!(told.iter().any(|line| line.starts_with(words)), "{words}\n{}", told.join("\n"));
+    }
+    assert_eq!(told.len(), 9, "{}", told.join("\n"));
+}

@@ -10,10 +10,12 @@ use std::{
 };
 
 use skipper_core::{name::PlatformName, secret::SecretValue};
+use skipper_platform::local::DeployerSettings;
 
 use super::{
-    Sources,
+    Sources, account,
     fault::Fault,
+    maven,
     merge::{Merged, Value},
     quantity::{parse_size, parse_span},
     repositories::{self, RepositoriesConfig},
@@ -39,6 +41,8 @@ pub struct Config {
     pub local_ports: RangeInclusive<u16>,
     /// Platform accounts; never empty.
     pub platforms: BTreeMap<PlatformName, PlatformConfig>,
+    /// How `maven:` resources are found.
+    pub maven: skipper_platform::artifact::maven::Settings,
     /// The account of applications that name none.
     pub default_platform: PlatformName,
     /// Where packages come from.
@@ -89,10 +93,12 @@ pub struct EdgeConfig {
 }
 
 /// A platform account.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct PlatformConfig {
     /// What kind of platform.
     pub kind: PlatformKind,
+    /// What it says of applications that are written for Spring's deployers.
+    pub deployer: DeployerSettings,
 }
 
 /// Kinds of platforms.
@@ -162,7 +168,8 @@ pub(super) fn build(sources: &Sources, merged: &Merged, faults: &mut Vec<Fault>)
         address,
         ports: take.parse("edge.ports", parse_ports).unwrap_or(1..=1),
     };
-    let platforms = take.platforms();
+    let platforms = take.platforms(sources);
+    let maven = maven::settings(sources, merged, take.faults);
     let default_platform = take.default_platform(&platforms);
     let limits = Limits {
         body: take.size("limits.body"),
@@ -195,6 +202,7 @@ pub(super) fn build(sources: &Sources, merged: &Merged, faults: &mut Vec<Fault>)
         edge,
         local_ports: take.parse("local.ports", parse_ports).unwrap_or(1..=1),
         platforms,
+        maven,
         // The last that is looked at: whatever else is wrong has been told by now.
         default_platform: default_platform?,
         repositories,
@@ -293,7 +301,7 @@ impl Taker<'_> {
         self.parse("database.url", parse).unwrap_or_else(|| Database::Sqlite(data_dir.join("skipper.db")))
     }
 
-    fn platforms(&mut self) -> BTreeMap<PlatformName, PlatformConfig> {
+    fn platforms(&mut self, sources: &Sources) -> BTreeMap<PlatformName, PlatformConfig> {
         let mut accounts = BTreeMap::new();
         for (name, options) in &self.merged.platforms {
             let place = options
@@ -307,15 +315,11 @@ impl Taker<'_> {
                     continue;
                 }
             };
-            for (option, value) in options.iter().filter(|(option, _)| *option != "type") {
-                let hint = setting::nearest(option, ["type"])
-                    .map_or_else(String::new, |near| format!("; did you mean `platforms.{name}.{near}`?"));
-                let message = format!("unknown key `platforms.{name}.{option}`{hint}");
-                self.faults.push(Fault { place: value.origin.to_string(), message });
-            }
+            account::check(name, options, self.faults);
+            let deployer = account::deployer(name, options, &sources.env, &sources.working_dir, self.faults);
             match options.get("type").map(|value| value.text.as_str()) {
                 Some("local") => {
-                    accounts.insert(parsed, PlatformConfig { kind: PlatformKind::Local });
+                    accounts.insert(parsed, PlatformConfig { kind: PlatformKind::Local, deployer });
                 }
                 Some(other) => {
                     let message = format!("`platforms.{name}.type` = `{other}`: this server knows the type `local`");

@@ -13,9 +13,9 @@ use tokio::{
 use super::location::Location;
 
 /// Longest index. One of a hundred thousand packages has some 40 MiB.
-pub(super) const MAX_INDEX: usize = 64 << 20;
-/// Longest that an index may take: 64 MiB at half a megabyte a second.
-const INDEX_TIME: Duration = Duration::from_secs(120);
+const MAX_INDEX: usize = 64 << 20;
+/// Longest that an index usually may take: 64 MiB at half a megabyte a second.
+pub(crate) const INDEX_TIME: Duration = Duration::from_secs(120);
 /// Longest that a zip may take: shorter than the request that waits for it.
 const ZIP_TIME: Duration = Duration::from_secs(40);
 /// Pauses before the further attempts, where the first found nobody.
@@ -60,13 +60,18 @@ pub(super) struct Fetcher {
 
 impl Fetcher {
     /// The index of a repository; `etag` is the version that is known.
-    pub(super) async fn index(&self, file: &Location, etag: Option<&str>) -> Result<Answer, Failure> {
-        self.patiently(file, etag, MAX_INDEX, INDEX_TIME).await
+    pub(super) async fn index(
+        &self,
+        file: &Location,
+        etag: Option<&str>,
+        patience: Duration,
+    ) -> Result<Answer, Failure> {
+        self.patiently(file, etag, MAX_INDEX, patience).await
     }
 
     /// A zip of at most `max` bytes.
-    pub(super) async fn zip(&self, file: &Location, max: usize) -> Result<Vec<u8>, Failure> {
-        match self.patiently(file, None, max, ZIP_TIME).await? {
+    pub(super) async fn zip(&self, file: &Location, max: usize, patience: Duration) -> Result<Vec<u8>, Failure> {
+        match self.patiently(file, None, max, patience.min(ZIP_TIME)).await? {
             Answer::File(bytes, _) => Ok(bytes),
             Answer::Same => Err(Failure::Refused("was answered as if it were known already".to_owned())),
         }
@@ -90,7 +95,7 @@ impl Fetcher {
             }
             answer
         };
-        let late = || Failure::Unreachable(format!("was not here after {} s", time.as_secs()));
+        let late = || Failure::Unreachable(format!("was not here after {time:?}"));
         timeout(time, attempts).await.map_err(|_| late())?
     }
 

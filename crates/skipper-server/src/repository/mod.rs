@@ -34,6 +34,7 @@ use tracing::warn;
 pub use entry::{Chosen, Cursor, Entry, Listed, Search, Wanted};
 pub use refresh::Report;
 
+pub(crate) use fetch::INDEX_TIME;
 pub(crate) use location::shown as shown_url;
 pub(crate) use metadata::{index_entry, metadata_json, words};
 
@@ -55,6 +56,8 @@ pub struct Settings {
     pub refresh: Duration,
     /// Largest zip, in bytes.
     pub package: usize,
+    /// Longest that an index may take.
+    pub patience: Duration,
 }
 
 /// All repositories.
@@ -321,7 +324,7 @@ impl Repositories {
         let location = Location::parse(repository.url.as_deref().unwrap_or_default()).map_err(failed)?;
         let (name, version) = (entry.name.as_str(), entry.version.as_str());
         let file = location.file(&[name, &format!("{name}-{version}.zip")]);
-        self.fetcher.zip(&file, self.settings.package).await.map_err(|failure| match failure {
+        self.fetcher.zip(&file, self.settings.package, self.settings.patience).await.map_err(|failure| match failure {
             Failure::Missing => Error::new(
                 Code::PackageNotFound,
                 format!(

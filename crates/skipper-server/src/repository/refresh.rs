@@ -128,7 +128,11 @@ impl Repositories {
         let location = Location::parse(repository.url.as_deref().unwrap_or_default()).map_err(failed)?;
         let file = location.file(&["index.yml"]);
         let known = repository.refresh.etag.as_deref();
-        let answer = self.fetcher.index(&file, known).await.map_err(|failure| failed(failure.told(&file)))?;
+        let answer = self
+            .fetcher
+            .index(&file, known, self.settings.patience)
+            .await
+            .map_err(|failure| failed(failure.told(&file)))?;
         let (bytes, etag) = match answer {
             Answer::File(bytes, etag) => (bytes, etag),
             Answer::Same => {

@@ -22,7 +22,7 @@ use crate::{
     config::{Config, Database, EdgePort, LogFormat, PlatformKind},
     edge::EdgeView,
     metrics::Metrics,
-    repository::{Repositories, Settings},
+    repository::{self, Repositories, Settings},
     resolver::PackageResolver,
 };
 
@@ -65,7 +65,12 @@ pub(super) fn assemble(
         store.clone(),
         Arc::clone(&world.clock),
         Arc::clone(&world.ids),
-        Settings { owner: owner.clone(), refresh: config.repositories.refresh, package: config.limits.package },
+        Settings {
+            owner: owner.clone(),
+            refresh: config.repositories.refresh,
+            package: config.limits.package,
+            patience: repository::INDEX_TIME,
+        },
     );
     let resolver = Arc::new(PackageResolver::new(
         store.clone(),
@@ -145,7 +150,7 @@ fn platforms(config: &Config, world: &World, tasks: &TaskTracker) -> Result<Vec<
             Some(shared) => Arc::clone(shared),
             None => {
                 let cache = Cache::new(config.data_dir.join("artifacts"), FetchLimits::default()).map_err(failed)?;
-                Arc::clone(artifacts.insert(Arc::new(cache)))
+                Arc::clone(artifacts.insert(Arc::new(cache.with_maven(config.maven.clone()))))
             }
         };
         let usual = LocalConfig::new(
@@ -161,6 +166,7 @@ fn platforms(config: &Config, world: &World, tasks: &TaskTracker) -> Result<Vec<
         let local = LocalConfig {
             keeper: KeeperCommand { program: program.clone(), args: vec!["keeper".into()] },
             builtins: [("sample".to_owned(), vec![program.into_os_string(), "sample".into()])].into(),
+            deployer: account.deployer.clone(),
             ..usual
         };
         all.push((Target(name.clone()), Arc::new(LocalPlatform::new(local).map_err(failed)?)));

@@ -25,6 +25,7 @@ pub mod rollout;
 pub mod scale;
 pub mod secrets;
 pub mod status;
+pub mod take_over;
 pub mod tokens;
 pub mod upgrade;
 pub mod why;

@@ -114,6 +114,7 @@ impl Machine {
             owner: format!("test-{}", self.dir.path().display()),
             refresh: Duration::from_secs(900),
             package: self.limits.package,
+            patience: Duration::from_secs(3),
         };
         let repositories = Repositories::new(store.clone(), self.clock.clone(), self.ids.clone(), settings);
         repositories.prepare(&[]).await.expect("prepared");

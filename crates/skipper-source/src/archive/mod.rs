@@ -52,6 +52,11 @@ pub(crate) mod bounds {
     pub(crate) const PACKAGES: usize = 100;
 }
 
+/// Writes files as a zip below the folder `top`; equal files give equal bytes.
+pub(crate) fn zip_files(files: &[File], top: &str) -> Vec<u8> {
+    zip_out::write(&files.iter().collect::<Vec<_>>(), top)
+}
+
 /// All files of a zip, by path.
 pub(crate) fn unzip(bytes: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, Error> {
     unzip::files(bytes)

@@ -14,12 +14,14 @@
 
 #[cfg_attr(not(test), expect(dead_code, reason = "the renderer of the second generation needs the rest"))]
 mod java;
+mod kind;
 mod metadata;
 mod read;
 mod render;
 pub mod value;
 pub mod yaml;
 
+pub use kind::{applications, spec_of, values_tree};
 pub use metadata::{ApiVersion, api_version, metadata};
 pub use read::{Package, Template};
 

@@ -14,6 +14,7 @@ mod leases;
 mod lists;
 mod openings;
 mod packages;
+mod past;
 mod phases;
 mod postgres;
 mod random;

@@ -31,6 +31,7 @@ fn explain(problem: &Problem, had_token: bool) -> Failure {
     }
     let exit = exit_of(problem.status);
     let mut failure = Failure::new(exit, message);
+    failure.code = Some(problem.code.clone());
     failure.hint = match problem.status {
         // The server's own advice is for those who speak HTTP.
         401 if !had_token => Some("give a token with --token-file, SKIPPER_TOKEN or `skipper config`".to_owned()),

@@ -13,6 +13,7 @@ mod events;
 mod follow;
 mod history;
 mod hold;
+mod import;
 mod install;
 mod list;
 mod local;
@@ -121,6 +122,8 @@ pub(crate) enum Command {
     Secrets(secrets::Secrets),
     /// Manage the tokens that let people and programs in
     Token(token::Token),
+    /// Take over what another system knew
+    Import(import::Import),
     /// Save everything the server remembers, while it runs
     Backup(backup::Backup),
     /// Bring back what `backup` saved
@@ -322,6 +325,7 @@ impl Command {
             Self::Platform(verb) => verb.run(context).await,
             Self::Secrets(verb) => verb.run(context).await,
             Self::Token(verb) => verb.run(context).await,
+            Self::Import(verb) => verb.run(context).await,
             Self::Backup(verb) => verb.run(context).await,
             Self::Restore(verb) => verb.run(context).await,
             Self::Config(verb) => verb.run(context).await,

@@ -4,7 +4,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use skipper_server::api::own::wire::PackageRef;
 
 use super::{Context, local};
-use crate::failure::{Exit, Failure};
+use crate::failure::Failure;
 
 /// What the word for a package means.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,8 +102,7 @@ pub(crate) fn for_plan(
 
 /// Adds to "there is no such package" that a folder of that name is here, where there is one.
 pub(crate) fn or_folder(context: &Context, word: &str, failure: Failure) -> Failure {
-    let here = failure.exit == Exit::NotFound
-        && failure.message.contains("package")
+    let here = failure.code.as_deref() == Some("package-not-found")
         && Path::new(word).components().count() == 1
         && context.surroundings.resolve(Path::new(word)).join("package.yml").exists();
     if here {

@@ -136,6 +136,28 @@ impl std::fmt::Debug for Target {
     }
 }
 
+impl Target {
+    /// An address that nothing else is known of; name and password may stand in it, as `http://name:password@host`.
+    pub(crate) fn at(url: &str) -> Self {
+        const ORIGIN: &str = "the command line";
+        let mut plain = url.to_owned();
+        let mut credentials = None;
+        if let Ok(mut parsed) = url::Url::parse(url)
+            && !parsed.username().is_empty()
+        {
+            let username = parsed.username().to_owned();
+            let password = parsed.password().unwrap_or_default().to_owned();
+            credentials = Some(Origin::new(Credentials::Basic { username, password }, ORIGIN));
+            // Fails only for addresses that cannot have a user, and this one has one.
+            let _ = parsed.set_username("");
+            let _ = parsed.set_password(None);
+            plain = parsed.to_string();
+        }
+        let url = Origin::new(plain.trim_end_matches('/').to_owned(), ORIGIN);
+        Self { url, credentials, tenant: None, ca_file: None, trust_anybody: false }
+    }
+}
+
 /// Decides which server to talk to.
 ///
 /// # Errors

@@ -27,6 +27,7 @@ impl Platform for FakePlatform {
                 name: "local".into(),
                 kind: "fake".into(),
                 summary: "in memory".into(),
+                deployer: None,
                 reachable: true,
                 capabilities,
             }

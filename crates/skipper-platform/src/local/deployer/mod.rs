@@ -19,13 +19,14 @@ use std::{
 use skipper_core::{
     deployment::Deployment,
     port::{Error, ErrorKind},
-    spec::{Application, Resource, StopPolicy},
+    spec::{Application, Resource},
     time::Millis,
 };
 
 use super::{
     account::Account,
     ports::{Strictness, is_free},
+    prepare,
 };
 use crate::artifact::{
     self,
@@ -33,6 +34,8 @@ use crate::artifact::{
 };
 use options::Options;
 
+/// The grace that an application of Spring's deployers has where neither it nor its account says otherwise.
+const USUAL_GRACE: Millis = Millis::secs(30);
 /// A debugger's port that is taken is looked for this far up.
 const DEBUG_TRIES: u16 = 100;
 
@@ -79,6 +82,9 @@ fn invalid(what: &str) -> Error {
 ///
 /// An option that cannot be followed; a jar without Java; a jar that is none.
 pub(super) fn review(account: &Account, app: &mut Application) -> Result<Vec<String>, Error> {
+    if app.resource.uri.starts_with("docker:") {
+        return Err(prepare::needs_engine(account, &app.resource.uri));
+    }
     let own = settings(account, app)?;
     let options = Options::of(app.deployer.as_ref());
     call(&own, options)?;
@@ -94,7 +100,8 @@ pub(super) fn review(account: &Account, app: &mut Application) -> Result<Vec<Str
             java::check_jar(&file, &artifact::redact(&app.resource.uri))?;
         }
     }
-    if app.deployer.is_some() && app.stop == StopPolicy::default() {
+    let nobody_says = options.own("shutdownTimeout").is_none() && app.stop.grace == USUAL_GRACE;
+    if app.deployer.is_some() && nobody_says {
         app.stop.grace = millis(own.shutdown_timeout);
     }
     Ok(app.deployer.as_ref().map(unsupported).unwrap_or_default())
@@ -237,9 +244,16 @@ pub(super) fn port_range(account: &Account, app: &Application) -> Option<std::op
 }
 
 /// The paths that say whether an application has started, and whether it is well.
-pub(super) fn probes(account: &Account, app: &Application) -> (Option<String>, Option<String>) {
-    if app.deployer.is_none() {
-        return (None, None);
-    }
-    settings(account, app).map_or((None, None), |own| (own.startup_probe, own.health_probe))
+pub(super) struct Probes {
+    pub startup: Option<String>,
+    pub health: Option<String>,
+}
+
+/// The paths that are asked instead of an application's own health; `None` where none is named.
+pub(super) fn probes(account: &Account, app: &Application) -> Option<Probes> {
+    app.deployer.as_ref()?;
+    let own = settings(account, app).ok()?;
+    let slashed = |path: String| if path.starts_with('/') { path } else { format!("/{path}") };
+    let probes = Probes { startup: own.startup_probe.map(slashed), health: own.health_probe.map(slashed) };
+    (probes.startup.is_some() || probes.health.is_some()).then_some(probes)
 }

@@ -1,6 +1,13 @@
 //! What an account says of the applications that are written for Spring's deployers, and what one of them says instead.
 
-use std::{collections::BTreeMap, fmt, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
 
 use regex::Regex;
 
@@ -21,6 +28,8 @@ pub struct DeployerSettings {
     pub java_opts: String,
     /// Properties are handed over in `SPRING_APPLICATION_JSON` rather than as arguments.
     pub use_spring_application_json: bool,
+    /// The patterns of the names in [`Self::inherited`], for people.
+    pub env_vars_to_inherit: Vec<String>,
     /// Variables of the server's environment that applications find in theirs.
     pub inherited: BTreeMap<String, String>,
     /// Time between the polite signal and SIGKILL.
@@ -57,6 +66,7 @@ impl Default for DeployerSettings {
             java_home_path: BTreeMap::new(),
             java_opts: String::new(),
             use_spring_application_json: true,
+            env_vars_to_inherit: ENV_VARS_TO_INHERIT.map(str::to_owned).to_vec(),
             inherited: BTreeMap::new(),
             shutdown_timeout: Duration::from_secs(30),
             working_directories_root: None,
@@ -104,6 +114,26 @@ fn is_ours(name: &str) -> bool {
 }
 
 impl DeployerSettings {
+    /// As Spring's local deployer writes them; `folder` is the account's own, where working folders are made unless it says
+    /// otherwise.
+    #[must_use]
+    pub fn text(&self, folder: &Path) -> String {
+        let home = self.java_home.as_ref().map(|home| home.join("bin/java").display().to_string());
+        let java = self.java_cmd.clone().or(home).unwrap_or_else(|| "java".to_owned());
+        let options = match self.java_opts.trim() {
+            "" => String::new(),
+            given => format!("JavaOpts = [{given}], "),
+        };
+        format!(
+            "{options}ShutdownTimeout = [{}], EnvVarsToInherit = [{}], JavaCmd = [{java}], WorkingDirectoriesRoot = [{}], \
+             DeleteFilesOnExit = [{}]",
+            self.shutdown_timeout.as_secs(),
+            self.env_vars_to_inherit.join(","),
+            self.working_directories_root.as_deref().unwrap_or(folder).display(),
+            self.delete_files_on_exit,
+        )
+    }
+
     /// With what an application says instead.
     ///
     /// # Errors
@@ -233,6 +263,24 @@ mod tests {
         assert_eq!(own.health_probe.as_deref(), Some("/live"));
         let faults = of(&[("shutdownTimeout", "soon"), ("deleteFilesOnExit", "maybe"), ("debugAddress", "here")]);
         assert_eq!(faults.expect_err("none of it is right").len(), 3);
+    }
+
+    #[test]
+    fn settings_are_told_as_springs_deployer_tells_them() {
+        let usual = "ShutdownTimeout = [30], EnvVarsToInherit = [TMP,LANG,LANGUAGE,LC_.*,PATH,SPRING_APPLICATION_JSON], \
+            JavaCmd = [java], WorkingDirectoriesRoot = [/var/lib], DeleteFilesOnExit = [true]";
+        assert_eq!(DeployerSettings::default().text(Path::new("/var/lib")), usual);
+        let own = DeployerSettings {
+            java_home: Some("/jdk".into()),
+            java_opts: "-Xmx64m -Da=b".to_owned(),
+            working_directories_root: Some("/work".into()),
+            delete_files_on_exit: false,
+            ..DeployerSettings::default()
+        };
+        let text = own.text(Path::new("/var/lib"));
+        assert!(text.starts_with("JavaOpts = [-Xmx64m -Da=b], ShutdownTimeout = [30], "), "{text}");
+        let end = "JavaCmd = [/jdk/bin/java], WorkingDirectoriesRoot = [/work], DeleteFilesOnExit = [false]";
+        assert!(text.ends_with(end), "{text}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod events;
 mod operate;
 mod packages;
 mod page;
+mod past;
 mod releases;
 mod repositories;
 mod revisions;
@@ -51,6 +52,7 @@ pub(crate) fn rows() -> Vec<Row> {
         row!(POST "/v1/releases/{name}/resume" => operate::resume, Tenant(Deploy)),
         row!(POST "/v1/releases/{name}/maintenance" => operate::maintenance, Tenant(Deploy), Json),
         row!(GET "/v1/releases/{name}/history" => revisions::history, Tenant(Read)),
+        row!(POST "/v1/releases/{name}/history" => past::take_over, Tenant(Deploy), Plan),
         row!(GET "/v1/releases/{name}/revisions/{revision}" => revisions::get, Tenant(Read)),
         row!(GET "/v1/releases/{name}/revisions/{revision}/manifest" => revisions::manifest, Tenant(Read)),
         row!(GET "/v1/releases/{name}/diff" => revisions::diff, Tenant(Read)),

@@ -14,10 +14,7 @@ fn packages(list: &Value) -> Vec<String> {
 async fn with_several() -> Server {
     let server = Server::start().await;
     for (name, version) in [("pear", "1.0.0"), ("apple", "2.0.0"), ("fig", "1.5.0"), ("apple", "10.0.0")] {
-        let mut ask =
-            crate::fixture::Ask::new(http::Method::POST, "/v1/packages").header("content-type", "application/zip");
-        ask.body = package(name, version, "");
-        server.send(ask).await.ok::<Value>();
+        server.publish(package(name, version, "")).await;
     }
     server
 }

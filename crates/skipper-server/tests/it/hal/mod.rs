@@ -4,8 +4,10 @@ mod conditions;
 mod lists;
 mod profiles;
 mod shapes;
+mod vectors;
 
 use serde_json::Value;
+use skipper_source::{Archive, archive::File};
 
 use crate::fixture::{Answer, Ask, Server};
 
@@ -18,6 +20,13 @@ impl Server {
         self.send(Ask::get(uri).header("accept", JAVA)).await
     }
 
+    /// Publishes a zip.
+    async fn publish(&self, zip: Vec<u8>) {
+        let mut ask = Ask::new(http::Method::POST, "/v1/packages").header("content-type", "application/zip");
+        ask.body = zip;
+        self.send(ask).await.ok::<Value>();
+    }
+
     /// Packages `hello` of these versions, in this order.
     async fn with_hello(versions: &[&str]) -> Self {
         let server = Self::start().await;
@@ -26,6 +35,26 @@ impl Server {
         }
         server
     }
+}
+
+/// The zip of a package as Spring's tools write them, with a template of their kind.
+fn classic(name: &str, version: &str) -> Vec<u8> {
+    let file = |path: &str, text: String| File { path: path.to_owned(), bytes: text.into_bytes() };
+    let metadata = format!(
+        "apiVersion: skipper.spring.io/v1\nkind: SkipperPackageMetadata\nname: {name}\nversion: {version}\n\
+         packageSourceUrl: https://example.org/{name}/source\npackageHomeUrl: https://example.org/{name}\n\
+         tags: {name}, http\nmaintainer: https://example.org/me\ndescription: The {name} app.\n"
+    );
+    let template = format!(
+        "apiVersion: skipper.spring.io/v1\nkind: SpringCloudDeployerApplication\nmetadata:\n  name: {name}\nspec:\n  \
+         resource: file:///srv/example/{name}.jar\n  version: {{{{version}}}}\n"
+    );
+    let files = vec![
+        file("package.yml", metadata),
+        file("values.yml", format!("version: {version}\n")),
+        file(&format!("templates/{name}.yml"), template),
+    ];
+    Archive::from_files(files).expect("a package").to_zip(&format!("{name}-{version}"))
 }
 
 /// The keys of an object, in order.

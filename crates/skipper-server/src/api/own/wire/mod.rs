@@ -8,6 +8,7 @@ mod edge;
 mod event;
 mod log;
 mod package;
+mod past;
 mod problem;
 mod release;
 mod request;
@@ -24,6 +25,7 @@ pub use package::{
     AddRepository, PackageDetail, PackagePage, PackageView, PlatformList, PlatformView, RefreshReport, RepositoryList,
     RepositoryView,
 };
+pub use past::{PastRevision, TakeOverRequest, TakenOver};
 pub use problem::Problem;
 pub use release::{AppStatus, DriftView, InstanceStatus, ReleasePage, ReleaseState, ReleaseStatus, ReleaseSummary};
 pub use request::{

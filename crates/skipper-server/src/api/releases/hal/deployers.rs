@@ -54,8 +54,8 @@ async fn all(app: &App, caller: &Caller, context: &Context) -> Result<Vec<(Strin
 }
 
 fn deployer(described: Description, v2: bool) -> Deployer {
-    let Description { name, kind, summary, .. } = described;
-    Deployer { name, kind, description: summary, options: v2.then_some([]) }
+    let Description { name, kind, summary, deployer, .. } = described;
+    Deployer { name, kind, description: deployer.unwrap_or(summary), options: v2.then_some([]) }
 }
 
 fn item(context: &Context, (id, fields): (String, Deployer)) -> Item<Deployer> {

@@ -1,0 +1,89 @@
+//! Where an original server's knowledge is read from: a script of H2, its PostgreSQL, or its API.
+
+use std::path::Path;
+
+use skipper_source::original::{Original, Tables, read_h2};
+
+use super::{super::Context, api};
+use crate::failure::{Doing as _, Exit, Failure, chain};
+
+/// Largest script that is read: it is held in memory.
+const MAX_SCRIPT: u64 = 1 << 30;
+
+/// Tables of both generations.
+const TABLES: [&str; 15] = [
+    "skipper_repository",
+    "skipper_package_metadata",
+    "skipper_package_file",
+    "skipper_release",
+    "skipper_info",
+    "skipper_status",
+    "skipper_manifest",
+    "repository",
+    "package_metadata",
+    "package_file",
+    "release",
+    "info",
+    "status",
+    "manifest",
+    "app_deployer_data",
+];
+
+/// Columns of long texts, which Hibernate keeps as large objects on some databases.
+const TEXTS: [&str; 5] = ["manifest", "pkg_json_string", "config_values_string", "data", "description"];
+
+/// Reads all of it.
+///
+/// # Errors
+///
+/// What is wrong with the address, the file, the database or the server.
+pub(super) async fn read(context: &Context, from: &str) -> Result<Original, Failure> {
+    let plain = from.strip_prefix("jdbc:").unwrap_or(from);
+    if plain.starts_with("postgres://") || plain.starts_with("postgresql://") {
+        return database(plain).await;
+    }
+    if from.starts_with("jdbc:") {
+        return Err(Failure::usage(format!(
+            "`{}` is a database that Skipper does not read",
+            from.split(['?', ';']).next().unwrap_or(from)
+        ))
+        .hint("give the server's API (http://host:7577), its PostgreSQL, or the file of H2's `SCRIPT TO 'file'`"));
+    }
+    if from.starts_with("http://") || from.starts_with("https://") {
+        return api::read(from).await;
+    }
+    script(context, from.strip_prefix("file:").unwrap_or(from))
+}
+
+async fn database(url: &str) -> Result<Original, Failure> {
+    let found = skipper_store::read_postgres(url, &TABLES, &TEXTS).await.map_err(|error| {
+        let failure = Failure::error(chain(&error));
+        match error.hint() {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    })?;
+    let mut tables = Tables::default();
+    for (name, rows) in &found {
+        tables.add_json(name, rows);
+    }
+    Ok(Original::from_tables(&tables))
+}
+
+fn script(context: &Context, path: &str) -> Result<Original, Failure> {
+    let full = context.surroundings.resolve(Path::new(path));
+    let meta = std::fs::metadata(&full)
+        .map_err(|error| Failure::new(Exit::NotFound, format!("there is no file {path}: {error}")))?;
+    if meta.len() > MAX_SCRIPT {
+        return Err(Failure::error(format!("{path} is larger than {} MiB", MAX_SCRIPT >> 20)));
+    }
+    let bytes = std::fs::read(&full).doing(|| format!("read {path}"))?;
+    if bytes.starts_with(b"H2") || bytes.starts_with(b"-- H2 0.5/B") {
+        return Err(Failure::error(format!("{path} is a database file of H2, not a script")).hint(
+            "write one with H2's own tool: java -cp h2.jar org.h2.tools.Script -url jdbc:h2:FILE -script dump.sql",
+        ));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| Failure::error(format!("{path} is not UTF-8 text")))?;
+    let tables = read_h2(&text).map_err(|error| Failure::error(format!("{path}, {error}")))?;
+    Ok(Original::from_tables(&tables))
+}
