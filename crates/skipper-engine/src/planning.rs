@@ -72,12 +72,13 @@ pub(crate) async fn try_make(config: &EngineConfig, request: &PlanRequest<'_>) -
         })?
     };
     let capabilities = capabilities(config, request);
+    let bounded = request.target.map(|(number, spec)| (number, spec.bounded()));
     let input = PlanInput {
         release: request.release,
         release_name: request.release_name,
         tenant: request.tenant,
         current: request.live,
-        target: request.target,
+        target: bounded.as_ref().map(|(number, spec)| (*number, &**spec)),
         secrets: &secrets,
         capabilities: &capabilities,
     };

@@ -17,6 +17,7 @@ use crate::{
     edge::EdgeView,
     metrics::Metrics,
     resolver::PackageResolver,
+    verb::KeptCache,
 };
 
 /// The parts of a server.
@@ -47,6 +48,8 @@ pub struct Parts {
     pub retention: Retention,
     /// A folder for files that are made while they are sent.
     pub scratch: std::path::PathBuf,
+    /// Packages as releases remember them, read lately.
+    pub kept: KeptCache,
     /// Counters.
     pub metrics: Metrics,
     /// Work that must not end with its request.

@@ -16,7 +16,7 @@ use skipper_core::{
 use crate::{
     Error, IdempotencyKey, Store,
     db::{Txn, args, statements},
-    idempotency, json, release, revision, rollout, route_claim, settle, tenant,
+    idempotency, json, kept, release, revision, rollout, route_claim, settle, tenant,
 };
 
 statements! {
@@ -55,6 +55,8 @@ pub struct NewIntent {
     pub description: Option<String>,
     /// Where a rollout is open: wait behind it, in the place of whatever waited before. Else that is [`Error::Busy`].
     pub wait_behind: bool,
+    /// The package as a document that outlives it, where the source is a package. Equal ones are stored once.
+    pub kept: Option<String>,
     /// The idempotency key of the request, begun by [`Store::idempotency_begin`]: the rollout is remembered with it in the
     /// same transaction, so that not even a crash before the answer makes a second one.
     pub idempotency: Option<IdempotencyKey>,
@@ -196,7 +198,7 @@ async fn insert_in_txn(
                 description: new.description,
                 created_at: now,
             };
-            insert_revision_in_txn(txn, &revision, &provenance).await?;
+            insert_revision_in_txn(txn, &revision, new.kept, &provenance).await?;
             if let Some(spec) = &revision.spec {
                 route_claim::add_in_txn(txn, release.id, spec).await?;
             }
@@ -227,8 +229,13 @@ async fn insert_in_txn(
     Ok(IntentAccepted { release, revision, rollout })
 }
 
-async fn insert_revision_in_txn(txn: &mut Txn, new: &Revision, provenance: &str) -> Result<(), Error> {
-    let (repository, name, version) = package_of_in_txn(txn, new.release, &new.source).await?;
+async fn insert_revision_in_txn(
+    txn: &mut Txn,
+    new: &Revision,
+    kept: Option<String>,
+    provenance: &str,
+) -> Result<(), Error> {
+    let origin = origin_in_txn(txn, new, kept).await?;
     let spec = new.spec.as_ref().map(json::text).transpose()?;
     txn.run(
         revision::INSERT,
@@ -236,38 +243,65 @@ async fn insert_revision_in_txn(txn: &mut Txn, new: &Revision, provenance: &str)
             new.release,
             new.number,
             json::text(&new.source)?,
-            repository,
-            name,
-            version,
+            origin.repository,
+            origin.name,
+            origin.package_version,
             new.manifest.clone(),
             new.spec.as_ref().map(|spec| i64::from(spec.version)),
             spec,
             provenance,
             new.description.clone(),
             new.created_at,
+            origin.version,
+            matches!(new.source, Source::Scale { .. }),
+            origin.made_of,
+            origin.kept,
         ],
     )
     .await
     .map(drop)
 }
 
-type PackageOf = (Option<String>, Option<String>, Option<String>);
+/// What a revision comes from, also by way of an earlier one: its package is in use while the revision is.
+struct Origin {
+    repository: Option<String>,
+    name: Option<String>,
+    package_version: Option<String>,
+    /// The number that scalings do not count in.
+    version: u64,
+    /// The revision that was made of the package itself.
+    made_of: Option<u64>,
+    /// Digest of the kept package.
+    kept: Option<String>,
+}
 
-/// Which package a source comes from, also by way of an earlier revision: it is in use while the revision is.
-async fn package_of_in_txn(txn: &mut Txn, release: ReleaseId, source: &Source) -> Result<PackageOf, Error> {
-    match source {
-        Source::Package { repository, name, version, .. } => {
-            Ok((Some(repository.clone()), Some(name.clone()), Some(version.clone())))
-        }
+async fn origin_in_txn(txn: &mut Txn, new: &Revision, kept: Option<String>) -> Result<Origin, Error> {
+    let next = txn.row(revision::NEWEST_VERSION, args![new.release]).await?.count("version")? + 1;
+    match &new.source {
+        Source::Package { repository, name, version, .. } => Ok(Origin {
+            repository: Some(repository.clone()),
+            name: Some(name.clone()),
+            package_version: Some(version.clone()),
+            version: next,
+            made_of: Some(new.number),
+            kept: match kept {
+                Some(document) => Some(kept::put_in_txn(txn, document).await?),
+                None => None,
+            },
+        }),
         Source::Revision { number } | Source::Scale { number, .. } => {
-            let Some(row) = txn.one(revision::PACKAGE_OF, args![release, *number]).await? else {
+            let Some(row) = txn.one(revision::ORIGIN_OF, args![new.release, *number]).await? else {
                 return Err(Error::not_found("revision", number));
             };
-            Ok((
-                row.maybe_text("package_repository")?,
-                row.maybe_text("package_name")?,
-                row.maybe_text("package_version")?,
-            ))
+            let scaled = matches!(new.source, Source::Scale { .. });
+            Ok(Origin {
+                repository: row.maybe_text("package_repository")?,
+                name: row.maybe_text("package_name")?,
+                package_version: row.maybe_text("package_version")?,
+                version: if scaled { row.count("version")? } else { next },
+                made_of: row.maybe_count("made_of")?,
+                kept: row.maybe_text("kept")?,
+            })
         }
     }
 }

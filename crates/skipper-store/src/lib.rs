@@ -29,6 +29,7 @@ mod home;
 mod idempotency;
 mod intent;
 mod json;
+mod kept;
 mod lease;
 mod listen;
 mod live;
@@ -56,6 +57,7 @@ mod step;
 mod store;
 mod tenant;
 mod token;
+mod version;
 
 pub use backup::Backup;
 pub use config::{Location, StoreConfig};
@@ -82,6 +84,7 @@ pub use seal::KeySource;
 pub use secret::SecretInfo;
 pub use store::Store;
 pub use token::{NewToken, Token, TokenSecret};
+pub use version::{RunningVersion, StoredVersion, VersionFilter, VersionOrder};
 
 /// Every SQL text by name, for the test that prepares them all on both databases.
 #[doc(hidden)]
@@ -92,6 +95,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         event::STATEMENTS,
         idempotency::STATEMENTS,
         intent::STATEMENTS,
+        kept::STATEMENTS,
         lease::STATEMENTS,
         live::STATEMENTS,
         meta::STATEMENTS,
@@ -115,6 +119,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         step::STATEMENTS,
         tenant::STATEMENTS,
         token::STATEMENTS,
+        version::STATEMENTS,
     ]
     .concat()
 }

@@ -18,7 +18,7 @@ use crate::{
 
 statements! {
     GET = "SELECT * FROM package WHERE repository = $1 AND name = $2 AND version = $3";
-    GET_BY_NUM = "SELECT * FROM package WHERE num = $1";
+    BY_NUM = "SELECT * FROM package WHERE num = $1";
     INSERT = "INSERT INTO package (repository, name, version, version_key, sha256, size, metadata, search, created_by, created_at) \
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING";
     INSERT_ARCHIVE = "INSERT INTO package_archive (package_num, bytes) VALUES ($1, $2)";
@@ -237,7 +237,7 @@ impl Store {
         if txn.run(KEEP, args![num, sha256, size]).await? > 0 {
             txn.run(INSERT_ARCHIVE, args![num, archive]).await?;
         }
-        let row = txn.one(GET_BY_NUM, args![num]).await?;
+        let row = txn.one(BY_NUM, args![num]).await?;
         let package = read(&row.ok_or_else(|| Error::not_found("package", num))?)?;
         if package.sha256 != Some(sha256) {
             return Err(Error::PackageChanged {

@@ -26,8 +26,13 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     },
     Migration {
         version: 3,
-        sqlite: include_str!("../migrations/sqlite/0003_repositories.sql"),
-        postgres: include_str!("../migrations/postgres/0003_repositories.sql"),
+        sqlite: include_str!("../migrations/sqlite/0003_versions.sql"),
+        postgres: include_str!("../migrations/postgres/0003_versions.sql"),
+    },
+    Migration {
+        version: 4,
+        sqlite: include_str!("../migrations/sqlite/0004_repositories.sql"),
+        postgres: include_str!("../migrations/postgres/0004_repositories.sql"),
     },
 ];
 
@@ -42,6 +47,7 @@ pub(crate) const TABLES: &[&str] = &[
     "store_meta",
     "tenant",
     "release",
+    "kept_package",
     "revision",
     "rollout",
     "plan_deployment",

@@ -35,6 +35,7 @@ statements! {
     PURGE_DEPLOYMENTS = "DELETE FROM plan_deployment \
         WHERE rollout_id IN (SELECT id FROM rollout WHERE release_id = $1 AND id <> $2 AND slot IS NULL)";
     PURGE_ROLLOUTS = "DELETE FROM rollout WHERE release_id = $1 AND id <> $2 AND slot IS NULL";
+    PURGE_KEPT = "DELETE FROM kept_package WHERE NOT EXISTS (SELECT 1 FROM revision WHERE revision.kept = kept_package.digest)";
     PURGE_REVISIONS = "DELETE FROM revision WHERE release_id = $1 AND state <> 'pending'";
 }
 
@@ -194,6 +195,7 @@ async fn purge_in_txn(txn: &mut Txn, release: &Release, by: &Rollout) -> Result<
         txn.run(sql, args![release.id, by.id]).await?;
     }
     txn.run(PURGE_REVISIONS, args![release.id]).await?;
+    txn.run(PURGE_KEPT, args![]).await?;
     // Its deployments hold environments and arguments of what was removed.
     let plan = by.plan.clone().map(|plan| json::text(&Plan { deployments: Vec::new(), ..plan })).transpose()?;
     txn.run(SET_PLAN, args![by.id, plan]).await.map(drop)

@@ -6,7 +6,7 @@ use clap::{Arg, ArgMatches, Args as _, FromArgMatches as _, Subcommand as _, Val
 
 use crate::{
     cmd::{Command, edge::Edge, server::Server},
-    complete,
+    complete, properties,
     render::Colour,
     spelling,
     targets::Connection,
@@ -174,6 +174,7 @@ fn with_usage(command: clap::Command, path: &str) -> clap::Command {
 ///
 /// What `clap` has to say: usage, help, version.
 pub(crate) fn parse(args: Vec<OsString>) -> Result<Cli, clap::Error> {
+    let args = properties::hand_over(args);
     if let Some(resident) = resident(&args) {
         return Ok(resident);
     }
@@ -293,6 +294,7 @@ mod tests {
             "skipper edge --http off --bind 127.0.0.2 --lame-duck 3s --detach --data-dir /x",
             "skipper server",
             "skipper server --data-dir /x --listen 127.0.0.1:1 --edge-http off",
+            "skipper server --strict --spring-argument=--server.port=9000 --spring-argument=-Da.b=1",
         ] {
             let args: Vec<_> = line.split(' ').map(OsString::from).collect();
             let short = resident(&args).and_then(|cli| cli.command).expect("it is understood");

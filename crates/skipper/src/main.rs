@@ -10,6 +10,7 @@ mod complete;
 mod demo;
 mod failure;
 mod load;
+mod properties;
 mod render;
 mod sample;
 mod serve;

@@ -35,6 +35,9 @@ pub(crate) fn store_config(config: &Config) -> StoreConfig {
 /// Why it could not start.
 pub(crate) fn run(surroundings: &Surroundings, loaded: Loaded) -> Done {
     telemetry::init(&loaded.config.log).map_err(Failure::usage)?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
     let world = World {
         clock: Arc::new(SystemClock),
         ids: Arc::new(RandomIds),

@@ -89,6 +89,7 @@ pub fn app(name: &str, version: &str) -> Application {
         working_dir: None,
         platform_options: BTreeMap::new(),
         deployer: None,
+        relaunched: None,
     }
 }
 

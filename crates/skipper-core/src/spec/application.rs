@@ -70,6 +70,9 @@ pub struct Application {
     /// Properties and options, where it was written for Spring's deployers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployer: Option<Deployer>,
+    /// The revision that launched it anew because somebody asked for that, and not because anything had changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relaunched: Option<u64>,
 }
 
 impl Application {

@@ -17,13 +17,17 @@ pub use probe::{Check, Health};
 pub use strategy::{CanaryStep, RecreateReason, Strategy};
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     fmt,
 };
 
 use serde::{Deserialize, Serialize};
 
-use crate::name::{AppName, PlatformName};
+use crate::{
+    name::{AppName, PlatformName},
+    time::Millis,
+};
 
 /// The version written into new specs.
 pub const SPEC_VERSION: u16 = 1;
@@ -38,6 +42,9 @@ pub struct Spec {
     /// The manifest is what the author's templates gave, and is kept to the letter: it is not written anew from this spec.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub verbatim: bool,
+    /// How long the rollout to this revision waits for health, in place of each application's own bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_bound: Option<Millis>,
 }
 
 /// Where an application runs: the name of a configured platform account.
@@ -90,7 +97,16 @@ impl Spec {
     /// A spec of these applications, by today's [`SPEC_VERSION`].
     #[must_use]
     pub fn new(applications: Vec<Application>) -> Self {
-        Self { version: SPEC_VERSION, applications, verbatim: false }
+        Self { version: SPEC_VERSION, applications, verbatim: false, health_bound: None }
+    }
+
+    /// The spec with the bounds that its rollout keeps.
+    #[must_use]
+    pub fn bounded(&self) -> Cow<'_, Self> {
+        let Some(health) = self.health_bound else { return Cow::Borrowed(self) };
+        let mut bounded = self.clone();
+        bounded.applications.iter_mut().for_each(|app| app.bounds.health = health);
+        Cow::Owned(bounded)
     }
 
     /// The application of that name.

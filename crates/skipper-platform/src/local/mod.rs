@@ -131,7 +131,8 @@ impl Platform for LocalPlatform {
                     None => "no ports".to_owned(),
                 };
                 let release = system.release().to_string_lossy();
-                let summary = format!("processes on Linux {release}, {cpus} CPUs, {ports}, {limits}");
+                let java = deployer::java(&account).map_or_else(|| "no Java".to_owned(), |at| format!("Java at {at}"));
+                let summary = format!("processes on Linux {release}, {cpus} CPUs, {ports}, {limits}, {java}");
                 let mode = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
                 (summary, rustix::fs::access(&account.config.root, mode).is_ok())
             });

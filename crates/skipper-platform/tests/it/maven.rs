@@ -32,6 +32,8 @@ enum Answer {
     Endless,
     /// The head, and then nothing.
     Silent,
+    /// A byte now and then, for ever.
+    Drip,
 }
 
 /// A repository over HTTP, and what it was asked.
@@ -78,12 +80,17 @@ async fn answer(mut stream: tokio::net::TcpStream, answers: BTreeMap<String, Ans
         Answer::Loop => {
             format!("HTTP/1.1 302 Found\r\nlocation: {path}\r\n{close}content-length: 0\r\n\r\n").into_bytes()
         }
-        Answer::Endless => format!("HTTP/1.1 200 OK\r\n{close}\r\n").into_bytes(),
+        Answer::Endless | Answer::Drip => format!("HTTP/1.1 200 OK\r\n{close}\r\n").into_bytes(),
         Answer::Silent => head("200 OK", 100).into_bytes(),
     };
     let _ = stream.write_all(&bytes).await;
     match answers.get(name) {
         Some(Answer::Endless) => while stream.write_all(&[b'x'; 4096]).await.is_ok() {},
+        Some(Answer::Drip) => {
+            while stream.write_all(b"x").await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
         // Until the other side has had enough.
         Some(Answer::Silent) => drop(stream.read(&mut [0; 16]).await),
         _ => {}
@@ -212,6 +219,13 @@ async fn a_repository_that_is_down_slow_endless_or_goes_in_circles_is_told_and_t
         assert!(error.chain().starts_with(begins), "{}", error.chain());
         assert!(fetch(&asking(dir.path(), &[&bad.base, &right.base]), "maven://g:a:1").await.is_ok());
     }
+    // One that always sends a little is given up with the time of the whole.
+    let slow = Served::new(&[(path, Answer::Drip)]).await;
+    let dir = temp();
+    let resource = Resource { uri: "maven://g:a:1".to_owned(), sha256: None };
+    let error = asking(dir.path(), &[&slow.base]).fetch(&resource, Duration::from_millis(300)).await;
+    let error = error.expect_err("it is never complete");
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Transient, "resource-unreachable"));
     // A sum that cannot be had now is not one that is not there.
     let unsure = Served::new(&[(path, body("jar")), ("g/a/1/a-1.jar.sha1", Answer::Status(503))]).await;
     let dir = temp();

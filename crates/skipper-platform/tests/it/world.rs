@@ -231,6 +231,7 @@ pub(crate) fn deployment(command: &[&str]) -> Deployment {
         working_dir: None,
         platform_options: BTreeMap::new(),
         deployer: None,
+        relaunched: None,
     };
     Deployment {
         id: DeploymentId::derive(release, &release_name, &name, 1),

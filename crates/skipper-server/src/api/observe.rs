@@ -10,7 +10,10 @@ use skipper_core::id::RequestId;
 use tokio::time::Instant;
 use tracing::{Instrument as _, debug, error, info, info_span};
 
-use super::problem::{self, Unrendered};
+use super::{
+    problem::{self, Unrendered},
+    releases,
+};
 use crate::app::App;
 
 /// Names one request.
@@ -34,6 +37,7 @@ pub(crate) async fn observe(State(app): State<App>, mut request: Request, next: 
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let route = request.extensions().get::<MatchedPath>().map(|matched| matched.as_str().to_owned());
+    let of = releases::Of::request(&method, request.uri(), request.headers());
     request.extensions_mut().insert(ids.clone());
     let span = info_span!(
         "request",
@@ -46,7 +50,11 @@ pub(crate) async fn observe(State(app): State<App>, mut request: Request, next: 
     async move {
         let response = next.run(request).await;
         let failure = response.extensions().get::<Unrendered>().cloned();
-        let mut response = problem::render(response, &ids.request.to_string());
+        let failure = failure.or_else(|| releases::cause(&response).map(Unrendered));
+        let mut response = match of {
+            Some(of) => of.render(response, app.clock.now()),
+            None => problem::render(response, &ids.request.to_string()),
+        };
         let headers = response.headers_mut();
         headers.insert(REQUEST_ID, value(&ids.request.to_string()));
         headers.insert(CORRELATION_ID, value(&ids.correlation));

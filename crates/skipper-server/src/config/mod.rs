@@ -14,6 +14,7 @@ mod merge;
 mod quantity;
 mod repositories;
 mod setting;
+mod spring;
 mod typed;
 
 pub use fault::{ConfigError, Fault};
@@ -39,6 +40,10 @@ pub struct Sources {
     pub search: Vec<PathBuf>,
     /// The data directory where nobody names one.
     pub default_data_dir: PathBuf,
+    /// Arguments in Spring's form, as they were typed: `--server.port=9000`, `-Dserver.port=9000`.
+    pub arguments: Vec<String>,
+    /// Whether what Spring's files say without effect by mistake is a fault rather than a warning.
+    pub strict: bool,
     /// Where relative paths of flags and environment start; those of the file start at the file's folder.
     pub working_dir: PathBuf,
 }
@@ -50,6 +55,8 @@ pub struct Loaded {
     pub config: Config,
     /// Every value as text with its origin, in the order of the documentation; secrets are not shown.
     pub shown: Vec<Shown>,
+    /// What was said without effect, and why it has none.
+    pub warnings: Vec<Fault>,
 }
 
 /// Reads, merges and checks.
@@ -60,10 +67,12 @@ pub struct Loaded {
 pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
     let mut faults = Vec::new();
     let file = file::read(sources, &mut faults);
-    let merged = merge::merge(sources, &file, &mut faults);
+    let mut warnings = Vec::new();
+    let spring = spring::read(sources, &mut faults, &mut warnings);
+    let merged = merge::merge(sources, &file, &spring, &mut faults, &mut warnings);
     let config = typed::build(sources, &merged, &mut faults);
     match config {
-        Some(config) if faults.is_empty() => Ok(Loaded { config, shown: merged.shown() }),
+        Some(config) if faults.is_empty() => Ok(Loaded { config, shown: merged.shown(), warnings }),
         _ => {
             // As a reader goes through the file, whatever stage found them.
             faults.sort_by_key(Fault::line);

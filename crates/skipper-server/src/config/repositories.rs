@@ -14,11 +14,18 @@ use crate::repository::Repositories;
 /// Options of a repository. `repo_order` is what Spring calls the order.
 const OPTIONS: [&str; 6] = ["url", "source_url", "local", "description", "order", "repo_order"];
 
+/// Whether a repository can be told that.
+pub(super) fn is_option(option: &str) -> bool {
+    OPTIONS.contains(&option)
+}
+
 /// Repositories.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RepositoriesConfig {
     /// Time between two refreshes of a remote repository.
     pub refresh: Duration,
+    /// Whether a new server has the repository that is in the binary.
+    pub built_in: bool,
     /// Whether the server reads indexes by itself; otherwise only when somebody asks.
     pub scheduled: bool,
     /// Added when the server starts, unless one of the name is there.

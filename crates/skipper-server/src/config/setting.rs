@@ -63,6 +63,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         default: "",
     },
     plain("default_platform", &["SKIPPER_DEFAULT_PLATFORM"], ""),
+    plain("repositories.built_in", &["SKIPPER_REPOSITORIES_BUILT_IN"], "auto"),
     plain("repositories.refresh", &["SKIPPER_REPOSITORIES_REFRESH"], "15m"),
     plain("repositories.refresh_on_start", &["SKIPPER_REPOSITORIES_REFRESH_ON_START"], "true"),
     plain("log.format", &["SKIPPER_LOG_FORMAT"], "text"),
@@ -93,7 +94,7 @@ pub(super) fn nearest<'a>(key: &str, known: impl IntoIterator<Item = &'a str>) -
 }
 
 /// Levenshtein distance: keys are short, so the plain table will do.
-fn distance(a: &str, b: &str) -> usize {
+pub(super) fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().take(80).collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.chars().take(80).enumerate() {

@@ -16,6 +16,7 @@ fn sources(toml: &str, env: &[(&str, &str)], flags: &[(&str, &str)]) -> (tempfil
         search: Vec::new(),
         default_data_dir: PathBuf::from("/var/lib/skipper"),
         working_dir: dir.path().to_owned(),
+        ..Sources::default()
     };
     (dir, sources)
 }
@@ -31,7 +32,7 @@ fn faults(toml: &str, env: &[(&str, &str)]) -> Vec<String> {
 #[test]
 fn an_empty_file_gives_the_documented_defaults() {
     let (_dir, sources) = sources("", &[], &[]);
-    let Loaded { config, shown } = load(&sources).expect("defaults are valid");
+    let Loaded { config, shown, .. } = load(&sources).expect("defaults are valid");
     assert_eq!(config.listen, ["127.0.0.1:7577".parse().expect("address")]);
     assert_eq!(config.data_dir, PathBuf::from("/var/lib/skipper"));
     assert_eq!(config.database, Database::Sqlite("/var/lib/skipper/skipper.db".into()));
@@ -44,7 +45,7 @@ fn flag_beats_environment_beats_file_beats_default() {
     let file = "listen = \"127.0.0.1:1\"\n[log]\nlevel = \"warn\"\nformat = \"json\"\n";
     let (_dir, sources) =
         sources(file, &[("SKIPPER_LISTEN", "127.0.0.1:2"), ("RUST_LOG", "debug")], &[("listen", "127.0.0.1:3")]);
-    let Loaded { config, shown } = load(&sources).expect("valid");
+    let Loaded { config, shown, .. } = load(&sources).expect("valid");
     assert_eq!(config.listen[0].port(), 3);
     assert_eq!((config.log.level.as_str(), config.log.format), ("debug", LogFormat::Json));
     let origin = |key: &str| shown.iter().find(|v| v.key == key).expect("shown").origin.to_string();
@@ -88,7 +89,7 @@ fn every_fault_is_reported_with_its_line_and_the_nearest_key() {
 fn variables_are_expanded_after_parsing_and_secrets_are_not_shown() {
     let file = "admin_token = \"${TOKEN}\"\n[log]\nlevel = \"${LEVEL:-warn}\"\n";
     let (_dir, sources) = sources(file, &[("TOKEN", "0123456789abcdef\"x")], &[]);
-    let Loaded { config, shown } = load(&sources).expect("valid");
+    let Loaded { config, shown, .. } = load(&sources).expect("valid");
     assert_eq!(config.admin_token.expect("set").expose(), "0123456789abcdef\"x");
     assert_eq!(config.log.level, "warn");
     assert_eq!(shown.iter().find(|v| v.key == "admin_token").expect("shown").value, "[secret]");

@@ -39,7 +39,7 @@ pub struct Config {
     pub edge: EdgeConfig,
     /// Ports that are given to local processes.
     pub local_ports: RangeInclusive<u16>,
-    /// Platform accounts; never empty.
+    /// Platform accounts; empty only where Spring's configuration forbids `local` and no other kind is there.
     pub platforms: BTreeMap<PlatformName, PlatformConfig>,
     /// How `maven:` resources are found.
     pub maven: skipper_platform::artifact::maven::Settings,
@@ -188,6 +188,12 @@ pub(super) fn build(sources: &Sources, merged: &Merged, faults: &mut Vec<Fault>)
     };
     let repositories = RepositoriesConfig {
         refresh: take.span("repositories.refresh"),
+        built_in: take
+            .parse("repositories.built_in", |text| match text {
+                "auto" => Ok(!merged.spring_repositories),
+                text => parse_bool(text).map_err(|wrong| format!("{wrong}, nor auto")),
+            })
+            .unwrap_or(true),
         scheduled: take.parse("repositories.refresh_on_start", parse_bool).unwrap_or(true),
         named: repositories::build(merged, take.faults),
     };
@@ -341,7 +347,11 @@ impl Taker<'_> {
         if value.text.is_empty() {
             let chosen = accounts.keys().find(|name| name.as_str() == "local");
             let chosen = chosen.or_else(|| accounts.keys().next().filter(|_| accounts.len() == 1));
-            if chosen.is_none() && !accounts.is_empty() {
+            if accounts.is_empty() {
+                // Nothing can run then; the name is what is told to be missing.
+                return PlatformName::new("local").ok();
+            }
+            if chosen.is_none() {
                 let message = format!("`default_platform` must say which of {} is meant where none is named", known());
                 self.faults.push(Fault { place: self.merged.platforms_origin.to_string(), message });
             }

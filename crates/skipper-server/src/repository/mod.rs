@@ -97,17 +97,17 @@ impl Repositories {
     }
 
     /// Brings the store up to date before the first request: rows of an older Skipper, the repositories of the
-    /// configuration that are not stored yet, and what is built in. Reads no index from elsewhere.
+    /// configuration that are not stored yet, and what is built in, where that is wanted. Reads no index from elsewhere.
     ///
     /// # Errors
     ///
     /// Only the store's.
-    pub async fn prepare(&self, configured: &[RepositoryConfig]) -> Result<(), skipper_store::Error> {
+    pub async fn prepare(&self, configured: &[RepositoryConfig], built_in: bool) -> Result<(), skipper_store::Error> {
         self.store.packages_rekey(metadata::order_of).await?;
         for repository in configured {
             self.prepare_one(repository).await?;
         }
-        self.build_in().await
+        if built_in { self.build_in().await } else { Ok(()) }
     }
 
     async fn prepare_one(&self, repository: &RepositoryConfig) -> Result<(), skipper_store::Error> {

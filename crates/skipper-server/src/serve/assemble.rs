@@ -103,6 +103,7 @@ pub(super) fn assemble(
         limits: config.limits.clone(),
         retention: config.retention.clone(),
         scratch: scratch(config)?,
+        kept: Default::default(),
         metrics: Metrics::default(),
         tasks: tasks.clone(),
         tended_by: watch::Sender::new(None),

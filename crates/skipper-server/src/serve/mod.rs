@@ -137,7 +137,7 @@ pub async fn run(config: Config, world: World, stop: CancellationToken) -> Resul
     let parts = assemble::assemble(&config, &world, store.clone(), &tasks, &stop)?;
 
     let repositories = Arc::clone(&parts.app.resolver);
-    let prepared = repositories.repositories().prepare(&config.repositories.named).await;
+    let prepared = repositories.repositories().prepare(&config.repositories.named, config.repositories.built_in).await;
     prepared.map_err(|cause| Error::Store { cause })?;
     if config.repositories.scheduled {
         let stop = later.clone();

@@ -42,6 +42,7 @@ pub async fn prepare(app: &App, caller: &Caller, wanted: Delete) -> Result<Prepa
         verb: Verb::Delete,
         source: None,
         rendered: None,
+        kept: None,
         warnings: Vec::new(),
         expect_serving: None,
         release: Some(release),

@@ -15,7 +15,7 @@ const LOOK: Duration = Duration::from_secs(5);
 /// The spec as it would be pinned now, with ports kept from `current`. `None`: it could not be found out, or differs in
 /// what needs no pinning.
 pub(super) async fn pinned_like(app: &App, fresh: &Spec, current: &Spec) -> Option<Spec> {
-    let mut pinned = fresh.clone();
+    let mut pinned = Spec { health_bound: current.health_bound, ..fresh.clone() };
     for application in &mut pinned.applications {
         let old = current.application(&application.name)?;
         keep_ports(application, old);
@@ -29,6 +29,13 @@ pub(super) async fn pinned_like(app: &App, fresh: &Spec, current: &Spec) -> Opti
         application.resource = platform.fetch(&application.resource, LOOK).await.ok()?;
     }
     Some(pinned)
+}
+
+/// What was launched anew on request stays as it is, where nothing else about it changed.
+pub(super) fn keep_launches(fresh: &mut Spec, current: &Spec) {
+    for app in &mut fresh.applications {
+        app.relaunched = current.application(&app.name).and_then(|old| old.relaunched);
+    }
 }
 
 /// A port that Skipper picked stays the application's.

@@ -35,6 +35,11 @@ pub(super) async fn unless_busy(app: &App, release: &Release, refusal: Error) ->
     }
 }
 
+/// Whether nothing serves and nothing is on its way.
+pub(super) async fn at_rest(app: &App, release: &Release) -> Result<bool, Error> {
+    Ok((release.deleted || release.serving.is_none()) && app.store.rollout_open(release.id).await?.is_none())
+}
+
 /// The release, and the revision of it that serves.
 pub(super) async fn serving(app: &App, tenant: &TenantName, name: &ReleaseName) -> Result<(Release, Revision), Error> {
     let release = release(app, tenant, name).await?;

@@ -9,7 +9,7 @@ use skipper_core::{
 };
 
 use super::{
-    Caller, Prepared, Wanted, find, packages,
+    Caller, Prepared, Wanted, find, kept, packages,
     render::{checked_values, render},
 };
 use crate::{
@@ -28,6 +28,8 @@ pub struct Install {
     pub package: Wanted,
     /// Values over the package's own.
     pub values: Option<Value>,
+    /// The same as the text they came as, where a door has to show them so.
+    pub raw: Option<String>,
     /// The platform of applications that name none.
     pub platform: Option<PlatformName>,
 }
@@ -39,7 +41,7 @@ pub struct Install {
 /// The name is in use; the package is not there, or cannot be rendered.
 pub async fn prepare(app: &App, caller: &Caller, wanted: Install) -> Result<Prepared, Error> {
     caller.may(Action::Deploy, &wanted.tenant)?;
-    let Install { tenant, name, package, values, platform } = wanted;
+    let Install { tenant, name, package, values, raw, platform } = wanted;
     let release = app.store.release_get(&tenant, &name).await?;
     if let Some(there) = release.as_ref().filter(|release| !release.deleted) {
         if there.door != Door::Releases {
@@ -58,7 +60,7 @@ pub async fn prepare(app: &App, caller: &Caller, wanted: Install) -> Result<Prep
     let values = checked_values(values)?.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
     let package = packages::choose(app, &package).await?;
     let number = release.as_ref().map_or(0, |release| release.last_revision) + 1;
-    let rendered = render(app, &package, &values, None, &name, number, platform.as_ref()).await?;
+    let rendered = render(app, &package, &values, raw.as_deref(), &name, number, platform.as_ref()).await?;
     let mut warnings: Vec<String> = rendered.warnings.iter().map(ToString::to_string).collect();
     warnings.extend(app.resolver.review(&rendered.spec).await?);
     Ok(Prepared {
@@ -66,7 +68,8 @@ pub async fn prepare(app: &App, caller: &Caller, wanted: Install) -> Result<Prep
         name,
         release,
         verb: Verb::Install,
-        source: Some(package.source(values, platform, None)),
+        source: Some(package.source(values, platform, raw)),
+        kept: Some(kept::document(app, &package).await?),
         warnings,
         rendered: Some((rendered.manifest, rendered.spec)),
         expect_serving: None,

@@ -32,6 +32,8 @@ pub struct Prepared {
     pub source: Option<Source>,
     /// Manifest and spec; `None` for a delete.
     pub rendered: Option<(String, Spec)>,
+    /// The package as a document that outlives it, where it is made of one.
+    pub kept: Option<String>,
     /// What was odd in the source, but no fault.
     pub warnings: Vec<String>,
     /// Only if this is what serves.
@@ -88,6 +90,7 @@ pub async fn accept(app: &App, caller: &Caller, prepared: Prepared, options: Opt
         provenance: caller.provenance.clone(),
         description: options.description,
         wait_behind: false,
+        kept: prepared.kept,
         idempotency: caller.idempotency.clone(),
     };
     let accepted = app.timed("intent_create", app.store.intent_create(intent)).await?;

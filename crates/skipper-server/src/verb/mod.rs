@@ -28,14 +28,19 @@ pub mod status;
 pub mod take_over;
 pub mod tokens;
 pub mod upgrade;
+pub mod versions;
+pub mod wait;
 pub mod why;
 
 mod caller;
 mod difference;
 mod find;
+mod kept;
 mod render;
 
 pub use caller::Caller;
 pub(crate) use caller::{permit, permit_all};
 pub use intent::{Options, Prepared};
+pub use kept::{Kept, KeptCache, KeptText};
 pub use packages::Wanted;
+pub use render::raw_values;

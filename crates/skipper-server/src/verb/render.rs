@@ -37,6 +37,18 @@ pub(super) async fn render(
     rendering.await.map_err(Error::internal)?
 }
 
+/// Values that came as YAML text; `None` where it says nothing.
+///
+/// # Errors
+///
+/// It cannot be read, or is no map.
+pub fn raw_values(raw: Option<&str>) -> Result<Option<Value>, Error> {
+    let Some(raw) = raw.filter(|raw| !raw.trim().is_empty()) else { return Ok(None) };
+    let values = skipper_source::values::parse_file("values", raw)
+        .map_err(|faults| package_faults(Code::Invalid, "the values cannot be read", &faults))?;
+    Ok(Some(values))
+}
+
 /// Values must be an object.
 pub(super) fn checked_values(values: Option<Value>) -> Result<Option<Value>, Error> {
     match values {

@@ -5,9 +5,10 @@ use skipper_core::{
     policy::Action,
     release::Source,
     rollout::Verb,
+    time::Millis,
 };
 
-use super::{Caller, Prepared, find};
+use super::{Caller, Prepared, difference, find};
 use crate::{
     app::App,
     error::{Code, Error},
@@ -22,6 +23,18 @@ pub struct Rollback {
     pub name: ReleaseName,
     /// The revision; the one that served before when absent.
     pub to: Option<u64>,
+    /// How long it waits for health, in place of each application's own bound.
+    pub health: Option<Millis>,
+    /// Also where nothing serves: then the revision is installed again.
+    pub or_install: bool,
+}
+
+impl Rollback {
+    /// To that revision, within the bounds of its own.
+    #[must_use]
+    pub const fn of(tenant: TenantName, name: ReleaseName, to: Option<u64>) -> Self {
+        Self { tenant, name, to, health: None, or_install: false }
+    }
 }
 
 /// Takes manifest and spec of the earlier revision as they are stored: nothing is rendered or asked for anew.
@@ -31,16 +44,24 @@ pub struct Rollback {
 /// Nothing serves; there is no such revision, or it was never resolved; it serves already.
 pub async fn prepare(app: &App, caller: &Caller, wanted: Rollback) -> Result<Prepared, Error> {
     caller.may(Action::Deploy, &wanted.tenant)?;
-    let Rollback { tenant, name, to } = wanted;
-    let (release, serving) = find::serving(app, &tenant, &name).await?;
-    let target = match to {
-        Some(number) if number == serving.number => {
+    let Rollback { tenant, name, to, health, or_install } = wanted;
+    let release = find::release(app, &tenant, &name).await?;
+    let serving = if or_install && find::at_rest(app, &release).await? {
+        None
+    } else {
+        Some(find::serving(app, &tenant, &name).await?.1)
+    };
+    let target = match (to, &serving) {
+        (Some(number), Some(serving)) if number == serving.number => {
             let refusal = Error::new(Code::NoDifference, format!("revision {number} of `{name}` serves already"))
                 .hint(format!("`skipper history {name}` lists the others"));
             return Err(find::unless_busy(app, &release, refusal).await);
         }
-        Some(number) => find::revision(app, &release, number).await?,
-        None => app.store.revision_previous(release.id, serving.number).await?.ok_or_else(|| {
+        (Some(number), _) => find::revision(app, &release, number).await?,
+        (None, None) => app.store.revision_last_deleted(release.id).await?.ok_or_else(|| {
+            Error::new(Code::RevisionNotFound, format!("release `{name}` has no revision that served"))
+        })?,
+        (None, Some(serving)) => app.store.revision_previous(release.id, serving.number).await?.ok_or_else(|| {
             Error::new(
                 Code::RevisionNotFound,
                 format!("release `{name}` has no revision that served before revision {}", serving.number),
@@ -48,18 +69,31 @@ pub async fn prepare(app: &App, caller: &Caller, wanted: Rollback) -> Result<Pre
             .hint(format!("`skipper history {name}` lists its revisions; `skipper rollback {name} REVISION` names one"))
         })?,
     };
-    let (Some(manifest), Some(spec)) = (target.manifest, target.spec) else {
+    let (Some(manifest), Some(mut spec)) = (target.manifest, target.spec) else {
         return Err(Error::new(
             Code::Conflict,
             format!("revision {} of `{name}` was never resolved, so there is nothing to go back to", target.number),
         ));
     };
+    if let Some(now) = serving.as_ref().and_then(|serving| serving.spec.as_ref()) {
+        difference::keep_launches(&mut spec, now);
+        spec.health_bound = now.health_bound;
+        if spec == *now {
+            let refusal = Error::new(
+                Code::NoDifference,
+                format!("revision {} of `{name}` is what serves already", target.number),
+            );
+            return Err(find::unless_busy(app, &release, refusal).await);
+        }
+    }
+    spec.health_bound = health;
     Ok(Prepared {
         tenant,
         name,
-        verb: Verb::Rollback,
+        verb: if serving.is_some() { Verb::Rollback } else { Verb::Install },
         source: Some(Source::Revision { number: target.number }),
         rendered: Some((manifest, spec)),
+        kept: None,
         warnings: Vec::new(),
         expect_serving: release.serving,
         release: Some(release),

@@ -46,6 +46,7 @@ pub async fn prepare(app: &App, caller: &Caller, wanted: Scale) -> Result<Prepar
             Error::new(Code::Invalid, "`replicas` names no application").hint("write {\"replicas\": {\"web\": 2}}")
         );
     }
+    spec.health_bound = None;
     let before = spec.clone();
     for (wanted, count) in &replicas {
         if *count > MAX_REPLICAS {
@@ -72,6 +73,7 @@ pub async fn prepare(app: &App, caller: &Caller, wanted: Scale) -> Result<Prepar
         verb: Verb::Scale,
         source: Some(Source::Scale { number: serving.number, replicas }),
         rendered: Some((skipper_source::manifest::of(&spec, manifest), spec)),
+        kept: None,
         warnings: Vec::new(),
         expect_serving: release.serving,
         release: Some(release),

@@ -126,7 +126,8 @@ fn key(app: &AppSeen) -> (&AppName, std::cmp::Reverse<u64>) {
     (&app.live.deployment.app.name, std::cmp::Reverse(app.live.deployment.revision))
 }
 
-async fn observe(app: &App, live: &Live) -> Vec<(u32, Observed)> {
+/// What its platform says of each instance of a deployment that should be there.
+pub(super) async fn observe(app: &App, live: &Live) -> Vec<(u32, Observed)> {
     let unknown =
         |reason: String| live.instances.iter().map(|i| (*i, Observed::Unknown { reason: reason.clone() })).collect();
     if let Some(place) = &*app.tended_by.borrow() {

@@ -117,7 +117,7 @@ impl Machine {
             patience: Duration::from_secs(3),
         };
         let repositories = Repositories::new(store.clone(), self.clock.clone(), self.ids.clone(), settings);
-        repositories.prepare(&[]).await.expect("prepared");
+        repositories.prepare(&[], true).await.expect("prepared");
         let resolver = Arc::new(PackageResolver::new(
             store.clone(),
             repositories,
@@ -152,6 +152,7 @@ impl Machine {
             limits: self.limits.clone(),
             retention: Retention { idempotency_keys: Duration::from_secs(3600) },
             scratch,
+            kept: Default::default(),
             metrics: Metrics::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),

@@ -1,5 +1,6 @@
 //! The server in one process: the real store (SQLite) and engine, with platforms and edge in memory.
 
+mod api;
 mod auth;
 mod fixture;
 mod hal;

@@ -22,7 +22,9 @@ fn ask(route: &Route, tenant: &str) -> Ask {
         .replace("{name}", "web")
         .replace("{revision}", "1")
         .replace("{repository}", "local")
-        .replace("{version}", "1.0.0")
+        .replace("{version}", if route.path.starts_with("/api/") { "1" } else { "1.0.0" })
+        .replace("{max}", "1")
+        .replace("{app}", "web")
         .replace("{package}", "hello")
         .replace("{file}", "hello-1.0.0.zip")
         .replace("{id}", id);
@@ -40,6 +42,9 @@ fn ask(route: &Route, tenant: &str) -> Ask {
 }
 
 fn body(path: &str) -> Value {
+    if path.starts_with("/api/") {
+        return spring(path);
+    }
     match path.rsplit('/').next().unwrap_or_default() {
         "releases" => json!({"name": "web", "package": {"name": "none"}}),
         "plans" => json!({"verb": "delete", "name": "web"}),
@@ -52,10 +57,26 @@ fn body(path: &str) -> Value {
     }
 }
 
+/// What Spring's clients would send.
+fn spring(path: &str) -> Value {
+    let package = json!({"packageName": "none"});
+    match path {
+        "/api/install" | "/api/package/install" => json!({
+            "packageIdentifier": package,
+            "installProperties": {"releaseName": "web", "platformName": "local"},
+        }),
+        "/api/upgrade" | "/api/release/upgrade" => {
+            json!({"packageIdentifier": package, "upgradeProperties": {"releaseName": "web"}})
+        }
+        _ => json!({"releaseName": "web", "platformName": "local", "endpoint": "/info"}),
+    }
+}
+
 /// Answers of streams go on for ever; their head is what counts here.
 async fn status(server: &Server, ask: Ask) -> (u16, String) {
     use tower::ServiceExt as _;
-    let streams = ask.uri.contains("/stream") || ask.uri.contains("/logs") || ask.uri.contains("/backup");
+    let streams = ask.uri.contains("/stream")
+        || ask.uri.starts_with("/v1/") && (ask.uri.contains("/logs") || ask.uri.contains("/backup"));
     if streams {
         let response = server.service.clone().oneshot(ask.request()).await.expect("a router never fails");
         if response.status().is_success() {
@@ -67,9 +88,15 @@ async fn status(server: &Server, ask: Ask) -> (u16, String) {
         return (status, problem["code"].as_str().unwrap_or_default().to_owned());
     }
     let answer = server.send(ask).await;
-    let code = serde_json::from_slice::<Value>(&answer.body).ok();
-    let code = code.and_then(|body| Some(body.get("code")?.as_str()?.to_owned())).unwrap_or_default();
-    (answer.status.as_u16(), code)
+    let body = serde_json::from_slice::<Value>(&answer.body).unwrap_or_default();
+    let code = body["code"].as_str().map(str::to_owned);
+    // Spring's errors have no code; a tenant that is hidden is one that is not there.
+    let of_spring = match (answer.status.as_u16(), body["message"].as_str()) {
+        (403, Some(_)) => "forbidden",
+        (404, Some(message)) if message.contains("there is no tenant") => "tenant-not-found",
+        _ => "",
+    };
+    (answer.status.as_u16(), code.unwrap_or_else(|| of_spring.to_owned()))
 }
 
 fn decision(role: Role, scope: Option<&str>, access: Access, tenant: &str) -> Decision {

@@ -363,8 +363,8 @@ async fn the_configuration_adds_what_is_not_there_and_changes_nothing() {
         configured("java", Some("classpath:/x"), 2),
         configured("experimental", Some(&remote.url), 1),
     ];
-    all.prepare(&given).await.expect("prepared");
-    all.prepare(&[configured("mine", Some("http://127.0.0.1:1/"), 8)]).await.expect("prepared");
+    all.prepare(&given, true).await.expect("prepared");
+    all.prepare(&[configured("mine", Some("http://127.0.0.1:1/"), 8)], true).await.expect("prepared");
     let list: RepositoryList = server.get("/v1/repositories").await.ok();
     let list: Vec<_> = list.items.iter().map(|item| (item.name.as_str(), item.kind.as_str(), item.order)).collect();
     assert_eq!(
@@ -400,5 +400,5 @@ async fn repositories_of_the_field_are_read() {
     assert_eq!(detail.package.version, "1.0.1", "inside it says 1.0.0");
     server.get("/v1/packages/m1/log-docker/1.0.0").await.problem("package-invalid");
     let log: PackageDetail = server.get("/v1/packages/m1/log/2.0.0").await.ok();
-    assert!(log.values.contains("log"), "{}", log.values);
+    assert!(log.values.contains("version: 1.2.0.RELEASE"), "{}", log.values);
 }

@@ -124,6 +124,7 @@ fn spec_of(mut spec: Fields<'_>, name: Option<AppName>, platform: Option<&Platfo
         working_dir,
         platform_options: platform_options.unwrap_or_default(),
         deployer: None,
+        relaunched: None,
     };
     process::check_variables(&field, &application);
     process::check_placeholders(&field, &application);

@@ -33,21 +33,21 @@ const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// A moment by the calendar, in UTC.
-pub(super) struct Moment {
-    pub(super) year: i64,
+pub(in crate::classic) struct Moment {
+    pub(in crate::classic) year: i64,
     /// From 1.
-    pub(super) month: i64,
+    pub(in crate::classic) month: i64,
     /// From 1.
-    pub(super) day: i64,
-    pub(super) hour: i64,
-    pub(super) minute: i64,
-    pub(super) second: i64,
-    pub(super) millis: i64,
+    pub(in crate::classic) day: i64,
+    pub(in crate::classic) hour: i64,
+    pub(in crate::classic) minute: i64,
+    pub(in crate::classic) second: i64,
+    pub(in crate::classic) millis: i64,
 }
 
 impl Moment {
     /// By milliseconds since 1970.
-    pub(super) const fn of(millis: i64) -> Self {
+    pub(in crate::classic) const fn of(millis: i64) -> Self {
         let (day_number, rest) = (millis.div_euclid(MILLIS_A_DAY), millis.rem_euclid(MILLIS_A_DAY));
         let (year, month, day) =
             if day_number >= GREGORIAN_FROM { from_days(day_number) } else { from_julian_days(day_number) };
@@ -63,7 +63,7 @@ impl Moment {
     }
 
     /// Milliseconds since 1970. Parts beyond their range roll over into the next.
-    pub(super) const fn millis(&self) -> i64 {
+    pub(in crate::classic) const fn millis(&self) -> i64 {
         let months = self.year * 12 + self.month - 1;
         let (year, month) = (months.div_euclid(12), months.rem_euclid(12) + 1);
         let gregorian = to_days(year, month, 1) + self.day - 1;

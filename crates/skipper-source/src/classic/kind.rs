@@ -169,6 +169,7 @@ fn bare(name: AppName, uri: String, options: &RenderOptions) -> Application {
         working_dir: None,
         platform_options: BTreeMap::new(),
         deployer: None,
+        relaunched: None,
     }
 }
 

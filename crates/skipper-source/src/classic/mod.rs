@@ -12,10 +12,12 @@
 //! Two generations differ in what they make of it ([`Renderer`](crate::Renderer)): the first fills in the templates and keeps the
 //! text; the second reads the text as YAML and writes it anew. Both are rendered byte for byte, since people compare manifests.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the renderer of the second generation needs the rest"))]
 mod java;
 mod kind;
+mod merge;
 mod metadata;
+pub mod mustache;
+mod properties;
 mod read;
 mod render;
 pub mod value;
@@ -23,7 +25,9 @@ pub mod yaml;
 
 pub use kind::{applications, spec_of, values_tree};
 pub use metadata::{ApiVersion, api_version, metadata};
+pub use properties::{file_values, properties_values};
 pub use read::{Package, Template};
+pub use render::{Manifest, manifest};
 
 pub(crate) use read::is_metadata;
 pub(crate) use render::{lint, render};

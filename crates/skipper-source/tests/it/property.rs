@@ -446,6 +446,7 @@ fn application() -> impl Strategy<Value = Application> {
                 working_dir,
                 platform_options: options,
                 deployer: None,
+                relaunched: None,
             }
         })
 }

@@ -88,7 +88,7 @@ const ALLOWED: [&str; 12] = [
     "repository.priority, package.num",
     "package.version_key DESC, package.num",
     // A page is sorted once more, and by version few ask for one.
-    "WHERE num IN (SELECT num FROM package ORDER BY",
+    "WHERE num IN (SELECT num FROM package WHERE num >=",
     // People ask how many packages there are.
     "FROM package GROUP BY repository",
     "FROM token ORDER BY",

@@ -108,6 +108,7 @@ pub(crate) fn intent(release: &str, verb: Verb) -> NewIntent {
         provenance: provenance(),
         description: None,
         wait_behind: false,
+        kept: None,
         idempotency: None,
     }
 }

@@ -10,6 +10,7 @@ use skipper_server::config::{self, Loaded, Sources};
 use super::Context;
 use crate::{
     failure::{Done, Exit, Failure},
+    properties,
     render::Table,
     surroundings::Surroundings,
 };
@@ -20,7 +21,11 @@ use crate::{
 An empty data directory is all it needs. Without any token it only listens on loopback addresses and lets in whoever is on
 this machine; `skipper token create NAME --role admin` makes the first token. Stopping the server stops neither the edge
 nor any application. Environment: HOST, PORT, DATA_DIR, ADMIN_TOKEN, SKIPPER_DATABASE, SKIPPER_LISTEN, RUST_LOG and one
-SKIPPER_… for each setting; `skipper config show --server` lists the settings with their origins.")]
+SKIPPER_… for each setting; `skipper config show --server` lists the settings with their origins.
+
+Spring Cloud Skipper's configuration is understood: --spring.config.location=FILE, --spring.profiles.active=NAME,
+--server.port=9000 and any other --key=value, SPRING_APPLICATION_JSON, SPRING_… variables, and an application.yml here or in
+./config that speaks of spring.cloud.skipper.server. What has no effect is named; docs/spring-configuration.md lists the keys.")]
 pub(crate) struct Server {
     #[command(flatten)]
     settings: Settings,
@@ -64,6 +69,11 @@ pub(crate) struct Settings {
     /// `text` or `json`
     #[arg(long, value_name = "FORMAT", value_parser = ["text", "json"], help_heading = "Settings")]
     log_format: Option<String>,
+    /// Refuse to start where a Spring configuration says what nobody knows, or what cannot be had here
+    #[arg(long, help_heading = "Settings")]
+    strict: bool,
+    #[arg(long = properties::OPTION, value_name = "ARGUMENT", hide = true)]
+    arguments: Vec<String>,
     /// What is logged, as `info` or `skipper_engine=debug,info`
     #[arg(long, value_name = "FILTER", help_heading = "Settings")]
     log_level: Option<String>,
@@ -114,6 +124,8 @@ impl Settings {
             file: self.config.as_ref().map(|path| surroundings.resolve(path)),
             search: vec![data_dir.join("skipper.toml"), PathBuf::from("/etc/skipper/skipper.toml")],
             default_data_dir,
+            arguments: self.arguments.clone(),
+            strict: self.strict,
             working_dir: surroundings.working_dir.clone(),
         }
     }
@@ -138,6 +150,9 @@ impl Server {
 /// `config show --server`.
 pub(super) fn show_settings(context: &Context, settings: &Settings) -> Done {
     let loaded = settings.load(&context.surroundings)?;
+    for warning in &loaded.warnings {
+        context.out.warn(&warning.to_string());
+    }
     if context.out.json {
         let items: Vec<_> = loaded
             .shown

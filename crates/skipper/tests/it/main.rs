@@ -3,6 +3,7 @@
 
 mod bench;
 mod crashes;
+mod jars;
 mod java;
 mod java_client;
 mod offline;

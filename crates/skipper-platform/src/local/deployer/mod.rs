@@ -64,10 +64,15 @@ pub(super) struct Arranged {
 fn settings(account: &Account, app: &Application) -> Result<DeployerSettings, Error> {
     let options = Options::of(app.deployer.as_ref());
     let mut own = account.config.deployer.of_app(options).map_err(|faults| invalid(&faults.join("; ")))?;
+    complete(&mut own, account);
+    Ok(own)
+}
+
+/// A server without a PATH looks where its processes do.
+fn complete(own: &mut DeployerSettings, account: &Account) {
     if own.search.is_empty() {
         own.search = account.config.base_env.get("PATH").cloned().unwrap_or_default();
     }
-    Ok(own)
 }
 
 fn invalid(what: &str) -> Error {
@@ -235,6 +240,13 @@ fn debugger(text: &str, index: u32) -> Option<String> {
     let first = first.checked_add(u16::try_from(index).ok()?)?;
     let port = (first..=first.saturating_add(DEBUG_TRIES)).find(|port| is_free(*port, Strictness::Listening))?;
     Some(if host.is_empty() { port.to_string() } else { format!("{host}:{port}") })
+}
+
+/// The Java of applications that name none, for people.
+pub(super) fn java(account: &Account) -> Option<String> {
+    let mut own = account.config.deployer.clone();
+    complete(&mut own, account);
+    java::find(&own, None).ok().map(|path| path.display().to_string())
 }
 
 /// The ports an application may be given, where somebody says so.

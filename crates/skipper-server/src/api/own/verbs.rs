@@ -77,6 +77,7 @@ pub(super) async fn install(
         name: name_of(ReleaseName::new(body.name))?,
         package: wanted(body.package),
         values: body.values,
+        raw: None,
         platform: platform(body.platform)?,
     };
     let prepared = verb::install::prepare(&app, &caller, wanted).await?;
@@ -98,14 +99,13 @@ pub(super) async fn upgrade(
     let tenant = tenant(caller.actor(), query.tenant.as_ref())?;
     let options = options(body.description, body.require_plan)?;
     let wanted = Upgrade {
-        tenant,
-        name: name_of(ReleaseName::new(name))?,
         package: body.package.map(wanted),
         values: body.values,
         reuse_values: body.reuse_values,
         reset_values: body.reset_values,
         force: body.force,
         platform: platform(body.platform)?,
+        ..Upgrade::of(tenant, name_of(ReleaseName::new(name))?)
     };
     let prepared = verb::upgrade::prepare(&app, &caller, wanted).await?;
     accept(&app, &caller, prepared, options).await
@@ -122,7 +122,7 @@ pub(super) async fn rollback(
 ) -> Result<Response, Error> {
     let tenant = tenant(caller.actor(), query.tenant.as_ref())?;
     let options = options(body.description, body.require_plan)?;
-    let wanted = Rollback { tenant, name: name_of(ReleaseName::new(name))?, to: body.to };
+    let wanted = Rollback::of(tenant, name_of(ReleaseName::new(name))?, body.to);
     let prepared = verb::rollback::prepare(&app, &caller, wanted).await?;
     accept(&app, &caller, prepared, options).await
 }
@@ -197,23 +197,22 @@ async fn prepare(app: &App, caller: &Caller, tenant: TenantName, body: PlanReque
         "install" => {
             let package = package.ok_or_else(|| Error::new(Code::Invalid, "`package` is needed for an install"))?;
             let platform = platform(body.platform)?;
-            let wanted = Install { tenant, name, package, values: body.values, platform };
+            let wanted = Install { tenant, name, package, values: body.values, raw: None, platform };
             verb::install::prepare(app, caller, wanted).await
         }
         "upgrade" => {
             let wanted = Upgrade {
-                tenant,
-                name,
                 package,
                 values: body.values,
                 reuse_values: body.reuse_values,
                 reset_values: body.reset_values,
                 force: body.force,
                 platform: platform(body.platform)?,
+                ..Upgrade::of(tenant, name)
             };
             verb::upgrade::prepare(app, caller, wanted).await
         }
-        "rollback" => verb::rollback::prepare(app, caller, Rollback { tenant, name, to: body.to }).await,
+        "rollback" => verb::rollback::prepare(app, caller, Rollback::of(tenant, name, body.to)).await,
         "scale" => {
             let replicas = replicas(body.replicas)?;
             verb::scale::prepare(app, caller, Scale { tenant, name, replicas }).await

@@ -1,19 +1,69 @@
 //! The door of Spring Cloud Skipper's clients, `/api`: both of its generations on one server.
 //!
-//! `hal` has the resources that Spring Data REST would export. [`negotiate`] says in which generation's shape a path answers
-//! that both of them know.
+//! `first` and `second` have the controllers of 1.0 and of 2.x; both translate to the same verbs. `hal` has the resources that
+//! Spring Data REST would export. [`negotiate`] and [`asked`] say in which generation's shape a path answers that both of
+//! them know.
 
+mod about;
+mod act;
+mod answer;
+mod asked;
+mod extract;
+mod failure;
+mod first;
 mod hal;
 mod negotiate;
+mod second;
 mod wire;
 
 use http::Uri;
+use skipper_core::policy::Action::{Deploy, Read};
 
-use super::table::Row;
+use super::table::{
+    Access::{Public, Tenant},
+    Row, undescribed,
+};
+
+pub(in crate::api) use failure::{Of, cause};
 
 /// The routes of this door.
 pub(crate) fn rows() -> Vec<Row> {
-    hal::rows()
+    let controllers = vec![
+        undescribed!(GET "/api/about" => about::about, Public),
+        undescribed!(POST "/api/install" => first::install, Tenant(Deploy), Json),
+        undescribed!(POST "/api/install/{id}" => first::install_id, Tenant(Deploy), Json),
+        undescribed!(GET "/api/status/{name}" => first::status, Tenant(Read)),
+        undescribed!(GET "/api/status/{name}/{version}" => first::status_version, Tenant(Read)),
+        undescribed!(GET "/api/manifest/{name}" => first::manifest, Tenant(Read)),
+        undescribed!(GET "/api/manifest/{name}/{version}" => first::manifest_version, Tenant(Read)),
+        undescribed!(POST "/api/upgrade" => first::upgrade, Tenant(Deploy), Json),
+        undescribed!(POST "/api/rollback/{name}/{version}" => first::rollback, Tenant(Deploy)),
+        undescribed!(POST "/api/delete/{name}" => first::delete, Tenant(Deploy)),
+        undescribed!(GET "/api/history/{name}/{max}" => first::history, Tenant(Read)),
+        undescribed!(GET "/api/list" => first::list, Tenant(Read)),
+        undescribed!(GET "/api/list/{name}" => first::list_name, Tenant(Read)),
+        undescribed!(GET "/api/package" => about::package, Tenant(Read)),
+        undescribed!(POST "/api/package/install" => second::install, Tenant(Deploy), Json),
+        undescribed!(POST "/api/package/install/{id}" => second::install_id, Tenant(Deploy), Json),
+        undescribed!(GET "/api/release" => about::release, Tenant(Read)),
+        undescribed!(GET "/api/release/status/{name}" => second::status, Tenant(Read)),
+        undescribed!(GET "/api/release/status/{name}/{version}" => second::status_version, Tenant(Read)),
+        undescribed!(GET "/api/release/statuses" => second::statuses, Tenant(Read)),
+        undescribed!(GET "/api/release/states" => second::states, Tenant(Read)),
+        undescribed!(GET "/api/release/logs/{name}" => second::logs, Tenant(Read)),
+        undescribed!(GET "/api/release/logs/{name}/{app}" => second::logs_app, Tenant(Read)),
+        undescribed!(GET "/api/release/manifest/{name}" => second::manifest, Tenant(Read)),
+        undescribed!(GET "/api/release/manifest/{name}/{version}" => second::manifest_version, Tenant(Read)),
+        undescribed!(POST "/api/release/upgrade" => second::upgrade, Tenant(Deploy), Json),
+        undescribed!(POST "/api/release/rollback" => second::rollback, Tenant(Deploy), Json),
+        undescribed!(POST "/api/release/rollback/{name}/{version}" => second::rollback_path, Tenant(Deploy)),
+        undescribed!(POST "/api/release/cancel" => second::cancel, Tenant(Deploy), Json),
+        undescribed!(POST "/api/release/scale/{name}" => second::scale, Tenant(Deploy), Json),
+        undescribed!(DELETE "/api/release/{name}" => second::delete, Tenant(Deploy)),
+        undescribed!(GET "/api/release/list" => second::list, Tenant(Read)),
+        undescribed!(GET "/api/release/list/{name}" => second::list_name, Tenant(Read)),
+    ];
+    controllers.into_iter().chain(hal::rows()).collect()
 }
 
 /// Whether a path is one whose refusals have no body.

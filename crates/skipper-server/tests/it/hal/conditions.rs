@@ -41,6 +41,7 @@ async fn heads_and_options_say_what_there_is() {
     let links = head.header("link").expect("links").to_owned();
     assert!(links.contains("<http://localhost:7577/api/packageMetadata/1>;rel=\"self\""), "{links}");
     for (uri, expected) in [
+        ("/api/releases", "GET,HEAD,OPTIONS"),
         ("/api/packageMetadata", "GET,HEAD,OPTIONS"),
         ("/api/packageMetadata/1", "GET,HEAD,DELETE,OPTIONS"),
         ("/api/repositories", "GET,HEAD,POST,OPTIONS"),
@@ -63,6 +64,8 @@ async fn what_cannot_be_done_is_refused_without_a_body() {
         (Method::PATCH, "/api/packageMetadata/1"),
         (Method::POST, "/api/deployers"),
         (Method::DELETE, "/api/deployers/1"),
+        (Method::DELETE, "/api/releases/1"),
+        (Method::POST, "/api/appDeployerDatas"),
         (Method::DELETE, "/api"),
         (Method::PUT, "/api/profile"),
     ] {

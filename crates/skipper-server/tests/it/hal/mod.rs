@@ -5,6 +5,7 @@ mod lists;
 mod profiles;
 mod shapes;
 mod vectors;
+mod versions;
 
 use serde_json::Value;
 use skipper_source::{Archive, archive::File};

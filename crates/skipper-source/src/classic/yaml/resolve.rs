@@ -7,7 +7,7 @@ use crate::classic::{java::Moment, value::Value};
 const MAX_DIGITS: usize = 1000;
 
 /// The value of a plain scalar.
-pub(super) fn plain(text: &str, generation: Generation) -> Value {
+pub(in crate::classic) fn plain(text: &str, generation: Generation) -> Value {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
         "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => return Value::Bool(true),

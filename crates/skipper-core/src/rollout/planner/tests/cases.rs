@@ -42,6 +42,7 @@ fn web(version: &str, strategy: Strategy, replicas: u32) -> Application {
         working_dir: None,
         platform_options: [].into(),
         deployer: None,
+        relaunched: None,
     }
 }
 

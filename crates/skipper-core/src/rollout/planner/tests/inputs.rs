@@ -236,5 +236,6 @@ fn application(name: &AppName, traits: &Traits) -> Application {
         working_dir: None,
         platform_options: BTreeMap::new(),
         deployer: None,
+        relaunched: None,
     }
 }

@@ -104,7 +104,7 @@ impl Context {
 
     /// A parameter that must be there.
     pub(super) fn required(&self, name: &str) -> Result<&str, Error> {
-        let missing = || Error::new(Code::BadRequest, format!("the parameter `{name}` is missing"));
+        let missing = || Error::new(Code::Invalid, format!("the parameter `{name}` is missing"));
         self.parameter(name).ok_or_else(missing)
     }
 

@@ -1,7 +1,7 @@
 //! `/api/deployers`: the platform accounts.
 
 use axum::{extract::State, response::Response};
-use skipper_core::{Sha256, port::Description};
+use skipper_core::{Sha256, name::PlatformName, port::Description};
 
 use super::{
     context::{Context, Item},
@@ -9,7 +9,10 @@ use super::{
     page::{self, Key},
 };
 use crate::{
-    api::{extract::Path, releases::wire::Deployer},
+    api::{
+        extract::Path,
+        releases::{answer, wire::Deployer},
+    },
     app::App,
     error::Error,
     verb::{self, Caller},
@@ -50,7 +53,13 @@ pub(super) async fn find_by_name(State(app): State<App>, caller: Caller, context
 
 async fn all(app: &App, caller: &Caller, context: &Context) -> Result<Vec<(String, Deployer)>, Error> {
     let described = verb::edge::platforms(app, caller).await?;
-    Ok(described.into_iter().map(|one| (id_of(&one.name), deployer(one, context.is_v2()))).collect())
+    let named = described.into_iter().map(|one| {
+        let id = id_of(&one.name);
+        let name = PlatformName::new(&one.name).map(|name| answer::platform(app, &name).to_owned());
+        let deployer = deployer(Description { name: name.unwrap_or(one.name.clone()), ..one }, context.is_v2());
+        (id, deployer)
+    });
+    Ok(named.collect())
 }
 
 fn deployer(described: Description, v2: bool) -> Deployer {

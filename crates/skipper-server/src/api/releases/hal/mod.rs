@@ -3,16 +3,18 @@
 //! [`resource`] is the table of them; [`context`] turns what a handler found into an answer. Numbers on the wire are those
 //! of the rows.
 
+mod app_deployer_datas;
 mod context;
 mod deployers;
 mod index;
-mod link;
-mod number;
+pub(in crate::api::releases) mod link;
+pub(in crate::api::releases) mod number;
 mod options;
 mod package_metadata;
 mod page;
 mod pretty;
 mod profile;
+mod releases;
 mod repositories;
 mod resource;
 
@@ -29,7 +31,21 @@ pub(in crate::api::releases) fn rows() -> Vec<Row> {
         undescribed!(GET "/api" => index::index, Tenant(Read)),
         undescribed!(GET "/api/profile" => profile::index, Tenant(Read)),
         undescribed!(GET "/api/profile/{resource}" => profile::get, Tenant(Read)),
+        undescribed!(GET "/api/releases" => releases::list, Tenant(Read)),
+        undescribed!(OPTIONS "/api/releases" => options::collection, Tenant(Read)),
+        undescribed!(GET "/api/releases/{id}" => releases::get, Tenant(Read)),
+        undescribed!(OPTIONS "/api/releases/{id}" => options::item, Tenant(Read)),
         undescribed!(GET "/api/releases/search" => index::releases, Tenant(Read)),
+        undescribed!(GET "/api/releases/search/findByNameOrderByVersionDesc" => releases::find_by_name, Tenant(Read)),
+        undescribed!(GET "/api/releases/search/findByNameIgnoreCaseContainingOrderByNameAscVersionDesc" => releases::find_named, Tenant(Read)),
+        undescribed!(GET "/api/releases/search/findByNameAndVersionBetweenOrderByNameAscVersionDesc" => releases::find_between, Tenant(Read)),
+        undescribed!(GET "/api/releases/search/findTopByNameOrderByVersionDesc" => releases::find_newest, Tenant(Read)),
+        undescribed!(GET "/api/releases/search/findByNameIgnoreCaseContaining" => releases::find_containing, Tenant(Read)),
+        undescribed!(GET "/api/appDeployerDatas" => app_deployer_datas::list, Tenant(Read)),
+        undescribed!(OPTIONS "/api/appDeployerDatas" => options::collection, Tenant(Read)),
+        undescribed!(GET "/api/appDeployerDatas/{id}" => app_deployer_datas::get, Tenant(Read)),
+        undescribed!(OPTIONS "/api/appDeployerDatas/{id}" => options::item, Tenant(Read)),
+        undescribed!(GET "/api/appDeployerDatas/search/findByReleaseNameAndReleaseVersion" => app_deployer_datas::find, Tenant(Read)),
         undescribed!(GET "/api/appDeployerDatas/search" => index::app_deployer_datas, Tenant(Read)),
         undescribed!(GET "/api/deployers" => deployers::list, Installation(Read)),
         undescribed!(OPTIONS "/api/deployers" => options::collection, Installation(Read)),

@@ -35,7 +35,9 @@ pub(super) async fn list(State(app): State<App>, caller: Caller, context: Contex
     let sort: Vec<Order> = wanted.sort.iter().filter(|order| is_field(&order.field)).cloned().collect();
     let places = Places::read(&app).await?;
     let (entries, total) = match stored_order(&sort) {
-        Some(order) => verb::catalog::page(&app, &caller, order, wanted.size, wanted.offset()).await?,
+        Some(order) => {
+            verb::catalog::page(&app, &caller, order, shows_built_in(&context), wanted.size, wanted.offset()).await?
+        }
         None => sorted(&app, &caller, &context, &places, &Wanted { sort, ..wanted.clone() }).await?,
     };
     let items = entries.iter().map(|entry| item(&context, &places, entry)).collect();
@@ -103,6 +105,11 @@ pub(super) async fn find_newest(State(app): State<App>, caller: Caller, context:
     one(&app, &context, newest).await
 }
 
+/// Whether what is built in is listed: 2.x has no packages but those that people bring.
+fn shows_built_in(context: &Context) -> bool {
+    !context.is_v2()
+}
+
 async fn numbered(app: &App, caller: &Caller, id: &str) -> Result<Option<Entry>, Error> {
     match meant(id) {
         Some(num) => verb::catalog::by_number(app, caller, num).await,
@@ -116,7 +123,8 @@ async fn one(app: &App, context: &Context, found: Option<Entry>) -> Result<Respo
     context.item(version.as_deref(), found.map(|entry| item(context, &places, &entry)))
 }
 
-async fn found(app: &App, context: &Context, entries: Vec<Entry>) -> Result<Response, Error> {
+async fn found(app: &App, context: &Context, mut entries: Vec<Entry>) -> Result<Response, Error> {
+    entries.retain(|entry| entry.num >= 0 || shows_built_in(context));
     let places = Places::read(app).await?;
     context.found("packageMetadata", entries.iter().map(|entry| item(context, &places, entry)).collect())
 }
@@ -184,12 +192,14 @@ async fn sorted(
 ) -> Result<(Vec<Entry>, u64), Error> {
     let mut all = Vec::new();
     loop {
-        let (more, total) = verb::catalog::page(app, caller, PackageOrder::Added, 1000, all.len() as u64).await?;
+        let (more, total) =
+            verb::catalog::page(app, caller, PackageOrder::Added, shows_built_in(context), 1000, all.len() as u64)
+                .await?;
         if total > SORTED {
             let fields: Vec<&str> = wanted.sort.iter().map(|order| order.field.as_str()).collect();
             let what =
                 format!("{total} packages cannot be sorted by {}: that works for {SORTED}", fields.join(" and "));
-            return Err(Error::new(Code::BadRequest, what).hint("sort by `name` or by `version` alone"));
+            return Err(Error::new(Code::Invalid, what).hint("sort by `name` or by `version` alone"));
         }
         if more.is_empty() {
             break;

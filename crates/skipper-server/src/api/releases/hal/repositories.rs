@@ -84,6 +84,8 @@ async fn all(app: &App, caller: &Caller, context: &Context) -> Result<Vec<Number
     let listed = verb::repositories::list(app, caller).await?;
     let mut all: Vec<Numbered> = listed
         .into_iter()
+        // 2.x has none but those that people bring.
+        .filter(|listed| listed.num >= 0 || !context.is_v2())
         .map(|listed| Numbered {
             id: shown(listed.num),
             version: listed.row_version,

@@ -1,0 +1,354 @@
+//! What both generations do alike: from a request to a verb, and from what came of it to a version.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use axum::response::Response;
+use skipper_core::{
+    name::{AppName, PlatformName, ReleaseName},
+    rollout::{Phase, Verb},
+    time::Millis,
+};
+use skipper_store::IntentAccepted;
+
+use super::{
+    answer,
+    asked::Asked,
+    extract::Client,
+    failure::{Failure, Kind},
+    hal::number::meant,
+    negotiate::Generation,
+    wire::{InstallProperties, InstallRequest, PackageIdentifier, ScaleRequest, UpgradeRequest},
+};
+use crate::{
+    app::App,
+    error::{Code, Error},
+    verb::{
+        self, Options, Prepared, Wanted,
+        delete::Delete,
+        install::Install,
+        rollback::Rollback,
+        scale::Scale,
+        upgrade::{Again, Upgrade},
+        versions::{Look, Version},
+        wait,
+    },
+};
+
+/// What is left of the bound of a request for the answer itself.
+const FOR_THE_ANSWER: Duration = Duration::from_secs(2);
+
+/// How long a cancel waits until it shows.
+const TOLD_WITHIN: Duration = Duration::from_secs(2);
+/// Longest that instances may take to get healthy: a day.
+const LONGEST_HEALTH: u64 = 24 * 60 * 60 * 1000;
+
+/// How long an answer may wait for a rollout.
+fn patience(app: &App) -> Duration {
+    let bound = app.limits.request_timeout;
+    bound.saturating_sub(FOR_THE_ANSWER.min(bound / 4))
+}
+
+/// A text that must be there and say something.
+fn given(text: Option<String>, missing: &str) -> Result<String, Failure> {
+    text.filter(|text| !text.trim().is_empty()).ok_or_else(|| Failure::argument(missing))
+}
+
+/// The package that an identifier names. Its repository counts for nothing, as ever.
+pub(super) fn identified(identifier: Option<PackageIdentifier>) -> Result<Wanted, Failure> {
+    let identifier = identifier.ok_or_else(|| Failure::argument("Package identifier must not be null"))?;
+    let name = given(identifier.package_name, "Package name must not be empty")?;
+    let version = identifier.package_version.filter(|version| !version.trim().is_empty());
+    Ok(Wanted::stored(None, name, version))
+}
+
+/// What the original says of a package that is not there.
+fn without_package(wanted: &Wanted) -> Failure {
+    Failure::new(
+        Kind::Missing,
+        match &wanted.version {
+            Some(version) => format!("Can not find package '{}', version '{version}'", wanted.name),
+            None => format!("Can not find a package named '{}'", wanted.name),
+        },
+    )
+}
+
+fn refused(error: Error, verb: Verb, release: &ReleaseName, package: Option<&Wanted>) -> Failure {
+    match (error.code(), package) {
+        (Code::PackageNotFound, Some(package)) => without_package(package).because(error),
+        _ => Failure::of_verb(error, verb, release.as_str(), None),
+    }
+}
+
+fn account(app: &App, name: &str) -> Result<PlatformName, Failure> {
+    answer::account(app, name).ok_or_else(|| Failure::new(Kind::Missing, format!("No deployer named '{name}'")))
+}
+
+/// A name for a release that is to be.
+fn new_name(name: Option<String>) -> Result<ReleaseName, Failure> {
+    let name = given(name, "Release name must not be empty")?;
+    ReleaseName::new(name).map_err(|wrong| Failure::argument(wrong.to_string()))
+}
+
+/// Installs and answers when the platforms were told.
+pub(super) async fn install(
+    app: &App,
+    client: &Client,
+    package: Wanted,
+    properties: InstallProperties,
+) -> Result<Version, Failure> {
+    let platform = given(properties.platform_name, "Platform name must not be empty")?;
+    let name = new_name(properties.release_name)?;
+    let raw = properties.config_values.and_then(|values| values.raw);
+    let wanted = Install {
+        tenant: client.tenant.clone(),
+        name: name.clone(),
+        package: package.clone(),
+        values: verb::raw_values(raw.as_deref())?,
+        raw,
+        platform: Some(account(app, &platform)?),
+    };
+    let prepared = verb::install::prepare(app, &client.caller, wanted).await;
+    let prepared = prepared.map_err(|error| refused(error, Verb::Install, &name, Some(&package)))?;
+    let accepted = accept(app, client, prepared).await?;
+    launched(app, client, &accepted, &platform).await
+}
+
+async fn accept(app: &App, client: &Client, prepared: Prepared) -> Result<IntentAccepted, Failure> {
+    let (verb, name) = (prepared.verb, prepared.name.clone());
+    let accepted = verb::intent::accept(app, &client.caller, prepared, Options::default()).await;
+    accepted.map_err(|error| refused(error, verb, &name, None))
+}
+
+/// Waits until what was installed was started, and says so; what could not be started is an error, and stays in the
+/// history.
+async fn launched(app: &App, client: &Client, accepted: &IntentAccepted, platform: &str) -> Result<Version, Failure> {
+    let loaded = wait::until(app, accepted.rollout.id, patience(app), wait::launched).await?;
+    let name = &accepted.release.name;
+    let version = newest(app, client, name).await?;
+    match loaded.rollout.phase.cause() {
+        Some(cause) if !wait::was_launched(&loaded) => {
+            let apps = loaded.target.iter().flat_map(|target| &target.spec).flat_map(|spec| &spec.applications);
+            let apps: Vec<String> = apps.map(|app| app.name.to_string()).collect();
+            Err(Failure::skipper(format!(
+                "Could not install AppDeployRequest [{}]  to platform [{platform}].  Error Message = [{}]",
+                apps.join(", "),
+                cause.message
+            )))
+        }
+        _ => Ok(version),
+    }
+}
+
+async fn newest(app: &App, client: &Client, name: &ReleaseName) -> Result<Version, Failure> {
+    let found = verb::versions::one(app, &client.caller, &client.tenant, name, None, Look::Alive).await;
+    found.map_err(|error| Failure::of_verb(error, Verb::Install, name.as_str(), None))
+}
+
+/// Installs what a request names.
+pub(super) async fn install_request(app: &App, client: &Client, body: InstallRequest) -> Result<Version, Failure> {
+    let properties = body.install_properties.ok_or_else(|| Failure::argument("Install properties must not be null"))?;
+    // In the order in which the original looks.
+    given(properties.platform_name.clone(), "Platform name must not be empty")?;
+    given(properties.release_name.clone(), "Release name must not be empty")?;
+    let package = identified(body.package_identifier)?;
+    install(app, client, package, properties).await
+}
+
+/// Installs the package of a number.
+pub(super) async fn install_id(
+    app: &App,
+    client: &Client,
+    id: &str,
+    properties: InstallProperties,
+) -> Result<Version, Failure> {
+    super::extract::number(id)?;
+    let entry = match meant(id) {
+        Some(num) => verb::catalog::by_number(app, &client.caller, num).await?,
+        None => None,
+    };
+    let entry =
+        entry.ok_or_else(|| Failure::new(Kind::Missing, format!("Package with id='{id}' can not be found.")))?;
+    let package = Wanted::stored(Some(entry.repository.to_string()), entry.name.to_string(), Some(entry.version));
+    install(app, client, package, properties).await
+}
+
+/// Waits for an install that is still on its way to health: here it counts as done since it was started.
+async fn settled(app: &App, client: &Client, name: &ReleaseName) -> Result<(), Failure> {
+    let open = verb::versions::open_install(app, &client.caller, &client.tenant, name).await?;
+    if let Some(open) = open {
+        wait::until(app, open, patience(app), |_| false).await?;
+    }
+    Ok(())
+}
+
+/// How long the new instances may take to get healthy.
+fn health(timeout: Option<i64>) -> Result<Option<Millis>, Failure> {
+    match timeout {
+        None => Ok(None),
+        Some(timeout) => match u64::try_from(timeout).ok().filter(|timeout| (1..=LONGEST_HEALTH).contains(timeout)) {
+            Some(timeout) => Ok(Some(Millis(timeout))),
+            None => Err(Failure::argument(format!("`timeout` = {timeout}: between 1 and {LONGEST_HEALTH} ms"))),
+        },
+    }
+}
+
+/// Upgrades and answers at once.
+pub(super) async fn upgrade(
+    app: &App,
+    client: &Client,
+    generation: Generation,
+    body: UpgradeRequest,
+) -> Result<Version, Failure> {
+    let properties = body.upgrade_properties.ok_or_else(|| Failure::argument("Upgrade properties must not be null"))?;
+    let named = given(properties.release_name, "Release name must not be empty")?;
+    let package = identified(body.package_identifier)?;
+    let name = super::extract::release(&named)?;
+    let raw = properties.config_values.and_then(|values| values.raw);
+    let v2 = generation == Generation::V2;
+    let app_names = body.app_names.filter(|_| v2).unwrap_or_default();
+    let again = match (v2 && body.force.unwrap_or(false), app_names.is_empty()) {
+        (false, _) => Again::No,
+        (true, true) => Again::All,
+        (true, false) => Again::These(app_names),
+    };
+    settled(app, client, &name).await?;
+    let wanted = Upgrade {
+        package: Some(package.clone()),
+        values: verb::raw_values(raw.as_deref())?,
+        raw,
+        additive: v2,
+        reset_values: true,
+        again,
+        health: health(body.timeout.filter(|_| v2))?,
+        or_install: true,
+        ..Upgrade::of(client.tenant.clone(), name.clone())
+    };
+    let prepared = verb::upgrade::prepare(app, &client.caller, wanted).await;
+    let prepared = prepared.map_err(|error| refused(error, Verb::Upgrade, &name, Some(&package)))?;
+    let accepted = accept(app, client, prepared).await?;
+    let version = newest(app, client, &accepted.release.name).await?;
+    Ok(version.as_accepted(Verb::Upgrade))
+}
+
+/// Goes back to a version, 0 for the one before. What is deleted is installed again, and answered for as an install.
+pub(super) async fn rollback(
+    app: &App,
+    client: &Client,
+    name: Option<String>,
+    version: i64,
+    timeout: Option<i64>,
+) -> Result<Version, Failure> {
+    let named = given(name, "Release name must not be empty")?;
+    let Ok(wanted) = u64::try_from(version) else {
+        return Err(Failure::argument(format!("Rollback version can not be less than zero.  Value = {version}")));
+    };
+    let name = super::extract::release(&named)?;
+    settled(app, client, &name).await?;
+    let wanted_version = (wanted > 0).then_some(wanted);
+    let target = verb::versions::way_back(app, &client.caller, &client.tenant, &name, wanted_version).await;
+    let target = target.map_err(|error| match error.code() {
+        Code::NotServing => {
+            Failure::skipper("Rollback version should either be in deployed or deleted status.").because(error)
+        }
+        _ => Failure::of_verb(error, Verb::Rollback, &named, wanted_version),
+    })?;
+    let wanted = Rollback {
+        tenant: client.tenant.clone(),
+        name: name.clone(),
+        to: Some(target),
+        health: health(timeout)?,
+        or_install: true,
+    };
+    let prepared = verb::rollback::prepare(app, &client.caller, wanted).await;
+    let prepared = prepared.map_err(|error| Failure::of_verb(error, Verb::Rollback, &named, wanted_version))?;
+    let accepted = accept(app, client, prepared).await?;
+    let version = newest(app, client, &name).await?;
+    if accepted.rollout.verb == Verb::Install {
+        let platform = answer::platform(app, &version.platform).to_owned();
+        return launched(app, client, &accepted, &platform).await;
+    }
+    Ok(version.as_accepted(Verb::Rollback))
+}
+
+/// Takes the deployed version away and answers when that is done.
+pub(super) async fn delete(app: &App, client: &Client, named: &str) -> Result<Version, Failure> {
+    let name = super::extract::release(named)?;
+    settled(app, client, &name).await?;
+    let refused = |error| Failure::of_verb(error, Verb::Delete, named, None);
+    let deployed = verb::versions::deployed(app, &client.caller, &client.tenant, &name).await.map_err(refused)?;
+    let wanted = Delete { tenant: client.tenant.clone(), name: name.clone(), purge: false };
+    let prepared = verb::delete::prepare(app, &client.caller, wanted).await.map_err(refused)?;
+    let accepted = accept(app, client, prepared).await?;
+    let loaded = wait::until(app, accepted.rollout.id, patience(app), |_| false).await?;
+    if let Phase::Failed { cause } | Phase::Cancelled { cause } = &loaded.rollout.phase {
+        return Err(Failure::skipper(format!("Could not delete release [{named}]: {}", cause.message)));
+    }
+    let version = Some(deployed.stored.version);
+    verb::versions::one(app, &client.caller, &client.tenant, &name, version, Look::Alive)
+        .await
+        .map_err(|error| Failure::of_verb(error, Verb::Delete, named, version))
+}
+
+/// Changes how many instances there are; the version stays the same.
+pub(super) async fn scale(app: &App, client: &Client, named: &str, body: ScaleRequest) -> Result<Version, Failure> {
+    let name = super::extract::release(named)?;
+    let mut replicas = BTreeMap::new();
+    for item in body.scale.unwrap_or_default() {
+        let app_name = given(item.name, "Application name must not be empty")?;
+        let count = item.count.unwrap_or(1);
+        let count = u32::try_from(count).map_err(|_| Failure::argument(format!("`count` = {count}")))?;
+        let app_name = AppName::new(&app_name)
+            .map_err(|_| Failure::argument(format!("app {app_name} is not found in release {named}")))?;
+        replicas.insert(app_name, count);
+    }
+    settled(app, client, &name).await?;
+    let refused = |error: Error| match error.code() {
+        Code::ApplicationNotFound => {
+            let apps: Vec<&str> = error.detail().split('`').collect();
+            let missing = apps.get(3).copied().unwrap_or_default();
+            Failure::argument(format!("app {missing} is not found in release {named}")).because(error)
+        }
+        _ => Failure::of_verb(error, Verb::Scale, named, None),
+    };
+    let wanted = Scale { tenant: client.tenant.clone(), name: name.clone(), replicas };
+    match verb::scale::prepare(app, &client.caller, wanted).await {
+        Ok(prepared) => {
+            let accepted = accept(app, client, prepared).await?;
+            wait::until(app, accepted.rollout.id, patience(app), wait::launched).await?;
+        }
+        // There are as many already.
+        Err(error) if error.code() == Code::NoDifference => {}
+        Err(error) => return Err(refused(error)),
+    }
+    verb::versions::deployed(app, &client.caller, &client.tenant, &name).await.map_err(refused)
+}
+
+/// Asks to stop what goes on; `false` where nothing does.
+pub(super) async fn cancel(app: &App, client: &Client, name: Option<String>) -> Result<bool, Failure> {
+    let named = given(name, "Release name must not be empty")?;
+    let Ok(name) = ReleaseName::new(named) else { return Ok(false) };
+    match verb::cancel::cancel(app, &client.caller, &client.tenant, &name).await {
+        Ok((_, rollout)) => {
+            // So that whoever looks next sees it.
+            wait::until(app, rollout.id, TOLD_WITHIN, |loaded| loaded.rollout.phase.cause().is_some()).await?;
+            Ok(true)
+        }
+        Err(error) if matches!(error.code(), Code::ReleaseNotFound | Code::NotCancellable) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The manifest of a version, of the newest one where none is named.
+pub(super) async fn manifest(app: &App, client: &Client, name: &str, version: Option<&str>) -> Result<String, Failure> {
+    let version = version.map(|text| super::extract::version(name, text)).transpose()?;
+    let release = super::extract::release(name)?;
+    let found = verb::versions::one(app, &client.caller, &client.tenant, &release, version, Look::Never).await;
+    let found = found.map_err(|error| Failure::of_verb(error, Verb::Install, name, version))?;
+    Ok(found.stored.manifest.unwrap_or_default())
+}
+
+/// Every version that is deployed or failed.
+pub(super) async fn list(app: &App, client: &Client, asked: &Asked, q: &str) -> Result<Response, Failure> {
+    let versions = verb::versions::deployed_or_failed(app, &client.caller, &client.tenant, q).await?;
+    answer::releases(app, asked, &versions)
+}

@@ -1,0 +1,76 @@
+//! Answers of this door.
+
+use axum::{
+    body::Body,
+    response::{IntoResponse as _, Response},
+};
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+use skipper_core::name::PlatformName;
+
+use super::{
+    asked::Asked,
+    failure::Failure,
+    negotiate::Generation,
+    wire::{Release, Releases},
+};
+use crate::{app::App, error::Error, verb::versions::Version};
+
+/// What an application's account is called here that is called `local` by itself: the name that the original gives it.
+const DEFAULT: &str = "default";
+const LOCAL: &str = "local";
+
+/// A document with that type.
+pub(super) fn document(status: StatusCode, kind: HeaderValue, body: &impl Serialize) -> Result<Response, Failure> {
+    let text = serde_json::to_vec(body).map_err(|cause| Failure::from(Error::internal(cause)))?;
+    let mut response = (status, Body::from(text)).into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    Ok(response)
+}
+
+/// A version, with the links of its generation.
+pub(super) fn release(app: &App, asked: &Asked, status: StatusCode, version: &Version) -> Result<Response, Failure> {
+    let body = Release::linked(asked, platform(app, &version.platform), version);
+    let kind = if asked.generation == Generation::M1 { asked.plain() } else { asked.linked() };
+    let mut response = document(status, kind, &body)?;
+    if status == StatusCode::CREATED {
+        let path = match asked.generation {
+            Generation::M1 => format!("/api/status/{}/{}", version.stored.name, version.stored.version),
+            Generation::V2 => format!("/api/release/status/{}/{}", version.stored.name, version.stored.version),
+        };
+        located(&mut response, &asked.link(&path));
+    }
+    Ok(response)
+}
+
+/// Says where what was made is found.
+pub(super) fn located(response: &mut Response, address: &str) {
+    if let Ok(location) = HeaderValue::try_from(address) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+}
+
+/// Versions: a list in 1.0, an embedded one in 2.x.
+pub(super) fn releases(app: &App, asked: &Asked, versions: &[Version]) -> Result<Response, Failure> {
+    let all =
+        versions.iter().map(|version| Release::linked(asked, platform(app, &version.platform), version)).collect();
+    match asked.generation {
+        Generation::M1 => document(StatusCode::OK, asked.plain(), &Vec::<Release>::from_iter::<Vec<_>>(all)),
+        Generation::V2 => document(StatusCode::OK, asked.linked(), &Releases::of(all)),
+    }
+}
+
+/// What this door calls an account: `default` for the account `local` that is there by itself, unless one is called so.
+pub(super) fn platform<'a>(app: &App, name: &'a PlatformName) -> &'a str {
+    if name.as_str() == LOCAL && !has(app, DEFAULT) { DEFAULT } else { name.as_str() }
+}
+
+/// The account that this door calls so.
+pub(super) fn account(app: &App, name: &str) -> Option<PlatformName> {
+    let meant = if name == DEFAULT && !has(app, DEFAULT) { LOCAL } else { name };
+    PlatformName::new(meant).ok().filter(|_| has(app, meant))
+}
+
+fn has(app: &App, name: &str) -> bool {
+    app.platforms.iter().any(|(target, _)| target.0.as_str() == name)
+}

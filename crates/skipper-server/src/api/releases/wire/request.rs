@@ -1,0 +1,111 @@
+//! What clients send. Fields that are not known are passed over, and those that are missing are null, as the original has
+//! it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer};
+
+/// Names a package.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(in crate::api::releases) struct PackageIdentifier {
+    pub(in crate::api::releases) package_name: Option<String>,
+    pub(in crate::api::releases) package_version: Option<String>,
+}
+
+/// Values as text.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(in crate::api::releases) struct RawValues {
+    pub(in crate::api::releases) raw: Option<String>,
+}
+
+/// What an installed package is to be called, and where it is to run.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(in crate::api::releases) struct InstallProperties {
+    pub(in crate::api::releases) release_name: Option<String>,
+    pub(in crate::api::releases) platform_name: Option<String>,
+    pub(in crate::api::releases) config_values: Option<RawValues>,
+}
+
+/// Installs.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(in crate::api::releases) struct InstallRequest {
+    pub(in crate::api::releases) package_identifier: Option<PackageIdentifier>,
+    pub(in crate::api::releases) install_properties: Option<InstallProperties>,
+}
+
+/// Which release, and its values.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(in crate::api::releases) struct UpgradeProperties {
+    pub(in crate::api::releases) release_name: Option<String>,
+    pub(in crate::api::releases) config_values: Option<RawValues>,
+}
+
+/// Upgrades.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(in crate::api::releases) struct UpgradeRequest {
+    pub(in crate::api::releases) package_identifier: Option<PackageIdentifier>,
+    pub(in crate::api::releases) upgrade_properties: Option<UpgradeProperties>,
+    /// Milliseconds until the new instances must be healthy.
+    #[serde(deserialize_with = "number")]
+    pub(in crate::api::releases) timeout: Option<i64>,
+    pub(in crate::api::releases) force: Option<bool>,
+    pub(in crate::api::releases) app_names: Option<Vec<String>>,
+}
+
+/// Goes back.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(in crate::api::releases) struct RollbackRequest {
+    pub(in crate::api::releases) release_name: Option<String>,
+    #[serde(deserialize_with = "number")]
+    pub(in crate::api::releases) version: Option<i64>,
+    /// Milliseconds until the instances must be healthy.
+    #[serde(deserialize_with = "number")]
+    pub(in crate::api::releases) timeout: Option<i64>,
+}
+
+/// Stops what goes on.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(in crate::api::releases) struct CancelRequest {
+    pub(in crate::api::releases) release_name: Option<String>,
+}
+
+/// Changes how many instances there are.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(in crate::api::releases) struct ScaleRequest {
+    pub(in crate::api::releases) scale: Option<Vec<ScaleItem>>,
+}
+
+/// Of one application.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(in crate::api::releases) struct ScaleItem {
+    pub(in crate::api::releases) name: Option<String>,
+    #[serde(deserialize_with = "number")]
+    pub(in crate::api::releases) count: Option<i64>,
+    pub(in crate::api::releases) properties: Option<BTreeMap<String, Option<String>>>,
+}
+
+/// A number, also where it is written as text.
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Given {
+        Number(i64),
+        Text(String),
+    }
+    match Option::<Given>::deserialize(deserializer)? {
+        None => Ok(None),
+        Some(Given::Number(number)) => Ok(Some(number)),
+        Some(Given::Text(text)) if text.trim().is_empty() => Ok(None),
+        Some(Given::Text(text)) => text.trim().parse().map(Some).map_err(serde::de::Error::custom),
+    }
+}

@@ -1,0 +1,244 @@
+//! What platforms say of the applications of a version, in the words of Spring's deployers.
+
+use std::collections::{BTreeMap, HashMap};
+
+use skipper_core::{
+    deployment::{DeploymentId, Instance, Observed},
+    port::Loaded,
+    rollout::{Action, StepState},
+    spec::Application,
+};
+use skipper_engine::{InstanceState as Looked, ReleaseHealth};
+use skipper_store::{RunningVersion, StoredVersion};
+
+use super::Status;
+use crate::{app::App, error::Error, verb::status::observe};
+
+/// Where the name of the group is, which else is that of the release.
+const GROUP: &str = "spring.cloud.deployer.group";
+
+/// How an instance, or an application, fares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Running {
+    /// It was started, and is not healthy yet.
+    Deploying,
+    /// It runs and is healthy.
+    Deployed,
+    /// Some of its instances do and some do not.
+    Partial,
+    /// It ended.
+    Failed,
+    /// The platform cannot say.
+    Error,
+    /// There is nothing of it.
+    Unknown,
+}
+
+impl Running {
+    /// The word on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Deploying => "deploying",
+            Self::Deployed => "deployed",
+            Self::Partial => "partial",
+            Self::Failed => "failed",
+            Self::Error => "error",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// One application of a version on its platform.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppState {
+    /// `<group>.<application>-v<version>`, with the version that started it.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// The version that started it.
+    pub version: u64,
+    /// Its deployment; `None` where there is nothing of it.
+    pub deployment: Option<DeploymentId>,
+    /// Its instances, by index.
+    pub instances: Vec<InstanceState>,
+    /// What they amount to.
+    pub state: Running,
+}
+
+/// One instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstanceState {
+    /// The application's id and `-<index>`.
+    pub id: String,
+    /// 0, 1, …
+    pub index: u32,
+    /// How it fares.
+    pub state: Running,
+    /// What else the platform tells of it.
+    pub attributes: BTreeMap<String, String>,
+}
+
+impl InstanceState {
+    /// Where it is reached, as `http://HOST:PORT`.
+    #[must_use]
+    pub fn url(&self) -> Option<&str> {
+        self.attributes.get("url").map(String::as_str)
+    }
+}
+
+/// What all instances of an application amount to.
+#[must_use]
+pub fn aggregate(states: impl IntoIterator<Item = Running>) -> Running {
+    let states: Vec<Running> = states.into_iter().collect();
+    let Some(first) = states.first().copied() else { return Running::Unknown };
+    let any = |state: Running| states.contains(&state);
+    if states.iter().all(|state| *state == first) {
+        first
+    } else if any(Running::Error) {
+        Running::Error
+    } else if any(Running::Deploying) {
+        Running::Deploying
+    } else if any(Running::Deployed) || any(Running::Partial) {
+        Running::Partial
+    } else if any(Running::Failed) {
+        Running::Failed
+    } else {
+        Running::Partial
+    }
+}
+
+/// What was seen already while one question is answered.
+#[derive(Debug, Default)]
+pub(super) struct Eyes(HashMap<DeploymentId, Vec<(u32, Observed)>>);
+
+/// The applications of a version. `running` is all that runs of its release.
+pub(super) async fn look(
+    app: &App,
+    eyes: &mut Eyes,
+    stored: &StoredVersion,
+    status: Status,
+    running: &[&RunningVersion],
+) -> Result<Vec<AppState>, Error> {
+    let mut seen = Vec::new();
+    let open = match (&stored.rollout, &stored.phase) {
+        (Some(rollout), Some(phase)) if !phase.is_final() => Some(app.store.rollout_load(*rollout).await?),
+        _ => None,
+    };
+    for application in stored.spec.iter().flat_map(|spec| &spec.applications) {
+        let runs = running_of(stored, status, application, running);
+        let version = runs.map_or(stored.version, |runs| runs.version);
+        let mut state = nothing_of(stored, application, version);
+        if let Some(runs) = runs {
+            let deployment = &runs.live.deployment.id;
+            if !eyes.0.contains_key(deployment) {
+                eyes.0.insert(deployment.clone(), observe(app, &runs.live).await);
+            }
+            let health = app.engine.health(stored.release);
+            let waits = open.as_ref().is_some_and(|open| waits_for_health(open, deployment));
+            let elsewhere = app.tended_by.borrow().is_some();
+            let instances = eyes.0.get(deployment).into_iter().flatten();
+            state.instances = instances
+                .filter_map(|(index, observed)| {
+                    let judged = judge(observed, waits, elsewhere, watched(health.as_ref(), deployment, *index))?;
+                    Some(instance(stored, &state, runs, *index, observed, judged))
+                })
+                .collect();
+            state.deployment = Some(deployment.clone());
+            state.state = aggregate(state.instances.iter().map(|instance| instance.state));
+        }
+        seen.push(state);
+    }
+    Ok(seen)
+}
+
+/// The deployment of an application that belongs to a version: the one it started, or one that it left as it was.
+fn running_of<'a>(
+    stored: &StoredVersion,
+    status: Status,
+    application: &Application,
+    running: &[&'a RunningVersion],
+) -> Option<&'a RunningVersion> {
+    if status == Status::Deleted {
+        return None;
+    }
+    let own = running.iter().filter(|running| running.live.deployment.app.name == application.name);
+    let until = stored.scaled.unwrap_or(stored.number).max(stored.number);
+    let newest =
+        own.filter(|own| own.live.deployment.revision <= until).max_by_key(|own| own.live.deployment.revision)?;
+    let started_here = newest.live.deployment.revision >= stored.number;
+    (started_here || newest.live.deployment.app.edition() == application.edition()).then_some(*newest)
+}
+
+fn nothing_of(stored: &StoredVersion, application: &Application, version: u64) -> AppState {
+    let group = application.deployer.as_ref().and_then(|deployer| deployer.options.get(GROUP));
+    let group = group.map_or_else(|| stored.name.as_str(), String::as_str);
+    AppState {
+        id: format!("{group}.{}-v{version}", application.name),
+        name: application.name.to_string(),
+        version,
+        deployment: None,
+        instances: Vec::new(),
+        state: Running::Unknown,
+    }
+}
+
+/// Whether the rollout has started it and not seen it healthy yet.
+fn waits_for_health(open: &Loaded, deployment: &DeploymentId) -> bool {
+    let Some(plan) = &open.rollout.plan else { return false };
+    let waits =
+        plan.steps.iter().enumerate().filter(
+            |(_, step)| matches!(&step.action, Action::AwaitHealthy { deployment: of, .. } if of == deployment),
+        );
+    let done = |index: usize| {
+        open.steps.iter().any(|record| record.index as usize == index && record.state == StepState::Done)
+    };
+    waits.map(|(index, _)| index).any(|index| !done(index))
+}
+
+fn watched<'a>(health: Option<&'a ReleaseHealth>, deployment: &DeploymentId, index: u32) -> Option<&'a Looked> {
+    let found = health?.instances.iter().find(|health| health.deployment == *deployment && health.index == index);
+    found.map(|health| &health.state)
+}
+
+/// `None`: there is nothing to tell of.
+fn judge(observed: &Observed, waits: bool, elsewhere: bool, watched: Option<&Looked>) -> Option<Running> {
+    match (observed, watched) {
+        (Observed::Absent, _) => None,
+        (Observed::Exited { .. }, _) | (_, Some(Looked::BackingOff { .. })) => Some(Running::Failed),
+        // What this server cannot see is no evidence.
+        (Observed::Unknown { .. }, _) => Some(if elsewhere { Running::Deployed } else { Running::Unknown }),
+        (Observed::Running(_), Some(Looked::Starting)) => Some(Running::Deploying),
+        (Observed::Running(_), _) => Some(if waits { Running::Deploying } else { Running::Deployed }),
+    }
+}
+
+fn instance(
+    stored: &StoredVersion,
+    app: &AppState,
+    runs: &RunningVersion,
+    index: u32,
+    observed: &Observed,
+    state: Running,
+) -> InstanceState {
+    let id = format!("{}-{index}", app.id);
+    let known = match observed {
+        Observed::Running(instance) | Observed::Exited { instance, .. } => Some(instance),
+        Observed::Absent | Observed::Unknown { .. } => None,
+    };
+    let mut attributes = known.map(|known| known.attributes.clone()).unwrap_or_default();
+    if let Some(address) = known.and_then(first_address) {
+        attributes.entry("port".to_owned()).or_insert_with(|| address.port().to_string());
+        attributes.entry("url".to_owned()).or_insert_with(|| format!("http://{address}"));
+    }
+    attributes.insert("guid".to_owned(), id.clone());
+    attributes.insert("skipper.application.name".to_owned(), app.name.clone());
+    attributes.insert("skipper.release.name".to_owned(), stored.name.to_string());
+    attributes.insert("skipper.release.version".to_owned(), runs.version.to_string());
+    InstanceState { id, index, state, attributes }
+}
+
+/// The address of the port `http`, else of its first port.
+fn first_address(instance: &Instance) -> Option<std::net::SocketAddr> {
+    instance.addresses.get("http").or_else(|| instance.addresses.values().next()).copied()
+}
