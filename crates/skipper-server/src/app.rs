@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    config::{Limits, Retention},
+    config::{About, Limits, Retention, User},
     edge::EdgeView,
     metrics::Metrics,
     resolver::PackageResolver,
@@ -42,6 +42,10 @@ pub struct Parts {
     pub ids: Arc<dyn Ids>,
     /// The token that the configuration names.
     pub admin_token: Option<SecretValue>,
+    /// The user that the configuration names.
+    pub user: Option<User>,
+    /// What the server says of itself.
+    pub about: About,
     /// Bounds of what comes from outside.
     pub limits: Limits,
     /// How long things are remembered.

@@ -14,6 +14,7 @@ use skipper_core::{
     release::Source,
     route::Listener,
     spec::{Application, Resource, Spec},
+    time::Millis,
 };
 use skipper_engine::Platforms;
 use skipper_store::Store;
@@ -49,6 +50,7 @@ pub struct PackageResolver {
     platforms: Platforms,
     edge_ports: RangeInclusive<u16>,
     clock: Arc<dyn Clock>,
+    boot_health: Option<Millis>,
 }
 
 impl PackageResolver {
@@ -61,7 +63,21 @@ impl PackageResolver {
         edge_ports: RangeInclusive<u16>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { store, repositories, platforms, edge_ports, clock }
+        Self { store, repositories, platforms, edge_ports, clock, boot_health: None }
+    }
+
+    /// Longest an application of Spring's deployers may take to be healthy, unless the request says otherwise.
+    #[must_use]
+    pub fn with_boot_health(mut self, bound: Option<Duration>) -> Self {
+        self.boot_health = bound.map(|bound| Millis(u64::try_from(bound.as_millis()).unwrap_or(u64::MAX)));
+        self
+    }
+
+    /// Sets the bound that the configuration names, as a request would.
+    fn bound_health(&self, spec: &mut Spec) {
+        if spec.applications.iter().any(|app| app.deployer.is_some()) {
+            spec.health_bound = spec.health_bound.or(self.boot_health);
+        }
     }
 
     /// The repositories that packages come from.
@@ -103,6 +119,7 @@ impl PackageResolver {
                 keep_port(app, serving.application(&app.name), &self.edge_ports);
             }
         }
+        self.bound_health(&mut spec);
         self.store.route_claims_check(owner.release, &spec).await?;
         self.fetch_all(&mut spec, Duration::ZERO, |_| PREVIEW_FETCH).await.map_err(|error| port_error(&error))?;
         Ok(spec)
@@ -136,6 +153,9 @@ impl PackageResolver {
     }
 
     async fn pin(&self, request: &ResolveRequest, spec: &mut Spec) -> Result<(), PortError> {
+        if matches!(request.source, Source::Package { .. }) {
+            self.bound_health(spec);
+        }
         for app in &mut spec.applications {
             if app.routes.iter().any(|route| route.listener == Listener::Auto) {
                 let avoid: Vec<u16> = listening().into_iter().filter(|port| self.edge_ports.contains(port)).collect();

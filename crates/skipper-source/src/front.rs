@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::{
     archive::{Archive, Error, File, path},
     classic::{self, ApiVersion},
-    finding::{Faults, Finding},
+    finding::{Faults, Finding, Severity},
     lint,
     package::{self, Metadata, RenderOptions, Rendered},
 };
@@ -213,6 +213,29 @@ impl Package {
                 format!("the package was read for {}, and cannot be rendered by {renderer}", self.renderer()),
             )
             .into()),
+        }
+    }
+
+    /// The manifest alone, with what is odd. Documents that are no application of a known kind keep a package of the field from
+    /// being installed, and not from being shown: what is wrong with them comes as warnings.
+    ///
+    /// # Errors
+    ///
+    /// As [`Package::render`], documents of packages of the field excepted.
+    pub fn manifest(
+        &self,
+        values: UserValues<'_>,
+        options: &RenderOptions,
+        renderer: Option<Renderer>,
+    ) -> Result<(String, Vec<Finding>), Faults> {
+        match (self, renderer.unwrap_or_else(|| self.renderer())) {
+            (Self::Classic(package), renderer @ (Renderer::Classic1 | Renderer::Classic2)) => {
+                let text = classic::manifest(package, values, renderer)?.text;
+                let soft = |finding: Finding| Finding { severity: Severity::Warning, ..finding };
+                let faults = classic::spec_of(&text, options).err().map(Faults::into_findings).unwrap_or_default();
+                Ok((text, faults.into_iter().map(soft).collect()))
+            }
+            (_, renderer) => self.render(values, options, Some(renderer)).map(|made| (made.manifest, made.warnings)),
         }
     }
 }

@@ -5,6 +5,11 @@ use skipper_core::name::{PlatformName, ReleaseName};
 
 use crate::{
     archive::Archive,
+    classic::{
+        self,
+        yaml::{Generation, Layout},
+    },
+    front::{Package, Renderer, UserValues},
     index, lint, manifest,
     mustache::{self, Scope},
     package::{self, RenderOptions},
@@ -23,6 +28,35 @@ pub fn archive(bytes: &[u8]) {
         assert_eq!(again, archive);
     }
     let _ = package::render(&archive, &json!({}), &options());
+}
+
+/// Reads a zip as a package of the field and renders it as both generations do.
+pub fn classic_archive(bytes: &[u8]) {
+    for renderer in [Renderer::Classic1, Renderer::Classic2] {
+        let Ok(package) = Package::of_zip(bytes, Some(renderer)) else { return };
+        let _ = package.lint();
+        let _ = package.manifest(UserValues::tree(&json!({})), &options(), Some(renderer));
+    }
+}
+
+/// Reads a text in every way that texts of the field are read: as values, template, properties and manifest. What is
+/// written is read again.
+pub fn classic_text(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    for generation in [Generation::One, Generation::Two] {
+        let _ = classic::properties_values(text, generation);
+        let _ = classic::file_values("fuzz.yml", text, generation);
+        let read = |text: &str| classic::yaml::load_all("fuzz.yml", text, classic::yaml::Typing::Typed(generation));
+        if let Ok(tree) = classic::mustache::parse(text) {
+            let model = read("{a: [1, {b: x}], b: {c: ~}, c: yes}").expect("it is YAML").remove(0);
+            let _ = classic::mustache::render(&tree, &model, Some(&model), generation);
+        }
+        let Ok(documents) = read(text) else { continue };
+        for layout in [Layout::Auto, Layout::Block, Layout::Quoted] {
+            let _ = read(&classic::yaml::dump_all(&documents, layout, generation));
+        }
+    }
+    let _ = classic::spec_of(text, &options());
 }
 
 /// Reads YAML; what was read is written and read again, and must be the same.

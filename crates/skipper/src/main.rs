@@ -9,6 +9,7 @@ mod cmd;
 mod complete;
 mod demo;
 mod failure;
+mod guide;
 mod load;
 mod properties;
 mod render;

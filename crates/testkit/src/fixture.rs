@@ -46,7 +46,7 @@ pub fn tenant() -> TenantName {
 #[must_use]
 pub fn capable() -> Capabilities {
     Capabilities {
-        schemes: vec!["file".into(), "builtin".into(), "http".into(), "https".into()],
+        schemes: vec!["file".into(), "builtin".into(), "http".into(), "https".into(), "maven".into()],
         replicas: true,
         volumes: true,
         memory_limits: true,

@@ -1,5 +1,6 @@
 use std::net::SocketAddr;
 
+use base64::{Engine as _, prelude::BASE64_STANDARD as STANDARD};
 use http::{HeaderMap, Uri, header};
 use skipper_core::{
     Sha256,
@@ -9,14 +10,17 @@ use skipper_core::{
 };
 use subtle::ConstantTimeEq as _;
 
-use super::judge;
+use super::{NotLocal, judge, loopback::is_foreign};
 use crate::{
     app::App,
+    config::User,
     error::{Code, Error},
 };
 
 /// Longer ones cannot be ours, and are not hashed.
 const MAX_TOKEN: usize = 1024;
+/// Longest `user:password` in base64.
+const MAX_BASIC: usize = 4096;
 
 /// Says who asks. A token that is sent must be good, also where none would be needed.
 ///
@@ -33,24 +37,71 @@ pub(crate) async fn authenticate(
     let Some(given) = credentials.next() else {
         return without_token(app, peer, uri, headers).await;
     };
-    let wrong = || {
-        Error::new(Code::Unauthenticated, "the token is not known, has expired, or was revoked")
-            .hint("`skipper token create` makes one; the server's ADMIN_TOKEN works as well")
+    let sent = given.to_str().ok().and_then(Credentials::read).filter(|_| credentials.next().is_none());
+    let Some(sent) = sent else {
+        let message = "the Authorization header is neither `Bearer TOKEN` nor `Basic` with a user and a password";
+        return Err(Error::new(Code::Unauthenticated, message));
     };
-    let token = given.to_str().ok().and_then(bearer).filter(|_| credentials.next().is_none());
-    let Some(token) = token.filter(|token| token.len() <= MAX_TOKEN) else {
-        return Err(Error::new(Code::Unauthenticated, "the Authorization header is not `Bearer TOKEN`"));
-    };
-    if app.admin_token.as_ref().is_some_and(|admin| same(token, admin)) {
+    if sent.user.is_some() && is_foreign(uri, headers) {
+        let message = format!("a password is not taken where {}", NotLocal::Origin.reason());
+        return Err(Error::new(Code::Unauthenticated, message));
+    }
+    if let (Some(name), Some(user)) = (&sent.user, &app.user)
+        && user.is(name, &sent.secret)
+    {
+        return Ok(user.actor());
+    }
+    if app.admin_token.as_ref().is_some_and(|admin| same(&sent.secret, admin)) {
         return Ok(configured());
     }
-    app.store.token_authenticate(token).await?.map(|token| token.actor()).ok_or_else(wrong)
+    let token = app.store.token_authenticate(&sent.secret).await?;
+    token.map(|token| token.actor()).ok_or_else(|| sent.unknown())
 }
 
-fn bearer(text: &str) -> Option<&str> {
-    let (scheme, token) = text.split_once(' ')?;
-    let token = token.trim();
-    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+/// What was sent: a token, or a user and a password. Clients that know no tokens send one as the password of anybody.
+struct Credentials {
+    user: Option<String>,
+    secret: String,
+}
+
+impl Credentials {
+    fn read(text: &str) -> Option<Self> {
+        let (scheme, rest) = text.split_once(' ')?;
+        let rest = rest.trim();
+        let sent = if scheme.eq_ignore_ascii_case("bearer") {
+            Self { user: None, secret: rest.to_owned() }
+        } else if scheme.eq_ignore_ascii_case("basic") && rest.len() <= MAX_BASIC {
+            let text = String::from_utf8(STANDARD.decode(rest).ok()?).ok()?;
+            let (user, password) = text.split_once(':')?;
+            Self { user: Some(user.to_owned()), secret: password.to_owned() }
+        } else {
+            return None;
+        };
+        (!sent.secret.is_empty() && sent.secret.len() <= MAX_TOKEN).then_some(sent)
+    }
+
+    /// The same answer whichever of user and password is wrong.
+    fn unknown(&self) -> Error {
+        match self.user {
+            None => Error::new(Code::Unauthenticated, "the token is not known, has expired, or was revoked")
+                .hint("`skipper token create` makes one; the server's ADMIN_TOKEN works as well"),
+            Some(_) => Error::new(Code::Unauthenticated, "user or password is wrong")
+                .hint("a token works as the password of any user; `skipper token create` makes one"),
+        }
+    }
+}
+
+impl User {
+    /// Both are compared whatever the first comparison says, so that no name can be tried out by itself.
+    fn is(&self, name: &str, password: &str) -> bool {
+        let (name, password) = (same(name, &SecretValue::new(self.name.clone())), same(password, &self.password));
+        name & password
+    }
+
+    fn actor(&self) -> Actor {
+        let id = TokenId::from_uuid(uuid::Uuid::nil());
+        Actor::Token { id, name: self.name.clone(), role: self.role, tenant: None }
+    }
 }
 
 /// The bearer of the token that the configuration names.
@@ -72,7 +123,7 @@ fn same(given: &str, expected: &SecretValue) -> bool {
 async fn without_token(app: &App, peer: Option<SocketAddr>, uri: &Uri, headers: &HeaderMap) -> Result<Actor, Error> {
     let needed = Error::new(Code::Unauthenticated, "a token is needed")
         .hint("send `Authorization: Bearer TOKEN`; the command line takes it from --token or SKIPPER_TOKEN");
-    if app.admin_token.is_some() || app.store.token_any().await? {
+    if app.admin_token.is_some() || app.user.is_some() || app.store.token_any().await? {
         return Err(needed);
     }
     match judge(peer, uri, headers) {

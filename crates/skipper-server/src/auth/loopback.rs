@@ -53,13 +53,20 @@ pub fn judge(peer: Option<SocketAddr>, uri: &Uri, headers: &HeaderMap) -> Result
     if headers.keys().any(proxied) {
         return Err(NotLocal::Proxied);
     }
-    for origin in headers.get_all(header::ORIGIN) {
+    if is_of_another_origin(&authority, headers) { Err(NotLocal::Origin) } else { Ok(()) }
+}
+
+/// Whether a web page of another origin sent it: browsers add a password that they remember to its requests.
+pub(super) fn is_foreign(uri: &Uri, headers: &HeaderMap) -> bool {
+    headers.contains_key(header::ORIGIN)
+        && authority(uri, headers).is_none_or(|authority| is_of_another_origin(&authority, headers))
+}
+
+fn is_of_another_origin(authority: &str, headers: &HeaderMap) -> bool {
+    headers.get_all(header::ORIGIN).iter().any(|origin| {
         let own = origin.to_str().ok().and_then(|text| text.strip_prefix("http://").or(text.strip_prefix("https://")));
-        if !own.is_some_and(|own| own.eq_ignore_ascii_case(&authority)) {
-            return Err(NotLocal::Origin);
-        }
-    }
-    Ok(())
+        !own.is_some_and(|own| own.eq_ignore_ascii_case(authority))
+    })
 }
 
 fn is_loopback(address: IpAddr) -> bool {

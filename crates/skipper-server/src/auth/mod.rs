@@ -1,4 +1,4 @@
-//! Who asks: bearer tokens, and the one rule under which none is needed.
+//! Who asks: bearer tokens, tokens and a configured password by Basic authentication, and the one rule under which none is needed.
 //!
 //! What they may do is decided by [`skipper_core::policy::decide`], which every verb asks.
 

@@ -22,7 +22,8 @@ pub use merge::{Origin, Shown};
 pub use quantity::{parse_size, parse_span};
 pub use repositories::{RepositoriesConfig, RepositoryConfig};
 pub use typed::{
-    Config, Database, EdgeConfig, EdgePort, Limits, LogConfig, LogFormat, PlatformConfig, PlatformKind, Retention,
+    About, Config, Database, EdgeConfig, EdgePort, Limits, LogConfig, LogFormat, PlatformConfig, PlatformKind,
+    Retention, User,
 };
 
 use std::{collections::BTreeMap, path::PathBuf};

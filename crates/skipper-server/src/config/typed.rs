@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use skipper_core::{name::PlatformName, secret::SecretValue};
+use skipper_core::{actor::Role, name::PlatformName, secret::SecretValue};
 use skipper_platform::local::DeployerSettings;
 
 use super::{
@@ -31,6 +31,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// A token with every right, for the first steps and for automation. It is compared, never stored.
     pub admin_token: Option<SecretValue>,
+    /// A user with a name and a password, for clients that know no tokens.
+    pub user: Option<User>,
     /// What seals secrets, as 64 hexadecimal digits or base64; a file of the data directory when absent.
     pub secret_key: Option<SecretValue>,
     /// The database.
@@ -47,12 +49,53 @@ pub struct Config {
     pub default_platform: PlatformName,
     /// Where packages come from.
     pub repositories: RepositoriesConfig,
+    /// Longest an application of Spring Boot may take to be healthy where the request says nothing; its own bound of five
+    /// minutes where `None`.
+    pub boot_health: Option<Duration>,
+    /// What the server says of itself under `/api/about`.
+    pub about: About,
     /// How the log is written.
     pub log: LogConfig,
     /// Bounds of what comes from outside.
     pub limits: Limits,
     /// How long things are remembered.
     pub retention: Retention,
+}
+
+/// The one user that the configuration names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// The name, as it is sent and as it is told in events.
+    pub name: String,
+    /// The password: compared, never stored.
+    pub password: SecretValue,
+    /// What the user may do, in every tenant.
+    pub role: Role,
+}
+
+/// What the server says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct About {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The name of its shell.
+    pub shell_name: String,
+    /// The version of its shell.
+    pub shell_version: String,
+}
+
+impl Default for About {
+    fn default() -> Self {
+        let usual = |key: &str| setting::find(key).map_or_else(String::new, |setting| setting.default.to_owned());
+        Self {
+            name: usual("about.name"),
+            version: usual("about.version"),
+            shell_name: usual("about.shell_name"),
+            shell_version: usual("about.shell_version"),
+        }
+    }
 }
 
 /// The database.
@@ -201,6 +244,9 @@ pub(super) fn build(sources: &Sources, merged: &Merged, faults: &mut Vec<Fault>)
     let config = Config {
         listen,
         admin_token: take.admin_token(),
+        user: take.user(),
+        boot_health: take.boot_health(),
+        about: take.about(),
         secret_key: Some(take.merged.get("secret_key").text.clone())
             .filter(|text| !text.is_empty())
             .map(SecretValue::new),
@@ -289,6 +335,38 @@ impl Taker<'_> {
             text => Ok(Some(SecretValue::new(text.to_owned()))),
         };
         self.parse("admin_token", parse).flatten()
+    }
+
+    /// There is a user as soon as there is a password.
+    fn user(&mut self) -> Option<User> {
+        let role = self.parse("security.user.role", |text| {
+            Role::parse(text).ok_or_else(|| "is not a role; write viewer, operator or admin".to_owned())
+        })?;
+        let name = self.parse("security.user.name", |text| match text {
+            "" => Err("is empty".to_owned()),
+            // Where the name ends is told by the first colon.
+            text if text.contains(':') || text.contains(char::is_control) || text.len() > 100 => {
+                Err("is not a name: it has at most 100 characters and no colon".to_owned())
+            }
+            text => Ok(text.to_owned()),
+        })?;
+        let password = self.merged.get("security.user.password").text.clone();
+        (!password.is_empty()).then(|| User { name, password: SecretValue::new(password), role })
+    }
+
+    fn boot_health(&mut self) -> Option<Duration> {
+        let said = !self.merged.get("boot.health_timeout").text.is_empty();
+        said.then(|| self.span("boot.health_timeout"))
+    }
+
+    fn about(&self) -> About {
+        let text = |key: &str| self.merged.get(key).text.clone();
+        About {
+            name: text("about.name"),
+            version: text("about.version"),
+            shell_name: text("about.shell_name"),
+            shell_version: text("about.shell_version"),
+        }
     }
 
     fn database(&mut self, data_dir: &Path) -> Database {

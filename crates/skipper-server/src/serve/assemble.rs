@@ -72,13 +72,14 @@ pub(super) fn assemble(
             patience: repository::INDEX_TIME,
         },
     );
-    let resolver = Arc::new(PackageResolver::new(
+    let resolver = PackageResolver::new(
         store.clone(),
         repositories,
         platforms.clone(),
         config.edge.ports.clone(),
         Arc::clone(&world.clock),
-    ));
+    );
+    let resolver = Arc::new(resolver.with_boot_health(config.boot_health));
     let engine = Engine::new(EngineConfig {
         store: Arc::new(store.clone()),
         platforms: platforms.clone(),
@@ -100,6 +101,8 @@ pub(super) fn assemble(
         clock: Arc::clone(&world.clock),
         ids: Arc::clone(&world.ids),
         admin_token: config.admin_token.clone(),
+        user: config.user.clone(),
+        about: config.about.clone(),
         limits: config.limits.clone(),
         retention: config.retention.clone(),
         scratch: scratch(config)?,

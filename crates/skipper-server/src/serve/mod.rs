@@ -179,7 +179,10 @@ const STORE_GRACE: Duration = Duration::from_secs(5);
 /// Without any token only loopback addresses are listened on.
 async fn guarded(config: &Config, store: &Store) -> Result<(), Error> {
     let Some(open) = config.listen.iter().find(|address| !address.ip().is_loopback()) else { return Ok(()) };
-    if config.admin_token.is_some() || store.token_any().await.map_err(|cause| Error::Store { cause })? {
+    if config.admin_token.is_some()
+        || config.user.is_some()
+        || store.token_any().await.map_err(|cause| Error::Store { cause })?
+    {
         return Ok(());
     }
     Err(Error::Open(*open))

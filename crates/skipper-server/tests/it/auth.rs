@@ -1,5 +1,9 @@
-use skipper_core::actor::Role;
-use skipper_server::api::own::wire::{TokenCreated, TokenList};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use skipper_core::{actor::Role, secret::SecretValue};
+use skipper_server::{
+    api::own::wire::{TokenCreated, TokenList},
+    config::User,
+};
 
 use crate::fixture::{Ask, Machine, Server};
 
@@ -65,4 +69,93 @@ async fn the_configured_admin_token_is_compared_and_never_stored() {
     let listed = server.send(Ask::get("/v1/tokens").token("0123456789abcdef")).await;
     assert!(listed.ok::<TokenList>().items.is_empty());
     server.send(Ask::get("/v1/tokens").token("0123456789abcdeX")).await.problem("unauthenticated");
+}
+
+fn basic(text: &str) -> String {
+    format!("Basic {}", BASE64_STANDARD.encode(text))
+}
+
+fn with_user(role: Role) -> Machine {
+    let user = User { name: "alice".into(), password: SecretValue::new("s3:cret".into()), role };
+    Machine { user: Some(user), ..Machine::default() }
+}
+
+#[tokio::test]
+async fn a_token_works_as_the_password_of_any_user() {
+    let machine = Machine { admin_token: Some("0123456789abcdef".into()), ..Machine::default() };
+    let server = machine.boot().await;
+    let viewer = server.token(Role::Viewer, None).await;
+    for (path, user) in [("/v1/releases", "ci"), ("/api/list", ""), ("/api/repositories", "no matter")] {
+        for secret in ["0123456789abcdef", &viewer] {
+            let ask = Ask::get(path).header("authorization", &basic(&format!("{user}:{secret}")));
+            assert_eq!(server.send(ask).await.status, 200, "{path}");
+        }
+    }
+    let scheme =
+        Ask::get("/v1/releases").header("authorization", &basic(&format!("x:{viewer}")).replace("Basic", "bAsIc"));
+    assert_eq!(server.send(scheme).await.status, 200);
+    let token = Ask::post("/v1/tokens", &serde_json::json!({"name": "x", "role": "viewer"}));
+    server.send(token.header("authorization", &basic(&format!("x:{viewer}")))).await.problem("forbidden");
+}
+
+#[tokio::test]
+async fn the_configured_user_is_let_in_with_the_password_alone() {
+    let server = with_user(Role::Operator).boot().await;
+    server.get("/v1/releases").await.problem("unauthenticated");
+    let good = basic("alice:s3:cret");
+    assert_eq!(server.send(Ask::get("/v1/releases").header("authorization", &good)).await.status, 200);
+    let mut far = Ask::get("/api/list").header("authorization", &good).header("x-forwarded-for", "192.0.2.9");
+    far.peer = Some("192.0.2.1:5".parse().expect("address"));
+    assert_eq!(server.send(far).await.status, 200);
+    let no_base64 = "Basic alice:s3:cret".to_owned();
+    let unpadded = good.trim_end_matches('=').to_owned() + "!";
+    let long = basic(&format!("alice:{}", "x".repeat(8000)));
+    let refused = [
+        basic("alice:wrong"),
+        basic("alice:"),
+        basic("alice"),
+        basic(":s3:cret"),
+        basic("bob:s3:cret"),
+        basic("Alice:s3:cret"),
+        basic("alice:s3:cret "),
+        "Bearer s3:cret".to_owned(),
+        "Basic".to_owned(),
+        "Basic ".to_owned(),
+        "Digest alice".to_owned(),
+        no_base64,
+        unpadded,
+        long,
+    ];
+    for header in refused {
+        let answer = server.send(Ask::get("/v1/releases").header("authorization", &header)).await;
+        assert!(!answer.text().contains("s3:cret"), "{header}");
+        answer.problem("unauthenticated");
+    }
+    let mut twice = Ask::get("/v1/releases").header("authorization", &good);
+    twice.headers.push(("authorization", good));
+    server.send(twice).await.problem("unauthenticated");
+}
+
+#[tokio::test]
+async fn a_page_of_another_origin_cannot_use_a_password_that_a_browser_remembers() {
+    let server = with_user(Role::Admin).boot().await;
+    let ask = |origin: &str| {
+        Ask::get("/v1/releases").header("authorization", &basic("alice:s3:cret")).header("origin", origin)
+    };
+    assert_eq!(server.send(ask("http://localhost:7577")).await.status, 200);
+    for origin in ["https://evil.example", "null"] {
+        server.send(ask(origin)).await.problem("unauthenticated");
+    }
+}
+
+#[tokio::test]
+async fn springs_clients_are_told_that_a_password_is_wanted() {
+    let server = with_user(Role::Viewer).boot().await;
+    for path in ["/api", "/api/list", "/api/repositories", "/api/packageMetadata"] {
+        let answer = server.get(path).await;
+        assert_eq!(answer.status, 401, "{path}");
+        assert!(answer.header("www-authenticate").is_some_and(|value| value.starts_with("Basic ")), "{path}");
+    }
+    let own = server.get("/v1/releases").await;
+    assert!(own.header("www-authenticate").is_some_and(|value| value.starts_with("Bearer ")));
 }

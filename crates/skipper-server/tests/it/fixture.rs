@@ -17,7 +17,7 @@ use skipper_engine::{Engine, EngineConfig, Platforms, Routers, Tuning};
 use skipper_server::{
     api::own::wire::{Accepted, Problem, RolloutView},
     app::{App, Parts},
-    config::{Limits, Retention},
+    config::{Limits, Retention, User},
     edge::{EdgeState, EdgeView},
     metrics::Metrics,
     repository::{Repositories, Settings},
@@ -41,6 +41,7 @@ pub(crate) struct Machine {
     pub(crate) platform: FakePlatform,
     pub(crate) edge: FakeRouter,
     pub(crate) admin_token: Option<String>,
+    pub(crate) user: Option<User>,
     pub(crate) limits: Limits,
 }
 
@@ -64,6 +65,7 @@ impl Default for Machine {
             clock,
             ids: Arc::new(SeededIds::default()),
             admin_token: None,
+            user: None,
             limits: Limits {
                 body: 64 * 1024,
                 package: 1 << 20,
@@ -149,6 +151,8 @@ impl Machine {
             clock: self.clock.clone(),
             ids: self.ids.clone(),
             admin_token: self.admin_token.clone().map(SecretValue::new),
+            user: self.user.clone(),
+            about: Default::default(),
             limits: self.limits.clone(),
             retention: Retention { idempotency_keys: Duration::from_secs(3600) },
             scratch,

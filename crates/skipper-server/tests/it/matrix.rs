@@ -6,11 +6,15 @@ use skipper_core::{
     actor::Role,
     name::TenantName,
     policy::{Decision, Resource, decide},
+    secret::SecretValue,
 };
-use skipper_server::api::{Access, Route, routes};
+use skipper_server::{
+    api::{Access, Route, routes},
+    config::User,
+};
 use skipper_store::Token;
 
-use crate::fixture::{Ask, Server, package};
+use crate::fixture::{Ask, Machine, Server, package};
 
 const OWN: &str = "mine";
 
@@ -146,6 +150,25 @@ async fn every_route_lets_in_exactly_whom_the_policy_lets_in() {
                     Decision::Deny => assert_eq!((status, code.as_str()), (403, "forbidden"), "{who}"),
                     Decision::Hide => assert_eq!((status, code.as_str()), (404, "tenant-not-found"), "{who}"),
                 }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_configured_user_may_what_the_role_may_and_nothing_more() {
+    for role in [Role::Viewer, Role::Operator] {
+        let user = User { name: "alice".into(), password: SecretValue::new("s3cret".into()), role };
+        let server = Machine { user: Some(user), ..Machine::default() }.boot().await;
+        for route in &routes() {
+            // `alice:s3cret`
+            let (status, code) =
+                status(&server, ask(route, "default").header("authorization", "Basic YWxpY2U6czNjcmV0")).await;
+            let who = format!("{role:?}: {} {}: {status} {code}", route.method, route.path);
+            match decision(role, None, route.access, "default") {
+                Decision::Allow => assert!(!matches!(status, 401 | 403) && status < 500, "{who}"),
+                Decision::Deny => assert_eq!(status, 403, "{who}"),
+                Decision::Hide => assert_eq!(status, 404, "{who}"),
             }
         }
     }

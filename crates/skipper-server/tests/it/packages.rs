@@ -58,7 +58,7 @@ async fn built_in_packages_are_there_from_the_first_moment() {
     let names: Vec<_> = repositories.items.iter().map(|r| (r.name.as_str(), r.order, r.writable)).collect();
     assert_eq!(names, [("local", 1, true), ("experimental", 0, false)]);
     let found: PackagePage = server.get("/v1/packages?q=helloworld").await.ok();
-    assert_eq!(found.items.len(), 2);
+    assert_eq!(found.items.len(), 4, "helloworld and helloworld-docker");
     let install = json!({"name": "first", "package": {"name": "helloworld"}});
     let accepted: Value = server.post("/v1/releases", &install).await.ok();
     assert_eq!(accepted["revision"], 1);
@@ -82,7 +82,18 @@ async fn pages_of_packages_hold_each_one_once() {
         let Some(next) = page.next else { break };
         uri = format!("/v1/packages?limit=2&after={next}");
     }
-    assert_eq!(seen, ["hello-1.0.0", "hello-1.1.0", "hello-2.0.0", "helloworld-1.0.0", "helloworld-1.0.1"]);
+    assert_eq!(
+        seen,
+        [
+            "hello-1.0.0",
+            "hello-1.1.0",
+            "hello-2.0.0",
+            "helloworld-1.0.0",
+            "helloworld-1.0.1",
+            "helloworld-docker-1.0.0",
+            "helloworld-docker-1.0.1"
+        ]
+    );
     let newest: Value =
         server.post("/v1/plans", &json!({"verb": "install", "name": "x", "package": {"name": "hello"}})).await.ok();
     assert!(newest["manifest"].as_str().expect("text").contains("2.0.0"), "the highest version is meant");

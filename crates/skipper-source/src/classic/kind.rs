@@ -147,6 +147,8 @@ fn bare(name: AppName, uri: String, options: &RenderOptions) -> Application {
     let mut health = Health::with_defaults(Check::Running);
     // A JVM on a small machine takes its time; it is not given up before the whole wait is over.
     health.start_period = HEALTH;
+    // Asked while a rollout waits, and by nobody after it.
+    health.interval = Millis(100);
     Application {
         name,
         target: Target(options.platform.clone()),

@@ -1,5 +1,7 @@
 //! Values of a package, of the packages within it and of the user become one model.
 
+use std::collections::HashSet;
+
 use super::{
     Package,
     value::{Key, Map, Value},
@@ -121,9 +123,8 @@ pub(super) fn merge(base: &mut Map, over: Map) {
         match (base.get_mut(&key), value) {
             (Some(Value::Map(inner)), Value::Map(over)) => merge(inner, over),
             (Some(Value::List(items)), Value::List(more)) => {
-                let new: Vec<Value> =
-                    more.into_iter().filter(|item| !items.iter().any(|there| there.equals(item))).collect();
-                items.extend(new);
+                let there: HashSet<String> = items.iter().map(Value::fingerprint).collect();
+                items.extend(more.into_iter().filter(|item| !there.contains(&item.fingerprint())));
             }
             (Some(there), value) => *there = value,
             (None, value) => {

@@ -11,7 +11,7 @@ use super::{
 use crate::finding::{Faults, Finding};
 
 /// Longest text of `--properties`, in bytes.
-const MAX_BYTES: usize = 1 << 20;
+const MAX_BYTES: usize = 256 << 10;
 /// Most parts of a key.
 const MAX_PARTS: usize = 48;
 /// Highest index of a list.
@@ -37,7 +37,7 @@ pub fn file_values(name: &str, text: &str, generation: Generation) -> Result<Str
 /// A bound that is broken; by the rules of the first generation also a malformed `\u` escape.
 pub fn properties_values(text: &str, generation: Generation) -> Result<String, Faults> {
     if text.len() > MAX_BYTES {
-        return Err(faulty(format!("more than {} MiB of properties", MAX_BYTES >> 20)));
+        return Err(faulty(format!("more than {} KiB of properties", MAX_BYTES >> 10)));
     }
     match generation {
         Generation::One => first::values(text),

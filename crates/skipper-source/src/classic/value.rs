@@ -126,20 +126,26 @@ impl Value {
         self.as_map()?.get(&Key::text(key))
     }
 
-    /// Whether Java's `equals` calls them equal: maps without regard to their order, numbers by type and bits.
+    /// A text that is the same for values that Java's `equals` calls equal: maps without regard to their order, numbers by type
+    /// and bits.
     #[must_use]
-    pub fn equals(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Null, Self::Null) => true,
-            (Self::Bool(a), Self::Bool(b)) => a == b,
-            (Self::Int(a), Self::Int(b)) | (Self::Date(a), Self::Date(b)) => a == b,
-            (Self::Big(a), Self::Big(b)) | (Self::Text(a), Self::Text(b)) => a == b,
-            (Self::Float(a), Self::Float(b)) => a.to_bits() == b.to_bits(),
-            (Self::List(a), Self::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.equals(b)),
-            (Self::Map(a), Self::Map(b)) => {
-                a.len() == b.len() && a.iter().all(|(key, value)| b.get(key).is_some_and(|other| value.equals(other)))
+    pub fn fingerprint(&self) -> String {
+        match self {
+            Self::Null => "n".to_owned(),
+            Self::Bool(truth) => format!("b{truth}"),
+            Self::Int(_) | Self::Big(_) => format!("i{self}"),
+            Self::Float(number) => format!("f{}", number.to_bits()),
+            Self::Date(millis) => format!("d{millis}"),
+            Self::Text(text) => format!("t{}:{text}", text.len()),
+            Self::Bytes(bytes) => format!("x{bytes:?}"),
+            Self::List(items) => format!("[{}]", items.iter().map(|item| item.fingerprint() + ",").collect::<String>()),
+            Self::Map(map) => {
+                let entry =
+                    |(key, value): (&Key, &Self)| format!("{}={},", key.to_value().fingerprint(), value.fingerprint());
+                let mut entries: Vec<String> = map.iter().map(entry).collect();
+                entries.sort_unstable();
+                format!("{{{}}}", entries.concat())
             }
-            _ => false,
         }
     }
 

@@ -180,6 +180,8 @@ proptest! {
             fuzz::template(input);
             fuzz::manifest(input);
             fuzz::index(input);
+            fuzz::classic_archive(input);
+            fuzz::classic_text(input);
         }
     }
 
@@ -197,6 +199,42 @@ proptest! {
         fuzz::index(text.as_bytes());
         fuzz::index(format!("name: a\nversion: 1.0.0\ntags: {text}\n").as_bytes());
         fuzz::manifest(text.as_bytes());
+        fuzz::classic_text(text.as_bytes());
+    }
+
+    #[test]
+    fn any_properties_are_survived(
+        words in vec(select(vec![
+            "spec.applicationProperties.", "spec.deploymentProperties.", ".spec.", "a", "b.c", "[0]", "[7]", "[", "]", ".", "..", ",", "=",
+            ":", " ", "\\", "\\u00e9", "\\u", "#", "!", "\n", "1", "1.5", "yes", "------", "é", "0",
+        ]), 0..30),
+    ) {
+        fuzz::classic_text(words.concat().as_bytes());
+    }
+
+    #[test]
+    fn a_damaged_package_of_the_field_is_survived(
+        at in vec((0..2000_usize, any::<u8>()), 1..6),
+        cut in 0..2000_usize,
+        words in vec(select(vec!["{{a}}", "{{#b}}", "{{/b}}", "a: ", "- ", "\n", "b: [1, x]\n", "&x ", "*x", "!!int ", "? ", "'", "kind: x\n"]), 0..12),
+    ) {
+        let template = format!("kind: SpringBootApp\nmetadata: {{name: a}}\nspec:\n  resource: x\n{}", words.concat());
+        let honest = zip(&[
+            entry("a-1/package.yml", "apiVersion: v1\nname: a\nversion: '1'\n"),
+            entry("a-1/values.yml", &words.concat()),
+            entry("a-1/templates/a.yml", &template),
+            entry("a-1/packages/b/package.yml", "name: b\nversion: '1'\n"),
+            entry("a-1/packages/b/templates/b.yml", &words.concat()),
+        ]);
+        fuzz::classic_archive(&honest);
+        let mut bytes = honest;
+        for (position, byte) in at {
+            let position = position % bytes.len();
+            bytes[position] = byte;
+        }
+        fuzz::classic_archive(&bytes);
+        bytes.truncate(cut);
+        fuzz::classic_archive(&bytes);
     }
 
     #[test]

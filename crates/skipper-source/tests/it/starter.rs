@@ -1,6 +1,6 @@
 use serde_json::json;
 use skipper_core::name::PackageName;
-use skipper_source::{Archive, Severity, builtin, lint::lint, render, scaffold};
+use skipper_source::{Archive, Package, Severity, UserValues, builtin, lint::lint, render, scaffold};
 
 use crate::support::{document, one, options, package};
 
@@ -22,31 +22,37 @@ fn a_starter_package_renders_and_has_no_fault() {
 }
 
 #[test]
-fn the_built_in_packages_render_and_differ_in_their_greeting() {
+fn the_built_in_packages_are_those_of_the_guide() {
     let packages = builtin::packages();
     let ids: Vec<String> = packages.iter().map(skipper_source::Built::file_name).collect();
-    assert_eq!(ids, ["helloworld-1.0.0.zip", "helloworld-1.0.1.zip"]);
-    let greetings: Vec<String> = packages
-        .iter()
-        .map(|built| {
-            let archive = Archive::from_zip(&built.bytes).expect("readable");
-            let findings = lint(&archive);
-            assert!(findings.is_empty(), "{findings:#?}");
-            let app = one(render(&archive, &json!({}), &options()).expect("rendered").spec);
-            assert_eq!(app.resource.uri, "builtin:sample");
-            assert_eq!(app.env["SAMPLE_VERSION"], built.metadata.version.to_string());
-            app.env["HELLOWORLD_GREETING"].clone()
-        })
-        .collect();
-    assert_ne!(greetings[0], greetings[1]);
-    let archive = Archive::from_zip(&packages[0].bytes).expect("readable");
-    for greeting in [json!("a: b # c\n'\""), json!(1.5), json!(true)] {
-        let app = one(render(&archive, &json!({"greeting": greeting}), &options()).expect("rendered").spec);
-        assert_eq!(
-            app.env["HELLOWORLD_GREETING"],
-            greeting.as_str().map_or_else(|| greeting.to_string(), str::to_owned)
-        );
+    let names = ["helloworld-1.0.0", "helloworld-1.0.1", "helloworld-docker-1.0.0", "helloworld-docker-1.0.1"];
+    assert_eq!(ids, names.map(|name| format!("{name}.zip")));
+    for built in &packages {
+        let package = Package::from_zip(&built.bytes).expect("readable");
+        assert!(package.lint().is_empty(), "{:#?}", package.lint());
     }
+    let rendered = |at: usize, values: &str| {
+        let package = Package::from_zip(&packages[at].bytes).expect("readable");
+        package
+            .render(UserValues { tree: &json!({}), raw: Some(values) }, &options(), None)
+            .unwrap_or_else(|faults| panic!("{faults}"))
+    };
+    let upgrade = "spec:\n  applicationProperties:\n    server.port: 8100\n    helloworld.greeting: yo\n  \
+                   deploymentProperties:\n    spring.cloud.deployer.memory: 2048m\n";
+    assert_eq!(
+        rendered(1, upgrade).manifest,
+        "\n---\n# Source: helloworld.yml\napiVersion: skipper/v1\nkind: SpringBootApp\nmetadata:\n  name: helloworld\n  type: \
+         demo\nspec:\n  resource: \
+         maven://org.springframework.cloud.samples:spring-cloud-skipper-samples-helloworld:1.0.1.RELEASE\n  \
+         applicationProperties:\n    server.port: 8100\n    helloworld.greeting: yo\n  deploymentProperties:\n    \
+         spring.cloud.deployer.memory: 2048m\n"
+    );
+    let app = one(rendered(0, "greeting: Hi there\nreplicas: 2\nport: 9000\n").spec);
+    let told = app.deployer.as_ref().expect("told");
+    assert_eq!((told.properties["helloworld.greeting"].as_str(), app.replicas), ("Hi there", 2));
+    assert_eq!(app.routes[0].listener.to_string(), ":9000");
+    let docker = one(rendered(2, "").spec);
+    assert_eq!(docker.resource.uri, "docker:springcloud/spring-cloud-skipper-samples-helloworld:1.0.0.RELEASE");
 }
 
 #[test]

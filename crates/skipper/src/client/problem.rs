@@ -13,7 +13,10 @@ pub(super) async fn read(response: Response, url: &str, had_token: bool) -> Fail
     let bytes = body::read(response).await.unwrap_or_default();
     match serde_json::from_slice::<Problem>(&bytes) {
         Ok(problem) => explain(&problem, had_token),
-        Err(_) => foreign(status, &bytes, url),
+        Err(_) => match serde_json::from_slice::<Spring>(&bytes) {
+            Ok(told) => told.explain(status),
+            Err(_) => foreign(status, &bytes, url),
+        },
     }
 }
 
@@ -38,6 +41,34 @@ fn explain(problem: &Problem, had_token: bool) -> Failure {
         _ => problem.hint.as_deref().map(tame),
     };
     failure
+}
+
+/// What `/api` answers when something is wrong.
+#[derive(Debug, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Spring {
+    exception: String,
+    #[serde(default)]
+    message: Option<String>,
+    #[serde(default)]
+    release_name: Option<String>,
+    #[serde(default)]
+    version: Option<u64>,
+}
+
+impl Spring {
+    fn explain(self, status: StatusCode) -> Failure {
+        let message = match (&self.release_name, self.version) {
+            (Some(name), None) if self.exception.ends_with("ReleaseNotFoundException") => {
+                format!("Release with name '{}' not found", tame(name))
+            }
+            (Some(name), Some(version)) if self.exception.ends_with("ReleaseNotFoundException") => {
+                format!("Release with name '{}' and version '{version}' not found", tame(name))
+            }
+            _ => self.message.as_deref().map_or_else(|| status.to_string(), tame),
+        };
+        Failure::new(exit_of(status.as_u16()), message)
+    }
 }
 
 /// An answer in another form: something else listens there, or stands in between.

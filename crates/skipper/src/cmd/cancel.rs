@@ -1,7 +1,11 @@
 use skipper_server::api::own::wire::Accepted;
 
 use super::{Context, follow::WaitArgs, release_arg::ReleaseArg};
-use crate::{client::Call, failure::Done};
+use crate::{
+    client::Call,
+    failure::{Done, Failure},
+    render::tame,
+};
 
 /// Arguments of `cancel`.
 #[derive(Debug, clap::Args)]
@@ -16,7 +20,18 @@ pub(crate) struct Cancel {
 impl Cancel {
     pub(super) async fn run(self, context: &Context) -> Done {
         let call = Call::post(&["v1", "releases", self.release.name(), "cancel"]);
-        let accepted: Accepted = context.client()?.ask(&call).await?;
+        let asked = context.client()?.ask(&call).await;
+        if context.out.guide && !context.out.json {
+            let name = tame(self.release.name());
+            return match asked {
+                Ok(Accepted { .. }) => context.out.line(&format!("Cancel request for release {name} sent")),
+                Err(failure) => Err(Failure {
+                    message: format!("Cancel request for release {name} not accepted\n{failure}"),
+                    ..failure
+                }),
+            };
+        }
+        let accepted: Accepted = asked?;
         self.wait.settle_cancel(context, accepted).await
     }
 }

@@ -1,6 +1,12 @@
+use serde_json::Value;
 use skipper_server::api::own::wire::{Accepted, PlanRequest};
 
-use super::{Context, confirm, follow::WaitArgs, plan, release_arg::ReleaseArg};
+use super::{
+    Context, confirm,
+    follow::{self, WaitArgs},
+    plan,
+    release_arg::ReleaseArg,
+};
 use crate::{client::Call, failure::Done};
 
 /// Arguments of `delete`.
@@ -14,6 +20,9 @@ pub(crate) struct Delete {
     /// Forget revisions, manifests, failure bundles and logs as well
     #[arg(long)]
     purge: bool,
+    /// Remove the package it was made of as well, in every version, if no other release uses it
+    #[arg(long, conflicts_with_all = ["purge", "require_plan", "dry_run"])]
+    delete_package: bool,
     /// Do not ask; without a terminal nobody is asked, and `--purge` needs this
     #[arg(long, short)]
     yes: bool,
@@ -39,11 +48,24 @@ impl Delete {
         } else if asked && !context.out.guide {
             confirm::ask(context, &format!("Stop {name} and remove what runs of it?"), self.yes)?;
         }
+        if self.delete_package {
+            return self.with_package(context).await;
+        }
         let call = Call::delete(&["v1", "releases", name])
             .maybe("purge", self.purge.then_some(true))
             .maybe("require_plan", self.require_plan.as_deref());
         let accepted: Accepted = context.client()?.ask(&call).await?;
         self.wait.by_default(self.release.is_spring()).settle(context, accepted).await
+    }
+
+    /// Checks first and answers when it is done, as the path of Spring's clients has it.
+    async fn with_package(&self, context: &Context) -> Done {
+        let name = self.release.name();
+        let deleted: Value = context.client()?.ask(&Call::delete(&["api", "release", name, "package"])).await?;
+        if context.out.json {
+            return context.out.json(&deleted);
+        }
+        context.out.line(&follow::sentence("delete", name, None))
     }
 
     pub(super) async fn plan(self, context: &Context) -> Done {

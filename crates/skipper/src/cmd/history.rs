@@ -6,6 +6,7 @@ use super::{Context, release_arg::ReleaseArg};
 use crate::{
     client::Call,
     failure::Done,
+    guide,
     render::{Table, at, lasted},
 };
 
@@ -14,9 +15,23 @@ use crate::{
 pub(crate) struct History {
     #[command(flatten)]
     release: ReleaseArg,
-    /// At most this many, the newest first
-    #[arg(long, visible_alias = "max", value_name = "NUMBER", default_value_t = 50)]
-    limit: u32,
+    /// At most this many, the newest first [default: 50]
+    #[arg(long, visible_alias = "max", value_name = "NUMBER", value_parser = most)]
+    limit: Option<u32>,
+}
+
+/// Revisions shown unless told otherwise.
+const LIMIT: u32 = 50;
+/// The same in the shell, where Spring's people expect all of them.
+const GUIDE: u32 = 10_000;
+
+/// In the words of Spring's shell.
+fn most(text: &str) -> Result<u32, String> {
+    match text.parse::<i64>() {
+        Ok(number) if number <= 0 => Err("The maximum number of revisions should be greater than zero.".to_owned()),
+        Ok(number) => Ok(u32::try_from(number).unwrap_or(u32::MAX)),
+        Err(_) => Err(format!("The maximum number of revisions is not an integer. Input string = {text}")),
+    }
 }
 
 /// Revisions asked for at once.
@@ -24,20 +39,24 @@ const PAGE: u32 = 200;
 
 impl History {
     pub(super) async fn run(self, context: &Context) -> Done {
+        if context.out.guide && !context.out.json {
+            return guide::history(context, self.release.name(), self.limit.unwrap_or(GUIDE)).await;
+        }
+        let limit = self.limit.unwrap_or(LIMIT);
         let (mut items, mut after) = (Vec::<RevisionView>::new(), None::<String>);
         loop {
-            let wanted = self.limit.saturating_sub(u32::try_from(items.len()).unwrap_or(u32::MAX));
+            let wanted = limit.saturating_sub(u32::try_from(items.len()).unwrap_or(u32::MAX));
             let call = Call::get(&["v1", "releases", self.release.name(), "history"])
                 .query("limit", wanted.clamp(1, PAGE))
                 .maybe("after", after.as_deref());
             let page: HistoryPage = context.client()?.ask(&call).await?;
             items.extend(page.items);
             after = page.next;
-            if after.is_none() || items.len() >= self.limit as usize {
+            if after.is_none() || items.len() >= limit as usize {
                 break;
             }
         }
-        items.truncate(self.limit as usize);
+        items.truncate(limit as usize);
         if context.out.json {
             return context.out.json(&HistoryPage { items, next: after });
         }

@@ -1,6 +1,11 @@
 use skipper_server::api::own::wire::{Accepted, InstallRequest, PlanRequest};
 
-use super::{Context, follow::WaitArgs, package_arg, plan, values::ValuesArgs};
+use super::{
+    Context,
+    follow::WaitArgs,
+    package_arg, plan,
+    values::{Given, ValuesArgs},
+};
 use crate::{
     client::Call,
     complete,
@@ -63,7 +68,7 @@ impl Install {
 
     pub(super) async fn plan(self, context: &Context) -> Done {
         let (version, repository) = (self.package_version.as_deref(), self.repository.as_deref());
-        let values = self.values.read(context)?;
+        let values = self.values.read(context)?.map(|given| given.values);
         let (package, archive) = package_arg::for_plan(context, self.word(), version, repository)?;
         let request = PlanRequest {
             verb: "install".into(),
@@ -86,7 +91,7 @@ impl Install {
     }
 
     async fn request(&self, context: &Context) -> Result<InstallRequest, Failure> {
-        let values = self.values.read(context)?;
+        let (values, values_text) = self.values.read(context)?.map_or((None, None), Given::into_parts);
         let package =
             package_arg::resolve(context, self.word(), self.package_version.as_deref(), self.repository.as_deref())
                 .await?;
@@ -94,6 +99,7 @@ impl Install {
             name: self.release(),
             package,
             values,
+            values_text,
             platform: self.platform.clone(),
             description: self.description.clone(),
             require_plan: self.require_plan.clone(),

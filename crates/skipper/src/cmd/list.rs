@@ -6,6 +6,7 @@ use crate::{
     client::Call,
     complete,
     failure::Done,
+    guide,
     render::{Table, age, at},
     world::SystemClock,
 };
@@ -35,6 +36,9 @@ const PAGE: u32 = 200;
 impl List {
     pub(super) async fn run(self, context: &Context) -> Done {
         let query = self.query.as_deref().or(self.release_name.as_deref());
+        if context.out.guide && !context.out.json && !self.names {
+            return guide::list(context, query).await;
+        }
         let (mut items, mut after) = (Vec::<ReleaseSummary>::new(), None::<String>);
         loop {
             let wanted = self.limit.saturating_sub(u32::try_from(items.len()).unwrap_or(u32::MAX));

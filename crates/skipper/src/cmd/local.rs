@@ -1,10 +1,10 @@
 //! Packages on this machine: read, checked, and brought to the server when a verb is given a path.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use skipper_core::Sha256;
 use skipper_server::api::own::wire::PackageView;
-use skipper_source::{Archive, Built};
+use skipper_source::{Archive, Built, Package, Renderer};
 
 use super::Context;
 use crate::{
@@ -18,17 +18,23 @@ pub(crate) const LOCAL_REPOSITORY: &str = "local";
 /// Largest archive that is read: the server takes no larger one either.
 const MAX_ARCHIVE: u64 = 256 << 20;
 
-/// Reads a package from a folder or a zip.
+/// A package on this machine.
+#[derive(Debug)]
+pub(crate) struct Local {
+    /// What it holds.
+    pub(crate) package: Package,
+    /// The bytes, where it is a zip.
+    zip: Option<Vec<u8>>,
+    /// Where it is.
+    full: PathBuf,
+}
+
+/// Reads a package from a folder or a zip; by its own format, or to be rendered by that renderer.
 ///
 /// # Errors
 ///
 /// What the file system says, or what is wrong with the package.
-pub(crate) fn read(context: &Context, path: &Path) -> Result<Archive, Failure> {
-    open(context, path).map(|(archive, _)| archive)
-}
-
-/// The same, with the bytes of a zip.
-fn open(context: &Context, path: &Path) -> Result<(Archive, Option<Vec<u8>>), Failure> {
+pub(crate) fn read(context: &Context, path: &Path, renderer: Option<Renderer>) -> Result<Local, Failure> {
     let full = context.surroundings.resolve(path);
     let meta = std::fs::metadata(&full).map_err(|error| {
         Failure::new(Exit::NotFound, format!("there is no package at {}: {error}", path.display()))
@@ -36,13 +42,15 @@ fn open(context: &Context, path: &Path) -> Result<(Archive, Option<Vec<u8>>), Fa
     })?;
     let unreadable = |error| Failure::error(format!("{}: {}", path.display(), crate::failure::chain(&error)));
     if meta.is_dir() {
-        return Archive::from_dir(&full).map(|archive| (archive, None)).map_err(unreadable);
+        let package = Package::from_dir(&full, renderer).map_err(unreadable)?;
+        return Ok(Local { package, zip: None, full });
     }
     if meta.len() > MAX_ARCHIVE {
         return Err(Failure::error(format!("{} is larger than {} MiB", path.display(), MAX_ARCHIVE >> 20)));
     }
     let bytes = std::fs::read(&full).doing(|| format!("read {}", path.display()))?;
-    Archive::from_zip(&bytes).map(|archive| (archive, Some(bytes))).map_err(unreadable)
+    let package = Package::of_zip(&bytes, renderer).map_err(unreadable)?;
+    Ok(Local { package, zip: Some(bytes), full })
 }
 
 /// A package ready to be sent: a folder is zipped, a zip stays as it is, so that its digest is that of the file.
@@ -51,21 +59,34 @@ fn open(context: &Context, path: &Path) -> Result<(Archive, Option<Vec<u8>>), Fa
 ///
 /// What is wrong with it.
 pub(crate) fn pack(context: &Context, path: &Path) -> Result<Built, Failure> {
-    let (archive, zip) = open(context, path)?;
-    let built = build(&archive, path)?;
-    Ok(match zip {
-        Some(bytes) => Built { sha256: Sha256::of(&bytes), bytes, ..built },
-        None => built,
-    })
+    let local = read(context, path, None)?;
+    match &local.zip {
+        Some(bytes) => built(&local, path, bytes.clone()),
+        None => build(&local, path),
+    }
 }
 
-/// Zips a package.
+/// Zips a package. The zip of a package of the field stays as it is, since other programs read it by the letter.
 ///
 /// # Errors
 ///
 /// What is wrong with it.
-pub(crate) fn build(archive: &Archive, path: &Path) -> Result<Built, Failure> {
-    skipper_source::build(archive).map_err(|faults| faulty(path, &faults))
+pub(crate) fn build(local: &Local, path: &Path) -> Result<Built, Failure> {
+    if let Some(archive) = local.package.native() {
+        return skipper_source::build(archive).map_err(|faults| faulty(path, &faults));
+    }
+    if let Some(bytes) = &local.zip {
+        return built(local, path, bytes.clone());
+    }
+    let unreadable = |error| Failure::error(format!("{}: {}", path.display(), crate::failure::chain(&error)));
+    let archive = Archive::from_dir(&local.full).map_err(unreadable)?;
+    let metadata = local.package.metadata().map_err(|faults| faulty(path, &faults))?;
+    built(local, path, archive.to_zip(&format!("{}-{}", metadata.name, metadata.version)))
+}
+
+fn built(local: &Local, path: &Path, bytes: Vec<u8>) -> Result<Built, Failure> {
+    let metadata = local.package.metadata().map_err(|faults| faulty(path, &faults))?;
+    Ok(Built { metadata, sha256: Sha256::of(&bytes), bytes })
 }
 
 /// Findings as an error.

@@ -1,7 +1,12 @@
 use skipper_server::api::own::wire::RevisionDetail;
 
 use super::{Context, release_arg::ReleaseArg};
-use crate::{client::Call, complete, failure::Done};
+use crate::{
+    client::Call,
+    complete,
+    failure::{Done, Exit, Failure},
+    render::tame,
+};
 
 /// Arguments of `manifest`.
 #[derive(Debug, clap::Args)]
@@ -61,6 +66,15 @@ impl Get {
 
 impl Of {
     async fn print(self, context: &Context) -> Done {
+        self.found(context).await.map_err(|failure| {
+            if !context.out.guide || failure.exit != Exit::NotFound {
+                return failure;
+            }
+            Failure { message: format!("Release with name '{}' not found", tame(self.release.name())), ..failure }
+        })
+    }
+
+    async fn found(&self, context: &Context) -> Done {
         let client = context.client()?;
         let name = self.release.name();
         let number = match self.revision.or(self.release_version).filter(|revision| *revision != 0) {

@@ -10,6 +10,7 @@ mod diff;
 mod doctor;
 pub(crate) mod edge;
 mod events;
+mod expression;
 mod follow;
 mod history;
 mod hold;
@@ -51,7 +52,7 @@ use crate::{
     client::Client,
     demo,
     failure::{Done, Exit, Failure},
-    load,
+    guide, load,
     render::Output,
     shell,
     surroundings::Surroundings,
@@ -146,6 +147,9 @@ pub(crate) enum Command {
     Man(man::Man),
     /// Show the versions of client and server
     Version(version::Version),
+    /// Show what the server is, as Spring Cloud Skipper has it
+    #[command(hide = true)]
+    Info(Info),
     /// `release status NAME` and the like, as Spring Cloud Skipper has it
     #[command(hide = true)]
     Release(ReleaseGroup),
@@ -162,6 +166,10 @@ pub(crate) enum Command {
     #[command(hide = true, disable_help_flag = true)]
     Keeper(Passed),
 }
+
+/// Arguments of `info`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Info {}
 
 /// Arguments that are not ours to read: `main` has handed them on before this is reached.
 #[derive(Debug, clap::Args)]
@@ -333,6 +341,7 @@ impl Command {
             Self::Completions(verb) => verb.run(context),
             Self::Man(verb) => verb.run(context),
             Self::Version(verb) => verb.run(context).await,
+            Self::Info(Info {}) => guide::about(context).await,
             Self::MarkdownHelp(verb) => verb.run(context),
             Self::Release(group) => match group.verb {
                 ReleaseVerb::Upgrade(verb) => verb.run(context).await,

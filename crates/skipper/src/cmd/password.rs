@@ -20,9 +20,10 @@ pub(super) fn ask(context: &Context, question: &str) -> Result<String, Failure> 
     if !context.surroundings.stdin_is_terminal {
         return Err(Failure::usage("nobody is here to type the password").hint("give it with --password"));
     }
-    to_stderr(question);
     let typed = {
+        // Before anybody is asked to type.
         let _quiet = Quiet::new()?;
+        to_stderr(question);
         read(&mut std::io::stdin().lock().bytes(), to_stderr)
     };
     to_stderr("\n");

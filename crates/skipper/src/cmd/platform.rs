@@ -1,7 +1,7 @@
 use skipper_server::api::own::wire::PlatformList;
 
 use super::Context;
-use crate::{client::Call, failure::Done, render::Table};
+use crate::{client::Call, failure::Done, guide, render::Table};
 
 /// Arguments of `platform`.
 #[derive(Debug, clap::Args)]
@@ -20,6 +20,9 @@ enum Verb {
 impl Platform {
     pub(super) async fn run(self, context: &Context) -> Done {
         let Verb::List = self.verb;
+        if context.out.guide && !context.out.json {
+            return guide::platforms(context).await;
+        }
         let list: PlatformList = context.client()?.ask(&Call::get(&["v1", "platforms"])).await?;
         if context.out.json {
             return context.out.json(&list);

@@ -6,6 +6,7 @@ use crate::{
     client::{Call, Client},
     complete,
     failure::{Done, Failure},
+    guide,
     render::{Table, at},
 };
 
@@ -102,6 +103,9 @@ async fn all(client: &Client) -> Result<RepositoryList, Failure> {
 }
 
 async fn list(context: &Context) -> Done {
+    if context.out.guide && !context.out.json {
+        return guide::repositories(context).await;
+    }
     let list = all(context.client()?).await?;
     if context.out.json {
         return context.out.json(&list);

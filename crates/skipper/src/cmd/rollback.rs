@@ -1,6 +1,14 @@
+use std::time::Duration;
+
 use skipper_server::api::own::wire::{Accepted, PlanRequest, RollbackRequest};
 
-use super::{Context, follow::WaitArgs, plan, release_arg::ReleaseArg};
+use super::{
+    Context,
+    expression::{self, millis},
+    follow::WaitArgs,
+    plan,
+    release_arg::ReleaseArg,
+};
 use crate::{client::Call, complete, failure::Done};
 
 /// Arguments of `rollback`.
@@ -18,6 +26,9 @@ pub(crate) struct Rollback {
     revision: Option<u64>,
     #[arg(long, value_name = "REVISION", hide = true, conflicts_with = "revision", alias = "to", add = complete::revisions())]
     release_version: Option<u64>,
+    /// Undo the rollback if it is not healthy in that time, as PT5M, 5m or 300000
+    #[arg(long, value_name = "DURATION", value_parser = expression::parse)]
+    timeout_expression: Option<Duration>,
     /// Free text for the history
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
@@ -38,6 +49,7 @@ impl Rollback {
         }
         let request = RollbackRequest {
             to: self.to(),
+            timeout_ms: self.timeout_expression.map(millis),
             description: self.description.clone(),
             require_plan: self.require_plan.clone(),
         };

@@ -5,6 +5,7 @@ use crate::{
     client::{Call, Client},
     complete,
     failure::{Done, Failure},
+    guide,
     render::{Paint, Style, Table, age, at, tame},
     world::SystemClock,
 };
@@ -21,6 +22,9 @@ pub(crate) struct Status {
 impl Status {
     pub(super) async fn run(self, context: &Context) -> Done {
         let name = self.release.name();
+        if context.out.guide && !context.out.json {
+            return guide::status(context, name, self.release_version.filter(|version| *version != 0)).await;
+        }
         if let Some(revision) = self.release_version.filter(|revision| *revision != 0) {
             return super::history::show_one(context, name, revision).await;
         }

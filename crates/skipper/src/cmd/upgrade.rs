@@ -1,6 +1,15 @@
+use std::time::Duration;
+
 use skipper_server::api::own::wire::{Accepted, PlanRequest, UpgradeRequest};
 
-use super::{Context, follow::WaitArgs, package_arg, plan, release_arg::ReleaseArg, values::ValuesArgs};
+use super::{
+    Context,
+    expression::{self, millis},
+    follow::WaitArgs,
+    package_arg, plan,
+    release_arg::ReleaseArg,
+    values::{Given, ValuesArgs},
+};
 use crate::{
     client::Call,
     complete,
@@ -41,6 +50,12 @@ pub(crate) struct Upgrade {
     /// Roll out even if nothing differs
     #[arg(long)]
     force: bool,
+    /// With --force: launch these applications anew, and no others that did not change
+    #[arg(long, value_name = "APP,…", value_delimiter = ',', add = complete::apps())]
+    app_names: Vec<String>,
+    /// Undo the upgrade if it is not healthy in that time, as PT5M, 5m or 300000
+    #[arg(long, value_name = "DURATION", value_parser = expression::parse)]
+    timeout_expression: Option<Duration>,
     /// Where applications run that name no platform [default: as before]
     #[arg(long, value_name = "PLATFORM", visible_alias = "platform-name", add = complete::platforms())]
     platform: Option<String>,
@@ -59,6 +74,10 @@ pub(crate) struct Upgrade {
 
 impl Upgrade {
     pub(super) async fn run(self, context: &Context) -> Done {
+        if !self.app_names.is_empty() && !self.force {
+            return Err(Failure::usage("App names can be used only when the stream update is forced.")
+                .hint("add --force to launch these applications anew"));
+        }
         if self.dry_run {
             return self.plan(context).await;
         }
@@ -69,7 +88,7 @@ impl Upgrade {
     }
 
     pub(super) async fn plan(self, context: &Context) -> Done {
-        let values = self.values.read(context)?;
+        let values = self.values.read(context)?.map(|given| given.values);
         let (version, repository) = (self.package_version.as_deref(), self.repository.as_deref());
         let (package, archive) = match self.word()? {
             Some(word) => package_arg::for_plan(context, word, version, repository)?,
@@ -100,18 +119,23 @@ impl Upgrade {
     }
 
     async fn request(&self, context: &Context) -> Result<UpgradeRequest, Failure> {
-        let values = self.values.read(context)?;
+        let (values, values_text) = self.values.read(context)?.map_or((None, None), Given::into_parts);
         let (version, repository) = (self.package_version.as_deref(), self.repository.as_deref());
         let package = match self.word()? {
             Some(word) => Some(package_arg::resolve(context, word, version, repository).await?),
             None => None,
         };
+        // Spring's upgrade begins with nothing but what it is given.
+        let forgets = self.release.is_spring() && values.is_none() && values_text.is_none() && !self.reuse_values;
         Ok(UpgradeRequest {
             package,
             values,
+            values_text,
             reuse_values: self.reuse_values,
-            reset_values: self.reset_values,
+            reset_values: self.reset_values || forgets,
             force: self.force,
+            apps: self.app_names.clone(),
+            timeout_ms: self.timeout_expression.map(millis),
             platform: self.platform.clone(),
             description: self.description.clone(),
             require_plan: self.require_plan.clone(),

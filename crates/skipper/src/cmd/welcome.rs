@@ -45,6 +45,7 @@ pub(super) async fn run(context: &Context) -> Done {
                         ("skipper search", "the packages there are"),
                         ("skipper install hello helloworld", "run one"),
                         ("skipper package create shop", "make one of your own"),
+                        ("skipper shell", "type commands, with history and completion"),
                     ]
                 }
                 Ok(_) => {
@@ -53,6 +54,7 @@ pub(super) async fn run(context: &Context) -> Done {
                         ("skipper list", "what runs"),
                         ("skipper status NAME", "how it runs, and where to reach it"),
                         ("skipper events --follow", "what happens"),
+                        ("skipper shell", "type commands, with history and completion"),
                     ]
                 }
                 Err(failure) if failure.exit == Exit::Auth => {

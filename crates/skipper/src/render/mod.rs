@@ -150,6 +150,11 @@ pub(crate) fn terminal_width() -> usize {
     ask(rustix::stdio::stdout()).or_else(|| ask(rustix::stdio::stderr())).unwrap_or(100)
 }
 
+/// Columns that a text takes on a terminal.
+pub(crate) fn display_width(text: &str) -> usize {
+    unicode_width::UnicodeWidthStr::width(text)
+}
+
 /// Text from elsewhere, safe for a terminal: control characters are shown, not obeyed.
 pub(crate) fn tame(text: &str) -> String {
     if !text.chars().any(|c| c.is_control() && c != '\t') {

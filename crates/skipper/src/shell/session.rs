@@ -116,7 +116,8 @@ impl Session {
     fn verb(&mut self, line: &str, verb: Command, context: &Context) -> After {
         let chosen = verb.targets();
         let done = verb.perform(context);
-        if let Some(chosen) = chosen {
+        // A line that makes no sense chooses nothing.
+        if let Some(chosen) = chosen.filter(|_| !done.as_ref().is_err_and(|failure| failure.exit == Exit::Usage)) {
             self.target(chosen, done.is_ok());
         }
         match done {

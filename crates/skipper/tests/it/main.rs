@@ -3,6 +3,7 @@
 
 mod bench;
 mod crashes;
+mod import;
 mod jars;
 mod java;
 mod java_client;
@@ -14,5 +15,6 @@ mod robustness;
 mod security;
 mod shared;
 mod shell;
+mod spring;
 mod surprises;
 mod tour;

@@ -22,10 +22,13 @@ fn a_release_is_installed_upgraded_rolled_back_and_deleted() {
     assert_eq!((&lines[1]["description"], &lines[1]["trigger"]), (&"second".into(), &"cli".into()));
 
     let diff = bench.run(&["diff", "hello", "1", "2"]).ok();
-    assert!(diff.contains("-    HELLOWORLD_GREETING: one") && diff.contains("+    HELLOWORLD_GREETING: two"), "{diff}");
+    assert!(
+        diff.contains("-    helloworld.greeting: \"one\"") && diff.contains("+    helloworld.greeting: \"two\""),
+        "{diff}"
+    );
     assert_eq!(bench.run(&["diff", "hello", "1", "3"]).ok(), "", "a rollback has the same manifest");
     let manifest = bench.run(&["manifest", "hello", "2"]).ok();
-    assert!(manifest.contains("HELLOWORLD_GREETING: two"), "{manifest}");
+    assert!(manifest.contains("helloworld.greeting: \"two\""), "{manifest}");
     assert_eq!(bench.run(&["get", "manifest", "hello", "2"]).ok(), manifest);
     assert_eq!(bench.run(&["manifest", "get", "--release-name", "hello", "2"]).code, 2);
 

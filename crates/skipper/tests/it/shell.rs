@@ -16,9 +16,10 @@ fn a_script_installs_upgrades_rolls_back_and_deletes_in_the_words_of_the_guide()
         # and back\n\
         skipper release rollback --release-name hello --release-version 1\n\
         delete --release-name 'hello'\n";
-    let out = run_with_input(&mut bench.command(&["shell"]), script).ok();
+    let ended = run_with_input(&mut bench.command(&["shell"]), script);
+    assert_eq!(ended.err, "", "and nothing else is said");
     assert_eq!(
-        out,
+        ended.ok(),
         "Released hello. Now at version v1.\n\
          hello has been upgraded.  Now at version v2.\n\
          hello has been rolled back.  Now at version v3.\n\
@@ -82,4 +83,260 @@ fn the_last_error_can_be_looked_into() {
     let ended = run_with_input(skipper(home.path()).args(["shell", "--continue"]), script);
     assert_eq!(ended.code, 1);
     assert!(ended.out.contains("caused by: ") && ended.out.contains("list --url http://127.0.0.1:1"), "{}", ended.out);
+}
+
+#[test]
+fn checks_are_made_in_the_words_of_the_original() {
+    let bench = Bench::start();
+    bench.install("hello", &[]);
+    bench.install("hello-again", &[]);
+    fs::write(bench.home().join("values.yml"), "greeting: Hi\n").expect("written");
+    let says = |line: &str, code: i32, text: &str| {
+        let err = bench.run(&["shell", line]).fails(code);
+        assert!(err.contains(text), "{line}: {err}");
+    };
+    says("config --uri http://x --password secret", 2, "A password may be specified only together with a username");
+    says(
+        "upgrade --release-name hello --package-name helloworld --app-names web",
+        2,
+        "App names can be used only when the stream update is forced.",
+    );
+    says("history --release-name hello --max 0", 2, "The maximum number of revisions should be greater than zero.");
+    says(
+        "history --releaseName hello --max two",
+        2,
+        "The maximum number of revisions is not an integer. Input string = two",
+    );
+    says("history --release-name nobody", 4, "Release with name 'nobody' not found");
+    says("status --release-name nobody", 4, "Release with name 'nobody' not found");
+    says("manifest get --release-name nobody", 4, "Release with name 'nobody' not found");
+    says("upgrade --release-name hello --package-name helloworld --timeout-expression soon", 2, "not a duration");
+    says(
+        "upgrade --release-name hello --package-name helloworld --file nowhere.yml",
+        4,
+        "Could not find file nowhere.yml",
+    );
+    says(
+        "upgrade --release-name hello --package-name helloworld --file values.yml --properties a=b",
+        2,
+        "cannot be used with",
+    );
+    says("upload --path nowhere-1.0.0.zip", 4, "File Not found: nowhere-1.0.0.zip");
+    says("release cancel --release-name hello", 1, "Cancel request for release hello not accepted");
+    let history = bench.run(&["shell", "release history --release-name hello"]).ok();
+    assert_eq!(history.lines().filter(|line| line.starts_with("║1 ")).count(), 1, "{history}");
+}
+
+#[test]
+fn what_lets_in_may_come_from_a_command_and_is_remembered() {
+    let mut bench = Bench::start();
+    bench.stop_server();
+    let secret = bench.run(&["token", "create", "root", "--role", "admin", "--data-dir", "data", "--secret-only"]).ok();
+    bench.start_server();
+    fs::write(bench.home().join("credentials"), format!("  Bearer {}\n", secret.trim())).expect("written");
+    let err = bench.run(&["config", "--uri", bench.url()]).fails(3);
+    assert!(!err.contains("Successfully"), "{err}");
+    bench.run(&["shell", "config list"]).ok();
+
+    let uri = format!("{}/api", bench.url());
+    let command = format!("cat '{}'", bench.home().join("credentials").display());
+    let line = format!("config --uri {uri} --credentialsProviderCommand \"{command}\"");
+    let out = run_with_input(&mut skipper_at(&bench, &["shell"]), &format!("{line}\nrelease list\n")).ok();
+    assert!(out.starts_with(&format!("Successfully targeted {uri}\n╔")), "{out}");
+    run(&mut skipper_at(&bench, &["list"])).ok();
+    // It is asked anew each time.
+    fs::write(bench.home().join("credentials"), "Bearer skp_wrong").expect("written");
+    run(&mut skipper_at(&bench, &["list"])).fails(3);
+    fs::remove_file(bench.home().join("credentials")).expect("removed");
+    assert!(run(&mut skipper_at(&bench, &["list"])).fails(3).contains("credentials command `cat` failed"));
+}
+
+/// Without the address of the server in the environment.
+fn skipper_at(bench: &Bench, args: &[&str]) -> std::process::Command {
+    let mut command = skipper(bench.home());
+    command.args(args);
+    command
+}
+
+#[test]
+fn values_are_kept_as_they_were_written() {
+    let bench = Bench::start();
+    let shop = crate::bench::package(bench.home(), "shop", "1.0.0", &[], "");
+    let install =
+        format!("install hello {} --platform-name default --properties startPeriod=19s,bake=0s", shop.display());
+    bench.run(&["shell", &install]).ok();
+    let raw = || {
+        let (_, body) = get(bench.url().trim_start_matches("http://"), "/api/list/hello").expect("it answers");
+        let list: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+        list.as_array().and_then(|all| all.last()).expect("a release")["configValues"]["raw"].clone()
+    };
+    assert_eq!(raw(), "bake: 0s\nstartPeriod: 19s\n");
+    fs::write(bench.home().join("values.yml"), "# why\nstartPeriod: 18s\n").expect("written");
+    let line = "upgrade --release-name hello --package-name shop --file values.yml --timeout-expression PT1M";
+    bench.run(&["shell", line]).ok();
+    assert_eq!(raw(), "# why\nstartPeriod: 18s\n");
+}
+
+#[test]
+fn a_person_sees_the_server_completes_names_and_corrects_themselves() {
+    let bench = Bench::start();
+    bench.install("hello", &[]);
+    let mut terminal = Terminal::open(&bench, &["shell"]);
+    terminal.shows("runs version");
+    terminal.shows("skipper:>");
+    // Names that exist, behind an option in camelCase.
+    terminal.types("status --releaseName hel\t");
+    terminal.shows("hello ");
+    terminal.types("\r");
+    terminal.shows("successfully deployed");
+    terminal.shows("skipper:>");
+    terminal.types("install x hellow\t");
+    terminal.shows("helloworld ");
+    // Ctrl-C forgets the line.
+    terminal.types("\x03");
+    terminal.shows("skipper:>");
+    terminal.types("list --nonsense\r");
+    terminal.shows("unexpected argument");
+    terminal.shows("skipper:>");
+    terminal.types("manifest get nobody\r");
+    terminal.shows("Release with name 'nobody' not found");
+    terminal.shows("skipper:>");
+    // A quote that is open asks for another line.
+    terminal.types("version --client 'x\r");
+    terminal.types("y'\r");
+    terminal.shows("unexpected argument");
+    terminal.shows("skipper:>");
+    terminal.types("config --uri http://127.0.0.1:1 --password secret\r");
+    terminal.shows("only together with a username");
+    terminal.shows("skipper:>");
+    terminal.types("\x04");
+    assert_eq!(terminal.ended(), 0);
+
+    let history = bench.home().join(".local/state/skipper/shell-history");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&history).expect("kept").permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    let history = fs::read_to_string(&history).expect("text");
+    assert!(history.contains("status --releaseName hello") && !history.contains("secret"), "{history}");
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_told_and_another_one_can_be_chosen() {
+    let bench = Bench::start();
+    let mut terminal = Terminal::open(&bench, &["shell", "--url", "http://127.0.0.1:1"]);
+    terminal.shows("no server answers");
+    terminal.shows("server-unknown:>");
+    terminal.types(&format!("config --uri {}/api\r", bench.url()));
+    terminal.shows("Successfully targeted http://");
+    terminal.shows("skipper:>");
+    terminal.types("skipper info\r");
+    terminal.shows("skipper:>");
+    terminal.types("exit 3\r");
+    assert_eq!(terminal.ended(), 3);
+    // It is remembered for the command line.
+    run(&mut skipper_at(&bench, &["list"])).ok();
+}
+
+#[test]
+fn a_password_is_asked_for_and_not_shown() {
+    let bench = Bench::start();
+    let mut terminal = Terminal::open(&bench, &["config", "--uri", bench.url(), "--username", "ann"]);
+    terminal.shows("Password: ");
+    terminal.types("pa55\r");
+    terminal.shows("****\r\n");
+    terminal.ended();
+    let kept = bench.home().join(".config/skipper/config.toml");
+    let kept = fs::read_to_string(kept).unwrap_or_default();
+    assert!(!kept.contains("pa55"), "{kept}");
+}
+
+#[test]
+fn ctrl_c_ends_the_waiting_and_nothing_else() {
+    let bench = Bench::start();
+    let slow = crate::bench::package(bench.home(), "slow", "1.0.0", &[("SAMPLE_READY_AFTER", "never")], "");
+    let mut terminal = Terminal::open(&bench, &["shell"]);
+    terminal.shows("skipper:>");
+    terminal.types(&format!("install slow {}\r", slow.display()));
+    terminal.shows("503 Service Unavailable");
+    terminal.types("\x03");
+    terminal.shows("not waiting any more");
+    terminal.shows("skipper:>");
+    terminal.types("exit\r");
+    assert_eq!(terminal.ended(), 0);
+    bench.run(&["status", "slow"]).ok();
+}
+
+/// A shell on a terminal of its own.
+struct Terminal {
+    child: std::process::Child,
+    master: fs::File,
+    shown: std::sync::mpsc::Receiver<Vec<u8>>,
+    screen: String,
+}
+
+impl Terminal {
+    fn open(bench: &Bench, args: &[&str]) -> Self {
+        use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+        grantpt(&master).expect("it is ours");
+        unlockpt(&master).expect("it is open");
+        let name = ptsname(&master, Vec::new()).expect("it has a name").into_string().expect("UTF-8");
+        let size = rustix::termios::Winsize { ws_row: 50, ws_col: 160, ws_xpixel: 0, ws_ypixel: 0 };
+        rustix::termios::tcsetwinsize(&master, size).expect("it has a size");
+        let end = || fs::OpenOptions::new().read(true).write(true).open(&name).expect("its other end");
+        // As the terminal of the session, so that Ctrl-C is a signal.
+        let shell = bench.command(args);
+        let mut command = std::process::Command::new("setsid");
+        command.arg("--ctty").arg(shell.get_program()).args(shell.get_args()).env_clear().current_dir(bench.home());
+        command.envs(shell.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.env("TERM", "xterm").stdin(end()).stdout(end()).stderr(end());
+        let child = command.spawn().expect("the program starts");
+        let master = fs::File::from(master);
+        let mut reader = master.try_clone().expect("a second handle");
+        let (sender, shown) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(read @ 1..) = std::io::Read::read(&mut reader, &mut bytes) {
+                if sender.send(bytes[..read].to_vec()).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { child, master, shown, screen: String::new() }
+    }
+
+    fn types(&mut self, keys: &str) {
+        std::io::Write::write_all(&mut self.master, keys.as_bytes()).expect("it is typed");
+    }
+
+    /// Waits until that text appears behind what was waited for before.
+    #[track_caller]
+    fn shows(&mut self, text: &str) {
+        let until = std::time::Instant::now() + crate::bench::LONG;
+        loop {
+            if let Some(at) = self.screen.find(text) {
+                self.screen.drain(..at + text.len());
+                return;
+            }
+            let left = until.saturating_duration_since(std::time::Instant::now());
+            let Ok(more) = self.shown.recv_timeout(left) else {
+                let shown: String = self.screen.chars().rev().take(2000).collect();
+                panic!("no `{text}` in: … {:?}", shown.chars().rev().collect::<String>());
+            };
+            self.screen.push_str(&String::from_utf8_lossy(&more));
+        }
+    }
+
+    #[track_caller]
+    fn ended(&mut self) -> i32 {
+        crate::bench::until("it ends", || self.child.try_wait().expect("it can be waited for"), Option::is_some)
+            .and_then(|status| status.code())
+            .unwrap_or(-1)
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }

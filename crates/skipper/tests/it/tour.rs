@@ -56,7 +56,7 @@ fn has_row(text: &str, begins: &[&str], ends: &[&str]) {
 }
 
 #[test]
-#[ignore = "the shell that it needs is being built"]
+#[ignore = "the guide's packages that it needs are being built"]
 fn the_three_second_tour_goes_as_the_guide_has_it() {
     let shell = Shell::open();
     let out = shell.types(&["repo list"]);
@@ -102,7 +102,7 @@ const UPGRADE: &str = "spec:\n  applicationProperties:\n    server.port: 8100\n 
                        helloworld.greeting: yo\n  deploymentProperties:\n    spring.cloud.deployer.memory: 2048m\n";
 
 #[test]
-#[ignore = "the shell that it needs is being built"]
+#[ignore = "the guide's packages that it needs are being built"]
 fn the_three_minute_tour_goes_as_the_guide_has_it() {
     let shell = Shell::open();
     fs::write(shell.bench.home().join("helloworld-upgrade-local.yml"), UPGRADE.replace("8100", &shell.ports[1]))
@@ -161,7 +161,7 @@ fn the_three_minute_tour_goes_as_the_guide_has_it() {
 }
 
 #[test]
-#[ignore = "the shell that it needs is being built"]
+#[ignore = "the guide's packages that it needs are being built"]
 fn the_guides_own_package_is_uploaded_and_found() {
     let shell = Shell::open();
     // As the guide's chapter on creating packages builds it.

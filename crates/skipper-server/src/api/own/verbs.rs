@@ -6,9 +6,11 @@ use axum::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderValue, StatusCode, header};
+use serde_json::Value;
 use skipper_core::{
     Sha256,
     name::{AppName, PlatformName, ReleaseName, TenantName},
+    time::Millis,
 };
 
 use super::{
@@ -23,8 +25,12 @@ use crate::{
     app::App,
     error::{Code, Error},
     verb::{
-        self, Caller, Options, Prepared, Wanted, delete::Delete, install::Install, rollback::Rollback, scale::Scale,
-        upgrade::Upgrade,
+        self, Caller, Options, Prepared, Wanted,
+        delete::Delete,
+        install::Install,
+        rollback::Rollback,
+        scale::Scale,
+        upgrade::{Again, Upgrade},
     },
 };
 
@@ -52,7 +58,10 @@ fn wanted(package: PackageRef) -> Wanted {
     Wanted::stored(package.repository, package.name, package.version)
 }
 
-fn platform(named: Option<String>) -> Result<Option<PlatformName>, Error> {
+/// The account that is named. Spring's people call the one that is used by itself `default`, whatever its name is.
+fn platform(app: &App, named: Option<String>) -> Result<Option<PlatformName>, Error> {
+    let is_there = |name: &str| app.platforms.iter().any(|(target, _)| target.0.as_str() == name);
+    let named = named.filter(|name| name != "default" || is_there(name));
     named.map(PlatformName::new).map(name_of).transpose()
 }
 
@@ -60,6 +69,28 @@ fn replicas(
     counts: std::collections::BTreeMap<String, u32>,
 ) -> Result<std::collections::BTreeMap<AppName, u32>, Error> {
     counts.into_iter().map(|(app, count)| Ok((name_of(AppName::new(app))?, count))).collect()
+}
+
+/// Longest that a rollout may wait for health: a day.
+const LONGEST_TIMEOUT: u64 = 24 * 60 * 60 * 1000;
+
+fn timeout(millis: Option<u64>) -> Result<Option<Millis>, Error> {
+    match millis {
+        Some(millis) if !(1..=LONGEST_TIMEOUT).contains(&millis) => Err(Error::new(
+            Code::Invalid,
+            format!("`timeout_ms` is {millis}; it must be between 1 and {LONGEST_TIMEOUT}, a day"),
+        )),
+        millis => Ok(millis.map(Millis)),
+    }
+}
+
+/// Values as they are understood, and as the text they came as.
+fn values(values: Option<Value>, text: Option<String>) -> Result<(Option<Value>, Option<String>), Error> {
+    match (values, text) {
+        (Some(_), Some(_)) => Err(Error::new(Code::Invalid, "`values` and `values_text` exclude each other")),
+        (None, Some(text)) => Ok((verb::raw_values(Some(&text))?, Some(text))),
+        (values, None) => Ok((values, None)),
+    }
 }
 
 /// Installs a package as a new release.
@@ -72,13 +103,14 @@ pub(super) async fn install(
 ) -> Result<Response, Error> {
     let tenant = tenant(caller.actor(), query.tenant.as_ref())?;
     let options = options(body.description, body.require_plan)?;
+    let (values, raw) = values(body.values, body.values_text)?;
     let wanted = Install {
         tenant,
         name: name_of(ReleaseName::new(body.name))?,
         package: wanted(body.package),
-        values: body.values,
-        raw: None,
-        platform: platform(body.platform)?,
+        values,
+        raw,
+        platform: platform(&app, body.platform)?,
     };
     let prepared = verb::install::prepare(&app, &caller, wanted).await?;
     accept(&app, &caller, prepared, options).await
@@ -98,13 +130,18 @@ pub(super) async fn upgrade(
 ) -> Result<Response, Error> {
     let tenant = tenant(caller.actor(), query.tenant.as_ref())?;
     let options = options(body.description, body.require_plan)?;
+    let (values, raw) = values(body.values, body.values_text)?;
     let wanted = Upgrade {
         package: body.package.map(wanted),
-        values: body.values,
+        values,
+        // With those of before it is another text.
+        raw: raw.filter(|_| !body.reuse_values),
         reuse_values: body.reuse_values,
         reset_values: body.reset_values,
         force: body.force,
-        platform: platform(body.platform)?,
+        again: if body.apps.is_empty() { Again::No } else { Again::These(body.apps) },
+        health: timeout(body.timeout_ms)?,
+        platform: platform(&app, body.platform)?,
         ..Upgrade::of(tenant, name_of(ReleaseName::new(name))?)
     };
     let prepared = verb::upgrade::prepare(&app, &caller, wanted).await?;
@@ -122,7 +159,8 @@ pub(super) async fn rollback(
 ) -> Result<Response, Error> {
     let tenant = tenant(caller.actor(), query.tenant.as_ref())?;
     let options = options(body.description, body.require_plan)?;
-    let wanted = Rollback::of(tenant, name_of(ReleaseName::new(name))?, body.to);
+    let health = timeout(body.timeout_ms)?;
+    let wanted = Rollback { health, ..Rollback::of(tenant, name_of(ReleaseName::new(name))?, body.to) };
     let prepared = verb::rollback::prepare(&app, &caller, wanted).await?;
     accept(&app, &caller, prepared, options).await
 }
@@ -196,7 +234,7 @@ async fn prepare(app: &App, caller: &Caller, tenant: TenantName, body: PlanReque
     match body.verb.as_str() {
         "install" => {
             let package = package.ok_or_else(|| Error::new(Code::Invalid, "`package` is needed for an install"))?;
-            let platform = platform(body.platform)?;
+            let platform = platform(app, body.platform)?;
             let wanted = Install { tenant, name, package, values: body.values, raw: None, platform };
             verb::install::prepare(app, caller, wanted).await
         }
@@ -207,7 +245,7 @@ async fn prepare(app: &App, caller: &Caller, tenant: TenantName, body: PlanReque
                 reuse_values: body.reuse_values,
                 reset_values: body.reset_values,
                 force: body.force,
-                platform: platform(body.platform)?,
+                platform: platform(app, body.platform)?,
                 ..Upgrade::of(tenant, name)
             };
             verb::upgrade::prepare(app, caller, wanted).await

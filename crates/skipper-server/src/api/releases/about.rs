@@ -1,6 +1,6 @@
 //! What server this is, and where its paths are.
 
-use axum::response::Response;
+use axum::{extract::State, response::Response};
 use http::StatusCode;
 use serde::Serialize;
 
@@ -10,28 +10,27 @@ use super::{
     failure::Failure,
     hal::link::{Link, Links},
 };
-
-const VERSION: &str = env!("CARGO_PKG_VERSION");
+use crate::app::App;
 
 /// Both generations' fields at once.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct About {
-    name: &'static str,
-    version: &'static str,
-    version_info: Versions,
+struct About<'a> {
+    name: &'a str,
+    version: &'a str,
+    version_info: Versions<'a>,
 }
 
 #[derive(Serialize)]
-struct Versions {
-    server: Part,
-    shell: Part,
+struct Versions<'a> {
+    server: Part<'a>,
+    shell: Part<'a>,
 }
 
 #[derive(Serialize)]
-struct Part {
-    name: &'static str,
-    version: &'static str,
+struct Part<'a> {
+    name: &'a str,
+    version: &'a str,
 }
 
 #[derive(Serialize)]
@@ -41,11 +40,11 @@ struct Linked {
 }
 
 /// `GET /api/about`.
-pub(super) async fn about(asked: Asked) -> Result<Response, Failure> {
-    let (server, shell) = ("Skipper Server", "Skipper Shell");
-    let version_info =
-        Versions { server: Part { name: server, version: VERSION }, shell: Part { name: shell, version: VERSION } };
-    answer::document(StatusCode::OK, asked.linked(), &About { name: server, version: VERSION, version_info })
+pub(super) async fn about(State(app): State<App>, asked: Asked) -> Result<Response, Failure> {
+    let (name, version) = (app.about.name.as_str(), app.about.version.as_str());
+    let shell = Part { name: &app.about.shell_name, version: &app.about.shell_version };
+    let version_info = Versions { server: Part { name, version }, shell };
+    answer::document(StatusCode::OK, asked.linked(), &About { name, version, version_info })
 }
 
 /// `GET /api/release`.

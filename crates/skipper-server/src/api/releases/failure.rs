@@ -255,7 +255,10 @@ impl Of {
         parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         parts.headers.remove(header::CONTENT_LENGTH);
         if status == StatusCode::UNAUTHORIZED {
-            parts.headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"skipper\""));
+            // Spring's clients know Basic alone.
+            let basic = HeaderValue::from_static("Basic realm=\"skipper\", charset=\"UTF-8\"");
+            parts.headers.insert(header::WWW_AUTHENTICATE, basic);
+            parts.headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"skipper\""));
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             parts.headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));

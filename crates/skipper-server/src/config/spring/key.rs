@@ -93,7 +93,10 @@ pub(super) const RULES: &[Rule] = &[
     rule(server!("enableLocalPlatform"), Effect::LocalPlatform),
     nothing(server!("enableReleaseStateUpdateService"), ALWAYS_TRUE),
     form(server!("strategies.healthcheck.timeoutInMillis"), "boot.health_timeout", Form::Millis),
-    form(server!("strategies.healthcheck.sleepInMillis"), "boot.health_interval", Form::Millis),
+    nothing(
+        server!("strategies.healthcheck.sleepInMillis"),
+        "health is asked every half second, which an upgrade waits for",
+    ),
     // The platform `local`: an account without options, options of 1.0, options that 2.x added.
     rule(server!("platform.local.accounts.*"), Effect::Account),
     local!("workingDirectoriesRoot", "working_directories_root", Text),

@@ -64,6 +64,15 @@ async fn pages_lead_to_one_another_and_hold_each_item_once() {
     let base = "http://localhost:7577/api/packageMetadata";
     assert_eq!(href(&middle, "self"), format!("{base}?size=1&page=1&projection=summary"));
     assert_eq!(href(&middle, "next"), format!("{base}?projection=summary&page=2&size=1"));
+    for (query, own) in [
+        ("", "{?page,size,sort,projection}"),
+        ("?page=0&size=10", "{&sort,projection}"),
+        ("?page=1&size=1", "?page=1&size=1{&sort,projection}"),
+        ("?size=1&sort=name,asc", "?size=1&sort=name,asc{&page,projection}"),
+    ] {
+        let list: Value = server.get(&format!("/api/packageMetadata{query}")).await.ok();
+        assert_eq!(list["_links"]["self"], json!({"href": format!("{base}{own}"), "templated": true}), "{query}");
+    }
     let beyond: Value = server.java("/api/packageMetadata?page=99").await.ok();
     assert_eq!(beyond["_embedded"]["packageMetadata"], json!([]));
     assert_eq!(keys(&beyond["_links"]), "first prev self last profile search");

@@ -3,7 +3,7 @@
 
 use std::{fs, path::PathBuf};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{JAVA, classic};
 use crate::fixture::{Ask, Server};
@@ -68,18 +68,23 @@ fn check(name: &str, expected: &Value, ours: &Value) {
 }
 
 /// A server with what the recordings of 2.x were made with, as far as its shapes need it.
-async fn with_a_package() -> Server {
+async fn with_a_release() -> Server {
     let server = Server::start().await;
     for version in ["1.0.0", "1.0.1"] {
         server.publish(classic("tiny", version)).await;
     }
+    let install = json!({
+        "packageIdentifier": {"packageName": "tiny", "packageVersion": "1.0.0"},
+        "installProperties": {"releaseName": "h1", "platformName": "local"},
+    });
+    assert_eq!(server.post("/api/package/install", &install).await.status, 201);
     server
 }
 
 #[tokio::test]
 async fn resources_look_as_the_guide_shows_them() {
     let Some(folder) = folder("guide-M1-examples") else { return };
-    let server = with_a_package().await;
+    let server = Server::start().await;
     for name in [
         "19.1.1-accessing-the-index",
         "19.13.1-retrieving-a-list-of-app-deployer-datas",
@@ -105,7 +110,7 @@ async fn resources_look_as_the_guide_shows_them() {
 #[tokio::test]
 async fn resources_look_as_2_x_sends_them_to_its_java_client() {
     let Some(folder) = folder("captures-2.11.5") else { return };
-    let server = with_a_package().await;
+    let server = with_a_release().await;
     let text = fs::read_to_string(folder.join("curl-hal.jsonl")).expect("recordings");
     let mut compared = 0;
     for line in text.lines() {
@@ -113,17 +118,17 @@ async fn resources_look_as_2_x_sends_them_to_its_java_client() {
         let request = exchange["request"]["line"].as_str().expect("a request line");
         let Some(uri) = request.strip_prefix("GET ").and_then(|rest| rest.strip_suffix(" HTTP/1.1")) else { continue };
         let expected = &exchange["response"]["body"];
-        let resource = ["/api/packageMetadata", "/api/repositories", "/api/deployers", "/api/profile"];
+        let resource = ["/api/packageMetadata", "/api/repositories", "/api/deployers", "/api/profile", "/api/releases"];
         if !expected.is_object() || !resource.iter().any(|resource| uri.starts_with(resource)) {
             continue;
         }
         let mut expected = expected.clone();
         if let Some(deployer) = expected.pointer_mut("/_embedded/deployers/0/options") {
-            *deployer = serde_json::json!([]);
+            *deployer = json!([]);
         }
         let ours: Value = server.send(Ask::get(uri).header("accept", JAVA)).await.ok();
         check(request, &expected, &ours);
         compared += 1;
     }
-    assert!(compared >= 8, "{compared} exchanges");
+    assert!(compared >= 11, "{compared} exchanges");
 }

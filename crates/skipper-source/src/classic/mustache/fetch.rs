@@ -79,10 +79,13 @@ impl<'a> Item<'a> {
     }
 }
 
+/// Longest text that has methods: they go through all of it, at each turn of a section.
+const MAX_TEXT: usize = 4096;
+
 /// The methods of a value without parts that take nothing and give something a text can show.
 fn of_scalar(value: &Value, name: &str) -> Option<Value> {
     match value {
-        Value::Text(text) => Some(match name {
+        Value::Text(text) if text.len() <= MAX_TEXT => Some(match name {
             "length" => text.encode_utf16().count().into(),
             "empty" | "isEmpty" => text.is_empty().into(),
             "blank" | "isBlank" => text.trim().is_empty().into(),

@@ -3,7 +3,9 @@
 use super::tree::{Segment, Template, Text, trim};
 
 /// Deepest nesting of sections.
-const MAX_DEPTH: usize = 100;
+const MAX_DEPTH: usize = 50;
+/// Longest name, in bytes: it is looked up anew at each turn of a section.
+const MAX_NAME: usize = 1000;
 
 /// Reads a template.
 ///
@@ -168,6 +170,9 @@ impl Parser {
         let name = trim_java(&tag[sign.len_utf8()..]).to_owned();
         if !matches!(sign, '!' | '>') && tag.contains(['\n', '\r']) {
             return self.fault(&format!("Invalid tag name: contains newline '{tag}'"));
+        }
+        if sign != '!' && tag.len() > MAX_NAME {
+            return self.fault(&format!("a tag is longer than {MAX_NAME} bytes"));
         }
         let line = self.line;
         match sign {

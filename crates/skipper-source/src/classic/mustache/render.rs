@@ -8,8 +8,8 @@ use crate::classic::{value::Value, yaml::Generation};
 
 /// Longest rendered text.
 const MAX_OUTPUT: usize = 4 << 20;
-/// Most segments that are gone through, those of a section once for each turn.
-const MAX_STEPS: usize = 2_000_000;
+/// Most segments that are gone through, those of a section once for each turn, and the turns themselves.
+const MAX_STEPS: usize = 500_000;
 
 /// Renders a template with a model. `around` is what is known outside of the model, and is asked last.
 ///
@@ -52,10 +52,7 @@ struct Renderer {
 impl Renderer {
     fn segments(&mut self, segments: &[Segment], context: &Context<'_>) -> Result<(), String> {
         for segment in segments {
-            self.steps += 1;
-            if self.steps > MAX_STEPS {
-                return Err(format!("the sections of this template repeat more than {MAX_STEPS} parts"));
-            }
+            self.step(1)?;
             match segment {
                 Segment::Text(text) => self.push(&text.text)?,
                 Segment::Silent => {}
@@ -65,6 +62,14 @@ impl Renderer {
                     self.section(name, *line, *inverted, segments, context)?;
                 }
             }
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, count: usize) -> Result<(), String> {
+        self.steps += count;
+        if self.steps > MAX_STEPS {
+            return Err(format!("the sections of this template repeat more than {MAX_STEPS} parts"));
         }
         Ok(())
     }
@@ -97,6 +102,7 @@ impl Renderer {
             _ => return Ok(()),
         };
         if let Some(items) = turns(&item) {
+            self.step(items.len())?;
             if inverted {
                 return if items.is_empty() { self.segments(segments, context) } else { Ok(()) };
             }

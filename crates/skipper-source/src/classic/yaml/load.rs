@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::HashMap};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle, Span, Tag};
 
-use super::{Generation, resolve};
+use super::{Generation, emit::is_break, resolve};
 use crate::{
     classic::value::{Key, Map, Value},
     finding::{Faults, Finding, Position},
@@ -55,8 +55,8 @@ pub fn load(file: &str, text: &str, typing: Typing) -> Result<Value, Faults> {
 ///
 /// As [`load`].
 pub fn load_all(file: &str, text: &str, typing: Typing) -> Result<Vec<Value>, Faults> {
-    Loader { file, typing, stack: Vec::new(), anchors: HashMap::new(), weight: 0, documents: Vec::new() }
-        .run(text)
+    Loader { file, text, typing, stack: Vec::new(), anchors: HashMap::new(), weight: 0, documents: Vec::new() }
+        .run()
         .map_err(|fault| Faults::one(*fault))
 }
 
@@ -86,6 +86,7 @@ struct OpenMap {
 
 struct Loader<'a> {
     file: &'a str,
+    text: &'a str,
     typing: Typing,
     stack: Vec<Frame>,
     /// Finished anchored values with their weight.
@@ -95,8 +96,9 @@ struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    fn run(mut self, text: &str) -> Result<Vec<Value>, Fault> {
+    fn run(mut self) -> Result<Vec<Value>, Fault> {
         let start = Position { line: 1, column: 1 };
+        let text = self.text;
         if text.len() > MAX_BYTES {
             return Err(self.fault(start, "yaml-size", format!("the text is longer than {} MiB", MAX_BYTES >> 20)));
         }
@@ -120,6 +122,9 @@ impl Loader<'_> {
 
     fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Fault> {
         let at = position(&span.start);
+        if let Event::Scalar(_, _, 1.., _) | Event::SequenceStart(_, 1.., _) | Event::MappingStart(_, 1.., _) = event {
+            self.check_anchor(span.start.byte_offset().unwrap_or(0), at)?;
+        }
         match event {
             Event::DocumentStart(..) => self.anchors.clear(),
             Event::Scalar(text, style, anchor, tag) => {
@@ -151,6 +156,34 @@ impl Loader<'_> {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Checks the name of the anchor before a node by the rule of the field, which knows fewer names. It matters: a value that
+    /// was escaped for HTML and not quoted begins with `&lt;` or the like, and would be lost as the name of an anchor.
+    fn check_anchor(&self, node: usize, at: Position) -> Result<(), Fault> {
+        let Some(text) = self.text.get(..node) else { return Ok(()) };
+        let opens = |before: Option<char>| before.is_none_or(|c| c.is_whitespace() || matches!(c, '[' | '{' | ','));
+        let name = text
+            .rmatch_indices('&')
+            .find(|(start, _)| opens(text[..*start].chars().next_back()))
+            .map(|(start, _)| &self.text[start + 1..]);
+        let Some(name) = name else { return Ok(()) };
+        let ends = |c: char| matches!(c, '\0' | ' ' | '\t' | '\r') || is_break(c);
+        let fits = |c: char| match self.typing {
+            Typing::Typed(Generation::One) => c.is_ascii_alphanumeric() || matches!(c, '-' | '_'),
+            _ => !ends(c) && !matches!(c, ':' | ',' | '[' | ']' | '{' | '}' | '/' | '.' | '*' | '&'),
+        };
+        let after = name.trim_start_matches(fits).chars().next();
+        let closed = after.is_none_or(|c| ends(c) || matches!(c, '?' | ',' | ']' | '}' | '%' | '@' | '`'));
+        if name.starts_with(fits) && closed {
+            return Ok(());
+        }
+        let name = shorten(name.split(char::is_whitespace).next().unwrap_or_default());
+        let hint =
+            "put quotes around a value that begins with `&`; templates escape `<`, `>`, `'` and the like to that"
+                .to_owned();
+        let fault = self.fault(at, "yaml-syntax", format!("`&{name}` is not the name of an anchor"));
+        Err(Box::new(Finding { hint: Some(hint), ..*fault }))
     }
 
     fn wants_key(&self) -> bool {

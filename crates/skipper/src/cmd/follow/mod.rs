@@ -110,7 +110,7 @@ fn tell_accepted(context: &Context, accepted: &Accepted) -> Done {
 }
 
 /// What Spring's shell says when a verb has done its work; people and scripts know it.
-fn sentence(verb: &str, release: &str, revision: Option<u64>) -> String {
+pub(super) fn sentence(verb: &str, release: &str, revision: Option<u64>) -> String {
     let release = tame(release);
     let now = revision.map_or(String::new(), |revision| format!("Now at version v{revision}."));
     match verb {

@@ -19,7 +19,7 @@ pub(crate) struct Build {
 
 impl Build {
     pub(super) fn run(self, context: &Context) -> Done {
-        let built = local::build(&local::read(context, &self.path)?, &self.path)?;
+        let built = local::build(&local::read(context, &self.path, None)?, &self.path)?;
         let name = format!("{}-{}.zip", built.metadata.name, built.metadata.version);
         let given = self.output.unwrap_or_default();
         if given.as_os_str() == "-" {

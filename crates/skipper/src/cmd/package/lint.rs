@@ -20,8 +20,7 @@ pub(crate) struct Lint {
 
 impl Lint {
     pub(super) fn run(self, context: &Context) -> Done {
-        let archive = local::read(context, &self.path)?;
-        let findings = skipper_source::lint::lint(&archive);
+        let findings = local::read(context, &self.path, None)?.package.lint();
         let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
         let warnings = findings.len() - errors;
         if context.out.json {

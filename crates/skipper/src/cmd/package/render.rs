@@ -1,9 +1,12 @@
 use std::path::PathBuf;
 
-use clap::ValueHint;
+use clap::{
+    ValueHint,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use serde_json::{Value, json};
 use skipper_core::name::{PlatformName, ReleaseName};
-use skipper_source::RenderOptions;
+use skipper_source::{RenderOptions, Renderer, UserValues};
 
 use super::super::{Context, local, values::ValuesArgs};
 use crate::failure::Done;
@@ -17,6 +20,9 @@ pub(crate) struct Render {
     /// Folder or zip
     #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath)]
     path: PathBuf,
+    /// Render it that way [default: as its apiVersion asks for]
+    #[arg(long, value_name = "RENDERER", value_parser = renderer())]
+    renderer: Option<Renderer>,
     #[command(flatten)]
     values: ValuesArgs,
     /// Name of the release in templates [default: the package's]
@@ -30,21 +36,27 @@ pub(crate) struct Render {
     platform: PlatformName,
 }
 
+/// The names, for help and completion.
+fn renderer() -> impl TypedValueParser<Value = Renderer> {
+    PossibleValuesParser::new(Renderer::ALL.map(Renderer::as_str)).try_map(|name| name.parse::<Renderer>())
+}
+
 impl Render {
     pub(super) fn run(self, context: &Context) -> Done {
-        let archive = local::read(context, &self.path)?;
-        let values = self.values.read(context)?.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
+        let package = local::read(context, &self.path, self.renderer)?.package;
+        let given = self.values.read(context)?;
+        let (tree, raw) = given.map_or((Value::Null, None), |given| (given.values, given.text));
         let release = match self.release_name {
             Some(release) => release,
             None => {
-                let metadata =
-                    skipper_source::metadata(&archive).map_err(|faults| local::faulty(&self.path, &faults))?;
+                let metadata = package.metadata().map_err(|faults| local::faulty(&self.path, &faults))?;
                 ReleaseName::new(metadata.name.as_str()).unwrap_or_else(|_| placeholder())
             }
         };
         let options = RenderOptions { release, revision: self.revision, platform: self.platform };
-        let rendered =
-            skipper_source::render(&archive, &values, &options).map_err(|faults| local::faulty(&self.path, &faults))?;
+        let rendered = package
+            .render(UserValues { tree: &tree, raw: raw.as_deref() }, &options, self.renderer)
+            .map_err(|faults| local::faulty(&self.path, &faults))?;
         local::warnings(context, &rendered.warnings);
         if context.out.json {
             return context.out.json(&json!({

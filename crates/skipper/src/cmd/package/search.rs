@@ -5,6 +5,7 @@ use crate::{
     client::Call,
     complete,
     failure::Done,
+    guide,
     render::{Table, at},
 };
 
@@ -15,7 +16,7 @@ pub(crate) struct Search {
     #[arg(value_name = "QUERY")]
     query: Option<String>,
     /// Text that the name holds
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", add = complete::packages())]
     name: Option<String>,
     #[command(flatten)]
     which: Which,
@@ -27,6 +28,8 @@ pub(crate) struct List {
     /// Only packages of this name
     #[arg(value_name = "NAME", add = complete::packages())]
     name: Option<String>,
+    #[arg(long = "name", value_name = "QUERY", hide = true, conflicts_with = "name", add = complete::packages())]
+    spring_name: Option<String>,
     #[command(flatten)]
     which: Which,
 }
@@ -42,6 +45,9 @@ struct Which {
     /// Every version, not the newest alone
     #[arg(long, short = 'l', visible_alias = "versions")]
     all_versions: bool,
+    /// Everything that is known of each
+    #[arg(long)]
+    details: bool,
     /// At most this many
     #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
     limit: u32,
@@ -58,7 +64,9 @@ impl Search {
 
 impl List {
     pub(crate) async fn run(self, context: &Context) -> Done {
-        show(context, None, self.name.as_deref(), self.name.as_deref(), &self.which).await
+        // Spring's `package list --name` is a search.
+        let name = self.name.as_deref().or(self.spring_name.as_deref());
+        show(context, None, name, self.name.as_deref(), &self.which).await
     }
 }
 
@@ -69,6 +77,11 @@ async fn show(
     exactly: Option<&str>,
     which: &Which,
 ) -> Done {
+    // What only our own options ask for is shown in our own form.
+    let own = which.repository.is_some() || which.tag.is_some() || which.all_versions;
+    if context.out.guide && !context.out.json && !own {
+        return guide::search(context, query.or(name), which.details).await;
+    }
     let (mut items, mut after) = (Vec::<PackageView>::new(), None::<String>);
     loop {
         let call = Call::get(&["v1", "packages"])
@@ -93,6 +106,15 @@ async fn show(
     let out = &context.out;
     if out.json {
         return out.json(&PackagePage { items, next: after });
+    }
+    if which.details {
+        for (number, package) in items.iter().enumerate() {
+            if number > 0 {
+                out.text("\n")?;
+            }
+            out.text(&super::show::text(out, &super::show::ask(context, package).await?))?;
+        }
+        return Ok(());
     }
     let mut table = Table::new(["NAME", "VERSION", "REPOSITORY", "UPLOADED", "DESCRIPTION"]);
     for package in &items {

@@ -30,6 +30,9 @@ pub struct InstallRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub values: Option<Value>,
+    /// The same as YAML text instead of `values`, kept as it is for those who want to see it so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub values_text: Option<String>,
     /// The platform account for applications that name none; the server's default when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<String>,
@@ -52,6 +55,9 @@ pub struct UpgradeRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub values: Option<Value>,
+    /// The same as YAML text instead of `values`, kept as it is for those who want to see it so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub values_text: Option<String>,
     /// Put the given values over those of the serving revision. The default when no values are given.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reuse_values: bool,
@@ -61,6 +67,12 @@ pub struct UpgradeRequest {
     /// Roll out even if nothing differs.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub force: bool,
+    /// Launch these applications anew although nothing about them changed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub apps: Vec<String>,
+    /// How long the rollout waits for health, in milliseconds, in place of each application's own bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
     /// The platform account for applications that name none; the one used before when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<String>,
@@ -79,6 +91,9 @@ pub struct RollbackRequest {
     /// The revision to go back to; the one that served before when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<u64>,
+    /// How long the rollout waits for health, in milliseconds, in place of each application's own bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
     /// Free text that goes into the history.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,

@@ -159,8 +159,8 @@ impl Context {
         self.answer(None, &links.clone(), &Collection { embedded: Embedded(rel, items), links, page: Some(numbers) })
     }
 
-    /// The collection's own link. The first generation's is a template of whatever was not asked for; on the first page it
-    /// leaves the rest of the query out, which the guide shows.
+    /// The collection's own link. The first generation's is a template of whatever was not asked for; of a first page whose
+    /// size was asked for it is as the guide shows it, without the query.
     fn collection_itself(&self, rel: &str, wanted: &Wanted) -> Link {
         if self.is_v2() {
             return Link { href: self.here(), templated: false };
@@ -168,12 +168,12 @@ impl Context {
         let projects: &[&str] = if rel == "packageMetadata" { &["projection"] } else { &[] };
         let asked = |name: &&&str| self.parameter(name).is_none();
         let open: Vec<&str> = ["page", "size", "sort"].iter().chain(projects).filter(asked).copied().collect();
-        let mut href = format!("{}{}", self.base, self.uri.path());
-        if wanted.page > 0 {
-            href = self.turned(wanted, wanted.page);
-        }
+        let paging = self.query.iter().filter(|(key, _)| key == "page" || key == "size").count();
+        let as_in_the_guide = wanted.page == 0 && paging == 2 && self.query.len() == 2;
+        let path = format!("{}{}", self.base, self.uri.path());
+        let mut href = if self.query.is_empty() || as_in_the_guide { path } else { self.here() };
         if !open.is_empty() {
-            let sign = if open.len() == 3 + projects.len() { '?' } else { '&' };
+            let sign = if self.query.is_empty() { '?' } else { '&' };
             href = format!("{href}{{{sign}{}}}", open.join(","));
         }
         Link::to(href)
