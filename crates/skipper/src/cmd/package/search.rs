@@ -78,9 +78,9 @@ async fn show(
     which: &Which,
 ) -> Done {
     // What only our own options ask for is shown in our own form.
-    let own = which.repository.is_some() || which.tag.is_some() || which.all_versions;
+    let own = query.is_some() || which.repository.is_some() || which.tag.is_some() || which.all_versions;
     if context.out.guide && !context.out.json && !own {
-        return guide::search(context, query.or(name), which.details).await;
+        return guide::search(context, name, which.details).await;
     }
     let (mut items, mut after) = (Vec::<PackageView>::new(), None::<String>);
     loop {
