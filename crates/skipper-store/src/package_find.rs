@@ -84,7 +84,7 @@ impl Store {
             Some(repository) => (LATEST_IN, args![name.as_str(), repository.as_str()]),
             None => (LATEST, args![name.as_str()]),
         };
-        first(self.all("find the newest version", sql, args).await?)
+        first(&self.all("find the newest version", sql, args).await?)
     }
 
     /// That version of a package; where several repositories have it, the one that is asked first.
@@ -94,7 +94,7 @@ impl Store {
     /// Only those of the database.
     pub async fn package_named(&self, name: &PackageName, version: &str) -> Result<Option<Package>, Error> {
         let args = args![name.as_str(), version.replace('\0', "")];
-        first(self.all("find the package", NAMED, args).await?)
+        first(&self.all("find the package", NAMED, args).await?)
     }
 
     /// Packages of all repositories by name, then in the order they were published. At most `limit` (and never more than
@@ -156,6 +156,6 @@ impl Store {
     }
 }
 
-fn first(rows: Vec<Row>) -> Result<Option<Package>, Error> {
+fn first(rows: &[Row]) -> Result<Option<Package>, Error> {
     rows.first().map(read).transpose()
 }

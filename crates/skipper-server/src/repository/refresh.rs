@@ -112,7 +112,7 @@ impl Repositories {
             }
             Ok(_) => {}
             Err(error) => {
-                warn!(repository.name = %name, "the index of repository `{name}` was not read: {}", error.chain())
+                warn!(repository.name = %name, "the index of repository `{name}` was not read: {}", error.chain());
             }
         }
         answer
@@ -195,7 +195,7 @@ impl Repositories {
 /// The report about an index that was read before, with what is still wrong with it.
 fn unchanged(repository: &Repository) -> Report {
     let faults: Vec<String> =
-        repository.refresh.problem.iter().cloned().filter(|_| repository.refresh.failures == 0).collect();
+        repository.refresh.problem.iter().filter(|_| repository.refresh.failures == 0).cloned().collect();
     Report { unchanged: true, broken: faults.len() as u64, faults, ..Report::default() }
 }
 

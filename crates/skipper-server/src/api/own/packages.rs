@@ -138,11 +138,11 @@ pub(super) async fn archive(
     _query: Query<TenantQuery>,
 ) -> Result<Response, Error> {
     let chosen = verb::packages::archive(&app, &caller, &wanted(path)).await?;
-    Ok(zip(chosen))
+    Ok(zip(&chosen))
 }
 
 /// The zip itself.
-pub(super) fn zip(chosen: Chosen) -> Response {
+pub(super) fn zip(chosen: &Chosen) -> Response {
     let name = format!("attachment; filename=\"{}-{}.zip\"", chosen.entry.name, chosen.entry.version);
     let headers = [
         (header::CONTENT_TYPE, "application/zip".to_owned()),

@@ -124,5 +124,5 @@ pub(super) async fn zip(
     Path((name, package, file)): Path<(String, String, String)>,
     _query: Query<TenantQuery>,
 ) -> Result<Response, Error> {
-    Ok(packages::zip(verb::repositories::zip(&app, &caller, &name, &package, &file).await?))
+    Ok(packages::zip(&verb::repositories::zip(&app, &caller, &name, &package, &file).await?))
 }
