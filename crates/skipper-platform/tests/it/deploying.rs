@@ -106,11 +106,16 @@ async fn a_jar_is_called_as_springs_deployer_calls_it_with_its_properties_as_jso
         assert_eq!(argv, ["-Xmx1024m", "-Da=1", "-Db", "-jar", &jar]);
         let own = instance.addresses["http"].port().to_string();
         let json: BTreeMap<String, String> = serde_json::from_str(&env["SPRING_APPLICATION_JSON"]).expect("JSON");
+        let guid = format!("team.web-v1-{index}");
         let expected = [
             ("endpoints.jmx.unique-names", "true"),
             ("greeting", "say \"{port.http}\" {x}"),
+            ("instance.index", &index),
             ("server.port", &own),
+            ("spring.application.index", &index),
             ("spring.cloud.application.group", "team"),
+            ("spring.cloud.application.guid", &guid),
+            ("spring.cloud.stream.instanceIndex", &index),
             ("spring.cloud.x", ""),
             ("spring.jmx.default-domain", "team.web-v1"),
         ];

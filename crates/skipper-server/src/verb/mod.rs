@@ -19,6 +19,7 @@ pub mod logs;
 pub mod manifest;
 pub mod packages;
 pub mod plan;
+pub mod repositories;
 pub mod rollback;
 pub mod rollout;
 pub mod scale;

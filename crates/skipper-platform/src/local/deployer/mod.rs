@@ -218,6 +218,15 @@ pub(super) fn arrange(
         .map(|(name, value)| (name.to_owned(), value.to_owned())),
     );
     if own.use_spring_application_json {
+        // What the environment says, under the names that applications ask for.
+        for (key, value) in [
+            ("instance.index", &index),
+            ("spring.application.index", &index),
+            ("spring.cloud.stream.instanceIndex", &index),
+            ("spring.cloud.application.guid", &guid),
+        ] {
+            properties.entry(key.to_owned()).or_insert_with(|| value.clone());
+        }
         let json = serde_json::to_string(&properties).expect("text is always representable as JSON");
         arranged.env.insert("SPRING_APPLICATION_JSON".to_owned(), json);
     } else {

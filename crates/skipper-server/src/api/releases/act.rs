@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use axum::response::Response;
 use skipper_core::{
     name::{AppName, PlatformName, ReleaseName},
-    rollout::{Phase, Verb},
+    rollout::{Phase, Rollout, Verb},
     time::Millis,
 };
 use skipper_store::IntentAccepted;
@@ -172,11 +172,14 @@ pub(super) async fn install_id(
     install(app, client, package, properties).await
 }
 
-/// Waits for an install that is still on its way to health: here it counts as done since it was started.
+/// Waits for what was told as done and still goes on: whoever was told so may ask for the next thing.
 async fn settled(app: &App, client: &Client, name: &ReleaseName) -> Result<(), Failure> {
-    let open = verb::versions::open_install(app, &client.caller, &client.tenant, name).await?;
-    if let Some(open) = open {
-        wait::until(app, open, patience(app), |_| false).await?;
+    let open = verb::versions::open(app, &client.caller, &client.tenant, name).await?;
+    // An install counts as done since it was started, and anything else once it only clears away or is being undone.
+    let told =
+        |open: &Rollout| open.verb == Verb::Install || matches!(open.phase, Phase::Finishing | Phase::Undoing { .. });
+    if let Some(open) = open.filter(told) {
+        wait::until(app, open.id, patience(app), |_| false).await?;
     }
     Ok(())
 }
@@ -327,6 +330,11 @@ pub(super) async fn scale(app: &App, client: &Client, named: &str, body: ScaleRe
 pub(super) async fn cancel(app: &App, client: &Client, name: Option<String>) -> Result<bool, Failure> {
     let named = given(name, "Release name must not be empty")?;
     let Ok(name) = ReleaseName::new(named) else { return Ok(false) };
+    let open = verb::versions::open(app, &client.caller, &client.tenant, &name).await?;
+    // Scaling makes no version that could be given up.
+    if open.is_some_and(|open| open.verb == Verb::Scale) {
+        return Ok(false);
+    }
     match verb::cancel::cancel(app, &client.caller, &client.tenant, &name).await {
         Ok((_, rollout)) => {
             // So that whoever looks next sees it.

@@ -9,11 +9,10 @@ mod look;
 use std::sync::Arc;
 
 use skipper_core::{
-    id::RolloutId,
     name::{PlatformName, ReleaseName, TenantName},
     policy::Action,
     release::{RevisionState, Source},
-    rollout::{Cause, Phase, Verb},
+    rollout::{Cause, Phase, Rollout, Verb},
     time::Timestamp,
 };
 use skipper_store::{RunningVersion, StoredVersion, VersionFilter};
@@ -253,21 +252,20 @@ pub async fn way_back(
     }
 }
 
-/// The rollout of a first revision that is still open.
+/// The rollout of a release that is open.
 ///
 /// # Errors
 ///
 /// Only the policy's and the store's.
-pub async fn open_install(
+pub async fn open(
     app: &App,
     caller: &Caller,
     tenant: &TenantName,
     name: &ReleaseName,
-) -> Result<Option<RolloutId>, Error> {
+) -> Result<Option<Rollout>, Error> {
     caller.may(Action::Deploy, tenant)?;
     let Some(release) = app.store.release_get(tenant, name).await? else { return Ok(None) };
-    let open = app.store.rollout_open(release.id).await?;
-    Ok(open.filter(|open| open.verb == Verb::Install).map(|open| open.id))
+    Ok(app.store.rollout_open(release.id).await?)
 }
 
 /// How many versions there are.

@@ -9,10 +9,7 @@ use super::{
     compare::{Ids, Rule, Rules},
     exchange::{Answer, Request, ask},
 };
-use crate::{
-    bench::{Bench, LONG},
-    java,
-};
+use crate::{bench::Bench, java};
 
 /// Where the recorded packages say that their jars lie.
 const RECORDED_JARS: &str = "/srv/example/app";
@@ -125,7 +122,7 @@ impl Session {
         let request = self.request(&exchange.request);
         let rules = rules().with(more);
         let address = self.bench.url().trim_start_matches("http://").to_owned();
-        let end = std::time::Instant::now() + LONG / 4;
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(8);
         let mut seen = 0;
         let found = loop {
             let mut ours = ask(&address, &request);
