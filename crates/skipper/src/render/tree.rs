@@ -32,7 +32,8 @@ impl<'a> Tree<'a> {
     /// Takes the newest state.
     pub(crate) fn update(&mut self, view: RolloutView) {
         self.remark = None;
-        if !self.out.live {
+        // A script of the shell is told how it ended, as the original does, and nothing in between.
+        if !self.out.live && !self.out.guide {
             for line in changes(self.last.as_ref().map(|(before, _)| before), &view) {
                 self.out.note(&tame(&line));
             }

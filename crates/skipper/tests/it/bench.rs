@@ -302,17 +302,21 @@ impl Drop for Bench {
             let _ = server.child.kill();
             let _ = server.child.wait();
         }
-        // Edge, keepers and applications outlive the server, which is the point of them; not of a test.
-        for _ in 0..50 {
-            let left = processes(self.dir.path());
-            if left.is_empty() {
-                return;
-            }
-            for (pid, _) in left {
-                signal(pid, rustix::process::Signal::KILL);
-            }
-            std::thread::sleep(Duration::from_millis(10));
+        clear(self.dir.path());
+    }
+}
+
+/// Ends what outlives a server on that folder: edge, keepers and applications, which is the point of them; not of a test.
+pub(crate) fn clear(folder: &Path) {
+    for _ in 0..50 {
+        let left = processes(folder);
+        if left.is_empty() {
+            return;
         }
+        for (pid, _) in left {
+            signal(pid, rustix::process::Signal::KILL);
+        }
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 

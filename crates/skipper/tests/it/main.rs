@@ -15,5 +15,6 @@ mod robustness;
 mod security;
 mod shared;
 mod shell;
+mod spring;
 mod surprises;
 mod tour;

@@ -16,9 +16,10 @@ fn a_script_installs_upgrades_rolls_back_and_deletes_in_the_words_of_the_guide()
         # and back\n\
         skipper release rollback --release-name hello --release-version 1\n\
         delete --release-name 'hello'\n";
-    let out = run_with_input(&mut bench.command(&["shell"]), script).ok();
+    let ended = run_with_input(&mut bench.command(&["shell"]), script);
+    assert_eq!(ended.err, "", "and nothing else is said");
     assert_eq!(
-        out,
+        ended.ok(),
         "Released hello. Now at version v1.\n\
          hello has been upgraded.  Now at version v2.\n\
          hello has been rolled back.  Now at version v3.\n\

@@ -88,8 +88,8 @@ pub(super) const RULES: &[Rule] = &[
     text(server!("packageRepositories.*.description"), "repositories.{0}.description"),
     text(server!("packageRepositories.*.repoOrder"), "repositories.{0}.repo_order"),
     // Misspelt in the original; both are understood.
-    form(server!("synchonizeIndexOnContextRefresh"), "repositories_refresh_on_start", Form::Bool),
-    form(server!("synchronizeIndexOnContextRefresh"), "repositories_refresh_on_start", Form::Bool),
+    form(server!("synchonizeIndexOnContextRefresh"), "repositories.refresh_on_start", Form::Bool),
+    form(server!("synchronizeIndexOnContextRefresh"), "repositories.refresh_on_start", Form::Bool),
     rule(server!("enableLocalPlatform"), Effect::LocalPlatform),
     nothing(server!("enableReleaseStateUpdateService"), ALWAYS_TRUE),
     form(server!("strategies.healthcheck.timeoutInMillis"), "boot.health_timeout", Form::Millis),

@@ -157,6 +157,21 @@ mod tests {
     }
 
     #[test]
+    fn every_key_with_an_effect_is_documented() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/spring-configuration.md");
+        let text = std::fs::read_to_string(path).expect("the page is there");
+        let told = |rule: &&Rule| {
+            let own = rule.key.strip_prefix(SERVER);
+            let own_nothing = own.is_some() && matches!(rule.effect, Effect::Nothing(_));
+            own_nothing || !matches!(rule.effect, Effect::LeftOut(_) | Effect::Used | Effect::Nothing(_))
+        };
+        for rule in RULES.iter().filter(told) {
+            let key = rule.key.strip_prefix(SERVER).unwrap_or(rule.key);
+            assert!(text.contains(&format!("`{key}`")), "docs/spring-configuration.md says nothing of `{key}`");
+        }
+    }
+
+    #[test]
     fn the_nearest_key_is_named_with_the_account_that_was_meant() {
         let unknown = |key: &str| super::unknown(&Name::parse(key));
         let prefix = "spring.cloud.skipper.server.";
