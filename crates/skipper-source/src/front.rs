@@ -9,10 +9,11 @@ use serde_json::Value;
 
 use crate::{
     archive::{Archive, Error, File, path},
-    classic::{self, ApiVersion},
+    classic::{self, ApiVersion, yaml::Generation},
     finding::{Faults, Finding, Severity},
     lint,
     package::{self, Metadata, RenderOptions, Rendered},
+    values,
 };
 
 /// What makes a manifest of a package.
@@ -73,6 +74,23 @@ impl<'a> UserValues<'a> {
     pub const fn tree(tree: &'a Value) -> Self {
         Self { tree, raw: None }
     }
+}
+
+/// What a text of values says, whichever format the package has that it is for: by the rules of Skipper's own format, else by
+/// those of the field, which take more. A package that the text is rendered with reads it again by its own rules.
+///
+/// # Errors
+///
+/// It is neither, or no map.
+pub fn raw_values(name: &str, text: &str) -> Result<Value, Faults> {
+    values::parse_file(name, text).or_else(|faults| {
+        let user = UserValues { tree: &Value::Null, raw: Some(text) };
+        match classic::user_map(user, Generation::Two) {
+            Ok(map) => Ok(classic::value::Value::Map(map).to_json()),
+            Err(classic) if classic.code() == "values-kind" => Err(classic),
+            Err(_) => Err(faults),
+        }
+    })
 }
 
 /// A package, by the format it is written in.
@@ -204,7 +222,10 @@ impl Package {
         renderer: Option<Renderer>,
     ) -> Result<Rendered, Faults> {
         match (self, renderer.unwrap_or_else(|| self.renderer())) {
-            (Self::Native(archive), Renderer::Native) => package::render(archive, values.tree, options),
+            (Self::Native(archive), Renderer::Native) => match values.raw {
+                Some(raw) => package::render(archive, &values::parse_file("values", raw)?, options),
+                None => package::render(archive, values.tree, options),
+            },
             (Self::Classic(package), renderer @ (Renderer::Classic1 | Renderer::Classic2)) => {
                 classic::render(package, values, options, renderer)
             }

@@ -28,7 +28,7 @@ mod nearest;
 
 pub use archive::Archive;
 pub use finding::{Faults, Finding, Findings, Position, Severity};
-pub use front::{Package, Renderer, UserValues};
+pub use front::{Package, Renderer, UserValues, raw_values};
 pub use index::{IndexEntry, IndexFault};
 pub use package::{Built, Metadata, RenderOptions, Rendered, build, metadata, render};
 pub use version::{maven_cmp, maven_key};

@@ -66,7 +66,7 @@ pub use home::Home;
 pub use idempotency::{Begun, IdempotencyKey, StoredAnswer};
 pub use intent::{IntentAccepted, NewIntent};
 pub use meta::{Counts, Meta};
-pub use package::{NewPackage, Package, PackageCursor};
+pub use package::{NewPackage, Package, PackageCursor, PackageUser};
 pub use package_page::{PackageMatch, PackageOrder, PackagePage};
 pub use past::PastRevision;
 pub use release::{ListedRelease, Numeric, OpenRollout};

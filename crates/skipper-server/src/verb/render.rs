@@ -44,7 +44,7 @@ pub(super) async fn render(
 /// It cannot be read, or is no map.
 pub fn raw_values(raw: Option<&str>) -> Result<Option<Value>, Error> {
     let Some(raw) = raw.filter(|raw| !raw.trim().is_empty()) else { return Ok(None) };
-    let values = skipper_source::values::parse_file("values", raw)
+    let values = skipper_source::raw_values("values", raw)
         .map_err(|faults| package_faults(Code::Invalid, "the values cannot be read", &faults))?;
     Ok(Some(values))
 }

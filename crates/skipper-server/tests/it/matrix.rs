@@ -29,6 +29,7 @@ fn ask(route: &Route, tenant: &str) -> Ask {
         .replace("{version}", if route.path.starts_with("/api/") { "1" } else { "1.0.0" })
         .replace("{max}", "1")
         .replace("{app}", "web")
+        .replace("{instance}", "web-0")
         .replace("{id}", id);
     let ask = Ask::new(route.method.clone(), &format!("{path}?tenant={tenant}"));
     let ask = match (&route.method, route.path) {
@@ -65,6 +66,9 @@ fn spring(path: &str) -> Value {
         "/api/install" | "/api/package/install" => json!({
             "packageIdentifier": package,
             "installProperties": {"releaseName": "web", "platformName": "local"},
+        }),
+        "/api/upload" | "/api/package/upload" => json!({
+            "repoName": "nowhere", "name": "hello", "version": "1.0.0", "extension": "zip", "packageFileAsBytes": "UEs=",
         }),
         "/api/upgrade" | "/api/release/upgrade" => {
             json!({"packageIdentifier": package, "upgradeProperties": {"releaseName": "web"}})

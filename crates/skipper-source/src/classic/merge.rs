@@ -64,7 +64,8 @@ pub(super) fn names_within(package: &Package) -> Result<Vec<(String, &Package)>,
     package.packages().iter().map(|inner| Ok((inner.metadata()?.name.to_string(), inner))).collect()
 }
 
-fn user_map(user: UserValues<'_>, generation: Generation) -> Result<Map, Faults> {
+/// The values a user sets, as a map; nothing is an empty one.
+pub(crate) fn user_map(user: UserValues<'_>, generation: Generation) -> Result<Map, Faults> {
     let value = match user.raw {
         Some(raw) => yaml::load(USER, raw, Typing::Typed(generation))?,
         None => Value::from_json(user.tree),

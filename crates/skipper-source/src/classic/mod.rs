@@ -29,5 +29,6 @@ pub use properties::{file_values, properties_values};
 pub use read::{Package, Template};
 pub use render::{Manifest, manifest};
 
+pub(crate) use merge::user_map;
 pub(crate) use read::is_metadata;
 pub(crate) use render::{lint, render};

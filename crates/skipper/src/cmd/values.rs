@@ -73,14 +73,16 @@ impl ValuesArgs {
         }
         let mut all = Value::Object(serde_json::Map::new());
         let mut written = None;
+        let alone = self.files.len() == 1 && self.set.is_empty() && self.set_string.is_empty();
         for path in &self.files {
             let text = read_text(&context.surroundings.resolve(path), path)?;
-            let layer = values::parse_file(&path.display().to_string(), &text)
+            let name = path.display().to_string();
+            // A single text goes to the package as it is, and is read there by the rules of the package's format.
+            let layer = if alone { skipper_source::raw_values(&name, &text) } else { values::parse_file(&name, &text) }
                 .map_err(|faults| Failure::error(faults.to_string()))?;
             all = values::combine(&all, &layer);
             written = Some(text);
         }
-        let alone = self.files.len() == 1 && self.set.is_empty() && self.set_string.is_empty();
         for (texts, typing, flag) in
             [(&self.set, Typing::Typed, "--set"), (&self.set_string, Typing::Text, "--set-string")]
         {

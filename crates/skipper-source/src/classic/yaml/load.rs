@@ -133,6 +133,9 @@ impl Loader<'_> {
                 if plain && text == "<<" && tag.is_none() && self.wants_key() {
                     return self.merge_key(at);
                 }
+                if self.typing != Typing::Text && !text.is_empty() {
+                    self.check_blank(span.start.byte_offset().unwrap_or(0), at)?;
+                }
                 let value = self.scalar(&text, plain, tag.as_deref(), at)?;
                 self.value(value, anchor, at)?;
             }
@@ -154,6 +157,15 @@ impl Loader<'_> {
                 self.value(value, 0, at)?;
             }
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// Refuses a tab before a scalar, as the readers of the field do.
+    fn check_blank(&self, scalar: usize, at: Position) -> Result<(), Fault> {
+        let before = self.text.get(..scalar).unwrap_or_default();
+        if before.chars().rev().take_while(|c| matches!(c, ' ' | '\t')).any(|c| c == '\t') {
+            return Err(self.fault(at, "yaml-syntax", "a tab cannot stand before a value; use blanks"));
         }
         Ok(())
     }

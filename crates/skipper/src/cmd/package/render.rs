@@ -54,20 +54,22 @@ impl Render {
             }
         };
         let options = RenderOptions { release, revision: self.revision, platform: self.platform };
-        let rendered = package
-            .render(UserValues { tree: &tree, raw: raw.as_deref() }, &options, self.renderer)
-            .map_err(|faults| local::faulty(&self.path, &faults))?;
-        local::warnings(context, &rendered.warnings);
+        let values = UserValues { tree: &tree, raw: raw.as_deref() };
+        let faulty = |faults| local::faulty(&self.path, &faults);
         if context.out.json {
+            let rendered = package.render(values, &options, self.renderer).map_err(faulty)?;
+            local::warnings(context, &rendered.warnings);
             return context.out.json(&json!({
                 "package": rendered.metadata.name,
-                "version": rendered.metadata.version.to_string(),
+                "version": rendered.metadata.version,
                 "values": rendered.values,
                 "manifest": rendered.manifest,
                 "spec": rendered.spec,
             }));
         }
-        context.out.text(&rendered.manifest)
+        let (manifest, warnings) = package.manifest(values, &options, self.renderer).map_err(faulty)?;
+        local::warnings(context, &warnings);
+        context.out.text(&manifest)
     }
 }
 
