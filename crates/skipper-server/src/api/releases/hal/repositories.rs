@@ -81,26 +81,22 @@ fn item(context: &Context, one: Numbered) -> Item<Repository> {
 }
 
 async fn all(app: &App, caller: &Caller, context: &Context) -> Result<Vec<Numbered>, Error> {
-    let listed = verb::packages::repositories(app, caller).await?;
-    let stored = app.store.repository_list().await?;
+    let listed = verb::repositories::list(app, caller).await?;
     let mut all: Vec<Numbered> = listed
         .into_iter()
-        .map(|listed| {
-            let row = stored.iter().find(|row| row.name == listed.name);
-            let name = listed.name.to_string();
-            let url = row.and_then(|row| row.url.clone()).unwrap_or_else(|| context.link("").href);
-            Numbered {
-                id: shown(row.map_or(-1, |row| row.numeric.num)),
-                version: row.map_or(1, |row| row.numeric.row_version),
-                repository: Repository {
-                    name,
-                    url,
-                    source_url: None,
-                    local: listed.writable,
-                    description: Some(listed.description).filter(|text| !text.is_empty()),
-                    repo_order: Some(listed.order),
-                },
-            }
+        // 2.x has none but those that people bring.
+        .filter(|listed| listed.num >= 0 || !context.is_v2())
+        .map(|listed| Numbered {
+            id: shown(listed.num),
+            version: listed.row_version,
+            repository: Repository {
+                name: listed.name.to_string(),
+                url: listed.url.unwrap_or_else(|| context.link("").href),
+                source_url: listed.source_url,
+                local: listed.writable,
+                description: Some(listed.description).filter(|text| !text.is_empty()),
+                repo_order: Some(listed.order),
+            },
         })
         .collect();
     all.sort_by_key(|one| one.id);
