@@ -68,7 +68,7 @@ pub use home::Home;
 pub use idempotency::{Begun, IdempotencyKey, StoredAnswer};
 pub use intent::{IntentAccepted, NewIntent};
 pub use meta::{Counts, Meta};
-pub use package::{NewPackage, Package, PackageCursor, Words};
+pub use package::{NewPackage, Package, PackageCursor, PackageUser, Words};
 pub use package_find::PackageFilter;
 pub use package_page::{PackageMatch, PackageOrder, PackagePage};
 pub use past::PastRevision;

@@ -5,7 +5,7 @@ use skipper_core::{
     Sha256,
     actor::Provenance,
     event::NewEvent,
-    name::{PackageName, RepositoryName},
+    name::{PackageName, ReleaseName, RepositoryName, TenantName},
     time::Timestamp,
 };
 
@@ -31,6 +31,10 @@ statements! {
     USER = "SELECT release.tenant AS tenant, release.name AS name FROM revision JOIN release ON release.id = revision.release_id \
         WHERE revision.package_repository = $1 AND revision.package_name = $2 AND revision.package_version = $3 \
             AND revision.state IN ('pending', 'live') LIMIT 1";
+    USERS = "SELECT release.tenant AS tenant, release.name AS name, revision.package_repository AS repository, \
+            revision.package_version AS version \
+        FROM revision JOIN release ON release.id = revision.release_id \
+        WHERE revision.package_name = $1 AND revision.state IN ('pending', 'live') LIMIT 1000";
     DELETE_ARCHIVE = "DELETE FROM package_archive WHERE package_num = $1";
     DELETE = "DELETE FROM package WHERE num = $1";
     /// Rows of an older Skipper, which knew no order of versions.
@@ -95,6 +99,19 @@ impl Words {
         column.truncate(column.floor_char_boundary(MAX - tags.len()));
         column + &tags
     }
+}
+
+/// A release whose live or coming revision is made of a package.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackageUser {
+    /// Whose release.
+    pub tenant: TenantName,
+    /// Which release.
+    pub release: ReleaseName,
+    /// Repository of the package.
+    pub repository: String,
+    /// Version of the package.
+    pub version: String,
 }
 
 /// A published package.
@@ -276,6 +293,27 @@ impl Store {
             }
             txn.commit().await?;
         }
+    }
+
+    /// Releases whose live or coming revision is made of any version of a package, by name; at most 1000.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the database.
+    pub async fn package_users(&self, name: &str) -> Result<Vec<PackageUser>, Error> {
+        let rows = self.all("look for users of the package", USERS, args![name.replace('\0', "")]).await?;
+        let read = |row: &Row| {
+            Ok(PackageUser {
+                tenant: row.parse("tenant")?,
+                release: row.parse("name")?,
+                repository: row.text("repository")?,
+                version: row.text("version")?,
+            })
+        };
+        let mut users: Vec<PackageUser> = rows.iter().map(read).collect::<Result<_, Error>>()?;
+        users.sort_by(|a, b| (&a.release, &a.tenant, &a.version).cmp(&(&b.release, &b.tenant, &b.version)));
+        users.dedup();
+        Ok(users)
     }
 
     /// Removes a package.

@@ -130,6 +130,11 @@ async fn insert_in_txn(txn: &mut Txn, id: ReleaseId, one: &PastRevision, by: &st
         by,
         one.description.clone(),
         one.created_at,
+        // The numbers are those that the other system knew: it did not number scalings.
+        one.number,
+        false,
+        matches!(one.source, Source::Package { .. }).then_some(one.number),
+        None::<String>,
     ];
     txn.run(revision::INSERT, columns).await?;
     txn.run(revision::SET_STATE, args![id, one.number, one.state.as_str(), one.created_at]).await?;

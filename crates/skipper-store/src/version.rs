@@ -22,21 +22,28 @@ use crate::{
 /// One row a version: the newest scaling of it that succeeded says how many instances there are, and whether it serves.
 macro_rules! versions {
     ($which:literal) => {
+        versions!("FROM release JOIN revision ON revision.release_id = release.id ", $which)
+    };
+    ($from:literal, $which:literal) => {
         concat!(
             "SELECT release.id AS release_id, release.name AS release_name, release.serving AS serving, \
                 revision.num AS num, revision.row_version AS row_version, revision.number AS number, \
                 revision.version AS version, revision.state AS state, revision.source AS source, \
                 revision.kept AS kept, revision.manifest AS manifest, revision.spec AS spec, \
                 revision.created_at AS created_at, made.source AS made_source, \
-                scaled.number AS scaled_number, scaled.state AS scaled_state, scaled.spec AS scaled_spec, \
-                rollout.id AS rollout_id, rollout.verb AS verb, rollout.phase AS phase \
-            FROM revision JOIN release ON release.id = revision.release_id \
-            LEFT JOIN revision AS made ON made.release_id = revision.release_id AND made.number = revision.made_of \
+                scaled.number AS scaled_number, scaled.num AS scaled_num, scaled.state AS scaled_state, scaled.spec AS scaled_spec, \
+                rollout.id AS rollout_id, rollout.verb AS verb, rollout.phase AS phase, \
+                overtaking.id AS overtaken_by ",
+            $from,
+            "LEFT JOIN revision AS made ON made.release_id = revision.release_id AND made.number = revision.made_of \
             LEFT JOIN revision AS scaled ON scaled.release_id = revision.release_id AND scaled.number = \
                 (SELECT MAX(number) FROM revision AS newest WHERE newest.release_id = revision.release_id \
                     AND newest.version = revision.version AND newest.scaled = 1 \
                     AND newest.state IN ('live', 'superseded', 'deleted')) \
             LEFT JOIN rollout ON rollout.release_id = revision.release_id AND rollout.to_revision = revision.number \
+            LEFT JOIN rollout AS overtaking ON overtaking.release_id = revision.release_id AND overtaking.slot = 'open' \
+                AND overtaking.phase_name = 'finishing' AND overtaking.verb <> 'scale' \
+                AND overtaking.to_revision > revision.number \
             WHERE release.tenant = $1 AND release.purged = 0 AND release.door = 'releases' AND revision.scaled = 0 AND ",
             $which
         )
@@ -51,24 +58,28 @@ statements! {
     SETTLED = versions!("release.name = $2 AND revision.state IN ('live', 'superseded', 'deleted') \
         ORDER BY revision.version DESC LIMIT $3");
     HISTORY = versions!("release.name = $2 ORDER BY revision.version DESC LIMIT $3");
-    /// All that is not over. Of a live version the revision itself may be superseded by a scaling of it.
-    LISTED = versions!("(revision.state IN ('live', 'failed', 'cancelled', 'pending') OR scaled.state = 'live') \
-        AND lower(release.name) LIKE $2 ESCAPE '!' AND revision.num > $3 ORDER BY revision.num LIMIT $4");
+    /// All that is not over, in the order of its numbers: which table is read first is said, and not left to be guessed. Of a
+    /// version that was scaled, the scaling is what is live.
+    LISTED = versions!("FROM revision AS shown CROSS JOIN release CROSS JOIN revision ",
+        "shown.state IN ('live', 'failed', 'cancelled', 'pending') AND (shown.scaled = 0 OR shown.state = 'live') \
+        AND release.id = shown.release_id AND revision.release_id = shown.release_id AND revision.version = shown.version \
+        AND lower(release.name) LIKE $2 ESCAPE '!' AND shown.num > $3 ORDER BY shown.num LIMIT $4");
     NAMED = versions!("lower(release.name) LIKE $2 ESCAPE '!' ORDER BY release.name, revision.version DESC LIMIT $3");
     BY_NUM = versions!("revision.num = $2");
-    PAGE = versions!("1 = 1 ORDER BY revision.num LIMIT $2 OFFSET $3");
+    PAGE = versions!("FROM revision CROSS JOIN release ",
+        "release.id = revision.release_id ORDER BY revision.num LIMIT $2 OFFSET $3");
     NAME_UP = versions!("1 = 1 ORDER BY release.name, revision.num LIMIT $2 OFFSET $3");
     NAME_DOWN = versions!("1 = 1 ORDER BY release.name DESC, revision.num DESC LIMIT $2 OFFSET $3");
     VERSION_UP = versions!("1 = 1 ORDER BY revision.version, revision.num LIMIT $2 OFFSET $3");
     VERSION_DOWN = versions!("1 = 1 ORDER BY revision.version DESC, revision.num DESC LIMIT $2 OFFSET $3");
-    COUNT = "SELECT COUNT(*) AS count FROM revision JOIN release ON release.id = revision.release_id \
+    COUNT = "SELECT COUNT(*) AS n FROM revision JOIN release ON release.id = revision.release_id \
         WHERE release.tenant = $1 AND release.purged = 0 AND release.door = 'releases' AND revision.scaled = 0";
     RUNNING = "SELECT live.*, revision.version AS version FROM live JOIN release ON release.id = live.release_id \
         LEFT JOIN revision ON revision.release_id = live.release_id AND revision.number = live.revision \
-        WHERE release.tenant = $1 AND release.purged = 0 AND release.door = 'releases' ORDER BY live.deployment_id";
+        WHERE release.tenant = $1 AND release.purged = 0 AND release.door = 'releases'";
     RUNNING_OF = "SELECT live.*, revision.version AS version FROM live \
         LEFT JOIN revision ON revision.release_id = live.release_id AND revision.number = live.revision \
-        WHERE live.release_id = $1 ORDER BY live.deployment_id";
+        WHERE live.release_id = $1";
 }
 
 /// Which versions are wanted.
@@ -82,8 +93,9 @@ pub enum VersionFilter<'a> {
     Settled(&'a ReleaseName, u32),
     /// Of a release, the newest first, at most so many.
     History(&'a ReleaseName, u32),
-    /// Those that are neither deleted nor superseded, in the order in which they were asked for, of releases whose name
-    /// holds this text in any case, after the one of this number, at most so many.
+    /// Those that are neither deleted nor superseded, in the order in which they were asked for (or scaled last), of
+    /// releases whose name holds this text in any case, after the one whose [`StoredVersion::place`] is this, at most so
+    /// many.
     Listed(&'a str, i64, u32),
     /// All versions of releases whose name holds this text in any case, by name, the newest first, at most so many.
     Named(&'a str, u32),
@@ -133,6 +145,8 @@ pub struct StoredVersion {
     pub serving: Option<u64>,
     /// Its own number over all releases.
     pub num: i64,
+    /// Where it stands in [`VersionFilter::Listed`].
+    pub place: i64,
     /// Counts the changes of the row.
     pub row_version: u64,
     /// The number of its revision.
@@ -161,6 +175,8 @@ pub struct StoredVersion {
     pub rollout: Option<RolloutId>,
     /// Where it stands.
     pub phase: Option<Phase>,
+    /// A later version serves already, and this one is being cleared away.
+    pub overtaken: bool,
 }
 
 /// A deployment with the version that launched it.
@@ -204,7 +220,7 @@ impl Store {
     /// Only those of the database.
     pub async fn version_count(&self, tenant: &TenantName) -> Result<u64, Error> {
         let row = self.one("count versions of releases", COUNT, args![tenant.as_str()]).await?;
-        row.map_or(Ok(0), |row| row.count("count"))
+        row.map_or(Ok(0), |row| row.count("n"))
     }
 
     /// What runs for one release, or for all of a tenant, each with the version that launched it.
@@ -226,7 +242,10 @@ impl Store {
             let version = row.maybe_count("version")?.filter(|version| *version > 0);
             Ok(RunningVersion { version: version.unwrap_or(live.deployment.revision), live })
         };
-        self.all("read what runs", sql, args).await?.iter().map(read).collect()
+        let mut all: Vec<RunningVersion> =
+            self.all("read what runs", sql, args).await?.iter().map(read).collect::<Result<_, Error>>()?;
+        all.sort_by(|a, b| a.live.deployment.id.cmp(&b.live.deployment.id));
+        Ok(all)
     }
 }
 
@@ -245,6 +264,10 @@ fn read(row: &Row) -> Result<StoredVersion, Error> {
         name: row.parse("release_name")?,
         serving: row.maybe_count("serving")?,
         num: row.int("num")?,
+        place: match (known, state) {
+            (true, RevisionState::Live) => row.int("scaled_num")?,
+            _ => row.int("num")?,
+        },
         row_version: row.count("row_version")?,
         number: row.count("number")?,
         version: row.count("version")?,
@@ -259,5 +282,6 @@ fn read(row: &Row) -> Result<StoredVersion, Error> {
         verb,
         rollout: row.maybe_parse("rollout_id")?,
         phase: row.maybe_json("phase")?,
+        overtaken: row.maybe_text("overtaken_by")?.is_some(),
     })
 }

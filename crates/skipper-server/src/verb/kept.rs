@@ -6,9 +6,10 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use skipper_source::Archive;
+use skipper_source::{Archive, Metadata, Package, archive::File, classic};
 
 use super::packages::Chosen;
 use crate::{app::App, error::Error};
@@ -33,7 +34,7 @@ pub struct Kept {
     pub templates: Vec<KeptText>,
     /// The text of its values.
     pub values: Option<String>,
-    /// Files that are deployed along with it.
+    /// Files that are kept along with it, in base64.
     #[serde(default)]
     pub files: Vec<KeptText>,
     /// Packages within it.
@@ -92,37 +93,65 @@ pub(super) async fn of_package(app: &App, package: &Chosen) -> Result<Kept, Erro
     let repository_id = repository.map(|known| known.numeric.num);
     let package = package.clone();
     let reading = tokio::task::spawn_blocking(move || {
-        let archive = Archive::from_zip(&package.bytes).map_err(Error::internal)?;
+        let read = Package::from_zip(&package.bytes).map_err(Error::internal)?;
         let entry = &package.entry;
-        let kept = read(&archive, entry.metadata.clone(), entry.name.to_string(), entry.version.clone());
-        Ok(Kept { repository: Some(entry.repository.to_string()), repository_id, ..kept })
+        let kept = match &read {
+            Package::Native(archive) => native(archive),
+            Package::Classic(package) => classic(package),
+        };
+        // What the repository says counts, also where a remote one says something else than the package itself.
+        let (name, version) = (entry.name.to_string(), entry.version.clone());
+        let repository = Some(entry.repository.to_string());
+        Ok(Kept { repository, repository_id, name, version, metadata: entry.metadata.clone(), ..kept })
     });
     reading.await.map_err(Error::internal)?
 }
 
-fn read(archive: &Archive, metadata: Value, name: String, version: String) -> Kept {
-    let text = |file: &skipper_source::archive::File| file.text().unwrap_or_default().to_owned();
-    let of = |file: &skipper_source::archive::File| KeptText {
-        name: file.path.rsplit('/').next().unwrap_or_default().to_owned(),
-        data: text(file),
-    };
-    let packages = archive.packages().iter().map(|inner| {
-        let found = skipper_source::metadata(inner).ok();
-        let name = found.as_ref().map(|found| found.name.to_string());
-        let version = found.as_ref().map(|found| found.version.to_string()).unwrap_or_default();
-        let metadata = found.as_ref().map(crate::repository::metadata_json).unwrap_or_default();
-        read(inner, metadata, name.or_else(|| inner.folder_name().map(str::to_owned)).unwrap_or_default(), version)
-    });
+/// A package of Skipper's own format.
+fn native(archive: &Archive) -> Kept {
+    let text = |file: &File| file.text().unwrap_or_default().to_owned();
+    let template = |file: &File| KeptText { name: base_name(&file.path), data: text(file) };
     Kept {
-        repository: None,
-        repository_id: None,
-        name,
-        version,
-        metadata,
-        templates: archive.templates().iter().map(of).collect(),
+        templates: archive.templates().iter().map(template).collect(),
         values: archive.values_file().map(text),
-        files: Vec::new(),
-        packages: packages.collect(),
+        packages: archive.packages().iter().map(native).collect(),
+        ..Kept::of(skipper_source::metadata(archive).ok().as_ref(), archive.folder_name())
+    }
+}
+
+/// A package of the field.
+fn classic(package: &classic::Package) -> Kept {
+    let template =
+        |template: classic::Template<'_>| KeptText { name: template.name.to_owned(), data: template.text.to_owned() };
+    // As the original sends them.
+    let file = |file: &File| KeptText { name: base_name(&file.path), data: STANDARD.encode(&file.bytes) };
+    Kept {
+        templates: package.templates().map(template).collect(),
+        values: package.values_file().map(|_| package.values_text().to_owned()),
+        files: package.manifests().iter().map(file).collect(),
+        packages: package.packages().iter().map(classic).collect(),
+        ..Kept::of(package.metadata().ok().as_ref(), None)
+    }
+}
+
+fn base_name(path: &str) -> String {
+    path.rsplit('/').next().unwrap_or_default().to_owned()
+}
+
+impl Kept {
+    fn of(metadata: Option<&Metadata>, folder: Option<&str>) -> Self {
+        let name = metadata.map(|found| found.name.to_string());
+        Self {
+            repository: None,
+            repository_id: None,
+            name: name.or_else(|| folder.map(str::to_owned)).unwrap_or_default(),
+            version: metadata.map(|found| found.version.clone()).unwrap_or_default(),
+            metadata: metadata.map(crate::repository::metadata_json).unwrap_or_default(),
+            templates: Vec::new(),
+            values: None,
+            files: Vec::new(),
+            packages: Vec::new(),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! A verb that changes what runs is made in two halves. The first, a file a verb, finds out what is wanted and renders it
 //! (a [`Prepared`]); the second is the same for all: [`intent::accept`] stores it, [`plan::plan`] shows what it would do.
 
+pub mod actuator;
 pub mod backup;
 pub mod cancel;
 pub mod catalog;
@@ -19,6 +20,7 @@ pub mod logs;
 pub mod manifest;
 pub mod packages;
 pub mod plan;
+pub mod publish;
 pub mod repositories;
 pub mod rollback;
 pub mod rollout;

@@ -231,7 +231,7 @@ pub async fn remove(app: &App, caller: &Caller, repository: &str, name: &str, ve
     Ok(app.store.package_remove(&repository, &name, version, &caller.provenance).await?)
 }
 
-async fn writable(app: &App, repository: &str) -> Result<RepositoryName, Error> {
+pub(super) async fn writable(app: &App, repository: &str) -> Result<RepositoryName, Error> {
     let found = app.resolver.repositories().repository(repository).await?;
     if found.writable {
         return Ok(found.name);

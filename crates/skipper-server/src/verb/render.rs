@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use skipper_core::name::{PlatformName, ReleaseName};
-use skipper_source::{Package, RenderOptions, Rendered, UserValues};
+use skipper_source::{Finding, Package, RenderOptions, Rendered, UserValues};
 
 use super::packages::Chosen;
 use crate::{
@@ -24,15 +24,23 @@ pub(super) async fn render(
     let (bytes, values, raw) = (package.bytes.clone(), values.clone(), raw.map(str::to_owned));
     let options = RenderOptions { release: release.clone(), revision, platform };
     let label = package.label();
+    let called = (package.entry.name.clone(), package.entry.version.clone());
     // A package may hold thousands of files, and templates that take a while.
     let rendering = tokio::task::spawn_blocking(move || {
         let package = Package::from_zip(&bytes)
             .map_err(|wrong| Error::new(Code::PackageInvalid, format!("package {label} cannot be read: {wrong}")))?;
         let values = UserValues { tree: &values, raw: raw.as_deref() };
-        package.render(values, &options, None).map_err(|faults| {
+        let mut rendered = package.render(values, &options, None).map_err(|faults| {
             package_faults(Code::RenderFailed, &format!("package {label} cannot be rendered"), &faults)
                 .hint("`skipper package render PATH` shows the same without a server")
-        })
+        })?;
+        let inside = (&rendered.metadata.name, &rendered.metadata.version);
+        if inside != (&called.0, &called.1) {
+            let message =
+                format!("package {label} calls itself {}-{} inside; its repository is believed", inside.0, inside.1);
+            rendered.warnings.push(Finding::warning("package-version", message));
+        }
+        Ok(rendered)
     });
     rendering.await.map_err(Error::internal)?
 }

@@ -7,7 +7,7 @@ use crate::fixture::{Ask, Server};
 #[tokio::test]
 async fn health_and_readiness_are_told_apart() {
     let server = Server::start().await;
-    let index: Value = server.get("/").await.ok();
+    let index: Value = server.send(Ask::get("/").header("accept", "text/html,*/*;q=0.8")).await.ok();
     assert_eq!(index["links"]["openapi"], "/openapi.json");
     assert_eq!(server.get("/healthz").await.ok::<Value>()["status"], "ok");
     let ready: Ready = server.get("/readyz").await.ok();

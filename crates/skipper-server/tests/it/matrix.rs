@@ -31,6 +31,7 @@ fn ask(route: &Route, tenant: &str) -> Ask {
         .replace("{app}", "web")
         .replace("{package}", "hello")
         .replace("{file}", "hello-1.0.0.zip")
+        .replace("{instance}", "web-0")
         .replace("{id}", id);
     let ask = Ask::new(route.method.clone(), &format!("{path}?tenant={tenant}"));
     let ask = match (&route.method, route.path) {
@@ -68,6 +69,9 @@ fn spring(path: &str) -> Value {
         "/api/install" | "/api/package/install" => json!({
             "packageIdentifier": package,
             "installProperties": {"releaseName": "web", "platformName": "local"},
+        }),
+        "/api/upload" | "/api/package/upload" => json!({
+            "repoName": "nowhere", "name": "hello", "version": "1.0.0", "extension": "zip", "packageFileAsBytes": "UEs=",
         }),
         "/api/upgrade" | "/api/release/upgrade" => {
             json!({"packageIdentifier": package, "upgradeProperties": {"releaseName": "web"}})

@@ -1,6 +1,7 @@
 use http::Method;
 use serde_json::{Value, json};
-use skipper_server::api::own::wire::{PackageDetail, PackagePage, PackageView, RepositoryList};
+use skipper_server::api::own::wire::{PackageDetail, PackagePage, PackageView, PlanView, RepositoryList};
+use skipper_source::{Archive, archive::File};
 
 use crate::fixture::{Ask, Server, package};
 
@@ -97,4 +98,34 @@ async fn pages_of_packages_hold_each_one_once() {
     let newest: Value =
         server.post("/v1/plans", &json!({"verb": "install", "name": "x", "package": {"name": "hello"}})).await.ok();
     assert!(newest["manifest"].as_str().expect("text").contains("2.0.0"), "the highest version is meant");
+}
+
+#[tokio::test]
+async fn a_package_of_the_field_is_uploaded_and_planned_with_the_text_of_its_templates() {
+    let server = Server::start().await;
+    let file = |path: &str, text: &str| File { path: path.to_owned(), bytes: text.as_bytes().to_vec() };
+    let files = vec![
+        file("package.yml", "apiVersion: v1\nkind: skipper\nname: log\nversion: 1.0.0\ntags: sink, logging\n"),
+        file("values.yml", "version: 1.10\n"),
+        file(
+            "templates/log.yml",
+            "kind: SpringBootApp\nmetadata: {name: log}\nspec:\n  resource: maven://org.example:log:{{version}}\n",
+        ),
+    ];
+    let mut ask = Ask::new(Method::POST, "/v1/packages").header("content-type", "application/zip");
+    ask.body = Archive::from_files(files).expect("files of a package").to_zip("log-1.0.0");
+    let view: PackageView = server.send(ask).await.ok();
+    assert_eq!((view.name.as_str(), view.version.as_str()), ("log", "1.0.0"));
+    let detail: PackageDetail = server.get("/v1/packages/local/log/1.0.0").await.ok();
+    assert_eq!(detail.metadata["api_version"], "v1");
+    assert_eq!(detail.metadata["tags_text"], "sink, logging");
+    assert_eq!(
+        (detail.values.as_str(), detail.templates.as_slice()),
+        ("version: 1.10\n", &["templates/log.yml".to_owned()][..])
+    );
+    let request = json!({"verb": "install", "name": "mylog", "package": {"name": "log"}, "values": {"unused": true}});
+    let plan: PlanView = server.post("/v1/plans", &request).await.ok();
+    let manifest = plan.manifest.expect("an install has a manifest");
+    assert!(manifest.starts_with("\n---\n# Source: log.yml\nkind: SpringBootApp\n"), "{manifest}");
+    assert!(manifest.ends_with("resource: maven://org.example:log:1.1\n"), "YAML 1.1 drops the zero: {manifest}");
 }

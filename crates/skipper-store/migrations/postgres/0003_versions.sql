@@ -10,6 +10,8 @@ ALTER TABLE revision ADD COLUMN scaled BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE revision ADD COLUMN made_of BIGINT;
 ALTER TABLE revision ADD COLUMN kept TEXT REFERENCES kept_package (digest);
 CREATE INDEX revision_by_version ON revision (release_id, version);
+-- What Spring's API lists: all that is not over.
+CREATE INDEX revision_shown ON revision (num) WHERE state IN ('live', 'failed', 'cancelled', 'pending');
 CREATE INDEX revision_keeps ON revision (kept);
 
 UPDATE revision SET made_of = number WHERE package_name IS NOT NULL AND source LIKE '{"kind":"package"%';

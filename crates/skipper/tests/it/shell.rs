@@ -183,32 +183,32 @@ fn a_person_sees_the_server_completes_names_and_corrects_themselves() {
     bench.install("hello", &[]);
     let mut terminal = Terminal::open(&bench, &["shell"]);
     terminal.shows("runs version");
-    terminal.shows("skipper:>");
+    terminal.prompts("skipper:>");
     // Names that exist, behind an option in camelCase.
     terminal.types("status --releaseName hel\t");
     terminal.shows("hello ");
     terminal.types("\r");
     terminal.shows("successfully deployed");
-    terminal.shows("skipper:>");
+    terminal.prompts("skipper:>");
     terminal.types("install x hellow\t");
     terminal.shows("helloworld ");
     // Ctrl-C forgets the line.
     terminal.types("\x03");
-    terminal.shows("skipper:>");
+    terminal.prompts("skipper:>");
     terminal.types("list --nonsense\r");
     terminal.shows("unexpected argument");
-    terminal.shows("skipper:>");
+    terminal.prompts("skipper:>");
     terminal.types("manifest get nobody\r");
     terminal.shows("Release with name 'nobody' not found");
-    terminal.shows("skipper:>");
+    terminal.prompts("skipper:>");
     // A quote that is open asks for another line.
     terminal.types("version --client 'x\r");
     terminal.types("y'\r");
     terminal.shows("unexpected argument");
-    terminal.shows("skipper:>");
+    terminal.prompts("skipper:>");
     terminal.types("config --uri http://127.0.0.1:1 --password secret\r");
     terminal.shows("only together with a username");
-    terminal.shows("skipper:>");
+    terminal.prompts("skipper:>");
     terminal.types("\x04");
     assert_eq!(terminal.ended(), 0);
 
@@ -224,12 +224,12 @@ fn a_server_that_does_not_answer_is_told_and_another_one_can_be_chosen() {
     let bench = Bench::start();
     let mut terminal = Terminal::open(&bench, &["shell", "--url", "http://127.0.0.1:1"]);
     terminal.shows("no server answers");
-    terminal.shows("server-unknown:>");
+    terminal.prompts("server-unknown:>");
     terminal.types(&format!("config --uri {}/api\r", bench.url()));
     terminal.shows("Successfully targeted http://");
-    terminal.shows("skipper:>");
+    terminal.prompts("skipper:>");
     terminal.types("skipper info\r");
-    terminal.shows("skipper:>");
+    terminal.prompts("skipper:>");
     terminal.types("exit 3\r");
     assert_eq!(terminal.ended(), 3);
     // It is remembered for the command line.
@@ -254,12 +254,12 @@ fn ctrl_c_ends_the_waiting_and_nothing_else() {
     let bench = Bench::start();
     let slow = crate::bench::package(bench.home(), "slow", "1.0.0", &[("SAMPLE_READY_AFTER", "never")], "");
     let mut terminal = Terminal::open(&bench, &["shell"]);
-    terminal.shows("skipper:>");
+    terminal.prompts("skipper:>");
     terminal.types(&format!("install slow {}\r", slow.display()));
-    terminal.shows("503 Service Unavailable");
+    terminal.shows("await healthy");
     terminal.types("\x03");
     terminal.shows("not waiting any more");
-    terminal.shows("skipper:>");
+    terminal.prompts("skipper:>");
     terminal.types("exit\r");
     assert_eq!(terminal.ended(), 0);
     bench.run(&["status", "slow"]).ok();
@@ -324,6 +324,14 @@ impl Terminal {
             };
             self.screen.push_str(&String::from_utf8_lossy(&more));
         }
+    }
+
+    /// Waits for a new prompt; the one that is there is drawn again while a line is typed. What is typed before it comes
+    /// may be lost.
+    #[track_caller]
+    fn prompts(&mut self, text: &str) {
+        self.shows("\x1b[?2004h");
+        self.shows(text);
     }
 
     #[track_caller]

@@ -7,7 +7,7 @@ use axum::{
     extract::State,
     response::{IntoResponse as _, Response},
 };
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use skipper_core::policy::Action;
 use tokio::time::timeout;
 
@@ -16,6 +16,7 @@ use crate::{
     api::{
         extract::{Query, TenantQuery},
         problem::Rendered,
+        releases,
     },
     app::App,
     error::Error,
@@ -27,9 +28,12 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Longest a part is waited for by `/readyz`; what asks gives up after a second or two.
 const LOOK: Duration = Duration::from_millis(900);
 
-/// Says what there is.
-#[utoipa::path(get, path = "/", tag = "server", responses((status = 200, body = Index)))]
-pub(super) async fn index() -> axum::Json<Index> {
+/// Says what there is, to browsers; sends everybody else to `/api`, where Spring's clients look.
+#[utoipa::path(get, path = "/", tag = "server", responses((status = 200, body = Index), (status = 302, description = "To `/api`, for whoever does not accept text/html")))]
+pub(super) async fn index(uri: Uri, headers: HeaderMap) -> Response {
+    if !releases::is_browser(&headers) {
+        return (StatusCode::FOUND, [(header::LOCATION, releases::index_of(&uri, &headers))]).into_response();
+    }
     let links = [
         ("openapi", "/openapi.json"),
         ("health", "/healthz"),
@@ -44,6 +48,7 @@ pub(super) async fn index() -> axum::Json<Index> {
         version: VERSION.to_owned(),
         links: links.map(|(word, path)| (word.to_owned(), path.to_owned())).into(),
     })
+    .into_response()
 }
 
 /// Says that the process answers.

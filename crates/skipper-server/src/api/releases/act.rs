@@ -75,6 +75,7 @@ fn without_package(wanted: &Wanted) -> Failure {
 fn refused(error: Error, verb: Verb, release: &ReleaseName, package: Option<&Wanted>) -> Failure {
     match (error.code(), package) {
         (Code::PackageNotFound, Some(package)) => without_package(package).because(error),
+        (Code::ApplicationNotFound, _) => Failure::argument(error.detail()).because(error),
         _ => Failure::of_verb(error, verb, release.as_str(), None),
     }
 }
@@ -99,6 +100,7 @@ pub(super) async fn install(
     let platform = given(properties.platform_name, "Platform name must not be empty")?;
     let name = new_name(properties.release_name)?;
     let raw = properties.config_values.and_then(|values| values.raw);
+    settled(app, client, &name, Verb::Install).await?;
     let wanted = Install {
         tenant: client.tenant.clone(),
         name: name.clone(),
@@ -173,12 +175,17 @@ pub(super) async fn install_id(
 }
 
 /// Waits for what was told as done and still goes on: whoever was told so may ask for the next thing.
-async fn settled(app: &App, client: &Client, name: &ReleaseName) -> Result<(), Failure> {
+async fn settled(app: &App, client: &Client, name: &ReleaseName, next: Verb) -> Result<(), Failure> {
     let open = verb::versions::open(app, &client.caller, &client.tenant, name).await?;
-    // An install counts as done since it was started, and anything else once it only clears away or is being undone.
-    let told =
-        |open: &Rollout| open.verb == Verb::Install || matches!(open.phase, Phase::Finishing | Phase::Undoing { .. });
-    if let Some(open) = open.filter(told) {
+    // An install and a scaling count as done since they were started, and anything else once it only clears away or is
+    // being undone.
+    let told = |open: &Rollout| {
+        matches!(open.verb, Verb::Install | Verb::Scale)
+            || matches!(open.phase, Phase::Finishing | Phase::Undoing { .. })
+    };
+    // The name of an install that goes on is taken, and there is nothing to wait for.
+    let taken = |open: &Rollout| next == Verb::Install && !matches!(open.phase, Phase::Undoing { .. });
+    if let Some(open) = open.filter(|open| told(open) && !taken(open)) {
         wait::until(app, open.id, patience(app), |_| false).await?;
     }
     Ok(())
@@ -214,7 +221,7 @@ pub(super) async fn upgrade(
         (true, true) => Again::All,
         (true, false) => Again::These(app_names),
     };
-    settled(app, client, &name).await?;
+    settled(app, client, &name, Verb::Upgrade).await?;
     let wanted = Upgrade {
         package: Some(package.clone()),
         values: verb::raw_values(raw.as_deref())?,
@@ -246,7 +253,7 @@ pub(super) async fn rollback(
         return Err(Failure::argument(format!("Rollback version can not be less than zero.  Value = {version}")));
     };
     let name = super::extract::release(&named)?;
-    settled(app, client, &name).await?;
+    settled(app, client, &name, Verb::Rollback).await?;
     let wanted_version = (wanted > 0).then_some(wanted);
     let target = verb::versions::way_back(app, &client.caller, &client.tenant, &name, wanted_version).await;
     let target = target.map_err(|error| match error.code() {
@@ -276,7 +283,7 @@ pub(super) async fn rollback(
 /// Takes the deployed version away and answers when that is done.
 pub(super) async fn delete(app: &App, client: &Client, named: &str) -> Result<Version, Failure> {
     let name = super::extract::release(named)?;
-    settled(app, client, &name).await?;
+    settled(app, client, &name, Verb::Delete).await?;
     let refused = |error| Failure::of_verb(error, Verb::Delete, named, None);
     let deployed = verb::versions::deployed(app, &client.caller, &client.tenant, &name).await.map_err(refused)?;
     let wanted = Delete { tenant: client.tenant.clone(), name: name.clone(), purge: false };
@@ -292,6 +299,26 @@ pub(super) async fn delete(app: &App, client: &Client, named: &str) -> Result<Ve
         .map_err(|error| Failure::of_verb(error, Verb::Delete, named, version))
 }
 
+/// Takes the deployed version away, and then every version of its package. What would keep the package is said before
+/// anything is taken away.
+pub(super) async fn delete_with_package(
+    app: &App,
+    client: &Client,
+    named: &str,
+    refused: impl Fn(Error, &str, bool) -> Failure + Send,
+) -> Result<Version, Failure> {
+    let name = super::extract::release(named)?;
+    settled(app, client, &name, Verb::Delete).await?;
+    let package = verb::publish::package_of(app, &client.caller, &client.tenant, &name).await;
+    let package = package.map_err(|error| Failure::of_verb(error, Verb::Delete, named, None))?;
+    let except = Some((&client.tenant, &name));
+    let all = verb::publish::removable(app, &client.caller, &package, except).await;
+    let all = all.map_err(|error| refused(error, &package, true))?;
+    let version = Box::pin(delete(app, client, named)).await?;
+    verb::publish::remove(app, &client.caller, all).await.map_err(|error| refused(error, &package, true))?;
+    Ok(version)
+}
+
 /// Changes how many instances there are; the version stays the same.
 pub(super) async fn scale(app: &App, client: &Client, named: &str, body: ScaleRequest) -> Result<Version, Failure> {
     let name = super::extract::release(named)?;
@@ -304,15 +331,8 @@ pub(super) async fn scale(app: &App, client: &Client, named: &str, body: ScaleRe
             .map_err(|_| Failure::argument(format!("app {app_name} is not found in release {named}")))?;
         replicas.insert(app_name, count);
     }
-    settled(app, client, &name).await?;
-    let refused = |error: Error| match error.code() {
-        Code::ApplicationNotFound => {
-            let apps: Vec<&str> = error.detail().split('`').collect();
-            let missing = apps.get(3).copied().unwrap_or_default();
-            Failure::argument(format!("app {missing} is not found in release {named}")).because(error)
-        }
-        _ => Failure::of_verb(error, Verb::Scale, named, None),
-    };
+    settled(app, client, &name, Verb::Scale).await?;
+    let refused = |error: Error| refused(error, Verb::Scale, &name, None);
     let wanted = Scale { tenant: client.tenant.clone(), name: name.clone(), replicas };
     match verb::scale::prepare(app, &client.caller, wanted).await {
         Ok(prepared) => {

@@ -60,15 +60,18 @@ pub(super) fn releases(app: &App, asked: &Asked, versions: &[Version]) -> Result
     }
 }
 
-/// What this door calls an account: `default` for the account `local` that is there by itself, unless one is called so.
+/// What this door calls an account: `default` for the account `local` that is used by itself, unless one is called so.
 pub(super) fn platform<'a>(app: &App, name: &'a PlatformName) -> &'a str {
-    if name.as_str() == LOCAL && !has(app, DEFAULT) { DEFAULT } else { name.as_str() }
+    let by_itself = name.as_str() == LOCAL && *name == app.default_platform && !has(app, DEFAULT);
+    if by_itself { DEFAULT } else { name.as_str() }
 }
 
 /// The account that this door calls so.
 pub(super) fn account(app: &App, name: &str) -> Option<PlatformName> {
-    let meant = if name == DEFAULT && !has(app, DEFAULT) { LOCAL } else { name };
-    PlatformName::new(meant).ok().filter(|_| has(app, meant))
+    if name == DEFAULT && !has(app, DEFAULT) {
+        return Some(app.default_platform.clone());
+    }
+    PlatformName::new(name).ok().filter(|_| has(app, name))
 }
 
 fn has(app: &App, name: &str) -> bool {

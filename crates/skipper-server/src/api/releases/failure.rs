@@ -29,6 +29,10 @@ pub(super) enum Kind {
     ReleaseNotFound,
     /// An upgrade that would change nothing.
     Upgrade,
+    /// A package that is in use.
+    PackageDelete,
+    /// What an application answered that was called in place of somebody.
+    Upstream,
     /// Anything else that does not fit the present state.
     Skipper,
     /// Something else that is named is not there; the original says [`Kind::Skipper`].
@@ -67,6 +71,11 @@ impl Failure {
 
     pub(super) fn skipper(message: impl Into<String>) -> Self {
         Self::new(Kind::Skipper, message)
+    }
+
+    /// An application that was called answered that it cannot.
+    pub(super) fn upstream(message: impl Into<String>) -> Self {
+        Self::new(Kind::Upstream, message)
     }
 
     /// A query lacks something.
@@ -116,7 +125,8 @@ impl Failure {
         let only_2 = generation == Generation::V2 && asked::is_of_2_alone(path);
         match self.kind {
             Kind::ReleaseNotFound => StatusCode::NOT_FOUND,
-            Kind::Upgrade | Kind::Skipper => StatusCode::CONFLICT,
+            Kind::Upgrade | Kind::PackageDelete | Kind::Skipper => StatusCode::CONFLICT,
+            Kind::Upstream => StatusCode::INTERNAL_SERVER_ERROR,
             Kind::Missing if only_2 => StatusCode::CONFLICT,
             Kind::Missing => StatusCode::NOT_FOUND,
             Kind::Argument if only_2 => StatusCode::INTERNAL_SERVER_ERROR,
@@ -136,6 +146,8 @@ impl Failure {
             Kind::Upgrade if generation == Generation::V2 => {
                 Some("org.springframework.cloud.skipper.ReleaseUpgradeException")
             }
+            Kind::PackageDelete => Some("org.springframework.cloud.skipper.PackageDeleteException"),
+            Kind::Upstream => Some("org.springframework.web.client.RestClientResponseException"),
             Kind::Skipper | Kind::Missing | Kind::Upgrade => Some(SKIPPER),
             Kind::Argument => Some("java.lang.IllegalArgumentException"),
             Kind::Unreadable => Some("org.springframework.http.converter.HttpMessageNotReadableException"),

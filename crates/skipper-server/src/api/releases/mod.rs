@@ -8,19 +8,21 @@ mod about;
 mod act;
 mod answer;
 mod asked;
+mod endpoints;
 mod extract;
 mod failure;
 mod first;
 mod hal;
 mod negotiate;
 mod second;
+mod upload;
 mod wire;
 
-use http::Uri;
-use skipper_core::policy::Action::{Deploy, Read};
+use http::{HeaderMap, Uri};
+use skipper_core::policy::Action::{Deploy, ManagePackages, Read};
 
 use super::table::{
-    Access::{Public, Tenant},
+    Access::{Installation, Public, Tenant},
     Row, undescribed,
 };
 
@@ -30,6 +32,7 @@ pub(in crate::api) use failure::{Of, cause};
 pub(crate) fn rows() -> Vec<Row> {
     let controllers = vec![
         undescribed!(GET "/api/about" => about::about, Public),
+        undescribed!(POST "/api/upload" => upload::upload, Installation(ManagePackages), Plan),
         undescribed!(POST "/api/install" => first::install, Tenant(Deploy), Json),
         undescribed!(POST "/api/install/{id}" => first::install_id, Tenant(Deploy), Json),
         undescribed!(GET "/api/status/{name}" => first::status, Tenant(Read)),
@@ -43,6 +46,8 @@ pub(crate) fn rows() -> Vec<Row> {
         undescribed!(GET "/api/list" => first::list, Tenant(Read)),
         undescribed!(GET "/api/list/{name}" => first::list_name, Tenant(Read)),
         undescribed!(GET "/api/package" => about::package, Tenant(Read)),
+        undescribed!(POST "/api/package/upload" => upload::upload, Installation(ManagePackages), Plan),
+        undescribed!(DELETE "/api/package/{name}" => upload::remove, Installation(ManagePackages)),
         undescribed!(POST "/api/package/install" => second::install, Tenant(Deploy), Json),
         undescribed!(POST "/api/package/install/{id}" => second::install_id, Tenant(Deploy), Json),
         undescribed!(GET "/api/release" => about::release, Tenant(Read)),
@@ -60,10 +65,26 @@ pub(crate) fn rows() -> Vec<Row> {
         undescribed!(POST "/api/release/cancel" => second::cancel, Tenant(Deploy), Json),
         undescribed!(POST "/api/release/scale/{name}" => second::scale, Tenant(Deploy), Json),
         undescribed!(DELETE "/api/release/{name}" => second::delete, Tenant(Deploy)),
+        undescribed!(DELETE "/api/release/{name}/package" => upload::remove_with_release, Tenant(Deploy)),
+        undescribed!(GET "/api/release/actuator/{name}/{app}/{instance}" => second::actuator::get, Tenant(Deploy)),
+        undescribed!(POST "/api/release/actuator/{name}/{app}/{instance}" => second::actuator::post, Tenant(Deploy), Json),
+        undescribed!(GET "/actuator" => endpoints::index, Public),
+        undescribed!(GET "/actuator/health" => endpoints::health, Public),
+        undescribed!(GET "/actuator/info" => endpoints::info, Public),
         undescribed!(GET "/api/release/list" => second::list, Tenant(Read)),
         undescribed!(GET "/api/release/list/{name}" => second::list_name, Tenant(Read)),
     ];
     controllers.into_iter().chain(hal::rows()).collect()
+}
+
+/// Whether a person looks at the answer.
+pub(in crate::api) fn is_browser(headers: &HeaderMap) -> bool {
+    asked::accepted(headers).any(|media| media.eq_ignore_ascii_case("text/html"))
+}
+
+/// The address of this door, as the client would write it.
+pub(in crate::api) fn index_of(uri: &Uri, headers: &HeaderMap) -> String {
+    format!("{}/api", hal::link::base(uri, headers))
 }
 
 /// Whether a path is one whose refusals have no body.

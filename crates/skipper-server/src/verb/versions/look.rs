@@ -1,6 +1,9 @@
 //! What platforms say of the applications of a version, in the words of Spring's deployers.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::SocketAddr,
+};
 
 use skipper_core::{
     deployment::{DeploymentId, Instance, Observed},
@@ -75,6 +78,8 @@ pub struct InstanceState {
     pub index: u32,
     /// How it fares.
     pub state: Running,
+    /// Where it is reached, as far as that is known.
+    pub address: Option<SocketAddr>,
     /// What else the platform tells of it.
     pub attributes: BTreeMap<String, String>,
 }
@@ -167,6 +172,10 @@ fn running_of<'a>(
     let newest =
         own.filter(|own| own.live.deployment.revision <= until).max_by_key(|own| own.live.deployment.revision)?;
     let started_here = newest.live.deployment.revision >= stored.number;
+    // What is being undone is gone, even while it is on its way out.
+    if status == Status::Failed && started_here {
+        return None;
+    }
     (started_here || newest.live.deployment.app.edition() == application.edition()).then_some(*newest)
 }
 
@@ -227,7 +236,8 @@ fn instance(
         Observed::Absent | Observed::Unknown { .. } => None,
     };
     let mut attributes = known.map(|known| known.attributes.clone()).unwrap_or_default();
-    if let Some(address) = known.and_then(first_address) {
+    let address = known.and_then(first_address);
+    if let Some(address) = address {
         attributes.entry("port".to_owned()).or_insert_with(|| address.port().to_string());
         attributes.entry("url".to_owned()).or_insert_with(|| format!("http://{address}"));
     }
@@ -235,10 +245,10 @@ fn instance(
     attributes.insert("skipper.application.name".to_owned(), app.name.clone());
     attributes.insert("skipper.release.name".to_owned(), stored.name.to_string());
     attributes.insert("skipper.release.version".to_owned(), runs.version.to_string());
-    InstanceState { id, index, state, attributes }
+    InstanceState { id, index, state, address, attributes }
 }
 
 /// The address of the port `http`, else of its first port.
-fn first_address(instance: &Instance) -> Option<std::net::SocketAddr> {
+fn first_address(instance: &Instance) -> Option<SocketAddr> {
     instance.addresses.get("http").or_else(|| instance.addresses.values().next()).copied()
 }

@@ -13,6 +13,7 @@ use skipper_core::{
     policy::Action,
     release::{RevisionState, Source},
     rollout::{Cause, Phase, Rollout, Verb},
+    spec::Spec,
     time::Timestamp,
 };
 use skipper_store::{RunningVersion, StoredVersion, VersionFilter};
@@ -187,7 +188,7 @@ pub async fn deployed_or_failed(
     let (mut all, mut after) = (Vec::new(), 0);
     while all.len() < LISTED {
         let page = app.store.version_list(tenant, VersionFilter::Listed(q, after, PAGE)).await?;
-        after = page.last().map_or(after, |last| last.num);
+        after = page.last().map_or(after, |last| last.place);
         let full = page.len() >= PAGE as usize;
         all.extend(page);
         if !full {
@@ -196,6 +197,8 @@ pub async fn deployed_or_failed(
     }
     let mut all = told(app, tenant, all, Look::Alive).await?;
     all.retain(|version| matches!(version.status, Status::Deployed | Status::Failed));
+    // Scaling one does not move it.
+    all.sort_by_key(|version| version.stored.num);
     Ok(all)
 }
 
@@ -312,11 +315,13 @@ fn judge(stored: &StoredVersion, launched: bool) -> (Status, Told) {
     let verb = stored.verb.unwrap_or(Verb::Install);
     let cause = stored.phase.as_ref().and_then(Phase::cause);
     match stored.state {
-        RevisionState::Live => (Status::Deployed, Told::Complete(verb)),
-        RevisionState::Superseded | RevisionState::Deleted => (Status::Deleted, Told::Deleted),
+        RevisionState::Live if !stored.overtaken => (Status::Deployed, Told::Complete(verb)),
+        RevisionState::Live | RevisionState::Superseded | RevisionState::Deleted => (Status::Deleted, Told::Deleted),
         RevisionState::Failed | RevisionState::Cancelled => (Status::Failed, failed(stored, verb, cause)),
         // What is being undone will not come back.
         RevisionState::Pending if cause.is_some() => (Status::Failed, failed(stored, verb, cause)),
+        // It serves; what was before it is being cleared away.
+        RevisionState::Pending if stored.phase == Some(Phase::Finishing) => (Status::Deployed, Told::Complete(verb)),
         RevisionState::Pending if verb == Verb::Install && launched => (Status::Deployed, Told::Complete(verb)),
         RevisionState::Pending => (Status::Unknown, Told::Underway(verb)),
     }
@@ -327,9 +332,18 @@ fn failed(stored: &StoredVersion, verb: Verb, cause: Option<&Cause>) -> Told {
     match cause {
         Some(cause) if cause.code == Cause::CANCELLED => Told::Cancelled(after(cause)),
         _ if verb == Verb::Install => Told::InstallFailed,
+        Some(cause) if cause.code == "health-timeout" => {
+            Told::NotHealthy(stored.spec.as_ref().map_or_else(|| after(cause), longest_health))
+        }
         Some(cause) if matches!(cause.code.as_str(), "unhealthy" | "exited" | "judged-errors" | "judged-latency") => {
             Told::NotHealthy(after(cause))
         }
         _ => Told::NotDeployed,
     }
+}
+
+/// How long its rollout waits for health, in milliseconds.
+fn longest_health(spec: &Spec) -> u64 {
+    let each = spec.applications.iter().map(|app| app.bounds.health).max();
+    spec.health_bound.or(each).unwrap_or_default().0
 }

@@ -10,7 +10,7 @@ const SKIPPER: &str = "org.springframework.cloud.skipper.SkipperException";
 const NOT_FOUND: &str = "org.springframework.cloud.skipper.ReleaseNotFoundException";
 
 #[track_caller]
-fn check(answer: &Answer, status: u16, exception: &str, message: &str) {
+pub(super) fn check(answer: &Answer, status: u16, exception: &str, message: &str) {
     let first = answer.header("content-type") == Some("application/json;charset=UTF-8");
     let body = json_of(answer, status, if first { "application/json;charset=UTF-8" } else { "application/json" });
     assert_eq!(body["status"], status);

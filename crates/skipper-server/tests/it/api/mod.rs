@@ -2,6 +2,8 @@
 
 mod errors;
 mod first;
+mod packages;
+mod rollouts;
 mod second;
 
 use serde_json::{Value, json};

@@ -1,5 +1,6 @@
 //! The controllers of 2.x.
 
+pub(super) mod actuator;
 mod bulk;
 mod logs;
 mod manifest;

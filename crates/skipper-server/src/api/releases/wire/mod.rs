@@ -17,5 +17,6 @@ pub(in crate::api::releases) use package::{PackageMetadata, Place, Summary};
 pub(in crate::api::releases) use release::{Info, Manifest, Release, Releases, When};
 pub(in crate::api::releases) use repository::Repository;
 pub(in crate::api::releases) use request::{
-    CancelRequest, InstallProperties, InstallRequest, PackageIdentifier, RollbackRequest, ScaleRequest, UpgradeRequest,
+    ActuatorRequest, CancelRequest, InstallProperties, InstallRequest, PackageIdentifier, RollbackRequest,
+    ScaleRequest, UpgradeRequest, UploadRequest,
 };

@@ -81,12 +81,15 @@ impl<'a> First<'a> {
 struct Second<'a> {
     id: &'a str,
     state: &'static str,
-    attributes: &'a BTreeMap<String, String>,
+    attributes: BTreeMap<&'a str, &'a str>,
 }
 
 impl<'a> Second<'a> {
     fn of(instance: &'a InstanceState) -> Self {
-        Self { id: &instance.id, state: instance.state.as_str(), attributes: &instance.attributes }
+        // Only 1.0 tells the process.
+        let told = instance.attributes.iter().filter(|(name, _)| *name != "pid");
+        let attributes = told.map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        Self { id: &instance.id, state: instance.state.as_str(), attributes }
     }
 }
 

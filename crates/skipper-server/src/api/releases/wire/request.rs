@@ -5,6 +5,18 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
 
+/// A package to publish.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(in crate::api::releases) struct UploadRequest {
+    pub(in crate::api::releases) name: Option<String>,
+    pub(in crate::api::releases) repo_name: Option<String>,
+    pub(in crate::api::releases) version: Option<String>,
+    pub(in crate::api::releases) extension: Option<String>,
+    /// The zip, in base64.
+    pub(in crate::api::releases) package_file_as_bytes: Option<String>,
+}
+
 /// Names a package.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -92,6 +104,14 @@ pub(in crate::api::releases) struct ScaleItem {
     #[serde(deserialize_with = "number")]
     pub(in crate::api::releases) count: Option<i64>,
     pub(in crate::api::releases) properties: Option<BTreeMap<String, Option<String>>>,
+}
+
+/// A call of an application's own management.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(in crate::api::releases) struct ActuatorRequest {
+    pub(in crate::api::releases) endpoint: Option<String>,
+    pub(in crate::api::releases) body: Option<serde_json::Value>,
 }
 
 /// A number, also where it is written as text.

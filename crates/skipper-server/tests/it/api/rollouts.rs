@@ -1,0 +1,132 @@
+//! What goes on while a release changes: busy, failing, cancelled, forced.
+
+use std::time::Duration;
+
+use http::Method;
+use serde_json::{Value, json};
+use testkit::Behaviour;
+
+use super::{errors::check, install, json_of, stocked, upgrade};
+use crate::fixture::{Ask, Server};
+
+const SKIPPER: &str = "org.springframework.cloud.skipper.SkipperException";
+
+async fn installed() -> Server {
+    let server = stocked().await;
+    server.post("/api/package/install", &install("1.0.0", "web")).await.ok::<Value>();
+    server.told("web", "DEPLOYED", "Install").await;
+    server
+}
+
+fn platform_status(info: &Value) -> Value {
+    serde_json::from_str(info["status"]["platformStatus"].as_str().expect("text")).expect("JSON in text")
+}
+
+#[tokio::test]
+async fn while_an_upgrade_waits_for_health_other_verbs_are_refused_and_it_can_be_cancelled() {
+    let server = installed().await;
+    server.machine.platform.behave("2.0.0", Behaviour { healthy_after: None, exits_after: None });
+    let begun: Value = server.post("/api/release/upgrade", &upgrade("2.0.0", "web")).await.ok();
+    assert_eq!(begun["info"]["status"], json!({"statusCode": "UNKNOWN", "platformStatus": null}));
+    for (ask, verb) in [
+        (Ask::post("/api/release/upgrade", &upgrade("1.0.0", "web")), "UPGRADE"),
+        (Ask::post("/api/release/rollback", &json!({"releaseName": "web", "version": 1})), "ROLLBACK"),
+        (Ask::new(Method::DELETE, "/api/release/web"), "DELETE"),
+        (Ask::post("/api/release/scale/web", &json!({"scale": [{"name": "web", "count": 2}]})), "SCALE"),
+        (Ask::new(Method::POST, "/api/delete/web"), "DELETE"),
+    ] {
+        let text = format!("Statemachine is not in state ready to do {verb}");
+        check(&server.send(ask).await, 409, SKIPPER, &text);
+    }
+    let again = server.post("/api/package/install", &install("1.0.0", "web")).await;
+    check(&again, 409, SKIPPER, "Release with the name [web] already exists and it is not deleted.");
+    let info: Value = server.get("/api/release/status/web").await.ok();
+    assert_eq!(info["status"]["statusCode"], "UNKNOWN");
+    assert_eq!(platform_status(&info)[0]["deploymentId"], "web.web-v2");
+    let cancelled = server.post("/api/release/cancel", &json!({"releaseName": "web"})).await;
+    assert_eq!(cancelled.ok::<Value>(), json!({"accepted": true}));
+    // Whoever looks now sees it already.
+    let info: Value = server.get("/api/release/status/web").await.ok();
+    assert_eq!(info["status"]["statusCode"], "FAILED");
+    let text = info["description"].as_str().expect("text");
+    let after = text.strip_prefix("Cancelled after ").and_then(|rest| rest.strip_suffix(" ms."));
+    assert!(after.is_some_and(|after| after.parse::<u64>().is_ok()), "{text}");
+    server.told("web", "FAILED", "Cancelled after").await;
+    // The version before goes on, and both are listed.
+    let list: Value = server.get("/api/release/list").await.ok();
+    let versions = list["_embedded"]["releases"].as_array().expect("a list");
+    let told: Vec<_> = versions.iter().map(|one| (&one["version"], &one["info"]["status"]["statusCode"])).collect();
+    assert_eq!(told, [(&json!(1), &json!("DEPLOYED")), (&json!(2), &json!("FAILED"))]);
+}
+
+#[tokio::test]
+async fn an_upgrade_that_does_not_get_healthy_within_its_timeout_fails_and_a_delete_takes_the_one_before() {
+    let server = installed().await;
+    server.machine.platform.behave("2.0.0", Behaviour { healthy_after: None, exits_after: None });
+    let mut body = upgrade("2.0.0", "web");
+    body["timeout"] = json!(300);
+    server.post("/api/release/upgrade", &body).await.ok::<Value>();
+    let info = server.told("web", "FAILED", "Did not detect apps in replacing release as healthy after ").await;
+    assert_eq!(platform_status(&info), json!([{"deploymentId": "web.web-v2", "instances": {}, "state": "unknown"}]));
+    // The bound was for that rollout alone: what serves is the same as before.
+    check(
+        &server.post("/api/upgrade", &upgrade("1.0.0", "web")).await,
+        409,
+        SKIPPER,
+        "Package to upgrade has no difference",
+    );
+    let gone = json_of(&server.spring(Ask::new(Method::DELETE, "/api/release/web")).await, 200, "application/json");
+    assert_eq!((&gone["version"], &gone["info"]["status"]["statusCode"]), (&json!(1), &json!("DELETED")));
+    let second = server.send(Ask::new(Method::DELETE, "/api/release/web")).await;
+    check(&second, 404, "org.springframework.cloud.skipper.ReleaseNotFoundException", "[web]");
+    let info: Value = server.get("/api/release/status/web").await.ok();
+    assert_eq!(info["status"]["statusCode"], "FAILED", "the newest one has failed");
+}
+
+#[tokio::test]
+async fn an_install_whose_health_fails_later_is_failed_then_and_its_name_is_free() {
+    let server = stocked().await;
+    server.machine.platform.behave("1.0.0", Behaviour { healthy_after: None, exits_after: Some((Duration::ZERO, 1)) });
+    let answer = server.post("/api/package/install", &install("1.0.0", "web")).await;
+    assert_eq!(answer.ok::<Value>()["info"]["status"]["statusCode"], "DEPLOYED", "the platform was told");
+    server.told("web", "FAILED", "Install failed").await;
+    let again: Value = server.post("/api/package/install", &install("2.0.0", "web")).await.ok();
+    assert_eq!(again["version"], 2);
+}
+
+#[tokio::test]
+async fn force_launches_anew_what_did_not_change() {
+    let server = installed().await;
+    let mut body = upgrade("1.0.0", "web");
+    body["force"] = json!(true);
+    server.post("/api/release/upgrade", &body).await.ok::<Value>();
+    server.told("web", "DEPLOYED", "Upgrade complete").await;
+    let states: Value = server.get("/api/release/states?names=web").await.ok();
+    assert_eq!(states["web"].as_object().expect("states").keys().collect::<Vec<_>>(), ["web.web-v2"]);
+    // What was launched anew is no difference afterwards.
+    let same = server.post("/api/release/upgrade", &upgrade("1.0.0", "web")).await;
+    check(&same, 409, "org.springframework.cloud.skipper.ReleaseUpgradeException", "no difference");
+    body["appNames"] = json!(["nope"]);
+    let nobody = server.post("/api/release/upgrade", &body).await;
+    check(&nobody, 500, "java.lang.IllegalArgumentException", "there is no application `nope` to launch");
+}
+
+#[tokio::test]
+async fn a_deleted_release_that_is_upgraded_is_installed() {
+    let server = installed().await;
+    server.send(Ask::new(Method::DELETE, "/api/release/web")).await.ok::<Value>();
+    let answer = server.post("/api/release/upgrade", &upgrade("2.0.0", "web")).await;
+    assert_eq!(answer.ok::<Value>()["version"], 2);
+    server.told("web", "DEPLOYED", "Install complete").await;
+}
+
+#[tokio::test]
+async fn the_management_of_an_instance_is_called_in_place_of_the_client() {
+    let server = installed().await;
+    let path = "/api/release/actuator/web/nope/web.web-v1-0?endpoint=/info";
+    check(&server.get(path).await, 500, "java.lang.IllegalArgumentException", "app nope is not found in release web");
+    let missing = server.get("/api/release/actuator/web/web.web-v1/web.web-v1-0").await;
+    assert_eq!(missing.status, 400, "{}", missing.text());
+    let out = server.get("/api/release/actuator/web/web.web-v1/web.web-v1-0?endpoint=../admin").await;
+    check(&out, 500, "java.lang.IllegalArgumentException", "leads out");
+}
