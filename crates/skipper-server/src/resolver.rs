@@ -56,8 +56,13 @@ pub struct PackageResolver {
 impl PackageResolver {
     /// Puts one together.
     #[must_use]
-    pub fn new(store: Store, platforms: Platforms, edge_ports: RangeInclusive<u16>, clock: Arc<dyn Clock>) -> Self {
-        let repositories = Repositories::new(store.clone());
+    pub const fn new(
+        store: Store,
+        repositories: Repositories,
+        platforms: Platforms,
+        edge_ports: RangeInclusive<u16>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self { store, repositories, platforms, edge_ports, clock, boot_health: None }
     }
 

@@ -95,6 +95,18 @@ pub enum Error {
         /// Its version.
         version: String,
     },
+    /// The archive is not the one that is known by this version.
+    #[error("package `{name}` {version} has the digest sha256:{found}, and sha256:{known} is known of this version")]
+    PackageChanged {
+        /// The package.
+        name: String,
+        /// Its version.
+        version: String,
+        /// The digest that is known.
+        known: String,
+        /// The digest that was found.
+        found: String,
+    },
     /// A release uses the package.
     #[error("package `{name}` {version} is in use by release `{release}`")]
     PackageInUse {
@@ -287,6 +299,7 @@ impl Error {
             Self::RouteTaken { .. } => "route-taken",
             Self::NoFreePort { .. } => "no-free-port",
             Self::PackageExists { .. } => "package-exists",
+            Self::PackageChanged { .. } => "package-changed",
             Self::PackageInUse { .. } => "package-in-use",
             Self::Exists { .. } => "exists",
             Self::StillNeeded { .. } => "still-needed",
@@ -322,6 +335,7 @@ impl Error {
             Self::RouteTaken { owner, .. } => format!("choose another host, path or port, or delete release `{owner}`"),
             Self::NoFreePort { .. } => "widen the range of edge ports, or delete releases that hold ports".into(),
             Self::PackageExists { .. } => "raise the version; a published version never changes".into(),
+            Self::PackageChanged { .. } => "ask whoever runs the repository: a published version never changes".into(),
             Self::PackageInUse { .. } => "upgrade or delete the releases that use it first".into(),
             Self::SecretInUse { .. } => "remove it from the release first, or force its removal".into(),
             Self::Key { hint, .. } => hint.clone(),

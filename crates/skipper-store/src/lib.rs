@@ -37,9 +37,11 @@ mod meta;
 mod mode;
 mod open;
 mod package;
+mod package_find;
 mod package_page;
 mod past;
 mod port_claim;
+mod refresh;
 mod release;
 mod repository;
 mod resolved;
@@ -66,11 +68,13 @@ pub use home::Home;
 pub use idempotency::{Begun, IdempotencyKey, StoredAnswer};
 pub use intent::{IntentAccepted, NewIntent};
 pub use meta::{Counts, Meta};
-pub use package::{NewPackage, Package, PackageCursor, PackageUser};
+pub use package::{NewPackage, Package, PackageCursor, PackageUser, Words};
+pub use package_find::PackageFilter;
 pub use package_page::{PackageMatch, PackageOrder, PackagePage};
 pub use past::PastRevision;
+pub use refresh::{Change, Changed, IndexRow, Known, RefreshOutcome, Turn};
 pub use release::{ListedRelease, Numeric, OpenRollout};
-pub use repository::{NewRepository, Repository};
+pub use repository::{NewRepository, RefreshState, Repository, RepositoryKind};
 pub use restore::{Restore, Restored};
 pub use revision::{HistoryEntry, RevisionSummary};
 pub use rollout::CancelOutcome;
@@ -97,6 +101,8 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         meta::STATEMENTS,
         package::STATEMENTS,
         past::STATEMENTS,
+        package_find::STATEMENTS,
+        refresh::STATEMENTS,
         package_page::STATEMENTS,
         port_claim::STATEMENTS,
         release::STATEMENTS,

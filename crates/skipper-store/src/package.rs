@@ -13,22 +13,21 @@ use crate::{
     Error, Numeric, Store,
     db::{Row, args, statements},
     json,
-    release::{like, numeric},
-    store::page,
+    release::numeric,
 };
 
 statements! {
     GET = "SELECT * FROM package WHERE repository = $1 AND name = $2 AND version = $3";
     BY_NUM = "SELECT * FROM package WHERE num = $1";
-    VERSIONS = "SELECT * FROM package WHERE repository = $1 AND name = $2 ORDER BY num DESC LIMIT 1000";
-    LIST = "SELECT * FROM package WHERE (name, num) > ($1, $2) ORDER BY name, num LIMIT $3";
-    SEARCH = "SELECT * FROM package WHERE (name, num) > ($1, $2) AND search LIKE $4 ESCAPE '!' ORDER BY name, num LIMIT $3";
-    INSERT = "INSERT INTO package (repository, name, version, sha256, size, metadata, search, created_by, created_at) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING";
+    INSERT = "INSERT INTO package (repository, name, version, version_key, sha256, size, metadata, search, created_by, created_at) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING";
     INSERT_ARCHIVE = "INSERT INTO package_archive (package_num, bytes) VALUES ($1, $2)";
+    /// The digest is compared once more where it is written: another server may have been faster.
+    KEEP = "UPDATE package SET archived = 1, sha256 = $2, size = $3, row_version = row_version + 1 \
+        WHERE num = $1 AND archived = 0 AND sha256 IN ('', $2)";
     ARCHIVE = "SELECT package_archive.bytes AS bytes FROM package_archive JOIN package ON package.num = package_archive.package_num \
         WHERE package.repository = $1 AND package.name = $2 AND package.version = $3";
-    REPOSITORY = "SELECT 1 AS found FROM repository WHERE name = $1";
+    REPOSITORY = "SELECT 1 AS found FROM repository WHERE name = $1 AND kind <> 'removed'";
     USER = "SELECT release.tenant AS tenant, release.name AS name FROM revision JOIN release ON release.id = revision.release_id \
         WHERE revision.package_repository = $1 AND revision.package_name = $2 AND revision.package_version = $3 \
             AND revision.state IN ('pending', 'live') LIMIT 1";
@@ -38,6 +37,9 @@ statements! {
         WHERE revision.package_name = $1 AND revision.state IN ('pending', 'live') LIMIT 1000";
     DELETE_ARCHIVE = "DELETE FROM package_archive WHERE package_num = $1";
     DELETE = "DELETE FROM package WHERE num = $1";
+    /// Rows of an older Skipper, which knew no order of versions.
+    UNKEYED = "SELECT * FROM package WHERE version_key = '' ORDER BY num LIMIT 500";
+    REKEY = "UPDATE package SET version_key = $2, search = $3 WHERE num = $1";
 }
 
 /// Largest archive; whoever parses it has its own, tighter bounds.
@@ -52,12 +54,51 @@ pub struct NewPackage {
     pub name: PackageName,
     /// Its version; never published twice.
     pub version: String,
+    /// Sorts as its version does among versions; not empty.
+    pub version_key: String,
     /// Its metadata, for people and APIs.
     pub metadata: Value,
-    /// Words to be found by: description, tags, maintainer.
-    pub search: String,
+    /// What it is found by beside its name.
+    pub words: Words,
     /// The archive.
     pub archive: Vec<u8>,
+}
+
+/// What a package is found by beside its name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Words {
+    /// Description, maintainer and the like.
+    pub text: String,
+    /// Tags: found as text, and as what they are.
+    pub tags: Vec<String>,
+}
+
+/// What stands around a tag in [`Words::column`], and nowhere else.
+pub(crate) const MARK: char = '\u{1f}';
+
+impl Words {
+    /// The text that a search looks at: the name, the words, then the tags between marks, in lower case. Bounded, because it
+    /// is part of an index.
+    pub(crate) fn column(&self, name: &str) -> String {
+        const MAX_TAGS: usize = 500;
+        const MAX: usize = 1400;
+        let plain =
+            |text: &str| text.to_lowercase().chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
+        let mut tags = String::new();
+        for tag in &self.tags {
+            let tag = plain(tag.trim());
+            if !tag.is_empty() && tags.len() + tag.len() < MAX_TAGS {
+                tags.push(MARK);
+                tags.push_str(&tag);
+            }
+        }
+        if !tags.is_empty() {
+            tags.push(MARK);
+        }
+        let mut column = plain(&format!("{name} {}", self.text));
+        column.truncate(column.floor_char_boundary(MAX - tags.len()));
+        column + &tags
+    }
 }
 
 /// A release whose live or coming revision is made of a package.
@@ -84,10 +125,10 @@ pub struct Package {
     pub name: PackageName,
     /// Its version.
     pub version: String,
-    /// Digest of the archive.
-    pub sha256: Sha256,
-    /// Length of the archive in bytes.
-    pub size: u64,
+    /// Digest of the archive. Of one that is not here yet it is what the index says, if that says anything.
+    pub sha256: Option<Sha256>,
+    /// Length of the archive in bytes; `None` while it is not here.
+    pub size: Option<u64>,
     /// Its metadata.
     pub metadata: Value,
     /// Who published it.
@@ -133,7 +174,7 @@ impl Store {
             return Err(Error::not_found("repository", repository));
         }
         let now = txn.shared().clock.now();
-        let search = format!("{name} {}", new.search).to_lowercase().replace('\0', " ");
+        let search = new.words.column(name);
         let size = u64::try_from(new.archive.len()).unwrap_or(u64::MAX);
         let added = txn
             .run(
@@ -142,6 +183,7 @@ impl Store {
                     repository,
                     name,
                     version,
+                    new.version_key,
                     sha256,
                     size,
                     new.metadata.to_string(),
@@ -180,20 +222,6 @@ impl Store {
         self.one("read the package", GET, args).await?.as_ref().map(read).transpose()
     }
 
-    /// All versions of a package, the one published last first. Which is the newest is for the caller to say.
-    ///
-    /// # Errors
-    ///
-    /// Only those of the database.
-    pub async fn package_versions(
-        &self,
-        repository: &RepositoryName,
-        name: &PackageName,
-    ) -> Result<Vec<Package>, Error> {
-        let rows = self.all("list versions", VERSIONS, args![repository.as_str(), name.as_str()]).await?;
-        rows.iter().map(read).collect()
-    }
-
     /// The bytes of a package.
     ///
     /// # Errors
@@ -209,28 +237,62 @@ impl Store {
         self.one("read the archive", ARCHIVE, args).await?.map(|row| row.bytes("bytes")).transpose()
     }
 
-    /// Packages of all repositories by name, then in the order they were published; with `q` only those that are found by
-    /// that text. At most `limit` (and never more than 1000).
+    /// Keeps the archive of a package that was only listed until now.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::PackageChanged`] when another digest is known already, from the index or from the first time; nothing is changed then.
+    /// [`Error::NotFound`] when the package is gone.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe to drop: one transaction.
+    pub async fn package_keep(&self, num: i64, archive: Vec<u8>) -> Result<Package, Error> {
+        let sha256 = Sha256::of(&archive);
+        let size = u64::try_from(archive.len()).unwrap_or(u64::MAX);
+        let mut txn = self.txn("keep the package").await?;
+        if txn.run(KEEP, args![num, sha256, size]).await? > 0 {
+            txn.run(INSERT_ARCHIVE, args![num, archive]).await?;
+        }
+        let row = txn.one(BY_NUM, args![num]).await?;
+        let package = read(&row.ok_or_else(|| Error::not_found("package", num))?)?;
+        if package.sha256 != Some(sha256) {
+            return Err(Error::PackageChanged {
+                name: package.name.to_string(),
+                version: package.version,
+                known: package.sha256.map_or_else(String::new, |known| known.to_string()),
+                found: sha256.to_string(),
+            });
+        }
+        txn.commit().await?;
+        Ok(package)
+    }
+
+    /// Gives rows of an older Skipper what versions are ordered by and packages are found by. Costs one small read where
+    /// nothing is to be done.
     ///
     /// # Errors
     ///
     /// Only those of the database.
-    pub async fn package_list(
-        &self,
-        q: Option<&str>,
-        after: Option<&PackageCursor>,
-        limit: u32,
-    ) -> Result<Vec<Package>, Error> {
-        let (name, num) = after.map_or(("", 0), |cursor| (cursor.name.as_str(), cursor.num));
-        let mut args = args![name, num, page(limit)];
-        let sql = match q.map(str::trim).filter(|q| !q.is_empty()) {
-            None => LIST,
-            Some(q) => {
-                args.push(like(q).into());
-                SEARCH
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe to drop: what is not done is done the next time.
+    pub async fn packages_rekey(&self, key: impl Fn(&Package) -> (String, Words) + Send) -> Result<(), Error> {
+        loop {
+            let rows = self.all("read packages without an order", UNKEYED, args![]).await?;
+            if rows.is_empty() {
+                return Ok(());
             }
-        };
-        self.all("list packages", sql, args).await?.iter().map(read).collect()
+            let mut txn = self.txn("order packages").await?;
+            for row in &rows {
+                let package = read(row)?;
+                let (key, words) = key(&package);
+                let search = words.column(package.name.as_str());
+                txn.run(REKEY, args![package.numeric.num, key, search]).await?;
+            }
+            txn.commit().await?;
+        }
     }
 
     /// Releases whose live or coming revision is made of any version of a package, by name; at most 1000.
@@ -295,6 +357,9 @@ fn check(new: &NewPackage) -> Result<(), Error> {
     if new.version.is_empty() || new.version.len() > 255 || new.version.contains('\0') {
         return Err(Error::Invalid(format!("the version of package `{}` has 1 to 255 bytes", new.name)));
     }
+    if new.version_key.is_empty() {
+        return Err(Error::Invalid(format!("the version of package `{}` has no order", new.name)));
+    }
     Ok(())
 }
 
@@ -316,13 +381,14 @@ fn told(kind: &str, package: &Package, provenance: &Provenance) -> NewEvent {
 }
 
 pub(crate) fn read(row: &Row) -> Result<Package, Error> {
+    let known = row.text("sha256")?;
     Ok(Package {
         numeric: numeric(row)?,
         repository: row.parse("repository")?,
         name: row.parse("name")?,
         version: row.text("version")?,
-        sha256: row.parse("sha256")?,
-        size: row.count("size")?,
+        sha256: if known.is_empty() { None } else { Some(row.parse("sha256")?) },
+        size: if row.flag("archived")? { Some(row.count("size")?) } else { None },
         metadata: row.json("metadata")?,
         created_by: row.json("created_by")?,
         created_at: row.time("created_at")?,

@@ -9,11 +9,12 @@ use crate::{
     store::page,
 };
 
-/// The sub-query is answered by an index alone; only the rows of the page are read.
+/// The sub-query is answered by an index alone; only the rows of the page are read. `+num` keeps SQLite from walking through
+/// the rows themselves in the order of their numbers.
 macro_rules! sorted {
     ($by:literal) => {
         concat!(
-            "SELECT * FROM package WHERE num IN (SELECT num FROM package ORDER BY ",
+            "SELECT * FROM package WHERE num IN (SELECT num FROM package WHERE +num >= $3 ORDER BY ",
             $by,
             " LIMIT $1 OFFSET $2) ORDER BY ",
             $by
@@ -27,13 +28,14 @@ statements! {
     BUILT_IN = "SELECT * FROM package WHERE num < 0 ORDER BY num LIMIT 1000";
     NAME_UP = sorted!("name, num");
     NAME_DOWN = sorted!("name DESC, num DESC");
-    VERSION_UP = sorted!("version, num");
-    VERSION_DOWN = sorted!("version DESC, num DESC");
+    VERSION_UP = sorted!("version_key, num");
+    VERSION_DOWN = sorted!("version_key DESC, num DESC");
     COUNT = "SELECT COUNT(*) AS count FROM package";
+    COUNT_BUILT_IN = "SELECT COUNT(*) AS count FROM package WHERE num < 0";
     NAMED = "SELECT * FROM package WHERE name = $1 ORDER BY num LIMIT $2";
     NAMED_VERSION = "SELECT * FROM package WHERE name = $1 AND version = $2 ORDER BY num LIMIT $3";
     CONTAINING = "SELECT * FROM package WHERE num IN \
-        (SELECT num FROM package WHERE lower(name) LIKE $1 ESCAPE '!' ORDER BY num LIMIT $2) ORDER BY num";
+        (SELECT num FROM package WHERE lower(name) LIKE $1 ESCAPE '!' ORDER BY +num LIMIT $2) ORDER BY num";
 }
 
 /// In which order.
@@ -46,7 +48,7 @@ pub enum PackageOrder {
         /// From the last one on.
         descending: bool,
     },
-    /// By version.
+    /// By version, as versions are compared.
     Version {
         /// From the last one on.
         descending: bool,
@@ -75,14 +77,26 @@ pub struct PackagePage {
 
 impl Store {
     /// At most `limit` (and never more than 1000) packages of all repositories without the first `offset`, and how many
-    /// there are. Costs what it costs to count them, and to skip over those before.
+    /// there are. What is built in counts only where it is asked for. Costs what it costs to count them, and to skip over
+    /// those before.
     ///
     /// # Errors
     ///
     /// Only those of the database.
-    pub async fn package_page(&self, order: PackageOrder, limit: u32, offset: u64) -> Result<PackagePage, Error> {
+    pub async fn package_page(
+        &self,
+        order: PackageOrder,
+        built_in: bool,
+        limit: u32,
+        offset: u64,
+    ) -> Result<PackagePage, Error> {
+        let least = if built_in { i64::MIN } else { 0 };
         let mut reading = Reading::begin(&self.shared, "list packages").await?;
-        let total = reading.one(COUNT, args![]).await?.map_or(Ok(0), |row| row.count("count"))?;
+        let mut total = reading.one(COUNT, args![]).await?.map_or(Ok(0), |row| row.count("count"))?;
+        if !built_in {
+            let hidden = reading.one(COUNT_BUILT_IN, args![]).await?.map_or(Ok(0), |row| row.count("count"))?;
+            total = total.saturating_sub(hidden);
+        }
         let sql = match order {
             PackageOrder::Added => ADDED,
             PackageOrder::Name { descending: false } => NAME_UP,
@@ -90,10 +104,14 @@ impl Store {
             PackageOrder::Version { descending: false } => VERSION_UP,
             PackageOrder::Version { descending: true } => VERSION_DOWN,
         };
-        let rows = reading.all(sql, args![page(limit), offset]).await?;
+        let mut args = args![page(limit), offset];
+        if order != PackageOrder::Added {
+            args.push(least.into());
+        }
+        let rows = reading.all(sql, args).await?;
         let mut packages = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         let room = usize::try_from(page(limit)).unwrap_or_default().saturating_sub(packages.len());
-        if order == PackageOrder::Added && room > 0 {
+        if order == PackageOrder::Added && built_in && room > 0 {
             let rows = reading.all(BUILT_IN, args![]).await?;
             let before = offset.saturating_sub(total.saturating_sub(rows.len() as u64));
             let skipped = usize::try_from(before).unwrap_or(usize::MAX);

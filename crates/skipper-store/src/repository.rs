@@ -1,45 +1,83 @@
 //! Table `repository`: where packages come from.
 
-use skipper_core::{
-    actor::Provenance,
-    event::NewEvent,
-    name::{RepositoryName, TenantName},
-    time::Timestamp,
-};
+use skipper_core::{actor::Provenance, event::NewEvent, name::RepositoryName, time::Timestamp};
 
 use crate::{
-    Error, Numeric, Store,
-    db::{Row, args, statements},
+    Error, IndexRow, Numeric, Store,
+    db::{Row, Txn, args, statements},
+    refresh,
     release::numeric,
 };
 
 statements! {
-    LIST = "SELECT * FROM repository ORDER BY priority, name LIMIT 1000";
-    GET = "SELECT * FROM repository WHERE name = $1";
-    INSERT = "INSERT INTO repository (name, tenant, kind, url, description, priority, created_at) \
+    LIST = "SELECT * FROM repository WHERE kind <> 'removed' ORDER BY priority, name LIMIT 1000";
+    GET = "SELECT * FROM repository WHERE name = $1 AND kind <> 'removed'";
+    GET_ANY = "SELECT * FROM repository WHERE name = $1";
+    INSERT = "INSERT INTO repository (name, kind, url, source_url, description, priority, created_at) \
         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
+    /// The number is given, so that the others are counted from 1.
+    INSERT_BUILT_IN = "INSERT INTO repository (num, name, kind, description, priority, created_at) \
+        VALUES (-1, $1, 'built-in', $2, $3, $4) ON CONFLICT DO NOTHING";
+    /// Also locks the row on PostgreSQL.
+    SET_DIGEST = "UPDATE repository SET digest = $2, description = $3 WHERE name = $1 AND kind = 'built-in'";
+    FORGET_REMOVED = "DELETE FROM repository WHERE name = $1 AND kind = 'removed'";
+    UPDATE = "UPDATE repository SET url = $2, source_url = $3, description = $4, priority = $5, due_at = 0, etag = NULL, \
+        digest = NULL, row_version = row_version + 1 WHERE name = $1 AND kind <> 'removed'";
+    SIZES = "SELECT repository, COUNT(*) AS n FROM package GROUP BY repository";
+    USER = "SELECT release.tenant AS tenant, release.name AS name, revision.package_name AS package, \
+            revision.package_version AS version \
+        FROM revision JOIN release ON release.id = revision.release_id \
+        WHERE revision.package_repository = $1 AND revision.state IN ('pending', 'live') LIMIT 1";
+    DELETE_PACKAGES = "DELETE FROM package WHERE repository = $1";
     DELETE = "DELETE FROM repository WHERE name = $1";
-    HAS_PACKAGES = "SELECT 1 AS found WHERE EXISTS (SELECT 1 FROM package WHERE repository = $1)";
+    HIDE = "UPDATE repository SET kind = 'removed', digest = NULL, row_version = row_version + 1 WHERE name = $1";
 }
 
 /// The repository that uploads go to; there from the first day.
 pub(crate) const LOCAL: &str = "local";
+
+/// How a repository is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RepositoryKind {
+    /// Its packages are uploaded to this server.
+    Local,
+    /// Its packages are listed in an index somewhere else.
+    Remote,
+    /// Its packages are in the binary.
+    BuiltIn,
+}
+
+impl RepositoryKind {
+    /// The word in the database.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Remote => "remote",
+            Self::BuiltIn => "built-in",
+        }
+    }
+
+    fn read(word: &str) -> Option<Self> {
+        [Self::Local, Self::Remote, Self::BuiltIn].into_iter().find(|kind| kind.as_str() == word)
+    }
+}
 
 /// A repository to add.
 #[derive(Debug, Clone)]
 pub struct NewRepository {
     /// Unique.
     pub name: RepositoryName,
-    /// The only tenant that sees it; `None` for every tenant.
-    pub tenant: Option<TenantName>,
     /// How it is read.
-    pub kind: String,
+    pub kind: RepositoryKind,
     /// Where it is.
     pub url: Option<String>,
+    /// Where its sources are, for people.
+    pub source_url: Option<String>,
     /// For people.
     pub description: Option<String>,
-    /// Repositories are searched lowest first.
-    pub priority: i64,
+    /// The highest is asked first.
+    pub order: i64,
 }
 
 /// A repository.
@@ -49,18 +87,37 @@ pub struct Repository {
     pub numeric: Numeric,
     /// Unique.
     pub name: RepositoryName,
-    /// The only tenant that sees it; `None` for every tenant.
-    pub tenant: Option<TenantName>,
-    /// `local` for the built-in one.
-    pub kind: String,
+    /// How it is read.
+    pub kind: RepositoryKind,
     /// Where it is.
     pub url: Option<String>,
+    /// Where its sources are, for people.
+    pub source_url: Option<String>,
     /// For people.
     pub description: Option<String>,
-    /// Repositories are searched lowest first.
-    pub priority: i64,
+    /// The highest is asked first.
+    pub order: i64,
     /// When it was added.
     pub created_at: Timestamp,
+    /// How reading its index went.
+    pub refresh: RefreshState,
+}
+
+/// How reading the index of a repository went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefreshState {
+    /// When it was last read, or found to be the same.
+    pub refreshed_at: Option<Timestamp>,
+    /// How often it could not be read since.
+    pub failures: u64,
+    /// What was wrong the last time: why it could not be read, or what in it could not be used.
+    pub problem: Option<String>,
+    /// When it is to be read again.
+    pub due_at: Timestamp,
+    /// What the other server calls the version that was read.
+    pub etag: Option<String>,
+    /// Digest of the text that was read.
+    pub digest: Option<String>,
 }
 
 impl Store {
@@ -82,6 +139,16 @@ impl Store {
         self.one("read the repository", GET, args![name.as_str()]).await?.as_ref().map(read).transpose()
     }
 
+    /// How many packages each repository has; one without any is not named.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the database.
+    pub async fn repository_sizes(&self) -> Result<Vec<(RepositoryName, u64)>, Error> {
+        let rows = self.all("count packages", SIZES, args![]).await?;
+        rows.iter().map(|row| Ok((row.parse("repository")?, row.count("n")?))).collect()
+    }
+
     /// Adds a repository.
     ///
     /// # Errors
@@ -94,77 +161,146 @@ impl Store {
     pub async fn repository_add(&self, new: NewRepository, provenance: &Provenance) -> Result<Repository, Error> {
         let mut txn = self.txn("add the repository").await?;
         let now = txn.shared().clock.now();
-        let added = txn
-            .run(
-                INSERT,
-                args![
-                    new.name.as_str(),
-                    new.tenant.clone().map(String::from),
-                    new.kind,
-                    new.url,
-                    new.description,
-                    new.priority,
-                    now,
-                ],
-            )
-            .await?;
-        if added == 0 {
+        let (name, kind) = (new.name.as_str(), new.kind.as_str());
+        txn.run(FORGET_REMOVED, args![name]).await?;
+        let args = args![name, kind, new.url, new.source_url, new.description, priority(new.order), now];
+        if txn.run(INSERT, args).await? == 0 {
             return Err(Error::Exists { kind: "repository", name: new.name.to_string() });
         }
-        let repository = read(&txn.row(GET, args![new.name.as_str()]).await?)?;
-        txn.tell([told("repository.added", &new.name, new.tenant, provenance)]);
+        let repository = read(&txn.row(GET, args![name]).await?)?;
+        txn.tell([told("repository.added", &new.name, provenance, serde_json::json!({"url": repository.url}))]);
         txn.commit().await?;
         Ok(repository)
     }
 
-    /// Removes a repository.
+    /// Makes the built-in repository what the binary has, in one transaction and without an event. Its numbers are below zero.
+    /// Nothing is done when somebody removed it, or has another one of that name.
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`]; [`Error::StillNeeded`] for the built-in one and for one that holds packages.
+    /// Only those of the database.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe to drop: one transaction.
+    pub async fn repository_build_in(
+        &self,
+        new: NewRepository,
+        digest: &str,
+        rows: Vec<IndexRow>,
+        provenance: &Provenance,
+    ) -> Result<(), Error> {
+        let mut txn = self.txn("list what is built in").await?;
+        let now = txn.shared().clock.now();
+        let name = new.name.as_str();
+        if txn.one(GET_ANY, args![name]).await?.is_none() {
+            txn.run(INSERT_BUILT_IN, args![name, new.description.clone(), priority(new.order), now]).await?;
+        }
+        if txn.run(SET_DIGEST, args![name, digest, new.description]).await? > 0 {
+            refresh::replace_in_txn(&mut txn, &new.name, rows, provenance).await?;
+        }
+        txn.commit().await
+    }
+
+    /// Changes what is said of a repository; name and kind stay. Its index is due at once, whatever was read before.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe to drop: one transaction.
+    pub async fn repository_update(&self, new: NewRepository, provenance: &Provenance) -> Result<Repository, Error> {
+        let mut txn = self.txn("change the repository").await?;
+        let name = new.name.as_str();
+        let args = args![name, new.url, new.source_url, new.description, priority(new.order)];
+        if txn.run(UPDATE, args).await? == 0 {
+            return Err(Error::not_found("repository", name));
+        }
+        let repository = read(&txn.row(GET, args![name]).await?)?;
+        txn.tell([told("repository.changed", &new.name, provenance, serde_json::json!({"url": repository.url}))]);
+        txn.commit().await?;
+        Ok(repository)
+    }
+
+    /// Removes a repository with its packages.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`]; [`Error::StillNeeded`] for the one that uploads go to, and while a live or coming revision is made
+    /// of one of its packages.
     ///
     /// # Cancel safety
     ///
     /// Safe to drop: one transaction.
     pub async fn repository_remove(&self, name: &RepositoryName, provenance: &Provenance) -> Result<(), Error> {
-        let needed =
-            |reason: &str| Error::StillNeeded { kind: "repository", name: name.to_string(), reason: reason.to_owned() };
+        let needed = |reason: String| Error::StillNeeded { kind: "repository", name: name.to_string(), reason };
         if name.as_str() == LOCAL {
-            return Err(needed("it is where uploads go"));
+            return Err(needed("it is where uploads go".to_owned()));
         }
         let mut txn = self.txn("remove the repository").await?;
-        if txn.one(HAS_PACKAGES, args![name.as_str()]).await?.is_some() {
-            return Err(needed("it holds packages; remove them first"));
+        let row = txn.one(GET, args![name.as_str()]).await?.ok_or_else(|| Error::not_found("repository", name))?;
+        let kind = read(&row)?.kind;
+        if let Some(user) = txn.one(USER, args![name.as_str()]).await? {
+            let (tenant, release) = (user.text("tenant")?, user.text("name")?);
+            let (package, version) = (user.text("package")?, user.text("version")?);
+            return Err(needed(format!("release `{tenant}/{release}` is made of its package {package}-{version}")));
         }
-        if txn.run(DELETE, args![name.as_str()]).await? == 0 {
-            return Err(Error::not_found("repository", name));
-        }
-        txn.tell([told("repository.removed", name, None, provenance)]);
+        let packages = txn.run(DELETE_PACKAGES, args![name.as_str()]).await?;
+        let removal = if kind == RepositoryKind::BuiltIn { HIDE } else { DELETE };
+        txn.run(removal, args![name.as_str()]).await?;
+        txn.tell([told("repository.removed", name, provenance, serde_json::json!({"packages": packages}))]);
         txn.commit().await
     }
 }
 
-fn told(kind: &str, name: &RepositoryName, tenant: Option<TenantName>, provenance: &Provenance) -> NewEvent {
+/// The database has the lowest first, people read the highest as the most important.
+const fn priority(order: i64) -> i64 {
+    1_i64.saturating_sub(order)
+}
+
+/// An event about a repository, with its name in the data.
+pub(crate) fn told(
+    kind: &str,
+    name: &RepositoryName,
+    provenance: &Provenance,
+    mut data: serde_json::Value,
+) -> NewEvent {
+    data["repository"] = serde_json::json!(name);
     NewEvent {
         kind: kind.to_owned(),
-        tenant,
+        tenant: None,
         release: None,
         revision: None,
         rollout: None,
         provenance: provenance.clone(),
-        data: serde_json::json!({"repository": name}),
+        data,
     }
+}
+
+/// One repository, within a transaction.
+pub(crate) async fn get_in_txn(txn: &mut Txn, name: &RepositoryName) -> Result<Option<Repository>, Error> {
+    txn.one(GET, args![name.as_str()]).await?.as_ref().map(read).transpose()
 }
 
 fn read(row: &Row) -> Result<Repository, Error> {
     Ok(Repository {
         numeric: numeric(row)?,
         name: row.parse("name")?,
-        tenant: row.maybe_parse("tenant")?,
-        kind: row.text("kind")?,
+        kind: row.word("kind", RepositoryKind::read)?,
         url: row.maybe_text("url")?,
+        source_url: row.maybe_text("source_url")?,
         description: row.maybe_text("description")?,
-        priority: row.int("priority")?,
+        order: priority(row.int("priority")?),
         created_at: row.time("created_at")?,
+        refresh: RefreshState {
+            refreshed_at: row.maybe_time("refreshed_at")?,
+            failures: row.count("failures")?,
+            problem: row.maybe_text("problem")?,
+            due_at: row.time("due_at")?,
+            etag: row.maybe_text("etag")?,
+            digest: row.maybe_text("digest")?,
+        },
     })
 }

@@ -137,7 +137,9 @@ fn with_remote(command: clap::Command, path: &str) -> clap::Command {
         return command;
     }
     let about = command.get_about().cloned().unwrap_or_default();
-    Remote::augment_args(with_usage(command, path)).about(about)
+    let command = Remote::augment_args(with_usage(command, path)).about(about);
+    // There `--url` is where the repository is, as it is for Spring's users.
+    if path == "repo add" { command.mut_arg("url", |arg| arg.long("server-url")) } else { command }
 }
 
 /// Names can be given as words or by Spring's long flags, so the library takes the words for optional. Nearly everybody

@@ -108,7 +108,11 @@ fn client(cache: &Cache) -> Result<reqwest::Client, Error> {
 }
 
 /// A client within these bounds, through `proxy` where one is given.
-pub(super) fn build(limits: &FetchLimits, proxy: Option<reqwest::Proxy>) -> Result<reqwest::Client, Error> {
+///
+/// # Errors
+///
+/// `http-client`, when the host's TLS cannot be set up.
+pub fn build(limits: &FetchLimits, proxy: Option<reqwest::Proxy>) -> Result<reqwest::Client, Error> {
     try_build(limits, proxy).map_err(|cause| {
         Error::new(ErrorKind::Permanent, "http-client", "the HTTP client cannot be set up").because(cause)
     })

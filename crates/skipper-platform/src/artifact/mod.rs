@@ -21,6 +21,7 @@ use skipper_core::{
     spec::Resource,
 };
 
+pub use http::build as http_client;
 use maven::Maven;
 
 /// How far fetching may go.

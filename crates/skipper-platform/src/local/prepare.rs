@@ -83,6 +83,7 @@ pub(super) fn order(
     }
     if let Some(stand_in) = stand_in(&app.resource) {
         env.insert("SAMPLE_VERSION".to_owned(), stand_in.version.to_owned());
+        env.insert("SAMPLE_ABOUT".to_owned(), format!("Hello World v{}", stand_in.version));
         env.insert("HELLOWORLD_GREETING".to_owned(), stand_in.greeting.to_owned());
     }
     env.extend(arranged.env);

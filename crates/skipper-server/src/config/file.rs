@@ -34,6 +34,8 @@ pub(super) struct File {
     pub(super) settings: BTreeMap<String, Said>,
     /// Platform accounts: name, then option.
     pub(super) platforms: BTreeMap<String, BTreeMap<String, Said>>,
+    /// Repositories of packages: name, then option.
+    pub(super) package_repositories: BTreeMap<String, BTreeMap<String, Said>>,
     /// Maven repositories: id, then option.
     pub(super) repositories: BTreeMap<String, BTreeMap<String, Said>>,
 }
@@ -101,6 +103,11 @@ impl Walk<'_> {
             let key =
                 if prefix.is_empty() { name.get_ref().to_string() } else { format!("{prefix}.{}", name.get_ref()) };
             match value.get_ref() {
+                DeValue::Table(inner) if prefix == "repositories" => {
+                    let mut said = BTreeMap::new();
+                    self.options(&key, "", inner, &mut said);
+                    self.file.package_repositories.insert(name.get_ref().to_string(), said);
+                }
                 DeValue::Table(inner) if key == "platforms" => self.file.platforms = self.entries(&key, inner),
                 DeValue::Table(inner) if key == "maven.repositories" => {
                     self.file.repositories = self.entries(&key, inner);

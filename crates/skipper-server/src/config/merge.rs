@@ -66,6 +66,10 @@ pub(super) struct Merged {
     pub(super) repositories: Entries,
     /// Whether the accounts were said at all.
     pub(super) platforms_origin: Origin,
+    /// Repositories of packages by name, with their options.
+    pub(super) package_repositories: Entries,
+    /// Whether Spring's configuration names some, which then are all.
+    pub(super) spring_repositories: bool,
 }
 
 impl Merged {
@@ -94,7 +98,14 @@ impl Merged {
                 origin: value.origin.clone(),
             })
         });
-        plain.chain(repositories).chain(accounts).collect()
+        let sources = self.package_repositories.iter().flat_map(|(name, options)| {
+            options.iter().map(move |(option, value)| Shown {
+                key: format!("repositories.{name}.{option}"),
+                value: if option == "url" { crate::repository::shown_url(&value.text) } else { value.text.clone() },
+                origin: value.origin.clone(),
+            })
+        });
+        plain.chain(repositories).chain(accounts).chain(sources).collect()
     }
 }
 
@@ -122,6 +133,7 @@ pub(super) fn merge(
     };
     let mut platforms = entries(&file.platforms);
     let mut repositories = entries(&file.repositories);
+    let mut package_repositories = entries(&file.package_repositories);
     let mut platforms_origin = file.path.clone().map_or(Origin::Default, |path| Origin::File(path, 1));
     for (key, said) in &spring.values {
         let (table, name, option) = match key {
@@ -132,6 +144,9 @@ pub(super) fn merge(
             }
             Native::Entry { table: "maven.repositories", name, option } if maven::is_option(option) => {
                 (&mut repositories, name, option)
+            }
+            Native::Entry { table: "repositories", name, option } if super::repositories::is_option(option) => {
+                (&mut package_repositories, name, option)
             }
             Native::Setting(_) | Native::Entry { .. } => {
                 let message = format!("it says `{key}`, which has no effect in this version");
@@ -147,6 +162,8 @@ pub(super) fn merge(
             Strength::Variable | Strength::Argument => _ = options.insert(option.clone(), value),
         }
     }
+    let spring_repositories =
+        spring.values.keys().any(|key| matches!(key, Native::Entry { table: "repositories", .. }));
     if platforms.is_empty() {
         platforms_origin = Origin::Default;
         if spring.no_local.is_none() {
@@ -154,7 +171,7 @@ pub(super) fn merge(
             platforms.insert("local".to_owned(), [("type".to_owned(), local)].into());
         }
     }
-    Merged { settings, platforms, repositories, platforms_origin }
+    Merged { settings, platforms, repositories, platforms_origin, package_repositories, spring_repositories }
 }
 
 /// The strongest that anybody says.

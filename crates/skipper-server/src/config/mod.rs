@@ -12,6 +12,7 @@ mod file;
 mod maven;
 mod merge;
 mod quantity;
+mod repositories;
 mod setting;
 mod spring;
 mod typed;
@@ -19,6 +20,7 @@ mod typed;
 pub use fault::{ConfigError, Fault};
 pub use merge::{Origin, Shown};
 pub use quantity::{parse_size, parse_span};
+pub use repositories::{RepositoriesConfig, RepositoryConfig};
 pub use typed::{
     About, Config, Database, EdgeConfig, EdgePort, Limits, LogConfig, LogFormat, PlatformConfig, PlatformKind,
     Retention, User,

@@ -23,7 +23,8 @@ const fn path(key: &'static str, env: &'static [&'static str], default: &'static
     Setting { key, env, path: true, secret: false, default }
 }
 
-/// Every setting but `platforms.*` and `maven.repositories.*`, in the order of the documentation. The flag of a setting is its key with hyphens.
+/// Every setting but `platforms.*`, `maven.repositories.*` and `repositories.NAME.*`, in the order of the documentation. The flag
+/// of a setting is its key with hyphens.
 pub(super) const SETTINGS: &[Setting] = &[
     plain("listen", &["SKIPPER_LISTEN"], "127.0.0.1:7577"),
     path("data_dir", &["SKIPPER_DATA_DIR", "DATA_DIR"], ""),
@@ -71,6 +72,9 @@ pub(super) const SETTINGS: &[Setting] = &[
         default: "",
     },
     plain("default_platform", &["SKIPPER_DEFAULT_PLATFORM"], ""),
+    plain("repositories.built_in", &["SKIPPER_REPOSITORIES_BUILT_IN"], "auto"),
+    plain("repositories.refresh", &["SKIPPER_REPOSITORIES_REFRESH"], "15m"),
+    plain("repositories.refresh_on_start", &["SKIPPER_REPOSITORIES_REFRESH_ON_START"], "true"),
     plain("boot.health_timeout", &["SKIPPER_BOOT_HEALTH_TIMEOUT"], ""),
     plain("about.name", &["SKIPPER_ABOUT_NAME"], "Skipper Server"),
     plain("about.version", &["SKIPPER_ABOUT_VERSION"], env!("CARGO_PKG_VERSION")),

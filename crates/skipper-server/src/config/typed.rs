@@ -18,6 +18,7 @@ use super::{
     maven,
     merge::{Merged, Value},
     quantity::{parse_size, parse_span},
+    repositories::{self, RepositoriesConfig},
     setting,
 };
 
@@ -46,6 +47,8 @@ pub struct Config {
     pub maven: skipper_platform::artifact::maven::Settings,
     /// The account of applications that name none.
     pub default_platform: PlatformName,
+    /// Where packages come from.
+    pub repositories: RepositoriesConfig,
     /// Longest an application of Spring Boot may take to be healthy where the request says nothing; its own bound of five
     /// minutes where `None`.
     pub boot_health: Option<Duration>,
@@ -226,6 +229,17 @@ pub(super) fn build(sources: &Sources, merged: &Merged, faults: &mut Vec<Fault>)
         format: take.parse("log.format", parse_format).unwrap_or(LogFormat::Text),
         level: take.merged.get("log.level").text.clone(),
     };
+    let repositories = RepositoriesConfig {
+        refresh: take.span("repositories.refresh"),
+        built_in: take
+            .parse("repositories.built_in", |text| match text {
+                "auto" => Ok(!merged.spring_repositories),
+                text => parse_bool(text).map_err(|wrong| format!("{wrong}, nor auto")),
+            })
+            .unwrap_or(true),
+        scheduled: take.parse("repositories.refresh_on_start", parse_bool).unwrap_or(true),
+        named: repositories::build(merged, take.faults),
+    };
     let retention = Retention { idempotency_keys: take.span("retention.idempotency_keys") };
     let config = Config {
         listen,
@@ -243,6 +257,7 @@ pub(super) fn build(sources: &Sources, merged: &Merged, faults: &mut Vec<Fault>)
         maven,
         // The last that is looked at: whatever else is wrong has been told by now.
         default_platform: default_platform?,
+        repositories,
         log,
         limits,
         retention,
@@ -447,6 +462,10 @@ fn parse_ports(text: &str) -> Result<RangeInclusive<u16>, String> {
     let (from, to) = text.split_once('-').ok_or_else(wrong)?;
     let (from, to): (u16, u16) = (from.trim().parse().map_err(|_| wrong())?, to.trim().parse().map_err(|_| wrong())?);
     if from == 0 || from > to { Err(wrong()) } else { Ok(from..=to) }
+}
+
+fn parse_bool(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| "is neither true nor false".to_owned())
 }
 
 fn parse_format(text: &str) -> Result<LogFormat, String> {

@@ -116,6 +116,8 @@ codes! {
     Internal = "internal", 500, "The server failed";
     /// 502: a platform account failed.
     PlatformFailed = "platform-failed", 502, "A platform account failed";
+    /// 502: a remote repository failed, or sends something else than it did.
+    RepositoryFailed = "repository-failed", 502, "A remote repository failed";
     /// 502: the edge failed.
     EdgeFailed = "edge-failed", 502, "The edge failed";
     /// 503: the store does not answer.

@@ -54,6 +54,7 @@ fn code_of(error: &StoreError) -> Code {
         StoreError::RouteTaken { .. } => Code::RouteTaken,
         StoreError::NoFreePort { .. } => Code::NoFreePort,
         StoreError::PackageExists { .. } => Code::PackageExists,
+        StoreError::PackageChanged { .. } => Code::RepositoryFailed,
         StoreError::PackageInUse { .. } => Code::PackageInUse,
         StoreError::Exists { .. } => Code::NameInUse,
         StoreError::StillNeeded { .. } => Code::Conflict,

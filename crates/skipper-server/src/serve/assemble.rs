@@ -22,6 +22,7 @@ use crate::{
     config::{Config, Database, EdgePort, LogFormat, PlatformKind},
     edge::EdgeView,
     metrics::Metrics,
+    repository::{self, Repositories, Settings},
     resolver::PackageResolver,
 };
 
@@ -59,10 +60,26 @@ pub(super) fn assemble(
     let process = edge_process(config, world);
     let router = Arc::new(EdgeRouter::new(process.control.clone()));
     let supervisor = Arc::new(EdgeSupervisor::new(process));
-    let resolver =
-        PackageResolver::new(store.clone(), platforms.clone(), config.edge.ports.clone(), Arc::clone(&world.clock));
-    let resolver = Arc::new(resolver.with_boot_health(config.boot_health));
     let owner = owner(config, world)?;
+    let repositories = Repositories::new(
+        store.clone(),
+        Arc::clone(&world.clock),
+        Arc::clone(&world.ids),
+        Settings {
+            owner: owner.clone(),
+            refresh: config.repositories.refresh,
+            package: config.limits.package,
+            patience: repository::INDEX_TIME,
+        },
+    );
+    let resolver = PackageResolver::new(
+        store.clone(),
+        repositories,
+        platforms.clone(),
+        config.edge.ports.clone(),
+        Arc::clone(&world.clock),
+    );
+    let resolver = Arc::new(resolver.with_boot_health(config.boot_health));
     let engine = Engine::new(EngineConfig {
         store: Arc::new(store.clone()),
         platforms: platforms.clone(),

@@ -136,6 +136,14 @@ pub async fn run(config: Config, world: World, stop: CancellationToken) -> Resul
     let later = CancellationToken::new();
     let parts = assemble::assemble(&config, &world, store.clone(), &tasks, &stop)?;
 
+    let repositories = Arc::clone(&parts.app.resolver);
+    let prepared = repositories.repositories().prepare(&config.repositories.named, config.repositories.built_in).await;
+    prepared.map_err(|cause| Error::Store { cause })?;
+    if config.repositories.scheduled {
+        let stop = later.clone();
+        tasks.spawn(async move { repositories.repositories().run(stop).await });
+    }
+
     let working = tasks.spawn(parts.tender.run(later.clone()));
     tasks.spawn(follow::wake(parts.app.clone(), later.clone()));
     tasks.spawn(follow::count(parts.app.clone(), later.clone()));

@@ -9,7 +9,7 @@ use crate::{app::App, error::Error};
 /// Most that a search finds: the store gives no more.
 const MOST: u32 = 1000;
 
-/// At most `limit` packages without the first `offset`, and how many there are.
+/// At most `limit` packages without the first `offset`, and how many there are; with or without what is built in.
 ///
 /// # Errors
 ///
@@ -18,11 +18,12 @@ pub async fn page(
     app: &App,
     caller: &Caller,
     order: PackageOrder,
+    built_in: bool,
     limit: u32,
     offset: u64,
 ) -> Result<(Vec<Entry>, u64), Error> {
     caller.may_all(Action::Read)?;
-    let page = app.timed("package_page", app.store.package_page(order, limit, offset)).await?;
+    let page = app.timed("package_page", app.store.package_page(order, built_in, limit, offset)).await?;
     Ok((page.packages.into_iter().map(Entry::from).collect(), page.total))
 }
 

@@ -21,6 +21,7 @@ pub mod manifest;
 pub mod packages;
 pub mod plan;
 pub mod publish;
+pub mod repositories;
 pub mod rollback;
 pub mod rollout;
 pub mod scale;

@@ -9,15 +9,15 @@ use skipper_core::{
     release::Source,
     spec::Target,
 };
-use skipper_source::Package;
+use skipper_source::{Package, index, maven_key};
 use skipper_store::NewPackage;
 
 use super::{Caller, find};
-pub use crate::repository::{Chosen, Cursor, Entry, Listed, Wanted};
+pub use crate::repository::{Chosen, Cursor, Entry, Listed, Search, Wanted};
 use crate::{
     app::App,
     error::{Code, Error, package_faults},
-    repository::metadata_json,
+    repository::{metadata_json, words},
 };
 
 /// A package with what is inside.
@@ -57,30 +57,31 @@ pub(super) fn known_platform(app: &App, named: Option<&PlatformName>) -> Result<
         .hint(format!("there is {}", known.join(", "))))
 }
 
-/// Every repository.
-///
-/// # Errors
-///
-/// Only the policy's and the store's.
-pub async fn repositories(app: &App, caller: &Caller) -> Result<Vec<Listed>, Error> {
-    caller.may_all(Action::Read)?;
-    app.resolver.repositories().list().await
-}
-
 /// Packages, by page.
 ///
 /// # Errors
 ///
-/// Only the policy's and the store's.
+/// A repository that is named is not there; the policy's and the store's.
 pub async fn search(
     app: &App,
     caller: &Caller,
-    q: Option<&str>,
+    wanted: &Search,
     after: Option<&Cursor>,
     limit: u32,
 ) -> Result<Vec<Entry>, Error> {
     caller.may_all(Action::Read)?;
-    app.resolver.repositories().search(q, after, limit).await
+    app.resolver.repositories().search(wanted, after, limit).await
+}
+
+/// The newest version of a name, if there is one.
+///
+/// # Errors
+///
+/// Only the policy's and the store's.
+pub async fn newest(app: &App, caller: &Caller, name: &str) -> Result<Option<Entry>, Error> {
+    caller.may_all(Action::Read)?;
+    let Ok(name) = PackageName::new(name) else { return Ok(None) };
+    Ok(app.store.package_latest(None, &name).await?.map(Entry::from))
 }
 
 /// The archive of one package.
@@ -101,7 +102,7 @@ pub async fn archive(app: &App, caller: &Caller, wanted: &Wanted) -> Result<Chos
 pub async fn get(app: &App, caller: &Caller, wanted: &Wanted) -> Result<Detail, Error> {
     let chosen = archive(app, caller, wanted).await?;
     let used_by = users(app, caller, &chosen.entry).await?;
-    let Chosen { entry, bytes } = chosen;
+    let Chosen { entry, bytes, .. } = chosen;
     let reading = tokio::task::spawn_blocking(move || Package::from_zip(&bytes));
     let package = reading.await.map_err(Error::internal)?.map_err(Error::internal)?;
     let text = |file: &skipper_source::archive::File| file.text().map(str::to_owned).unwrap_or_default();
@@ -184,22 +185,29 @@ pub async fn upload(app: &App, caller: &Caller, repository: &str, bytes: Vec<u8>
     });
     let metadata = checking.await.map_err(Error::internal)??;
     let (name, version) = (metadata.name.clone(), metadata.version.clone());
-    let words = [metadata.display_name.clone(), metadata.description.clone(), metadata.maintainer.clone()];
-    let search: Vec<String> = words.into_iter().flatten().chain(metadata.tags.clone()).collect();
+    if !index::is_version(&version) {
+        return Err(Error::new(
+            Code::PackageInvalid,
+            format!("`{version}` is not a version that can be part of a file's name"),
+        )
+        .hint("use letters, digits, and . _ - + ~"));
+    }
+    let metadata = metadata_json(&metadata);
     let sha256 = skipper_core::Sha256::of(&bytes);
     let new = NewPackage {
         repository: repository.clone(),
         name: name.clone(),
         version: version.clone(),
-        metadata: metadata_json(&metadata),
-        search: search.join(" "),
+        version_key: maven_key(&version),
+        words: words(&metadata),
+        metadata,
         archive: Arc::unwrap_or_clone(bytes),
     };
     match app.store.package_upload(new, &caller.provenance).await {
         Ok(package) => Ok(package.into()),
         Err(error @ skipper_store::Error::PackageExists { .. }) => {
             match app.store.package_get(&repository, &name, &version).await? {
-                Some(there) if there.sha256 == sha256 => Ok(there.into()),
+                Some(there) if there.sha256 == Some(sha256) => Ok(there.into()),
                 _ => Err(error.into()),
             }
         }

@@ -124,8 +124,10 @@ pub async fn removable(
 ) -> Result<Vec<Entry>, Error> {
     caller.may_all(Action::ManagePackages)?;
     // What is built in too.
-    let found = app.resolver.repositories().search(Some(name), None, VERSIONS).await?;
-    let all: Vec<Entry> = found.into_iter().filter(|entry| entry.name.as_str() == name).collect();
+    let all: Vec<Entry> = match PackageName::new(name) {
+        Ok(known) => app.store.package_versions(None, &known, VERSIONS).await?.into_iter().map(Entry::from).collect(),
+        Err(_) => Vec::new(),
+    };
     if all.is_empty() {
         return Err(Error::new(Code::PackageNotFound, format!("there is no package `{name}`")));
     }

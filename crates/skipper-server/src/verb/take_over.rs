@@ -74,7 +74,7 @@ async fn revision(
         }
     }
     // A package that is not here any more leaves its name behind.
-    let sha256 = packages::choose(app, &past.package).await.map_or(Sha256::from_bytes([0; 32]), |c| c.entry.sha256);
+    let sha256 = packages::choose(app, &past.package).await.map_or(Sha256::from_bytes([0; 32]), |c| c.sha256);
     let values = past.values.as_deref().map(skipper_source::classic::values_tree);
     Ok(PastRevision {
         number: past.number,

@@ -20,6 +20,7 @@ use skipper_server::{
     config::{Limits, Retention, User},
     edge::{EdgeState, EdgeView},
     metrics::Metrics,
+    repository::{Repositories, Settings},
     resolver::PackageResolver,
 };
 use skipper_source::{Archive, archive::File};
@@ -111,8 +112,21 @@ impl Machine {
         let account: Arc<dyn Platform> = Arc::new(self.platform.clone());
         let platforms = Platforms::default().with(fixture::target(), account);
         let router: Arc<dyn Router> = Arc::new(self.edge.clone());
-        let resolver =
-            Arc::new(PackageResolver::new(store.clone(), platforms.clone(), 30_000..=32_767, self.clock.clone()));
+        let settings = Settings {
+            owner: format!("test-{}", self.dir.path().display()),
+            refresh: Duration::from_secs(900),
+            package: self.limits.package,
+            patience: Duration::from_secs(3),
+        };
+        let repositories = Repositories::new(store.clone(), self.clock.clone(), self.ids.clone(), settings);
+        repositories.prepare(&[], true).await.expect("prepared");
+        let resolver = Arc::new(PackageResolver::new(
+            store.clone(),
+            repositories,
+            platforms.clone(),
+            30_000..=32_767,
+            self.clock.clone(),
+        ));
         let engine = Engine::new(EngineConfig {
             store: Arc::new(store.clone()),
             platforms: platforms.clone(),

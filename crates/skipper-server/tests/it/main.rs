@@ -10,6 +10,8 @@ mod matrix;
 mod openapi;
 mod packages;
 mod problems;
+mod remote;
+mod repositories;
 mod run;
 mod secrets;
 mod streams;

@@ -29,6 +29,8 @@ fn ask(route: &Route, tenant: &str) -> Ask {
         .replace("{version}", if route.path.starts_with("/api/") { "1" } else { "1.0.0" })
         .replace("{max}", "1")
         .replace("{app}", "web")
+        .replace("{package}", "hello")
+        .replace("{file}", "hello-1.0.0.zip")
         .replace("{instance}", "web-0")
         .replace("{id}", id);
     let ask = Ask::new(route.method.clone(), &format!("{path}?tenant={tenant}"));
@@ -53,6 +55,7 @@ fn body(path: &str) -> Value {
         "plans" => json!({"verb": "delete", "name": "web"}),
         "scale" => json!({"replicas": {"web": 2}}),
         "maintenance" => json!({"message": "soon"}),
+        "repositories" => json!({"name": "more", "url": "file:/nowhere"}),
         "tokens" => json!({"name": "x", "role": "viewer"}),
         "{name}" => json!({"value": "s3cret"}),
         _ => json!({}),

@@ -5,7 +5,7 @@ use skipper_core::{
     rollout::{Phase, Verb},
     secret::{SecretValue, SecretVersions},
 };
-use skipper_store::{Error, Location, Restore, Store, StoreConfig};
+use skipper_store::{Error, Location, PackageFilter, Restore, Store, StoreConfig};
 
 use crate::{
     contract,
@@ -44,8 +44,9 @@ async fn fill(world: &World) -> SecretVersions {
         repository: skipper_core::name::RepositoryName::new("local").expect("a name"),
         name: skipper_core::name::PackageName::new("hello").expect("a name"),
         version: "1".into(),
+        version_key: "1".into(),
         metadata: serde_json::json!({}),
-        search: String::new(),
+        words: skipper_store::Words::default(),
         archive: (0..=255).collect(),
     };
     store.package_upload(new, &provenance()).await.expect("uploaded");
@@ -123,8 +124,8 @@ async fn same(a: &Store, b: &Store, versions: &SecretVersions) {
         }
     }
     assert_eq!(a.token_list().await.expect("tokens"), b.token_list().await.expect("tokens"));
-    let packages = a.package_list(None, None, 10).await.expect("packages");
-    assert_eq!(packages, b.package_list(None, None, 10).await.expect("packages"));
+    let packages = a.package_list(PackageFilter::default(), None, 10).await.expect("packages");
+    assert_eq!(packages, b.package_list(PackageFilter::default(), None, 10).await.expect("packages"));
     for p in packages {
         let archive =
             async |store: &Store| store.package_archive(&p.repository, &p.name, &p.version).await.expect("no error");

@@ -18,6 +18,7 @@ mod past;
 mod phases;
 mod postgres;
 mod random;
+mod refreshes;
 mod samples;
 mod secrets;
 mod statements;

@@ -113,7 +113,7 @@ pub(crate) async fn upload(context: &Context, path: &Path, repository: &str) -> 
     let client = context.client()?;
     let there = Call::get(&["v1", "packages", repository, name, &version]);
     match client.ask::<PackageView>(&there).await {
-        Ok(package) if package.sha256 == built.sha256.to_string() => return Ok((package, false)),
+        Ok(package) if package.sha256.as_deref() == Some(&built.sha256.to_string()) => return Ok((package, false)),
         Ok(_) => {
             return Err(Failure::error(format!(
                 "{repository} has a {name} {version} already, with other content than {}",

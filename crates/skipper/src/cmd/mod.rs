@@ -114,7 +114,7 @@ pub(crate) enum Command {
     Search(package::search::Search),
     /// Upload a package to the local repository
     Upload(package::upload::Upload),
-    /// List the repositories that packages come from
+    /// Say where packages come from: list, add, delete and refresh repositories
     Repo(repo::Repo),
     /// List the platforms that releases run on
     Platform(platform::Platform),

@@ -95,7 +95,8 @@ async fn upload(stage: &Stage, tell: &Tell) -> anyhow::Result<()> {
         tell.command(&format!("skipper package upload {}", path.display()));
         let call = Call::post(&["v1", "packages"]).query("repository", "local").bytes("application/zip", built.bytes);
         let package: wire::PackageView = stage.client.ask(&call).await.map_err(told)?;
-        anyhow::ensure!(package.sha256 == built.sha256.to_string(), "the server has another digest of {version:?}");
+        let sha256 = built.sha256.to_string();
+        anyhow::ensure!(package.sha256 == Some(sha256), "the server has another digest of {version:?}");
     }
     tell.held("the server has the digests of what was sent");
     Ok(())

@@ -105,6 +105,9 @@ fn greeting(app: &App) -> Response<Body> {
 }
 
 fn about(app: &App) -> Response<Body> {
+    if let Some(said) = &app.options.about {
+        return text(StatusCode::OK, said.clone());
+    }
     json(
         StatusCode::OK,
         &json!({

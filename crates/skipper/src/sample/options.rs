@@ -14,6 +14,7 @@ several the first of these wins.
   --helloworld.greeting, --greeting
                             what /greeting answers                               [HELLOWORLD_GREETING, GREETING]
   --sample.version          shown by /about and the header x-sample-version      [SAMPLE_VERSION]
+  --sample.about            what /about answers instead                          [SAMPLE_ABOUT]
 
 Start and stop (times in milliseconds):
   --sample.ready-after      /health answers 503 until then; `never` for ever     [SAMPLE_READY_AFTER]
@@ -56,6 +57,8 @@ pub(crate) struct Options {
     pub(crate) greeting: String,
     /// What `/about` and `x-sample-version` say.
     pub(crate) version: String,
+    /// What `/about` answers instead of what there is to say.
+    pub(crate) about: Option<String>,
     /// Before that, `/health` answers 503.
     pub(crate) ready_after: Ready,
     /// Before that, its port is closed.
@@ -140,6 +143,7 @@ impl Options {
             version: given
                 .text(&["sample.version"], &["SAMPLE_VERSION"])
                 .unwrap_or_else(|| env!("CARGO_PKG_VERSION").into()),
+            about: given.text(&["sample.about"], &["SAMPLE_ABOUT"]),
             ready_after: match given.text(&["sample.ready-after"], &["SAMPLE_READY_AFTER"]).as_deref() {
                 Some("never") => Ready::Never,
                 _ => Ready::After(given.millis("sample.ready-after", "SAMPLE_READY_AFTER")?.unwrap_or_default()),

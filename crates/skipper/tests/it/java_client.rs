@@ -115,7 +115,6 @@ fn flow(bench: &Bench, classes: &str, port: u16) -> Steps {
 }
 
 #[test]
-#[ignore = "the API that it needs is being built"]
 #[expect(clippy::too_many_lines, reason = "one flow, told from its beginning to its end")]
 fn the_original_java_client_does_its_whole_flow() {
     let (Some(jars), Some(classes)) = (java::standin(), java::client()) else { return };

@@ -146,7 +146,7 @@ fn the_three_minute_tour_goes_as_the_guide_has_it() {
     let out = shell.types(&["rollback --release-name helloworldlocal --release-version 1"]);
     assert!(out.contains("helloworldlocal has been rolled back.  Now at version v3.\n"), "{out}");
     let out = shell.types(&["history --release-name helloworldlocal"]);
-    has_row(&out, &["3"], &["DEPLOYED", "helloworld", "1.0.0"]);
+    has_row(&out, &["3"], &["DEPLOYED", "helloworld", "1.0.0", "Upgrade complete"]);
     has_row(&out, &["2"], &["DELETED", "helloworld", "1.0.1", "Delete complete"]);
     assert_eq!(shell.curl("8099", "/greeting"), "Hello World!");
     assert_eq!(shell.curl("8099", "/about"), "Hello World v1.0.0.RELEASE");

@@ -8,6 +8,7 @@ mod packages;
 mod page;
 mod past;
 mod releases;
+mod repositories;
 mod revisions;
 mod rollouts;
 mod secrets;
@@ -66,7 +67,13 @@ pub(crate) fn rows() -> Vec<Row> {
         row!(GET "/v1/packages/{repository}/{name}/{version}" => packages::get, Installation(Read)),
         row!(DELETE "/v1/packages/{repository}/{name}/{version}" => packages::remove, Installation(ManagePackages)),
         row!(GET "/v1/packages/{repository}/{name}/{version}/archive" => packages::archive, Installation(Read)),
-        row!(GET "/v1/repositories" => packages::repositories, Installation(Read)),
+        row!(GET "/v1/repositories" => repositories::list, Installation(Read)),
+        row!(POST "/v1/repositories" => repositories::add, Installation(ManagePackages), Json),
+        row!(GET "/v1/repositories/{name}" => repositories::get, Installation(Read)),
+        row!(DELETE "/v1/repositories/{name}" => repositories::remove, Installation(ManagePackages)),
+        row!(POST "/v1/repositories/{name}/refresh" => repositories::refresh, Installation(ManagePackages)),
+        row!(GET "/v1/repositories/{name}/index.yml" => repositories::index, Installation(Read)),
+        row!(GET "/v1/repositories/{name}/{package}/{file}" => repositories::zip, Installation(Read)),
         row!(GET "/v1/platforms" => operate::platforms, Installation(Read)),
         row!(GET "/v1/events" => events::list, Tenant(Read)),
         row!(GET "/v1/events/stream" => events::stream, Tenant(Read), Nothing, Stream),

@@ -9,7 +9,7 @@ use utoipa::IntoParams;
 
 use super::{
     page, view,
-    wire::{PackageDetail, PackagePage, PackageView, RepositoryList},
+    wire::{PackageDetail, PackagePage, PackageView},
 };
 use crate::{
     api::{
@@ -20,7 +20,7 @@ use crate::{
     error::{Code, Error},
     verb::{
         self, Caller,
-        packages::{Cursor, Entry, Wanted},
+        packages::{Chosen, Cursor, Entry, Search, Wanted},
     },
 };
 
@@ -32,8 +32,14 @@ pub(super) struct SearchQuery {
     /// Not used here: packages belong to the installation.
     #[expect(dead_code, reason = "accepted everywhere, so that clients can always send it")]
     tenant: Option<String>,
-    /// Only those whose name, description or tags hold this text.
+    /// Only those whose name, description, maintainer or tags hold this text. A word `tag:NAME` in it is a tag.
     q: Option<String>,
+    /// Only those whose name holds this text.
+    name: Option<String>,
+    /// Only those with this tag.
+    tag: Option<String>,
+    /// Only those of this repository.
+    repository: Option<String>,
     /// `next` of the page before.
     after: Option<String>,
     /// At most this many, up to 500; 50 when absent.
@@ -49,7 +55,9 @@ pub(super) async fn search(
 ) -> Result<axum::Json<PackagePage>, Error> {
     let limit = page::limit(query.limit)?;
     let after = query.after.as_deref().map(cursor).transpose()?;
-    let found = verb::packages::search(&app, &caller, query.q.as_deref(), after.as_ref(), limit + 1).await?;
+    let SearchQuery { q, name, tag, repository, .. } = query;
+    let wanted = Search { q, name, tag, repository };
+    let found = verb::packages::search(&app, &caller, &wanted, after.as_ref(), limit + 1).await?;
     let (found, more) = page::split(found, limit);
     let next = found.last().filter(|_| more).map(|last: &Entry| format!("{}:{}", last.name, last.num));
     Ok(axum::Json(PackagePage { items: found.iter().map(view::package).collect(), next }))
@@ -113,7 +121,11 @@ pub(super) async fn get(
 ) -> Result<Response, Error> {
     let detail = verb::packages::get(&app, &caller, &wanted(path)).await?;
     let users = skipper_core::Sha256::of(detail.used_by.join(",").as_bytes()).short();
-    let version = format!("{}-{}-{users}", detail.entry.row_version, detail.entry.sha256.short());
+    let version = format!(
+        "{}-{}-{users}",
+        detail.entry.row_version,
+        detail.entry.sha256.map_or_else(String::new, |digest| digest.short())
+    );
     Ok(etag::answer(&headers, &version, view::detail(detail)))
 }
 
@@ -126,14 +138,18 @@ pub(super) async fn archive(
     _query: Query<TenantQuery>,
 ) -> Result<Response, Error> {
     let chosen = verb::packages::archive(&app, &caller, &wanted(path)).await?;
+    Ok(zip(&chosen))
+}
+
+/// The zip itself.
+pub(super) fn zip(chosen: &Chosen) -> Response {
     let name = format!("attachment; filename=\"{}-{}.zip\"", chosen.entry.name, chosen.entry.version);
-    let digest = chosen.entry.sha256.to_string();
     let headers = [
         (header::CONTENT_TYPE, "application/zip".to_owned()),
         (header::CONTENT_DISPOSITION, name),
-        (header::ETAG, format!("\"{digest}\"")),
+        (header::ETAG, format!("\"{}\"", chosen.sha256)),
     ];
-    Ok((headers, Bytes::from(chosen.bytes.as_ref().clone())).into_response())
+    (headers, Bytes::from(chosen.bytes.as_ref().clone())).into_response()
 }
 
 /// Removes a package that no release uses.
@@ -146,15 +162,4 @@ pub(super) async fn remove(
 ) -> Result<StatusCode, Error> {
     verb::packages::remove(&app, &caller, &repository, &name, &version).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// Lists the repositories, in the order they are searched.
-#[utoipa::path(get, path = "/v1/repositories", tag = "packages", params(TenantQuery), responses((status = 200, body = RepositoryList)))]
-pub(super) async fn repositories(
-    State(app): State<App>,
-    caller: Caller,
-    _query: Query<TenantQuery>,
-) -> Result<axum::Json<RepositoryList>, Error> {
-    let all = verb::packages::repositories(&app, &caller).await?;
-    Ok(axum::Json(RepositoryList { items: all.iter().map(view::repository).collect() }))
 }

@@ -189,9 +189,12 @@ pub(super) async fn install_id(
 /// Waits for what was told as done and still goes on: whoever was told so may ask for the next thing.
 async fn settled(app: &App, client: &Client, name: &ReleaseName, next: Verb) -> Result<(), Failure> {
     let open = verb::versions::open(app, &client.caller, &client.tenant, name).await?;
-    // An install counts as done since it was started, and anything else once it only clears away or is being undone.
-    let told =
-        |open: &Rollout| open.verb == Verb::Install || matches!(open.phase, Phase::Finishing | Phase::Undoing { .. });
+    // An install and a scaling count as done since they were started, and anything else once it only clears away or is
+    // being undone.
+    let told = |open: &Rollout| {
+        matches!(open.verb, Verb::Install | Verb::Scale)
+            || matches!(open.phase, Phase::Finishing | Phase::Undoing { .. })
+    };
     // The name of an install that goes on is taken, and there is nothing to wait for.
     let taken = |open: &Rollout| next == Verb::Install && !matches!(open.phase, Phase::Undoing { .. });
     if let Some(open) = open.filter(|open| told(open) && !taken(open)) {

@@ -8,6 +8,7 @@ mod about;
 mod act;
 mod answer;
 mod asked;
+mod endpoints;
 mod extract;
 mod failure;
 mod first;
@@ -75,6 +76,9 @@ pub(crate) fn rows() -> Vec<Row> {
         undescribed!(DELETE "/api/release/{name}/package" => upload::remove_with_release, Tenant(Deploy)),
         undescribed!(GET "/api/release/actuator/{name}/{app}/{instance}" => second::actuator::get, Tenant(Deploy)),
         undescribed!(POST "/api/release/actuator/{name}/{app}/{instance}" => second::actuator::post, Tenant(Deploy), Json),
+        undescribed!(GET "/actuator" => endpoints::index, Public),
+        undescribed!(GET "/actuator/health" => endpoints::health, Public),
+        undescribed!(GET "/actuator/info" => endpoints::info, Public),
         undescribed!(GET "/api/release/list" => second::list, Tenant(Read)),
         undescribed!(GET "/api/release/list/{name}" => second::list_name, Tenant(Read)),
     ];

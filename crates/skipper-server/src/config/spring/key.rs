@@ -22,7 +22,8 @@ const ALWAYS_TRUE: &str = "states are always followed";
 const OWN_SCHEMA: &str = "the database's tables are made and kept by this server itself";
 const NO_TLS: &str = "this server speaks plain HTTP; let a proxy in front of it speak TLS";
 const NOT_JAVA: &str = "it is about the Java program";
-const OPEN_CHECKS: &str = "this server has no such endpoints; /healthz, /readyz and /metrics are always there";
+const OPEN_CHECKS: &str =
+    "/actuator/health, /actuator/info, /healthz, /readyz and /metrics are always there, and no others";
 const ALWAYS_ASKED: &str = "what a snapshot is now is asked at every install and upgrade";
 const NO_CONTAINERS: &str = "it is about containers, which need an account with a container engine";
 const OTHER_SERVER: &str = "it is about a web server of Java's; `limits.*` of skipper.toml bounds this one";

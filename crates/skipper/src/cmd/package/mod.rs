@@ -85,10 +85,9 @@ fn known(word: &str, version: Option<&str>) -> Result<PackageRef, Failure> {
     }
 }
 
-/// By version; one that is none of the usual form comes before all others.
+/// By version, as the server orders them.
 fn by_version(a: &PackageView, b: &PackageView) -> std::cmp::Ordering {
-    let version = |package: &PackageView| semver::Version::parse(&package.version).ok();
-    version(a).cmp(&version(b)).then_with(|| a.version.cmp(&b.version))
+    skipper_source::maven_cmp(&a.version, &b.version).then_with(|| a.version.cmp(&b.version))
 }
 
 /// The one package that is meant: repository and version are looked up where they are not given.
@@ -97,8 +96,9 @@ async fn find(client: &Client, wanted: &PackageRef) -> Result<PackageView, Failu
     let mut newest: Option<PackageView> = None;
     loop {
         let call = Call::get(&["v1", "packages"])
-            .query("q", &wanted.name)
+            .query("name", &wanted.name)
             .query("limit", 200)
+            .maybe("repository", wanted.repository.as_deref())
             .maybe("after", after.as_deref());
         let page: PackagePage = client.ask(&call).await?;
         let fits = |package: &PackageView| {

@@ -12,10 +12,11 @@ use crate::{
 /// Arguments of `search`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Search {
-    /// Text that name, description or tags hold
+    /// Text that name, description, maintainer or tags hold; a word tag:NAME is a tag
     #[arg(value_name = "QUERY")]
     query: Option<String>,
-    #[arg(long, value_name = "QUERY", hide = true, conflicts_with = "query", add = complete::packages())]
+    /// Text that the name holds
+    #[arg(long, value_name = "TEXT", add = complete::packages())]
     name: Option<String>,
     #[command(flatten)]
     which: Which,
@@ -38,6 +39,9 @@ struct Which {
     /// Only of this repository
     #[arg(long, value_name = "REPOSITORY", add = complete::repositories())]
     repository: Option<String>,
+    /// Only with this tag
+    #[arg(long, value_name = "TAG")]
+    tag: Option<String>,
     /// Every version, not the newest alone
     #[arg(long, short = 'l', visible_alias = "versions")]
     all_versions: bool,
@@ -54,34 +58,42 @@ const PAGE: u32 = 200;
 
 impl Search {
     pub(crate) async fn run(self, context: &Context) -> Done {
-        let query = self.query.or(self.name);
-        show(context, query.as_deref(), None, &self.which).await
+        show(context, self.query.as_deref(), self.name.as_deref(), None, &self.which).await
     }
 }
 
 impl List {
     pub(crate) async fn run(self, context: &Context) -> Done {
         // Spring's `package list --name` is a search.
-        let query = self.name.as_deref().or(self.spring_name.as_deref());
-        show(context, query, self.name.as_deref(), &self.which).await
+        let name = self.name.as_deref().or(self.spring_name.as_deref());
+        show(context, None, name, self.name.as_deref(), &self.which).await
     }
 }
 
-async fn show(context: &Context, query: Option<&str>, exactly: Option<&str>, which: &Which) -> Done {
+async fn show(
+    context: &Context,
+    query: Option<&str>,
+    name: Option<&str>,
+    exactly: Option<&str>,
+    which: &Which,
+) -> Done {
     // What only our own options ask for is shown in our own form.
-    if context.out.guide && !context.out.json && which.repository.is_none() && !which.all_versions {
-        return guide::search(context, query, which.details).await;
+    let own = query.is_some() || which.repository.is_some() || which.tag.is_some() || which.all_versions;
+    if context.out.guide && !context.out.json && !own {
+        return guide::search(context, name, which.details).await;
     }
     let (mut items, mut after) = (Vec::<PackageView>::new(), None::<String>);
     loop {
-        let call =
-            Call::get(&["v1", "packages"]).query("limit", PAGE).maybe("q", query).maybe("after", after.as_deref());
+        let call = Call::get(&["v1", "packages"])
+            .query("limit", PAGE)
+            .maybe("q", query)
+            .maybe("name", name)
+            .maybe("tag", which.tag.as_deref())
+            .maybe("repository", which.repository.as_deref())
+            .maybe("after", after.as_deref());
         let page: PackagePage = context.client()?.ask(&call).await?;
         after = page.next;
-        items.extend(page.items.into_iter().filter(|package| {
-            exactly.is_none_or(|name| name == package.name)
-                && which.repository.as_ref().is_none_or(|repository| *repository == package.repository)
-        }));
+        items.extend(page.items.into_iter().filter(|package| exactly.is_none_or(|name| name == package.name)));
         if after.is_none() || items.len() >= which.limit as usize {
             break;
         }
@@ -114,7 +126,7 @@ async fn show(context: &Context, query: Option<&str>, exactly: Option<&str>, whi
             package.description.clone().unwrap_or_else(|| "-".to_owned()),
         ]);
     }
-    let empty = match query {
+    let empty = match query.or(name).or(which.tag.as_deref()) {
         Some(query) => format!("no package matches `{query}`"),
         None => "no package yet; `skipper upload PATH` adds one".to_owned(),
     };

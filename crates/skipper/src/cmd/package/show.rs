@@ -82,8 +82,8 @@ pub(super) fn text(out: &Output, detail: &PackageDetail) -> String {
             _ => {}
         }
     }
-    field("sha256", &package.sha256);
-    field("size", &format!("{} bytes", package.size));
+    field("sha256", package.sha256.as_deref().unwrap_or("not known yet"));
+    field("size", &package.size.map_or_else(|| "not known yet".to_owned(), |size| format!("{size} bytes")));
     field("uploaded", &package.created_at.as_deref().map_or_else(|| "built in".to_owned(), at));
     field("templates", &detail.templates.join(", "));
     field("used by", &if detail.used_by.is_empty() { "nobody".to_owned() } else { detail.used_by.join(", ") });

@@ -70,7 +70,10 @@ impl Upload {
         let said = if fresh { "uploaded" } else { "already there:" };
         context.out.line(&format!(
             "{said} {}/{} {}  sha256:{}",
-            package.repository, package.name, package.version, package.sha256
+            package.repository,
+            package.name,
+            package.version,
+            package.sha256.as_deref().unwrap_or_default()
         ))?;
         context.out.line(&sentence)?;
         context.out.next(&format!(

@@ -35,6 +35,11 @@ impl Rules {
         Self(first.iter().copied().chain(self.0.iter().copied()).collect())
     }
 
+    /// Whether nothing is looked at there.
+    pub(super) fn pass_over(&self, place: &str) -> bool {
+        self.at(&[place.to_owned()]) == Some(Rule::Any)
+    }
+
     fn at(&self, path: &[String]) -> Option<Rule> {
         let fits = |pattern: &str| {
             let wanted: Vec<&str> = pattern.split('/').collect();

@@ -10,7 +10,7 @@ mod why;
 
 pub(crate) use event::{event, verify};
 pub(crate) use log::line;
-pub(crate) use package::{detail, package, platform, repository};
+pub(crate) use package::{detail, package, platform, report, repository};
 pub(crate) use release::{listed, status};
 pub(crate) use revision::{diff, history, plan, revision};
 pub(crate) use rollout::{accepted, cause, of as accepted_of, rollout, summary};

@@ -1,9 +1,13 @@
+use serde_json::Value;
 use skipper_core::port::Description;
 
 use super::time;
 use crate::{
-    api::own::wire::{PackageDetail, PackageView, PlatformView, RepositoryView},
-    verb::packages::{Detail, Entry, Listed},
+    api::own::wire::{PackageDetail, PackageView, PlatformView, RefreshReport, RepositoryView},
+    verb::{
+        packages::{Detail, Entry},
+        repositories::{Listed, Report},
+    },
 };
 
 /// One version of a package.
@@ -14,7 +18,8 @@ pub(crate) fn package(entry: &Entry) -> PackageView {
         name: entry.name.to_string(),
         version: entry.version.clone(),
         description: entry.metadata.get("description").and_then(|text| text.as_str()).map(str::to_owned),
-        sha256: entry.sha256.to_string(),
+        tags: tags(&entry.metadata),
+        sha256: entry.sha256.map(|digest| digest.to_string()),
         size: entry.size,
         created_at: entry.created_at.map(time),
     }
@@ -34,13 +39,39 @@ pub(crate) fn detail(detail: Detail) -> PackageDetail {
     }
 }
 
-/// A repository.
-pub(crate) fn repository(listed: &Listed) -> RepositoryView {
+fn tags(metadata: &Value) -> Vec<String> {
+    let tags = metadata.get("tags").and_then(Value::as_array).into_iter().flatten();
+    tags.filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+/// A repository with the number of its packages.
+pub(crate) fn repository(listed: &Listed, packages: u64) -> RepositoryView {
     RepositoryView {
+        id: listed.num,
         name: listed.name.to_string(),
+        kind: listed.kind.as_str().to_owned(),
+        url: listed.url.clone(),
+        source_url: listed.source_url.clone(),
         order: listed.order,
         writable: listed.writable,
         description: listed.description.clone(),
+        packages,
+        refreshed_at: listed.refresh.refreshed_at.map(time),
+        failures: listed.refresh.failures,
+        problem: listed.refresh.problem.clone(),
+    }
+}
+
+/// What a refresh found.
+pub(crate) fn report(report: Report) -> RefreshReport {
+    RefreshReport {
+        unchanged: report.unchanged,
+        packages: report.packages,
+        added: report.changed.added,
+        updated: report.changed.updated,
+        removed: report.changed.removed,
+        broken: report.broken,
+        faults: report.faults,
     }
 }
 

@@ -22,7 +22,8 @@ pub use edge::{AppStats, EdgeView, StatsView};
 pub use event::{EventPage, EventView, VerifyView};
 pub use log::LogLine;
 pub use package::{
-    PackageDetail, PackagePage, PackageView, PlatformList, PlatformView, RepositoryList, RepositoryView,
+    AddRepository, PackageDetail, PackagePage, PackageView, PlatformList, PlatformView, RefreshReport, RepositoryList,
+    RepositoryView,
 };
 pub use past::{PastRevision, TakeOverRequest, TakenOver};
 pub use problem::Problem;

@@ -17,11 +17,16 @@ pub struct PackageView {
     /// One line about it.
     #[serde(default)]
     pub description: Option<String>,
-    /// Digest of the archive.
-    pub sha256: String,
-    /// Size of the archive in bytes.
-    pub size: u64,
-    /// When it was uploaded; absent for what is built in.
+    /// Words it can be found by.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// Digest of the archive. Of a remote one that was never needed it is what the index declares; absent if that is nothing.
+    #[serde(default)]
+    pub sha256: Option<String>,
+    /// Size of the archive in bytes; absent for a remote one that was never needed.
+    #[serde(default)]
+    pub size: Option<u64>,
+    /// When it was uploaded, or first seen in an index; absent for what is built in.
     #[serde(default)]
     pub created_at: Option<String>,
 }
@@ -65,14 +70,80 @@ pub struct PackageDetail {
 /// A repository of packages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RepositoryView {
+    /// The row's number in this installation; below zero for the built-in one.
+    #[serde(default)]
+    pub id: i64,
     /// Its name.
     pub name: String,
-    /// Searched in this order, the highest first.
+    /// `local`, `remote` or `built-in`.
+    #[serde(default)]
+    pub kind: String,
+    /// Where it is, without a password; absent for what this server keeps itself.
+    #[serde(default)]
+    pub url: Option<String>,
+    /// Where its sources are.
+    #[serde(default)]
+    pub source_url: Option<String>,
+    /// Of equal versions that of the repository with the highest order is taken.
     pub order: i64,
     /// Whether packages can be uploaded to it.
     pub writable: bool,
     /// One line about it.
     pub description: String,
+    /// How many packages it has, each version counted.
+    #[serde(default)]
+    pub packages: u64,
+    /// When the index of a remote one was last read.
+    #[serde(default)]
+    pub refreshed_at: Option<String>,
+    /// How often it could not be read since.
+    #[serde(default)]
+    pub failures: u64,
+    /// Why it could not be read, or what in it could not be used.
+    #[serde(default)]
+    pub problem: Option<String>,
+}
+
+/// A repository to add.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AddRepository {
+    /// Its name.
+    pub name: String,
+    /// Where its `index.yml` is: `https://…`, `http://…` or `file:/…`. A local one needs none.
+    #[serde(default)]
+    pub url: Option<String>,
+    /// Where its sources are, for people.
+    #[serde(default)]
+    pub source_url: Option<String>,
+    /// One line about it.
+    #[serde(default)]
+    pub description: Option<String>,
+    /// Whether packages are uploaded to it, rather than listed by an index elsewhere.
+    #[serde(default)]
+    pub local: bool,
+    /// Of equal versions that of the repository with the highest order is taken; 0 when absent.
+    #[serde(default)]
+    pub order: i64,
+}
+
+/// What reading the index of a repository found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RefreshReport {
+    /// Whether the index is the one that was read before; then the rest says nothing.
+    pub unchanged: bool,
+    /// Packages in it, each version counted.
+    pub packages: u64,
+    /// How many are new.
+    pub added: u64,
+    /// Of how many something is said anew.
+    pub updated: u64,
+    /// How many are gone.
+    pub removed: u64,
+    /// How many could not be used.
+    pub broken: u64,
+    /// Why, for at most 20 of them.
+    pub faults: Vec<String>,
 }
 
 /// Every repository.

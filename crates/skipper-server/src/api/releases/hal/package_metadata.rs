@@ -35,7 +35,9 @@ pub(super) async fn list(State(app): State<App>, caller: Caller, context: Contex
     let sort: Vec<Order> = wanted.sort.iter().filter(|order| is_field(&order.field)).cloned().collect();
     let places = Places::read(&app).await?;
     let (entries, total) = match stored_order(&sort) {
-        Some(order) => verb::catalog::page(&app, &caller, order, wanted.size, wanted.offset()).await?,
+        Some(order) => {
+            verb::catalog::page(&app, &caller, order, shows_built_in(&context), wanted.size, wanted.offset()).await?
+        }
         None => sorted(&app, &caller, &context, &places, &Wanted { sort, ..wanted.clone() }).await?,
     };
     let items = entries.iter().map(|entry| item(&context, &places, entry)).collect();
@@ -99,12 +101,13 @@ pub(super) async fn find_version(State(app): State<App>, caller: Caller, context
 /// The newest version of a name.
 pub(super) async fn find_newest(State(app): State<App>, caller: Caller, context: Context) -> Result<Response, Error> {
     let name = context.parameter("name").unwrap_or_default();
-    let entries = verb::catalog::find(&app, &caller, PackageMatch::Named(name)).await?;
-    let newest = entries.into_iter().max_by(|a, b| {
-        let parsed = |entry: &Entry| semver::Version::parse(&entry.version).ok();
-        (parsed(a), &a.version).cmp(&(parsed(b), &b.version))
-    });
+    let newest = verb::packages::newest(&app, &caller, name).await?;
     one(&app, &context, newest).await
+}
+
+/// Whether what is built in is listed: 2.x has no packages but those that people bring.
+fn shows_built_in(context: &Context) -> bool {
+    !context.is_v2()
 }
 
 async fn numbered(app: &App, caller: &Caller, id: &str) -> Result<Option<Entry>, Error> {
@@ -120,7 +123,8 @@ async fn one(app: &App, context: &Context, found: Option<Entry>) -> Result<Respo
     context.item(version.as_deref(), found.map(|entry| item(context, &places, &entry)))
 }
 
-async fn found(app: &App, context: &Context, entries: Vec<Entry>) -> Result<Response, Error> {
+async fn found(app: &App, context: &Context, mut entries: Vec<Entry>) -> Result<Response, Error> {
+    entries.retain(|entry| entry.num >= 0 || shows_built_in(context));
     let places = Places::read(app).await?;
     context.found("packageMetadata", entries.iter().map(|entry| item(context, &places, entry)).collect())
 }
@@ -188,7 +192,9 @@ async fn sorted(
 ) -> Result<(Vec<Entry>, u64), Error> {
     let mut all = Vec::new();
     loop {
-        let (more, total) = verb::catalog::page(app, caller, PackageOrder::Added, 1000, all.len() as u64).await?;
+        let (more, total) =
+            verb::catalog::page(app, caller, PackageOrder::Added, shows_built_in(context), 1000, all.len() as u64)
+                .await?;
         if total > SORTED {
             let fields: Vec<&str> = wanted.sort.iter().map(|order| order.field.as_str()).collect();
             let what =
@@ -221,7 +227,7 @@ fn key(metadata: &PackageMetadata, entry: &Entry, field: &str) -> Option<Key> {
         "repositoryId" => Some(metadata.repository_id.unwrap_or_default().into()),
         "repositoryName" => Some(Key::Text(entry.repository.to_string())),
         "name" => Some(Key::Text(metadata.name.clone())),
-        "version" => Some(Key::Text(metadata.version.clone())),
+        "version" => Some(Key::Text(skipper_source::version::maven_key(&metadata.version))),
         "kind" => Some(Key::Text(metadata.kind.clone())),
         "apiVersion" => Some(Key::Text(metadata.api_version.clone())),
         "displayName" => text(&metadata.display_name.clone().flatten()),

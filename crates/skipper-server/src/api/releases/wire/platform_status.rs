@@ -86,13 +86,10 @@ struct Second<'a> {
 
 impl<'a> Second<'a> {
     fn of(instance: &'a InstanceState) -> Self {
-        // Its deployer does not tell the process.
+        // Only 1.0 tells the process.
         let told = instance.attributes.iter().filter(|(name, _)| *name != "pid");
-        Self {
-            id: &instance.id,
-            state: instance.state.as_str(),
-            attributes: told.map(|(name, value)| (name.as_str(), value.as_str())).collect(),
-        }
+        let attributes = told.map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        Self { id: &instance.id, state: instance.state.as_str(), attributes }
     }
 }
 
