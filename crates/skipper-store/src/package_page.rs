@@ -9,11 +9,12 @@ use crate::{
     store::page,
 };
 
-/// The sub-query is answered by an index alone; only the rows of the page are read.
+/// The sub-query is answered by an index alone; only the rows of the page are read. `+num` keeps SQLite from walking through
+/// the rows themselves in the order of their numbers.
 macro_rules! sorted {
     ($by:literal) => {
         concat!(
-            "SELECT * FROM package WHERE num IN (SELECT num FROM package WHERE num >= $3 ORDER BY ",
+            "SELECT * FROM package WHERE num IN (SELECT num FROM package WHERE +num >= $3 ORDER BY ",
             $by,
             " LIMIT $1 OFFSET $2) ORDER BY ",
             $by
@@ -27,13 +28,14 @@ statements! {
     BUILT_IN = "SELECT * FROM package WHERE num < 0 ORDER BY num LIMIT 1000";
     NAME_UP = sorted!("name, num");
     NAME_DOWN = sorted!("name DESC, num DESC");
-    VERSION_UP = sorted!("version, num");
-    VERSION_DOWN = sorted!("version DESC, num DESC");
-    COUNT = "SELECT COUNT(*) AS count FROM package WHERE num >= $1";
+    VERSION_UP = sorted!("version_key, num");
+    VERSION_DOWN = sorted!("version_key DESC, num DESC");
+    COUNT = "SELECT COUNT(*) AS count FROM package";
+    COUNT_BUILT_IN = "SELECT COUNT(*) AS count FROM package WHERE num < 0";
     NAMED = "SELECT * FROM package WHERE name = $1 ORDER BY num LIMIT $2";
     NAMED_VERSION = "SELECT * FROM package WHERE name = $1 AND version = $2 ORDER BY num LIMIT $3";
     CONTAINING = "SELECT * FROM package WHERE num IN \
-        (SELECT num FROM package WHERE lower(name) LIKE $1 ESCAPE '!' ORDER BY num LIMIT $2) ORDER BY num";
+        (SELECT num FROM package WHERE lower(name) LIKE $1 ESCAPE '!' ORDER BY +num LIMIT $2) ORDER BY num";
 }
 
 /// In which order.
@@ -46,7 +48,7 @@ pub enum PackageOrder {
         /// From the last one on.
         descending: bool,
     },
-    /// By version.
+    /// By version, as versions are compared.
     Version {
         /// From the last one on.
         descending: bool,
@@ -90,7 +92,11 @@ impl Store {
     ) -> Result<PackagePage, Error> {
         let least = if built_in { i64::MIN } else { 0 };
         let mut reading = Reading::begin(&self.shared, "list packages").await?;
-        let total = reading.one(COUNT, args![least]).await?.map_or(Ok(0), |row| row.count("count"))?;
+        let mut total = reading.one(COUNT, args![]).await?.map_or(Ok(0), |row| row.count("count"))?;
+        if !built_in {
+            let hidden = reading.one(COUNT_BUILT_IN, args![]).await?.map_or(Ok(0), |row| row.count("count"))?;
+            total = total.saturating_sub(hidden);
+        }
         let sql = match order {
             PackageOrder::Added => ADDED,
             PackageOrder::Name { descending: false } => NAME_UP,

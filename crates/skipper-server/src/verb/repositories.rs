@@ -93,7 +93,8 @@ pub async fn add(app: &App, caller: &Caller, said: Said) -> Result<Listed, Error
     Ok(added.into())
 }
 
-/// Changes what is said of a repository. Its name and its kind stay.
+/// Changes what is said of a repository. Its name and its kind stay. A password in an address is shown to nobody: an address
+/// that comes back as it was shown is the one that is there.
 ///
 /// # Errors
 ///
@@ -113,7 +114,10 @@ pub async fn update(app: &App, caller: &Caller, said: Said) -> Result<Listed, Er
                 .hint("remove it, and add another one of that name"));
         }
     };
-    let new = checked(Said { local, ..said })?;
+    let mut new = checked(Said { local, ..said })?;
+    if new.url == there.url {
+        new.url = app.store.repository_get(&there.name).await?.and_then(|stored| stored.url);
+    }
     let changed = app.store.repository_update(new, &caller.provenance).await?;
     app.resolver.repositories().nudge();
     Ok(changed.into())

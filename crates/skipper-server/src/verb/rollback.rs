@@ -30,10 +30,11 @@ pub struct Rollback {
 }
 
 impl Rollback {
-    /// To that revision, within the bounds of its own.
+    /// To that revision, within the bounds of its own. Of a release of which nothing runs, a revision that is named is
+    /// installed again; which one served before it does not say.
     #[must_use]
     pub const fn of(tenant: TenantName, name: ReleaseName, to: Option<u64>) -> Self {
-        Self { tenant, name, to, health: None, or_install: false }
+        Self { tenant, name, or_install: to.is_some(), to, health: None }
     }
 }
 

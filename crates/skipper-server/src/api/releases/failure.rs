@@ -174,6 +174,7 @@ const fn class(code: Code) -> Option<&'static str> {
         Code::BadRequest | Code::RequestTimeout => {
             Some("org.springframework.http.converter.HttpMessageNotReadableException")
         }
+        Code::NameInUse => Some("org.springframework.dao.DataIntegrityViolationException"),
         Code::Timeout => Some("org.springframework.web.context.request.async.AsyncRequestTimeoutException"),
         Code::Internal | Code::StoreUnavailable | Code::StorageFull => Some("java.lang.IllegalStateException"),
         _ => Some(SKIPPER),

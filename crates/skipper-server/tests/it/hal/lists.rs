@@ -87,7 +87,9 @@ async fn lists_are_sorted_by_any_field_and_unknown_ones_are_passed_over() {
     assert_eq!(sorted("sort=nothing,desc").await, added);
     assert_eq!(sorted("sort=name").await, ["apple-2.0.0", "apple-10.0.0", "fig-1.5.0", "pear-1.0.0"]);
     assert_eq!(sorted("sort=name,desc").await, ["pear-1.0.0", "fig-1.5.0", "apple-10.0.0", "apple-2.0.0"]);
-    assert_eq!(sorted("sort=name,desc&sort=version,asc").await[2..], ["apple-10.0.0", "apple-2.0.0"]);
+    assert_eq!(sorted("sort=name,desc&sort=version,asc").await[2..], ["apple-2.0.0", "apple-10.0.0"]);
+    assert_eq!(sorted("sort=version").await, ["pear-1.0.0", "fig-1.5.0", "apple-2.0.0", "apple-10.0.0"]);
+    assert_eq!(sorted("sort=version,desc").await[0], "apple-10.0.0");
     assert_eq!(sorted("sort=id,desc").await, ["apple-10.0.0", "fig-1.5.0", "apple-2.0.0", "pear-1.0.0"]);
     assert_eq!(sorted("sort=description,name,asc").await[3], "pear-1.0.0");
     let first: Value = server.get("/api/packageMetadata?sort=name,asc&size=1&page=1").await.ok();

@@ -3,6 +3,7 @@
 mod conditions;
 mod lists;
 mod profiles;
+mod repositories;
 mod shapes;
 mod vectors;
 mod versions;

@@ -122,6 +122,8 @@ async fn the_content_type_is_what_was_asked_for() {
         let answer = server.send(Ask::get("/api/repositories").header("accept", accept)).await;
         assert_eq!(answer.header("content-type"), Some(expected), "{accept}");
     }
-    let answer = server.send(Ask::get("/api/repositories").header("accept", "text/html")).await;
-    assert_eq!((answer.status.as_u16(), answer.body.len()), (406, 0));
+    for accept in ["text/html", "application/schema+json"] {
+        let answer = server.send(Ask::get("/api/repositories").header("accept", accept)).await;
+        assert_eq!((answer.status.as_u16(), answer.body.len()), (406, 0), "{accept}");
+    }
 }

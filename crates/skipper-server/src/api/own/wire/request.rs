@@ -88,7 +88,7 @@ pub struct UpgradeRequest {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RollbackRequest {
-    /// The revision to go back to; the one that served before when absent.
+    /// The revision to go back to; the one that served before when absent. A deleted release gets the one named here again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<u64>,
     /// How long the rollout waits for health, in milliseconds, in place of each application's own bound.

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     api::{
         problem::Rendered,
-        releases::negotiate::{Accepted, Generation},
+        releases::negotiate::{Accepted, Generation, Media},
     },
     app::App,
     error::{Code, Error},
@@ -76,6 +76,10 @@ impl FromRequestParts<App> for Context {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
         let accepted = Accepted::from_request_parts(parts, app).await?;
+        let is_profile = matches!(accepted.media, Media::Alps | Media::Schema);
+        if is_profile && !parts.uri.path().starts_with("/api/profile/") {
+            return Err(bare(StatusCode::NOT_ACCEPTABLE));
+        }
         let query = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(&parts.uri);
         Ok(Self {
             accepted,
@@ -233,6 +237,28 @@ impl Context {
         };
         if let Some(tag) = tag {
             insert(&mut response, header::ETAG, &tag);
+        }
+        Ok(response)
+    }
+
+    /// What came of a change: the resource as it is now, to whom it says what it accepts.
+    pub(super) fn changed<T: Serialize>(
+        &self,
+        status: StatusCode,
+        version: &str,
+        item: &Item<T>,
+    ) -> Result<Response, Error> {
+        let mut response = self.answer(Some(version), &item.links, item)?;
+        if self.headers.contains_key(header::ACCEPT) {
+            *response.status_mut() = status;
+        } else {
+            let bodiless = if status == StatusCode::OK { StatusCode::NO_CONTENT } else { status };
+            let mut empty = bodiless.into_response();
+            insert(&mut empty, header::ETAG, &tag(version));
+            response = empty;
+        }
+        if let Some(own) = item.links.first("self").filter(|_| status == StatusCode::CREATED) {
+            insert(&mut response, header::LOCATION, own);
         }
         Ok(response)
     }

@@ -32,6 +32,12 @@ impl Links {
         self
     }
 
+    /// Where the relation leads.
+    pub(super) fn first(&self, rel: &str) -> Option<&str> {
+        let (_, links) = self.0.iter().find(|(known, _)| *known == rel)?;
+        links.first().map(|link| link.href.as_str())
+    }
+
     /// The value of a `Link` header.
     pub(super) fn header(&self) -> String {
         let all = self.0.iter().flat_map(|(rel, links)| links.iter().map(move |link| (rel, &link.href)));

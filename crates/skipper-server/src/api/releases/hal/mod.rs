@@ -29,6 +29,7 @@ use crate::api::table::{
 pub(in crate::api::releases) fn rows() -> Vec<Row> {
     vec![
         undescribed!(GET "/api" => index::index, Tenant(Read)),
+        undescribed!(GET "/api/" => index::index, Tenant(Read)),
         undescribed!(GET "/api/profile" => profile::index, Tenant(Read)),
         undescribed!(GET "/api/profile/{resource}" => profile::get, Tenant(Read)),
         undescribed!(GET "/api/releases" => releases::list, Tenant(Read)),
@@ -64,8 +65,12 @@ pub(in crate::api::releases) fn rows() -> Vec<Row> {
         undescribed!(GET "/api/packageMetadata/search/findByNameAndVersionOrderByApiVersionDesc" => package_metadata::find_version, Installation(Read)),
         undescribed!(GET "/api/packageMetadata/search/findFirstByNameOrderByVersionDesc" => package_metadata::find_newest, Installation(Read)),
         undescribed!(GET "/api/repositories" => repositories::list, Installation(Read)),
+        undescribed!(POST "/api/repositories" => repositories::add, Installation(ManagePackages), Json),
         undescribed!(OPTIONS "/api/repositories" => options::collection, Installation(Read)),
         undescribed!(GET "/api/repositories/{id}" => repositories::get, Installation(Read)),
+        undescribed!(PUT "/api/repositories/{id}" => repositories::replace, Installation(ManagePackages), Json),
+        undescribed!(PATCH "/api/repositories/{id}" => repositories::patch, Installation(ManagePackages), Json),
+        undescribed!(DELETE "/api/repositories/{id}" => repositories::remove, Installation(ManagePackages)),
         undescribed!(OPTIONS "/api/repositories/{id}" => options::item, Installation(Read)),
         undescribed!(GET "/api/repositories/search" => index::repositories, Installation(Read)),
         undescribed!(GET "/api/repositories/search/findByName" => repositories::find_by_name, Installation(Read)),

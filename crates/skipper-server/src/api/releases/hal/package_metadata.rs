@@ -227,7 +227,7 @@ fn key(metadata: &PackageMetadata, entry: &Entry, field: &str) -> Option<Key> {
         "repositoryId" => Some(metadata.repository_id.unwrap_or_default().into()),
         "repositoryName" => Some(Key::Text(entry.repository.to_string())),
         "name" => Some(Key::Text(metadata.name.clone())),
-        "version" => Some(Key::Text(metadata.version.clone())),
+        "version" => Some(Key::Text(skipper_source::version::maven_key(&metadata.version))),
         "kind" => Some(Key::Text(metadata.kind.clone())),
         "apiVersion" => Some(Key::Text(metadata.api_version.clone())),
         "displayName" => text(&metadata.display_name.clone().flatten()),
