@@ -13,15 +13,15 @@ statements! {
     LIST = "SELECT * FROM repository WHERE kind <> 'removed' ORDER BY priority, name LIMIT 1000";
     GET = "SELECT * FROM repository WHERE name = $1 AND kind <> 'removed'";
     GET_ANY = "SELECT * FROM repository WHERE name = $1";
-    INSERT = "INSERT INTO repository (name, kind, url, source_url, description, priority, created_at) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
+    INSERT = "INSERT INTO repository (name, kind, url, source_url, description, priority, ordered, created_at) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING";
     /// The number is given, so that the others are counted from 1.
     INSERT_BUILT_IN = "INSERT INTO repository (num, name, kind, description, priority, created_at) \
         VALUES (-1, $1, 'built-in', $2, $3, $4) ON CONFLICT DO NOTHING";
     /// Also locks the row on PostgreSQL.
     SET_DIGEST = "UPDATE repository SET digest = $2, description = $3 WHERE name = $1 AND kind = 'built-in'";
     FORGET_REMOVED = "DELETE FROM repository WHERE name = $1 AND kind = 'removed'";
-    UPDATE = "UPDATE repository SET url = $2, source_url = $3, description = $4, priority = $5, due_at = 0, etag = NULL, \
+    UPDATE = "UPDATE repository SET url = $2, source_url = $3, description = $4, priority = $5, ordered = $6, due_at = 0, etag = NULL, \
         digest = NULL, row_version = row_version + 1 WHERE name = $1 AND kind <> 'removed'";
     SIZES = "SELECT repository, COUNT(*) AS n FROM package GROUP BY repository";
     USER = "SELECT release.tenant AS tenant, release.name AS name, revision.package_name AS package, \
@@ -30,6 +30,9 @@ statements! {
         WHERE revision.package_repository = $1 AND revision.state IN ('pending', 'live') LIMIT 1";
     DELETE_PACKAGES = "DELETE FROM package WHERE repository = $1";
     DELETE = "DELETE FROM repository WHERE name = $1";
+    /// As the first migration made it, and nothing in it.
+    DELETE_UNTOUCHED = "DELETE FROM repository WHERE name = $1 AND created_at = 0 AND row_version = 1 \
+        AND NOT EXISTS (SELECT 1 FROM package WHERE repository = $1)";
     HIDE = "UPDATE repository SET kind = 'removed', digest = NULL, row_version = row_version + 1 WHERE name = $1";
 }
 
@@ -76,8 +79,8 @@ pub struct NewRepository {
     pub source_url: Option<String>,
     /// For people.
     pub description: Option<String>,
-    /// The highest is asked first.
-    pub order: i64,
+    /// The highest is asked first; `None`, which nobody gave, counts as 0.
+    pub order: Option<i64>,
 }
 
 /// A repository.
@@ -95,8 +98,8 @@ pub struct Repository {
     pub source_url: Option<String>,
     /// For people.
     pub description: Option<String>,
-    /// The highest is asked first.
-    pub order: i64,
+    /// The highest is asked first; `None`, which nobody gave, counts as 0.
+    pub order: Option<i64>,
     /// When it was added.
     pub created_at: Timestamp,
     /// How reading its index went.
@@ -161,16 +164,41 @@ impl Store {
     pub async fn repository_add(&self, new: NewRepository, provenance: &Provenance) -> Result<Repository, Error> {
         let mut txn = self.txn("add the repository").await?;
         let now = txn.shared().clock.now();
-        let (name, kind) = (new.name.as_str(), new.kind.as_str());
+        let name = new.name.as_str();
         txn.run(FORGET_REMOVED, args![name]).await?;
-        let args = args![name, kind, new.url, new.source_url, new.description, priority(new.order), now];
-        if txn.run(INSERT, args).await? == 0 {
+        if !insert_in_txn(&mut txn, new.clone(), now).await? {
             return Err(Error::Exists { kind: "repository", name: new.name.to_string() });
         }
         let repository = read(&txn.row(GET, args![name]).await?)?;
         txn.tell([told("repository.added", &new.name, provenance, serde_json::json!({"url": repository.url}))]);
         txn.commit().await?;
         Ok(repository)
+    }
+
+    /// Adds those that are not there, in this order. The one that uploads go to is added anew with them as long as nobody
+    /// used it, so that it is numbered and described as they say.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the database.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe to drop: one transaction.
+    pub async fn repository_seed(&self, new: Vec<NewRepository>, provenance: &Provenance) -> Result<(), Error> {
+        let mut txn = self.txn("add the repositories of the configuration").await?;
+        let now = txn.shared().clock.now();
+        if new.iter().any(|one| one.name.as_str() == LOCAL) {
+            txn.run(DELETE_UNTOUCHED, args![LOCAL]).await?;
+        }
+        for one in new {
+            let (name, url) = (one.name.clone(), one.url.clone());
+            txn.run(FORGET_REMOVED, args![name.as_str()]).await?;
+            if insert_in_txn(&mut txn, one, now).await? {
+                txn.tell([told("repository.added", &name, provenance, serde_json::json!({"url": url}))]);
+            }
+        }
+        txn.commit().await
     }
 
     /// Makes the built-in repository what the binary has, in one transaction and without an event. Its numbers are below zero.
@@ -214,7 +242,7 @@ impl Store {
     pub async fn repository_update(&self, new: NewRepository, provenance: &Provenance) -> Result<Repository, Error> {
         let mut txn = self.txn("change the repository").await?;
         let name = new.name.as_str();
-        let args = args![name, new.url, new.source_url, new.description, priority(new.order)];
+        let args = args![name, new.url, new.source_url, new.description, priority(new.order), new.order.is_some()];
         if txn.run(UPDATE, args).await? == 0 {
             return Err(Error::not_found("repository", name));
         }
@@ -256,8 +284,20 @@ impl Store {
 }
 
 /// The database has the lowest first, people read the highest as the most important.
-const fn priority(order: i64) -> i64 {
+fn priority(order: Option<i64>) -> i64 {
+    flipped(order.unwrap_or_default())
+}
+
+const fn flipped(order: i64) -> i64 {
     1_i64.saturating_sub(order)
+}
+
+/// Whether it was not there.
+async fn insert_in_txn(txn: &mut Txn, new: NewRepository, now: Timestamp) -> Result<bool, Error> {
+    let NewRepository { name, kind, url, source_url, description, order } = new;
+    let (priority, ordered) = (priority(order), order.is_some());
+    let args = args![name.as_str(), kind.as_str(), url, source_url, description, priority, ordered, now];
+    Ok(txn.run(INSERT, args).await? > 0)
 }
 
 /// An event about a repository, with its name in the data.
@@ -292,7 +332,7 @@ fn read(row: &Row) -> Result<Repository, Error> {
         url: row.maybe_text("url")?,
         source_url: row.maybe_text("source_url")?,
         description: row.maybe_text("description")?,
-        order: priority(row.int("priority")?),
+        order: if row.flag("ordered")? { Some(flipped(row.int("priority")?)) } else { None },
         created_at: row.time("created_at")?,
         refresh: RefreshState {
             refreshed_at: row.maybe_time("refreshed_at")?,

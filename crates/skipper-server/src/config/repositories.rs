@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use skipper_core::name::RepositoryName;
+use skipper_store::{NewRepository, RepositoryKind};
 
 use super::{
     fault::Fault,
@@ -46,7 +47,21 @@ pub struct RepositoryConfig {
     /// One line about it.
     pub description: Option<String>,
     /// Asked the highest first.
-    pub order: i64,
+    pub order: Option<i64>,
+}
+
+impl RepositoryConfig {
+    /// What the store is to add.
+    pub(crate) fn new_one(&self) -> NewRepository {
+        NewRepository {
+            name: self.name.clone(),
+            kind: if self.local { RepositoryKind::Local } else { RepositoryKind::Remote },
+            url: self.url.clone(),
+            source_url: self.source_url.clone(),
+            description: self.description.clone(),
+            order: self.order,
+        }
+    }
 }
 
 /// Reads all of them.
@@ -73,7 +88,7 @@ fn one(name: &str, options: &BTreeMap<String, Value>, faults: &mut Vec<Fault>) -
         }
     };
     let order = text("order").or_else(|| text("repo_order"));
-    let order = order.map_or(Some(0), |value| {
+    let order = order.and_then(|value| {
         let parsed = value.text.parse::<i32>().ok();
         if parsed.is_none() {
             let message = format!("`repositories.{name}.order` = `{}`: is not a whole number", value.text);
@@ -99,7 +114,7 @@ fn one(name: &str, options: &BTreeMap<String, Value>, faults: &mut Vec<Fault>) -
         source_url: owned("source_url"),
         local,
         description: owned("description"),
-        order: order?,
+        order,
     };
     (faults.len() == before).then_some(repository)
 }

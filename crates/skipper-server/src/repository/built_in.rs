@@ -21,7 +21,7 @@ fn repository() -> NewRepository {
         url: None,
         source_url: None,
         description: Some("Packages that come with Skipper".to_owned()),
-        order: 0,
+        order: Some(0),
     }
 }
 

@@ -129,7 +129,7 @@ pub struct Listed {
     /// Where its sources are.
     pub source_url: Option<String>,
     /// Asked the highest first.
-    pub order: i64,
+    pub order: Option<i64>,
     /// Whether packages can be uploaded to it.
     pub writable: bool,
     /// One line about it.

@@ -104,37 +104,25 @@ impl Repositories {
     /// Only the store's.
     pub async fn prepare(&self, configured: &[RepositoryConfig], built_in: bool) -> Result<(), skipper_store::Error> {
         self.store.packages_rekey(metadata::order_of).await?;
-        for repository in configured {
-            self.prepare_one(repository).await?;
+        for repository in configured.iter().filter(|repository| repository.url.is_some()) {
+            self.make_room(repository).await?;
         }
+        let mut new: Vec<NewRepository> = configured.iter().map(RepositoryConfig::new_one).collect();
+        // As Spring's own configuration has them, whose numbers clients show.
+        new.sort_by_key(|one| one.kind == RepositoryKind::Local);
+        self.store.repository_seed(new, &self.provenance()).await?;
         if built_in { self.build_in().await } else { Ok(()) }
     }
 
-    async fn prepare_one(&self, repository: &RepositoryConfig) -> Result<(), skipper_store::Error> {
+    /// The built-in repository gives way to another of its name; what people changed in the meantime stays.
+    async fn make_room(&self, repository: &RepositoryConfig) -> Result<(), skipper_store::Error> {
         let there = self.store.repository_get(&repository.name).await?;
-        // What people changed in the meantime stays. The built-in one gives way to another of its name.
-        let replaces = there.as_ref().is_some_and(|there| there.kind == RepositoryKind::BuiltIn);
-        if there.is_some() && !(replaces && repository.url.is_some()) {
-            return Ok(());
-        }
-        if replaces && let Err(error) = self.store.repository_remove(&repository.name, &self.provenance()).await {
+        if there.is_some_and(|there| there.kind == RepositoryKind::BuiltIn)
+            && let Err(error) = self.store.repository_remove(&repository.name, &self.provenance()).await
+        {
             warn!("the built-in repository `{}` stays: {error}", repository.name);
-            return Ok(());
         }
-        let kind = if repository.local { RepositoryKind::Local } else { RepositoryKind::Remote };
-        let new = NewRepository {
-            name: repository.name.clone(),
-            kind,
-            url: repository.url.clone(),
-            source_url: repository.source_url.clone(),
-            description: repository.description.clone(),
-            order: repository.order,
-        };
-        match self.store.repository_add(new, &self.provenance()).await {
-            // Another server that starts at the same time was faster.
-            Ok(_) | Err(skipper_store::Error::Exists { .. }) => Ok(()),
-            Err(error) => Err(error),
-        }
+        Ok(())
     }
 
     /// Every repository, in the order they are asked.

@@ -31,7 +31,7 @@ pub struct Said {
     /// Whether packages are uploaded to it, rather than listed by an index elsewhere.
     pub local: bool,
     /// Asked the highest first.
-    pub order: i64,
+    pub order: Option<i64>,
 }
 
 /// Longest text about a repository, in bytes.

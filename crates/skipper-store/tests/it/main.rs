@@ -13,6 +13,7 @@ mod intents;
 mod leases;
 mod lists;
 mod openings;
+mod package_pages;
 mod packages;
 mod past;
 mod phases;

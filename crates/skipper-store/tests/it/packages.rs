@@ -20,6 +20,7 @@ contract! {
     packages_are_found_by_words_and_by_page
     a_package_in_use_stays
     repositories_are_listed_in_their_order
+    repositories_of_the_configuration_are_numbered_as_they_come
     a_repository_goes_with_its_packages_unless_something_runs
     what_is_built_in_can_be_removed_for_good_and_its_name_used_again
     the_newest_version_is_found_wherever_it_is
@@ -152,7 +153,7 @@ fn repository(name: &str, order: i64) -> NewRepository {
         url: Some("https://example.org/".into()),
         source_url: None,
         description: None,
-        order,
+        order: Some(order),
     }
 }
 
@@ -163,14 +164,37 @@ async fn repositories_are_listed_in_their_order(world: &World) {
     assert!(matches!(store.repository_add(repository("first", 0), &provenance()).await, Err(Error::Exists { .. })));
     let listed = store.repository_list().await.expect("list");
     let listed: Vec<_> = listed.iter().map(|r| (r.name.as_str(), r.order)).collect();
-    assert_eq!(listed, [("first", 2), ("local", 1), ("later", -4)]);
+    assert_eq!(listed, [("first", Some(2)), ("local", Some(1)), ("later", Some(-4))]);
     assert_eq!(store.repository_get(&first.name).await.expect("no error"), Some(first.clone()));
     let changed = NewRepository { url: None, ..repository("first", -9) };
     let changed = store.repository_update(changed, &provenance()).await.expect("changed");
-    assert_eq!((changed.order, changed.url, changed.numeric.row_version), (-9, None, 2));
+    assert_eq!((changed.order, changed.url, changed.numeric.row_version), (Some(-9), None, 2));
+    let silent = NewRepository { order: None, ..repository("first", 0) };
+    let silent = store.repository_update(silent, &provenance()).await.expect("changed");
+    assert_eq!(silent.order, None, "that nobody gave one is remembered");
     assert_eq!(changed.numeric.num, first.numeric.num);
     let nobody = store.repository_update(repository("nobody", 0), &provenance()).await;
     assert!(matches!(nobody, Err(Error::NotFound { .. })));
+}
+
+async fn repositories_of_the_configuration_are_numbered_as_they_come(world: &World) {
+    let store = &world.store;
+    let local = NewRepository { kind: RepositoryKind::Local, order: None, ..repository("local", 0) };
+    let seed = || vec![repository("test", 0), local.clone()];
+    store.repository_seed(seed(), &provenance()).await.expect("added");
+    let numbers = async || {
+        let listed = store.repository_list().await.expect("list");
+        let mut all: Vec<_> =
+            listed.into_iter().map(|one| (one.numeric.num, one.name.to_string(), one.order)).collect();
+        all.sort();
+        all.into_iter().map(|(_, name, order)| (name, order)).collect::<Vec<_>>()
+    };
+    let both = [("test".to_owned(), Some(0)), ("local".to_owned(), None)];
+    assert_eq!(numbers().await, both, "nobody had used `local`");
+    upload(store, "hello", "1.0.0").await.expect("uploaded");
+    let other = NewRepository { order: Some(9), ..local.clone() };
+    store.repository_seed(vec![repository("later", 3), other], &provenance()).await.expect("added");
+    assert_eq!(numbers().await, [&both[..], &[("later".to_owned(), Some(3))]].concat(), "what is there stays");
 }
 
 async fn a_repository_goes_with_its_packages_unless_something_runs(world: &World) {

@@ -41,7 +41,7 @@ async fn begun(store: &Store) {
         url: Some("https://example.org/".into()),
         source_url: None,
         description: None,
-        order: 0,
+        order: Some(0),
     };
     store.repository_add(new, &provenance()).await.expect("added");
     let turn = store.refresh_begin(&remote(), "a", TTL).await.expect("no error");

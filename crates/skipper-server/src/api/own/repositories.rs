@@ -42,7 +42,7 @@ pub(super) async fn add(
     Json(body): Json<AddRepository>,
 ) -> Result<Response, Error> {
     let AddRepository { name, url, source_url, description, local, order } = body;
-    let said = Said { name, url, source_url, description, local, order };
+    let said = Said { name, url, source_url, description, local, order: Some(order) };
     let added = verb::repositories::add(&app, &caller, said).await?;
     let mut response = (StatusCode::CREATED, axum::Json(view::repository(&added, 0))).into_response();
     if let Ok(location) = HeaderValue::try_from(format!("/v1/repositories/{}", added.name)) {

@@ -52,7 +52,7 @@ pub(crate) fn repository(listed: &Listed, packages: u64) -> RepositoryView {
         kind: listed.kind.as_str().to_owned(),
         url: listed.url.clone(),
         source_url: listed.source_url.clone(),
-        order: listed.order,
+        order: listed.order.unwrap_or_default(),
         writable: listed.writable,
         description: listed.description.clone(),
         packages,

@@ -86,7 +86,7 @@ pub(super) async fn find_by_name(State(app): State<App>, caller: Caller, context
 /// All of them, in the order in which they are searched.
 pub(super) async fn by_order(State(app): State<App>, caller: Caller, context: Context) -> Result<Response, Error> {
     let mut all = all(&app, &caller, &context).await?;
-    all.sort_by_key(|one| std::cmp::Reverse(one.repository.repo_order));
+    all.sort_by_key(|one| std::cmp::Reverse(one.repository.repo_order.unwrap_or_default()));
     context.found("repositories", all.into_iter().map(|one| item(&context, one)).collect())
 }
 
@@ -174,7 +174,7 @@ impl Sent {
             source_url: self.source_url,
             description: self.description,
             local: self.local.unwrap_or_default(),
-            order: self.repo_order.unwrap_or_default(),
+            order: self.repo_order,
         }
     }
 }
@@ -235,7 +235,7 @@ fn numbered(context: &Context, listed: Listed) -> Numbered {
             source_url: listed.source_url,
             local: listed.writable,
             description: Some(listed.description).filter(|text| !text.is_empty()),
-            repo_order: Some(listed.order),
+            repo_order: listed.order,
         },
         url: listed.url,
     }

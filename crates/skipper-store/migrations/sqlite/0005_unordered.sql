@@ -1,0 +1,2 @@
+-- A repository whose order nobody gave says so.
+ALTER TABLE repository ADD COLUMN ordered INTEGER NOT NULL DEFAULT 1;
