@@ -47,6 +47,9 @@ use crate::{
 /// Longest that a search for a package waits for repositories whose index was never read.
 const FIRST_READ: Duration = Duration::from_secs(20);
 
+/// Version of a row that nobody has changed.
+const FIRST: u64 = 1;
+
 /// How repositories are kept.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -114,6 +117,13 @@ impl Repositories {
         let there = self.store.repository_get(&repository.name).await?;
         // What people changed in the meantime stays. The built-in one gives way to another of its name.
         let replaces = there.as_ref().is_some_and(|there| there.kind == RepositoryKind::BuiltIn);
+        // The one that every server has is as the configuration says, until somebody changes it.
+        let untouched = |there: &skipper_store::Repository| {
+            repository.local && there.kind == RepositoryKind::Local && there.numeric.row_version == FIRST
+        };
+        if there.as_ref().is_some_and(untouched) {
+            return self.store.repository_update(new_row(repository), &self.provenance()).await.map(drop);
+        }
         if there.is_some() && !(replaces && repository.url.is_some()) {
             return Ok(());
         }
@@ -121,16 +131,7 @@ impl Repositories {
             warn!("the built-in repository `{}` stays: {error}", repository.name);
             return Ok(());
         }
-        let kind = if repository.local { RepositoryKind::Local } else { RepositoryKind::Remote };
-        let new = NewRepository {
-            name: repository.name.clone(),
-            kind,
-            url: repository.url.clone(),
-            source_url: repository.source_url.clone(),
-            description: repository.description.clone(),
-            order: repository.order,
-        };
-        match self.store.repository_add(new, &self.provenance()).await {
+        match self.store.repository_add(new_row(repository), &self.provenance()).await {
             // Another server that starts at the same time was faster.
             Ok(_) | Err(skipper_store::Error::Exists { .. }) => Ok(()),
             Err(error) => Err(error),
@@ -422,4 +423,15 @@ async fn inline(bytes: Arc<Vec<u8>>) -> Result<Chosen, Error> {
         Ok(Chosen { entry, sha256, bytes })
     });
     reading.await.map_err(Error::internal)?
+}
+
+fn new_row(repository: &RepositoryConfig) -> NewRepository {
+    NewRepository {
+        name: repository.name.clone(),
+        kind: if repository.local { RepositoryKind::Local } else { RepositoryKind::Remote },
+        url: repository.url.clone(),
+        source_url: repository.source_url.clone(),
+        description: repository.description.clone(),
+        order: repository.order,
+    }
 }

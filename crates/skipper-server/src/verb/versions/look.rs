@@ -140,7 +140,7 @@ pub(super) async fn look(
                 eyes.0.insert(deployment.clone(), observe(app, &runs.live).await);
             }
             let health = app.engine.health(stored.release);
-            let waits = open.as_ref().is_some_and(|open| waits_for_health(open, deployment));
+            let waits = open.as_ref().is_some_and(|open| is_on_its_way(open, deployment));
             let elsewhere = app.tended_by.borrow().is_some();
             let instances = eyes.0.get(deployment).into_iter().flatten();
             state.instances = instances
@@ -192,13 +192,15 @@ fn nothing_of(stored: &StoredVersion, application: &Application, version: u64) -
     }
 }
 
-/// Whether the rollout has started it and not seen it healthy yet.
-fn waits_for_health(open: &Loaded, deployment: &DeploymentId) -> bool {
+/// Whether the rollout has started it, and has not seen it healthy or does not send it anything yet: whoever is told that it is
+/// deployed finds it at its address.
+fn is_on_its_way(open: &Loaded, deployment: &DeploymentId) -> bool {
     let Some(plan) = &open.rollout.plan else { return false };
-    let waits =
-        plan.steps.iter().enumerate().filter(
-            |(_, step)| matches!(&step.action, Action::AwaitHealthy { deployment: of, .. } if of == deployment),
-        );
+    let waits = plan.steps.iter().enumerate().filter(|(_, step)| match &step.action {
+        Action::AwaitHealthy { deployment: of, .. } => of == deployment,
+        Action::Shift { to, .. } => to.iter().any(|weight| weight.deployment == *deployment),
+        _ => false,
+    });
     let done = |index: usize| {
         open.steps.iter().any(|record| record.index as usize == index && record.state == StepState::Done)
     };
