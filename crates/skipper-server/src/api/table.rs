@@ -73,9 +73,13 @@ impl Meta {
 }
 
 impl Meta {
-    /// Whether it takes an idempotency key. A stream is not kept, and a fingerprint of a secret is nothing to keep.
+    /// Whether it takes an idempotency key. A stream is not kept, a fingerprint of a secret is nothing to keep, and Spring's
+    /// clients know of no keys: after a crash theirs would be answered in another door's shape.
     pub(crate) fn takes_key(&self) -> bool {
-        self.mutates() && self.body != BodyKind::Secret && self.answer == Answer::Whole
+        self.mutates()
+            && !self.path.starts_with("/api/")
+            && self.body != BodyKind::Secret
+            && self.answer == Answer::Whole
     }
 }
 

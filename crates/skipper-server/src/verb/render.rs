@@ -1,7 +1,12 @@
 //! From a package and values to manifest and spec, within the request.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
-use skipper_core::name::{PlatformName, ReleaseName};
+use skipper_core::{
+    name::{PlatformName, ReleaseName},
+    spec::Spec,
+};
 use skipper_source::{Finding, Package, RenderOptions, Rendered, UserValues};
 
 use super::packages::Chosen;
@@ -45,16 +50,51 @@ pub(super) async fn render(
     rendering.await.map_err(Error::internal)?
 }
 
-/// Values that came as YAML text; `None` where it says nothing.
+/// Values that came as YAML text; `None` where it says nothing. What only packages of the field can be given (their YAML has
+/// other types) is read as they would.
 ///
 /// # Errors
 ///
 /// It cannot be read, or is no map.
 pub fn raw_values(raw: Option<&str>) -> Result<Option<Value>, Error> {
     let Some(raw) = raw.filter(|raw| !raw.trim().is_empty()) else { return Ok(None) };
-    let values = skipper_source::raw_values("values", raw)
-        .map_err(|faults| package_faults(Code::Invalid, "the values cannot be read", &faults))?;
-    Ok(Some(values))
+    match skipper_source::values::parse_file("values", raw) {
+        Ok(values) => Ok(Some(values)),
+        // Adding nothing to it tells what is wrong with it there.
+        Err(faults) => match skipper_source::classic::added_values(raw, "") {
+            Ok(_) => Ok(Some(skipper_source::classic::values_tree(raw))),
+            // Where it is no map both say so, and clients know that sentence.
+            Err(theirs) if theirs.to_string().contains("override values") => {
+                Err(package_faults(Code::Invalid, "the values cannot be read", &theirs))
+            }
+            Err(_) => Err(package_faults(Code::Invalid, "the values cannot be read", &faults)),
+        },
+    }
+}
+
+/// The text of a user's values with the numbers of instances that run now, where a package of the field has a place for
+/// them; `None` elsewhere.
+pub(super) async fn counted(
+    package: &Chosen,
+    values: &Value,
+    raw: Option<&str>,
+    running: &Spec,
+) -> Result<Option<String>, Error> {
+    let classic = running.applications.iter().filter(|app| app.deployer.is_some());
+    let running: BTreeMap<String, u32> = classic.map(|app| (app.name.to_string(), app.replicas)).collect();
+    if running.is_empty() {
+        return Ok(None);
+    }
+    let (bytes, values, raw) = (package.bytes.clone(), values.clone(), raw.map(str::to_owned));
+    let counting = tokio::task::spawn_blocking(move || {
+        // What is wrong with it is told when it is rendered.
+        let package = Package::from_zip(&bytes).ok()?;
+        let renderer = package.renderer();
+        let Package::Classic(classic) = package else { return None };
+        let user = UserValues { tree: &values, raw: raw.as_deref() };
+        skipper_source::classic::counted_values(&classic, user, &running, renderer).ok()?
+    });
+    counting.await.map_err(Error::internal)
 }
 
 /// Values must be an object.

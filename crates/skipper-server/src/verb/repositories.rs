@@ -177,11 +177,18 @@ pub async fn refresh(app: &App, caller: &Caller, name: &str) -> Result<Report, E
         let (resolver, name) = (app.resolver.clone(), name.clone());
         async move { resolver.repositories().refresh(&name).await }
     });
-    match tokio::time::timeout(WAIT, reading).await {
-        Ok(read) => read.map_err(Error::internal)?,
-        Err(_) => Err(Error::new(Code::Timeout, format!("the index of `{name}` is still being read"))
-            .hint("`skipper repo list` shows when it is done")),
+    let mut report = match tokio::time::timeout(WAIT, reading).await {
+        Ok(read) => read.map_err(Error::internal)??,
+        Err(_) => {
+            return Err(Error::new(Code::Timeout, format!("the index of `{name}` is still being read"))
+                .hint("`skipper repo list` shows when it is done"));
+        }
+    };
+    if report.unchanged {
+        let sizes = app.store.repository_sizes().await?;
+        report.packages = sizes.into_iter().find(|(known, _)| *known == name).map_or(0, |(_, packages)| packages);
     }
+    Ok(report)
 }
 
 /// The index of a repository of this server.

@@ -14,11 +14,11 @@ use skipper_store::VersionFilter;
 
 use super::{
     Caller, Prepared, Wanted, difference, find, kept, packages,
-    render::{checked_values, raw_values, render},
+    render::{checked_values, counted, raw_values, render},
 };
 use crate::{
     app::App,
-    error::{Code, Error},
+    error::{Code, Error, package_faults},
 };
 
 /// What a release is to become.
@@ -113,7 +113,19 @@ pub async fn prepare(app: &App, caller: &Caller, wanted: Upgrade) -> Result<Prep
     };
     let values = merge_values(before.values, values, wanted.reuse_values, wanted.reset_values);
     let number = release.last_revision + 1;
-    let mut rendered = render(app, &package, &values, raw.as_deref(), &name, number, platform.as_ref()).await?;
+    let running = match &current {
+        Current::Serves(serving) => serving.spec.as_ref(),
+        Current::Rests(_) => None,
+    };
+    let counted = match running {
+        Some(running) => counted(&package, &values, raw.as_deref(), running).await?,
+        None => None,
+    };
+    let text = counted.as_ref().or(raw.as_ref()).map(String::as_str);
+    let mut rendered = render(app, &package, &values, text, &name, number, platform.as_ref()).await?;
+    if let (Some(running), None) = (running, &counted) {
+        keep_counts(&mut rendered.spec, running);
+    }
     if let Current::Serves(serving) = &current
         && let Some(now) = &serving.spec
     {
@@ -186,10 +198,18 @@ async fn added(app: &App, wanted: &Upgrade) -> Result<(Option<Value>, Option<Str
     let newest = app.store.version_list(&wanted.tenant, VersionFilter::Newest(&wanted.name)).await?.pop();
     let before = newest.and_then(|newest| super::versions::raw_of(&newest));
     let Some(before) = before.filter(|before| !before.trim().is_empty()) else { return given() };
-    let (before, now) = (raw_values(Some(&before))?, raw_values(Some(raw))?);
-    let values = skipper_source::values::combine(&before.unwrap_or_default(), &now.unwrap_or_default());
-    let text = skipper_source::yaml::emit(&values);
-    Ok((Some(values), Some(text)))
+    let text = skipper_source::classic::added_values(&before, raw)
+        .map_err(|faults| package_faults(Code::Invalid, "the values cannot be read", &faults))?;
+    Ok((raw_values(Some(&text))?, Some(text)))
+}
+
+/// As many instances as before of what was written for Spring's deployers, where nobody says how many.
+fn keep_counts(spec: &mut Spec, running: &Spec) {
+    for app in spec.applications.iter_mut().filter(|app| app.deployer.is_some() && app.replicas == 1) {
+        if let Some(before) = running.application(&app.name) {
+            app.replicas = before.replicas;
+        }
+    }
 }
 
 /// Marks what is to be launched anew: a mark of its own makes it another one.

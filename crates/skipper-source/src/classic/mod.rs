@@ -12,6 +12,7 @@
 //! Two generations differ in what they make of it ([`Renderer`](crate::Renderer)): the first fills in the templates and keeps the
 //! text; the second reads the text as YAML and writes it anew. Both are rendered byte for byte, since people compare manifests.
 
+mod carry;
 mod java;
 mod kind;
 mod merge;
@@ -23,6 +24,7 @@ mod render;
 pub mod value;
 pub mod yaml;
 
+pub use carry::{added_values, counted_values};
 pub use kind::{applications, spec_of, values_tree};
 pub use metadata::{ApiVersion, api_version, metadata};
 pub use properties::{file_values, properties_values};

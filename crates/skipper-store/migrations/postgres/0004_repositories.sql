@@ -17,7 +17,6 @@ ALTER TABLE package ADD COLUMN stamp TEXT NOT NULL DEFAULT '';
 ALTER TABLE package ADD COLUMN archived BIGINT NOT NULL DEFAULT 1;
 -- What is in an index is bounded. The texts are made anew when the server starts.
 UPDATE package SET search = substr(search, 1, 300);
-DROP INDEX package_by_name;
 CREATE INDEX package_by_version ON package (name, version_key);
 -- Everything that a search looks at, so that it reads nothing else of the packages that do not fit.
 CREATE INDEX package_searched ON package (name, num, repository, search);

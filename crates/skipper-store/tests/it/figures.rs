@@ -2,11 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use skipper_core::rollout::Verb;
-use skipper_store::Store;
+use serde_json::json;
+use skipper_core::{
+    name::{PackageName, RepositoryName},
+    rollout::Verb,
+};
+use skipper_store::{Change, IndexRow, NewRepository, PackageFilter, RepositoryKind, Store, Words};
 
 use crate::{
-    samples::{intent, serving, spec, tenant},
+    samples::{intent, provenance, serving, spec, tenant},
     world::World,
 };
 
@@ -26,7 +30,13 @@ impl Times {
 
     fn show(&self, what: &str) {
         let at = |share: f64| self.0[((self.0.len() - 1) as f64 * share) as usize].as_secs_f64() * 1000.0;
-        println!("{what:<46} p50 {:8.3} ms   p99 {:8.3} ms   n {}", at(0.5), at(0.99), self.0.len());
+        println!(
+            "{what:<46} best {:8.3} ms   p50 {:8.3} ms   p99 {:8.3} ms   n {}",
+            at(0.0),
+            at(0.5),
+            at(0.99),
+            self.0.len()
+        );
     }
 }
 
@@ -93,5 +103,78 @@ async fn figures() {
     empty.await.show("open an empty folder");
     for store in opened.into_iter().chain(worlds.into_iter().map(|world| world.store)) {
         store.close().await;
+    }
+}
+
+/// `cargo test -p skipper-store --test it figures::packages -- --ignored --nocapture`, with `--release` for figures that mean
+/// something.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes half a minute and proves nothing"]
+async fn packages() {
+    const TTL: Duration = Duration::from_secs(600);
+    const COUNT: usize = 100_000;
+    for world in [Some(World::sqlite().await), World::postgres().await].into_iter().flatten() {
+        println!("{}", if world.is_sqlite() { "SQLite" } else { "PostgreSQL" });
+        let store = &world.store;
+        let place = RepositoryName::new("remote").expect("a name");
+        let new = NewRepository {
+            name: place.clone(),
+            kind: RepositoryKind::Remote,
+            url: None,
+            source_url: None,
+            description: None,
+            order: 0,
+        };
+        store.repository_add(new, &provenance()).await.expect("added");
+        store.refresh_begin(&place, "me", TTL).await.expect("begun");
+        let text = |n: usize| {
+            format!(
+                "The sink number {n} takes what a stream of messages brings and hands it on to a store of documents or files"
+            )
+        };
+        // Every tenth is a version of its own of one name.
+        let row = |n: usize| {
+            Change::Add(IndexRow {
+                num: None,
+                name: PackageName::new(if n.is_multiple_of(10) { "many".to_owned() } else { format!("package-{n}") })
+                    .expect("a name"),
+                version: format!("1.{n}.0"),
+                version_key: format!("g0011g{:03}{n}c", n.to_string().len()),
+                sha256: None,
+                metadata: json!({"description": text(n), "maintainer": "https://example.org/somebody"}),
+                words: Words { text: text(n), tags: vec!["sink".to_owned(), format!("tag-{}", n % 1000)] },
+                stamp: "1".to_owned(),
+            })
+        };
+        let begin = Instant::now();
+        for first in (0..COUNT).step_by(250) {
+            let changes = (first..first + 250).map(row).collect();
+            store.refresh_apply(&place, "me", TTL, changes, &provenance()).await.expect("applied");
+        }
+        println!("list {COUNT} packages for the first time: {:.1} s", begin.elapsed().as_secs_f64());
+        if !world.is_sqlite() {
+            world.raw("VACUUM ANALYZE package").await;
+        }
+        let all = PackageFilter::default();
+        for (what, filter) in [
+            ("search that finds nothing", PackageFilter { q: Some("nothing like it"), ..all }),
+            ("search for a rare word", PackageFilter { q: Some("number 77777 "), ..all }),
+            ("search for a common word", PackageFilter { q: Some("documents"), ..all }),
+            ("search by name", PackageFilter { name: Some("ge-4321"), ..all }),
+            ("search by tag", PackageFilter { tag: Some("tag-77"), ..all }),
+            ("first page of all", all),
+        ] {
+            let times = Times::of(50, async |_| drop(store.package_list(filter, None, 50).await.expect("found")));
+            times.await.show(what);
+        }
+        let many = PackageName::new("many").expect("a name");
+        let latest = Times::of(200, async |_| {
+            let found = store.package_latest(None, &many).await.expect("no error").expect("there");
+            assert_eq!(found.version, "1.99990.0");
+        });
+        latest.await.show("latest of 10,000 versions");
+        let named = Times::of(200, async |_| drop(store.package_named(&many, "1.50000.0").await.expect("no error")));
+        named.await.show("one version of 10,000");
+        world.done().await;
     }
 }

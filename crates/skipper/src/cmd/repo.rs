@@ -125,7 +125,7 @@ async fn list(context: &Context) -> Done {
     context.out.table(&table, "no repository")?;
     for repository in list.items {
         if let Some(problem) = repository.problem {
-            context.out.next(&format!("{}: {problem}", repository.name));
+            context.out.warn(&format!("{}: {problem}", repository.name));
         }
     }
     Ok(())
@@ -166,9 +166,9 @@ impl Add {
         }
         context.out.line(&format!("Repository '{name}' added."))?;
         match report {
-            Some(Ok(report)) => context.out.next(&told(&name, &report)),
+            Some(Ok(report)) => context.out.note(&told(&name, &report)),
             Some(Err(failure)) => {
-                context.out.next(&format!("its index is not read yet: {}; the server tries again", failure.message));
+                context.out.warn(&format!("its index is not read yet: {}; the server tries again", failure.message));
             }
             None => {}
         }
@@ -206,14 +206,14 @@ impl Refresh {
                 Ok(report) => {
                     if !context.out.json {
                         context.out.line(&told(&name, &report))?;
-                        report.faults.iter().for_each(|fault| context.out.next(fault));
+                        report.faults.iter().for_each(|fault| context.out.warn(fault));
                     }
                     reports.insert(name, serde_json::json!(report));
                 }
                 // The others are read all the same.
                 Err(failure) => {
                     if let Some(before) = failed.replace(failure) {
-                        context.out.next(&before.message);
+                        context.out.warn(&before.message);
                     }
                 }
             }
@@ -232,10 +232,11 @@ async fn refresh(client: &Client, name: &str) -> Result<RefreshReport, Failure> 
 }
 
 fn told(name: &str, report: &RefreshReport) -> String {
-    if report.unchanged {
-        return format!("{name}: nothing new");
-    }
     let RefreshReport { packages, added, updated, removed, broken, .. } = report;
+    let packages = if *packages == 1 { "1 package".to_owned() } else { format!("{packages} packages") };
+    if report.unchanged {
+        return format!("{name}: {packages}, nothing new");
+    }
     let broken = if *broken > 0 { format!(", {broken} that cannot be used") } else { String::new() };
-    format!("{name}: {packages} packages, {added} new, {updated} changed, {removed} gone{broken}")
+    format!("{name}: {packages}, {added} new, {updated} changed, {removed} gone{broken}")
 }

@@ -102,3 +102,32 @@ fn a_package_in_use_is_not_removed() {
     bench.run(&["delete", "web", "--purge", "--yes", "--wait"]).ok();
     bench.run(&["package", "remove", "shop", "1.0.0"]).ok();
 }
+
+#[test]
+fn the_packages_of_another_server_are_installed_from_its_repository() {
+    let (one, other) = (Bench::start(), Bench::start());
+    let dir = package(one.home(), "shop", "1.0.0", &[], "");
+    one.run(&["upload", dir.to_str().expect("UTF-8")]).ok();
+    let url = format!("{}/v1/repositories/local", one.url());
+    let added = other.run(&["repo", "add", "--name", "one", "--url", &url, "--source-url", "https://example.org/"]);
+    assert!(added.err.contains("one: 1 package,"), "{}", added.err);
+    assert_eq!(added.ok(), "Repository 'one' added.\n");
+    let list = other.run(&["repo", "list", "--json"]).json();
+    let found = list["items"].as_array().expect("a list").iter().find(|item| item["name"] == "one").expect("listed");
+    assert_eq!((&found["url"], &found["packages"]), (&url.into(), &1.into()));
+    assert!(other.run(&["repo", "list"]).ok().contains("/v1/repositories/local"));
+    other.run(&["install", "web", "shop", "--wait"]).ok();
+    assert_eq!(other.run(&["repo", "refresh", "one"]).ok(), "one: 1 package, nothing new\n");
+    assert_eq!(other.run(&["search", "shop", "--json"]).json()["items"][0]["repository"], "one");
+    assert!(other.run(&["search", "--tag", "nothing-has-this"]).err.contains("no package matches"));
+    let err = other.run(&["repo", "delete", "one"]).fails(1);
+    assert!(err.contains("default/web"), "{err}");
+    other.run(&["delete", "web", "--yes", "--wait"]).ok();
+    assert_eq!(other.run(&["repo", "delete", "--name", "one"]).ok(), "Repository 'one' deleted.\n");
+    let err = other.run(&["repo", "add", "java", "classpath:/repositories"]).fails(1);
+    assert!(err.contains("inside a Java program"), "{err}");
+    other.run(&["repo", "add", "nowhere"]).fails(2);
+    let late = other.run(&["repo", "add", "late", "http://127.0.0.1:1/"]);
+    assert!(late.err.contains("not read yet"), "{}", late.err);
+    late.ok();
+}

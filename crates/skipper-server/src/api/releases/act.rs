@@ -100,19 +100,31 @@ pub(super) async fn install(
     let platform = given(properties.platform_name, "Platform name must not be empty")?;
     let name = new_name(properties.release_name)?;
     let raw = properties.config_values.and_then(|values| values.raw);
+    let blank = raw.clone().filter(|raw| raw.trim().is_empty());
     settled(app, client, &name, Verb::Install).await?;
     let wanted = Install {
         tenant: client.tenant.clone(),
         name: name.clone(),
         package: package.clone(),
-        values: verb::raw_values(raw.as_deref())?,
+        values: values(raw.as_deref())?,
         raw,
         platform: Some(account(app, &platform)?),
     };
     let prepared = verb::install::prepare(app, &client.caller, wanted).await;
     let prepared = prepared.map_err(|error| refused(error, Verb::Install, &name, Some(&package)))?;
     let accepted = accept(app, client, prepared).await?;
-    launched(app, client, &accepted, &platform).await
+    let version = launched(app, client, &accepted, &platform).await?;
+    Ok(Version { blank, ..version })
+}
+
+/// Values as what they say.
+fn values(raw: Option<&str>) -> Result<Option<serde_json::Value>, Failure> {
+    verb::raw_values(raw).map_err(|error| {
+        // The sentence that clients know, without what is put in front of it elsewhere.
+        let known = error.detail().find("Was expecting override values");
+        let message = known.map_or_else(|| error.detail().to_owned(), |at| error.detail()[at..].to_owned());
+        Failure::skipper(message).because(error)
+    })
 }
 
 async fn accept(app: &App, client: &Client, prepared: Prepared) -> Result<IntentAccepted, Failure> {
@@ -224,7 +236,7 @@ pub(super) async fn upgrade(
     settled(app, client, &name, Verb::Upgrade).await?;
     let wanted = Upgrade {
         package: Some(package.clone()),
-        values: verb::raw_values(raw.as_deref())?,
+        values: values(raw.as_deref())?,
         raw,
         additive: v2,
         reset_values: true,

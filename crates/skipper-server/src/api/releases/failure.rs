@@ -37,6 +37,8 @@ pub(super) enum Kind {
     Skipper,
     /// Something else that is named is not there; the original says [`Kind::Skipper`].
     Missing,
+    /// A package that cannot be rendered with its values.
+    Render,
     /// An argument that is wrong by itself.
     Argument,
     /// A body that cannot be read.
@@ -127,7 +129,8 @@ impl Failure {
             Kind::ReleaseNotFound => StatusCode::NOT_FOUND,
             Kind::Upgrade | Kind::PackageDelete | Kind::Skipper => StatusCode::CONFLICT,
             Kind::Upstream => StatusCode::INTERNAL_SERVER_ERROR,
-            Kind::Missing if only_2 => StatusCode::CONFLICT,
+            Kind::Missing | Kind::Render if only_2 => StatusCode::CONFLICT,
+            Kind::Render => StatusCode::BAD_REQUEST,
             Kind::Missing => StatusCode::NOT_FOUND,
             Kind::Argument if only_2 => StatusCode::INTERNAL_SERVER_ERROR,
             Kind::Argument | Kind::Unreadable | Kind::Mismatch | Kind::Parameter => StatusCode::BAD_REQUEST,
@@ -148,7 +151,8 @@ impl Failure {
             }
             Kind::PackageDelete => Some("org.springframework.cloud.skipper.PackageDeleteException"),
             Kind::Upstream => Some("org.springframework.web.client.RestClientResponseException"),
-            Kind::Skipper | Kind::Missing | Kind::Upgrade => Some(SKIPPER),
+            Kind::Render if generation == Generation::M1 => Some("com.samskivert.mustache.MustacheException$Context"),
+            Kind::Skipper | Kind::Render | Kind::Missing | Kind::Upgrade => Some(SKIPPER),
             Kind::Argument => Some("java.lang.IllegalArgumentException"),
             Kind::Unreadable => Some("org.springframework.http.converter.HttpMessageNotReadableException"),
             Kind::Mismatch => Some("org.springframework.web.method.annotation.MethodArgumentTypeMismatchException"),
@@ -185,6 +189,7 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let kind = match error.code() {
             Code::Invalid => Kind::Argument,
+            Code::RenderFailed => Kind::Render,
             Code::PackageNotFound | Code::PlatformNotFound | Code::RepositoryNotFound => Kind::Missing,
             _ => Kind::Other,
         };
@@ -286,7 +291,11 @@ impl Of {
             Code::NotFound => "No message available".to_owned(),
             Code::MethodNotAllowed => format!("Request method '{}' not supported", self.method),
             Code::UnsupportedMediaType => {
-                let given: String = self.content_type.iter().flat_map(|text| text.chars()).take(200).collect();
+                let mut given: String = self.content_type.iter().flat_map(|text| text.chars()).take(200).collect();
+                // Its server reads forms in that.
+                if given.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+                    given.push_str(";charset=UTF-8");
+                }
                 format!("Content type '{given}' not supported")
             }
             _ => error.detail().to_owned(),

@@ -5,7 +5,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use http::StatusCode;
+use http::{StatusCode, Uri};
 use serde::Serialize;
 use skipper_core::name::RepositoryName;
 
@@ -142,6 +142,12 @@ pub(super) async fn remove(
 ) -> Result<Response, Failure> {
     publish::remove_all(&app, &client.caller, &name).await.map_err(|error| refused(error, &name, false))?;
     Ok(StatusCode::OK.into_response())
+}
+
+/// `DELETE /api/package/upload` and the like, where a package is called as a path is.
+pub(super) async fn remove_like_path(state: State<App>, client: Client, uri: Uri) -> Result<Response, Failure> {
+    let name = uri.path().rsplit('/').next().unwrap_or_default().to_owned();
+    remove(state, client, Path(name)).await
 }
 
 fn refused(error: Error, name: &str, with_release: bool) -> Failure {

@@ -79,13 +79,15 @@ pub struct Version {
     pub platform: PlatformName,
     /// What its platforms say of its applications; `None` where nobody was asked.
     pub apps: Option<Vec<AppState>>,
+    /// Text of values that say nothing, in the answer to whoever sent it.
+    pub blank: Option<String>,
 }
 
 impl Version {
     /// What the user set, as the text it came as; `None` where nothing was set.
     #[must_use]
     pub fn raw(&self) -> Option<String> {
-        raw_of(&self.stored)
+        self.blank.clone().or_else(|| raw_of(&self.stored))
     }
 
     /// Whether it is an earlier version that was gone back to.
@@ -113,7 +115,7 @@ impl Version {
 /// What the user set, as the text it came as; `None` where nothing was set.
 pub(super) fn raw_of(stored: &StoredVersion) -> Option<String> {
     match stored.made_of.as_ref().unwrap_or(&stored.source) {
-        Source::Package { raw: Some(raw), .. } => Some(raw.clone()),
+        Source::Package { raw: Some(raw), .. } if !raw.trim().is_empty() => Some(raw.clone()),
         Source::Package { values, .. } if values.as_object().is_some_and(|values| !values.is_empty()) => {
             Some(skipper_source::yaml::emit(values))
         }
@@ -305,7 +307,7 @@ async fn told(app: &App, tenant: &TenantName, stored: Vec<StoredVersion>, look: 
             Source::Package { platform: Some(platform), .. } => platform.clone(),
             _ => app.default_platform.clone(),
         };
-        versions.push(Version { stored, status, told, package, platform, apps });
+        versions.push(Version { stored, status, told, package, platform, apps, blank: None });
     }
     Ok(versions)
 }

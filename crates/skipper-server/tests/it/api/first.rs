@@ -142,3 +142,20 @@ async fn a_package_is_installed_by_its_number() {
     let answer = server.post(&format!("/api/install/{number}"), &body).await;
     assert_eq!(shape(&json_of(&answer, 201, JSON)), release("text"));
 }
+
+#[tokio::test]
+async fn a_manifest_beyond_latin_1_is_sent_in_utf_8() {
+    let server = stocked().await;
+    for (release, greeting, charset) in [("web", "grüß", "ISO-8859-1"), ("two", "你好", "UTF-8")] {
+        let mut body = install("1.0.0", release);
+        body["installProperties"]["configValues"] = serde_json::json!({"raw": format!("greeting: {greeting}\n")});
+        server.post("/api/install", &body).await.ok::<Value>();
+        let answer = server.get(&format!("/api/manifest/{release}")).await;
+        assert_eq!(answer.header("content-type"), Some(format!("text/plain;charset={charset}").as_str()));
+        let text = match charset {
+            "UTF-8" => answer.text(),
+            _ => answer.body.iter().map(|byte| char::from(*byte)).collect(),
+        };
+        assert!(text.contains(greeting), "{text}");
+    }
+}

@@ -130,9 +130,9 @@ pub struct AddRepository {
 /// What reading the index of a repository found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RefreshReport {
-    /// Whether the index is the one that was read before; then the rest says nothing.
+    /// Whether the index is the one that was read before.
     pub unchanged: bool,
-    /// Packages in it, each version counted.
+    /// Packages in it, each version counted; in the repository, when it is unchanged.
     pub packages: u64,
     /// How many are new.
     pub added: u64,

@@ -11,4 +11,6 @@ pub(super) use bulk::{states, statuses};
 pub(super) use logs::{logs, logs_app};
 pub(super) use manifest::{manifest, manifest_version};
 pub(super) use status::{list, list_name, status, status_version};
-pub(super) use verbs::{cancel, delete, install, install_id, rollback, rollback_path, scale, upgrade};
+pub(super) use verbs::{
+    cancel, delete, delete_like_path, install, install_id, rollback, rollback_path, scale, upgrade,
+};

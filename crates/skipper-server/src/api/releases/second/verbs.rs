@@ -1,7 +1,7 @@
 //! What changes releases.
 
 use axum::{extract::State, response::Response};
-use http::StatusCode;
+use http::{StatusCode, Uri};
 use serde::Serialize;
 
 use crate::{
@@ -102,6 +102,17 @@ pub(in crate::api::releases) async fn scale(
 ) -> Result<Response, Failure> {
     let version = act::scale(&app, &client, &name, body).await?;
     answer::release(&app, &asked, StatusCode::CREATED, &version)
+}
+
+/// `DELETE /api/release/upgrade` and the like, where a release is called as a path is.
+pub(in crate::api::releases) async fn delete_like_path(
+    state: State<App>,
+    client: Client,
+    asked: Asked,
+    uri: Uri,
+) -> Result<Response, Failure> {
+    let name = uri.path().rsplit('/').next().unwrap_or_default().to_owned();
+    delete(state, client, asked, Path(name)).await
 }
 
 /// `DELETE /api/release/{name}`.
