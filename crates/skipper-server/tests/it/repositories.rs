@@ -364,13 +364,14 @@ async fn the_configuration_adds_what_is_not_there_and_changes_nothing() {
         configured("experimental", Some(&remote.url), 1),
     ];
     all.prepare(&given, true).await.expect("prepared");
-    all.prepare(&[configured("mine", Some("http://127.0.0.1:1/"), 8)], true).await.expect("prepared");
+    let again = [configured("mine", Some("http://127.0.0.1:1/"), 8), configured("local", None, 7)];
+    all.prepare(&again, true).await.expect("prepared");
     let list: RepositoryList = server.get("/v1/repositories").await.ok();
     let list: Vec<_> = list.items.iter().map(|item| (item.name.as_str(), item.kind.as_str(), item.order)).collect();
     assert_eq!(
         list,
-        [("mine", "remote", 3), ("java", "remote", 2), ("experimental", "remote", 1), ("local", "local", 1)],
-        "the built-in one gives way to another of its name"
+        [("local", "local", 99), ("mine", "remote", 3), ("java", "remote", 2), ("experimental", "remote", 1)],
+        "the built-in one gives way to another of its name, and the one for uploads is as it is said first"
     );
     let java = server.post("/v1/repositories/java/refresh", &json!({})).await.problem("repository-failed");
     assert!(java.detail.contains("inside a Java program"), "{}", java.detail);

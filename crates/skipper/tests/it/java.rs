@@ -16,7 +16,7 @@ const COORDINATES: &[&str] = &[
     "org.example:tiny:1.0.1",
     "org.example:tiny:1.0.2",
     "org.springframework.cloud.stream.app:log-sink-rabbit:1.2.0.RC1",
-    "org.springframework.cloud.stream.app:log-sink-rabbit:1.2.0.RELEASE",
+    "org.springframework.cloud.stream.app:log-sink-rabbit:1.3.0.M1",
 ];
 
 /// A file Maven repository with the stand-in in it; `tiny-1.0.0.jar` to `tiny-1.0.2.jar` lie at its top. `None`, and a

@@ -194,7 +194,6 @@ const UNREADABLE: &[(&str, Rule)] = &[("message", Rule::Kind)];
 const PROJECTION: &[(&str, Rule)] = &[("_embedded/packageMetadata/*", Rule::Loose)];
 
 #[test]
-#[ignore = "the API that it needs is being built"]
 fn the_java_clients_exchanges_are_as_recorded() {
     let Some(vectors) = super::vectors() else { return };
     let Some(mut session) = Session::start() else { return };
@@ -228,7 +227,6 @@ fn the_java_clients_exchanges_are_as_recorded() {
 }
 
 #[test]
-#[ignore = "the API that it needs is being built"]
 fn the_shells_exchanges_are_as_recorded() {
     let Some(vectors) = super::vectors() else { return };
     let Some(mut session) = Session::start() else { return };
