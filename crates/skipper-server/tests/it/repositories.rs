@@ -352,7 +352,7 @@ async fn the_configuration_adds_what_is_not_there_and_changes_nothing() {
         source_url: None,
         local: url.is_none(),
         description: None,
-        order,
+        order: Some(order),
     };
     let server = Machine::default().boot().await;
     let all = repositories(&server, "a");

@@ -123,7 +123,7 @@ async fn packages() {
             url: None,
             source_url: None,
             description: None,
-            order: 0,
+            order: Some(0),
         };
         store.repository_add(new, &provenance()).await.expect("added");
         store.refresh_begin(&place, "me", TTL).await.expect("begun");
