@@ -44,13 +44,6 @@ impl EngineKind {
             }
         }
     }
-
-    /// The usual host that accepts a connection now, without waiting for an answer; only sockets of this machine are tried.
-    #[must_use]
-    pub fn detect(self, env: &BTreeMap<String, String>) -> Option<String> {
-        let listens = |host: &String| host.strip_prefix("unix://").is_some_and(|path| accepts(Path::new(path)));
-        self.usual_hosts(env).into_iter().find(listens)
-    }
 }
 
 impl fmt::Display for EngineKind {
@@ -62,7 +55,18 @@ impl fmt::Display for EngineKind {
     }
 }
 
-/// Whether somebody listens on a socket. Never waits: a full queue is an answer as well.
+/// Whether an engine may be at a host: somebody listens on the socket now. Never waits for an answer; an address of the
+/// network is believed, since somebody has written it down.
+#[must_use]
+pub fn answers(host: &str) -> bool {
+    match host.split_once("://") {
+        Some(("unix", path)) => accepts(Path::new(path)),
+        Some(("tcp" | "http", _)) => true,
+        _ => false,
+    }
+}
+
+/// A full queue is an answer as well.
 fn accepts(path: &Path) -> bool {
     use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;

@@ -28,6 +28,11 @@ pub(super) fn is_conflict(said: &Said) -> bool {
     status(said) == Some(409) || words_of(said).contains("is already in use")
 }
 
+/// Whether what was to be made is there: Podman says so by a status of its own.
+pub(super) fn exists_already(said: &Said) -> bool {
+    words_of(said).contains("already exists")
+}
+
 /// Whether nobody answered at the address.
 pub(super) fn is_down(said: &Said) -> bool {
     matches!(said, Said::SocketNotFoundError(_)) || connecting(said).is_some()

@@ -140,14 +140,16 @@ async fn download(account: &Account, engine: &Docker, name: &str, registry: &str
 }
 
 /// Gives an image that runs, or may be gone back to, a name of ours: an engine's own clearing away takes what has none.
-pub(super) async fn keep(engine: &Docker, id: &str, deployment: &str) {
-    let options = TagImageOptionsBuilder::default().repo(KEPT).tag(deployment).build();
+/// Which of them may go is for those to say who know every revision.
+pub(super) async fn keep(engine: &Docker, id: &str, resource: &Resource) {
+    let Some(digest) = &resource.sha256 else { return };
+    let options = TagImageOptionsBuilder::default().repo(KEPT).tag(&digest.to_string()).build();
     if let Err(error) = engine.tag_image(id, Some(options)).await {
         warn!(%error, image = id, "an image got no name that keeps it");
     }
 }
 
-/// Under that name, with a deployment's id as the tag, an image is kept.
+/// Under that name, with the digest it is pinned to as the tag, an image is kept.
 pub(super) const KEPT: &str = "skipper.local/kept";
 
 fn not_here(uri: &str) -> Error {

@@ -44,8 +44,6 @@ pub(super) struct Seen {
     pub started_at: Timestamp,
     /// What the image, or the spec, wants to be stopped by: `SIGTERM`.
     pub stop_signal: Option<String>,
-    /// Process id on the engine's host.
-    pub pid: Option<i64>,
     /// How often the engine itself has started it again.
     pub engine_restarts: u32,
     published: PortMap,
@@ -72,7 +70,6 @@ fn understood(found: ContainerInspectResponse) -> Looked {
         image: found.image.unwrap_or_default(),
         started_at: started.unwrap_or_default(),
         stop_signal: config.stop_signal.filter(|signal| !signal.is_empty()),
-        pid: state.pid.filter(|pid| *pid > 0),
         engine_restarts: found.restart_count.and_then(|count| u32::try_from(count).ok()).unwrap_or_default(),
         published: found.network_settings.and_then(|network| network.ports).unwrap_or_default(),
     };
@@ -80,7 +77,7 @@ fn understood(found: ContainerInspectResponse) -> Looked {
         Some(Status::RUNNING | Status::PAUSED | Status::STOPPING) => Looked::Running(seen),
         Some(Status::RESTARTING) => Looked::Between(seen, "the engine is starting it again"),
         Some(Status::REMOVING) => Looked::Between(seen, "the engine is removing it"),
-        Some(Status::EXITED | Status::DEAD | Status::STOPPED) if started.is_some() => {
+        Some(Status::EXITED | Status::DEAD) if started.is_some() => {
             let out_of_memory = state.oom_killed.unwrap_or_default();
             let at = state.finished_at.as_deref().and_then(time).unwrap_or(seen.started_at);
             Looked::Ended(seen, exit(state.exit_code, out_of_memory, at))

@@ -45,6 +45,17 @@ pub(super) enum Work<'a> {
     Hook(&'a Hook),
 }
 
+/// What a container is made of, beside its deployment.
+pub(super) struct Order<'a> {
+    /// By the engine's own id.
+    pub image: String,
+    pub secrets: &'a SecretValues,
+    pub options: &'a Options,
+    pub labels: HashMap<String, String>,
+    /// The folder of the host that will have the files of secrets.
+    pub secrets_dir: &'a Path,
+}
+
 /// The port of each within the container, by name: the one it insists on, or the one it is told.
 pub(super) fn container_ports(app: &Application) -> BTreeMap<String, u16> {
     let mut taken: BTreeSet<u16> = app.ports.iter().filter_map(|port| port.fixed).collect();
@@ -72,13 +83,10 @@ pub(super) fn network<'a>(config: &'a ContainerConfig, options: &'a Options) -> 
 pub(super) fn body(
     account: &Account,
     deployment: &Deployment,
-    image: String,
-    secrets: &SecretValues,
-    options: &Options,
+    order: Order<'_>,
     work: &Work<'_>,
-    labels: HashMap<String, String>,
-    secrets_dir: &Path,
 ) -> Result<(ContainerCreateBody, SecretFiles), Error> {
+    let Order { image, secrets, options, labels, secrets_dir } = order;
     let app = &deployment.app;
     let config = &account.config;
     let ports = match work {
