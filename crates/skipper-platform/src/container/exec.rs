@@ -41,7 +41,8 @@ pub(super) async fn run(account: &Arc<Account>, name: &str, words: &[String], bo
         let error = account.failed(format!("run `{program}`"), said);
         match error.code() {
             "program-not-found" | "program-not-executable" | "engine-failed" | "engine-refused" => {
-                Error::new(ErrorKind::Permanent, "exec-failed", error.chain()).hint("see that the image has the program")
+                Error::new(ErrorKind::Permanent, "exec-failed", error.chain())
+                    .hint("see that the image has the program")
             }
             _ => error,
         }
@@ -88,8 +89,12 @@ pub(super) async fn run(account: &Arc<Account>, name: &str, words: &[String], bo
                 && (output.contains("OCI runtime exec failed") || output.contains("executable file"))
             {
                 // Docker starts it before it knows that it cannot.
-                return Err(Error::new(ErrorKind::Permanent, "exec-failed", format!("run `{program}`: {}", output.trim()))
-                    .hint("see that the image has the program"));
+                return Err(Error::new(
+                    ErrorKind::Permanent,
+                    "exec-failed",
+                    format!("run `{program}`: {}", output.trim()),
+                )
+                .hint("see that the image has the program"));
             }
             return Ok(Ran::Ended { code, output });
         }

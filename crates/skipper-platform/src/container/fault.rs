@@ -112,10 +112,18 @@ fn answered(config: &ContainerConfig, what: &str, status: u16, message: &str) ->
     let told = |kind, code, hint: &str| Error::new(kind, code, format!("{what}: {words}")).hint(hint.to_owned());
     let (permanent, transient) = (ErrorKind::Permanent, ErrorKind::Transient);
     if has(&["no space left on device", "disk quota exceeded"]) {
-        return told(transient, "disk-full", "make room where the engine keeps images: `docker system df` tells what is there");
+        return told(
+            transient,
+            "disk-full",
+            "make room where the engine keeps images: `docker system df` tells what is there",
+        );
     }
     if has(&["executable file not found", "no such file or directory: unknown", "not found in $path"]) {
-        return told(permanent, "program-not-found", "see that the image has the program: `command` replaces its entry point");
+        return told(
+            permanent,
+            "program-not-found",
+            "see that the image has the program: `command` replaces its entry point",
+        );
     }
     if has(&["exec format error"]) {
         return told(permanent, "program-format", "the image is built for another kind of processor");
@@ -142,8 +150,19 @@ fn answered(config: &ContainerConfig, what: &str, status: u16, message: &str) ->
             "see that the image's name is right; if it is private, the account needs the registry's user and password",
         );
     }
-    if has(&["manifest unknown", "manifest for", "name unknown", "no such image", "image not known", "repository name not known"]) {
-        return told(permanent, "image-not-found", "see that the image's name and tag are right, and that it was pushed");
+    if has(&[
+        "manifest unknown",
+        "manifest for",
+        "name unknown",
+        "no such image",
+        "image not known",
+        "repository name not known",
+    ]) {
+        return told(
+            permanent,
+            "image-not-found",
+            "see that the image's name and tag are right, and that it was pushed",
+        );
     }
     if has(&["toomanyrequests", "too many requests"]) {
         return told(transient, "registry-busy", "the registry limits how often it is asked: log in to it, or wait");

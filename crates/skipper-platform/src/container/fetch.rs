@@ -163,6 +163,7 @@ fn gone(resource: &Resource, error: &Error) -> Error {
         resource.uri,
         error.chain()
     );
-    Error::new(ErrorKind::Permanent, "image-not-found", message)
-        .hint("deploy the image anew; one that was built here and never pushed exists only as long as the engine keeps it")
+    Error::new(ErrorKind::Permanent, "image-not-found", message).hint(
+        "deploy the image anew; one that was built here and never pushed exists only as long as the engine keeps it",
+    )
 }

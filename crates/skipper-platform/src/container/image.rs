@@ -46,7 +46,9 @@ impl Reference {
         if let Some(tag) = tag
             && !is_tag(tag)
         {
-            return Err(wrong("its tag is not one: letters, digits, `_`, `.` and `-`, at most 128, not first `.` or `-`"));
+            return Err(wrong(
+                "its tag is not one: letters, digits, `_`, `.` and `-`, at most 128, not first `.` or `-`",
+            ));
         }
         if !is_name(name) {
             return Err(wrong("its name is not one: small letters, digits, and `.`, `_`, `-`, `/` between them"));
@@ -129,13 +131,17 @@ mod tests {
     fn a_reference_is_taken_apart() {
         let digest = Sha256::of(b"x");
         let parsed = |uri: &str| Reference::parse(uri).map(|it| (it.registry().to_owned(), it.full_name(), it.local()));
-        let ok = |registry: &str, full: &str, local: &str| Some((registry.to_owned(), full.to_owned(), local.to_owned()));
+        let ok =
+            |registry: &str, full: &str, local: &str| Some((registry.to_owned(), full.to_owned(), local.to_owned()));
         for (uri, expected) in [
             ("docker:web", ok("docker.io", "docker.io/library/web", "web:latest")),
             ("docker:acme/web:1.2", ok("docker.io", "docker.io/acme/web", "acme/web:1.2")),
             ("docker://ghcr.io/acme/web:x", ok("ghcr.io", "ghcr.io/acme/web", "ghcr.io/acme/web:x")),
             ("docker:localhost:5000/web", ok("localhost:5000", "localhost:5000/web", "localhost:5000/web:latest")),
-            (&format!("docker:web:1@sha256:{digest}"), ok("docker.io", "docker.io/library/web", &format!("web@sha256:{digest}"))),
+            (
+                &format!("docker:web:1@sha256:{digest}"),
+                ok("docker.io", "docker.io/library/web", &format!("web@sha256:{digest}")),
+            ),
         ] {
             assert_eq!(parsed(uri).ok(), expected, "{uri}");
         }

@@ -132,7 +132,8 @@ impl Job<'_> {
             }
         }
         let message = format!("container {name} comes and goes while it is being started");
-        Err(Error::new(ErrorKind::Transient, "container-busy", message).hint("somebody else acts on it: see the engine's events"))
+        Err(Error::new(ErrorKind::Transient, "container-busy", message)
+            .hint("somebody else acts on it: see the engine's events"))
     }
 
     /// Whether a container is the one that is wanted; it may be somebody's who has a newer right.
@@ -167,7 +168,8 @@ impl Job<'_> {
                 labels::of_instance(&mut labels, index, wanted.generation, &contents);
                 let dir = secret_files::dir(&account.instance_dir(&deployment.id, index));
                 let work = Work::Instance(index);
-                let order = prepare::Order { image, secrets: &wanted.secrets, options: &options, labels, secrets_dir: &dir };
+                let order =
+                    prepare::Order { image, secrets: &wanted.secrets, options: &options, labels, secrets_dir: &dir };
                 let (body, files) = prepare::body(&account, deployment, order, &work)?;
                 secret_files::write(&dir, &files)?;
                 Ok::<_, Error>(body)

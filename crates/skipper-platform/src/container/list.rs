@@ -23,8 +23,7 @@ pub(super) async fn deployments(account: Arc<Account>) -> Result<Vec<Found>, Err
             continue;
         }
         let generation = labels::generation(&labels).unwrap_or_default();
-        let entry =
-            found.entry(id.clone()).or_insert_with(|| Found { id, generation, instances: Vec::new() });
+        let entry = found.entry(id.clone()).or_insert_with(|| Found { id, generation, instances: Vec::new() });
         entry.generation = entry.generation.max(generation);
         entry.instances.extend(labels.get(labels::INDEX).and_then(|index| index.parse::<u32>().ok()));
     }
@@ -53,7 +52,8 @@ pub(super) async fn of_kind(account: &Account, kind: &str) -> Result<Vec<Contain
 /// Instances of one deployment.
 pub(super) async fn of_deployment(account: &Account, id: &DeploymentId) -> Result<Vec<ContainerSummary>, Error> {
     let engine = account.engine().await?;
-    let filters = labels::filter(&account.config, &[(labels::KIND, labels::INSTANCE), (labels::DEPLOYMENT, id.as_str())]);
+    let filters =
+        labels::filter(&account.config, &[(labels::KIND, labels::INSTANCE), (labels::DEPLOYMENT, id.as_str())]);
     let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
     engine.list_containers(Some(options)).await.map_err(|said| account.failed("list containers", said))
 }

@@ -155,12 +155,10 @@ mod tests {
     fn a_status_above_128_is_a_signal_and_the_zero_time_is_never() {
         let at = Timestamp::from_micros(1);
         let seen = |code| (exit(Some(code), false, at).code, exit(Some(code), false, at).signal);
-        assert_eq!([seen(0), seen(128), seen(137), seen(255)], [
-            (Some(0), None),
-            (Some(128), None),
-            (None, Some(9)),
-            (Some(255), None)
-        ]);
+        assert_eq!(
+            [seen(0), seen(128), seen(137), seen(255)],
+            [(Some(0), None), (Some(128), None), (None, Some(9)), (Some(255), None)]
+        );
         assert_eq!(time("0001-01-01T00:00:00Z"), None);
         assert_eq!(time("1970-01-01T00:00:01.000002345+00:00"), Some(Timestamp::from_micros(1_000_002)));
         assert_eq!(time("1970-01-01T02:00:01+02:00"), Some(Timestamp::from_micros(1_000_000)));

@@ -107,5 +107,6 @@ fn labels(value: &Value) -> Result<BTreeMap<String, String>, Error> {
 
 fn invalid(key: &str, value: &Value, hint: &str) -> Error {
     let shown: String = value.to_string().chars().take(100).collect();
-    Error::new(ErrorKind::Permanent, "option-invalid", format!("option `{key}` cannot be {shown}")).hint(hint.to_owned())
+    Error::new(ErrorKind::Permanent, "option-invalid", format!("option `{key}` cannot be {shown}"))
+        .hint(hint.to_owned())
 }

@@ -62,17 +62,14 @@ async fn ask(account: &Arc<Account>, deployment: &Deployment, instance: &Instanc
     }
 }
 
-async fn command_says(
-    account: &Arc<Account>,
-    name: &str,
-    command: &[String],
-    timeout: std::time::Duration,
-) -> Outcome {
+async fn command_says(account: &Arc<Account>, name: &str, command: &[String], timeout: std::time::Duration) -> Outcome {
     let begun = tokio::time::Instant::now();
     match exec::run(account, name, command, timeout).await {
         Err(error) => Outcome::bad(error.chain()),
         Ok(Ran::TimedOut { .. }) => Outcome::bad(format!("timed out after {} ms", timeout.as_millis())),
-        Ok(Ran::Ended { code: Some(0), .. }) => Outcome::good(format!("status 0 in {} ms", begun.elapsed().as_millis())),
+        Ok(Ran::Ended { code: Some(0), .. }) => {
+            Outcome::good(format!("status 0 in {} ms", begun.elapsed().as_millis()))
+        }
         Ok(Ran::Ended { code, output }) => {
             let status = code.map_or_else(|| "killed by a signal".to_owned(), |code| format!("status {code}"));
             let last = output.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();

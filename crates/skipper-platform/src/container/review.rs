@@ -44,7 +44,10 @@ pub(super) fn review(config: &ContainerConfig, app: &mut Application) -> Result<
         .map(|key| format!("option `{key}` is unknown to {} and has no effect", config.kind))
         .collect();
     if app.resource.uri.ends_with(":latest") {
-        told.push(format!("the tag of {} may mean another image tomorrow; this one is pinned by its digest", app.resource.uri));
+        told.push(format!(
+            "the tag of {} may mean another image tomorrow; this one is pinned by its digest",
+            app.resource.uri
+        ));
     }
     Ok(told)
 }

@@ -55,7 +55,9 @@ pub(super) async fn hand_over(account: &Account, engine: &Docker, id: &str, dir:
     };
     let Some(uid) = uid else {
         let message = format!("the image has no user `{user}`, so its secrets cannot be made readable to it");
-        return Err(Error::new(ErrorKind::Permanent, "user-unknown", message).hint("name the user by its number: `user`"));
+        return Err(
+            Error::new(ErrorKind::Permanent, "user-unknown", message).hint("name the user by its number: `user`")
+        );
     };
     let give = move || -> io::Result<()> {
         for entry in fs::read_dir(&dir)? {

@@ -120,7 +120,9 @@ pub(super) fn fence(seen: &Seen, id: &DeploymentId, generation: Generation) -> R
 
 async fn forget(account: &Account, id: &DeploymentId, index: u32) -> Result<(), Error> {
     let dir = account.instance_dir(id, index);
-    blocking(move || remove_dir(&dir)).await?.map_err(|cause| storage(format!("remove instance {index} of {id}"), cause))
+    blocking(move || remove_dir(&dir))
+        .await?
+        .map_err(|cause| storage(format!("remove instance {index} of {id}"), cause))
 }
 
 /// Stops a container and removes it.
@@ -135,8 +137,9 @@ pub(super) async fn container(account: &Account, id: &str, stop: &StopPolicy) ->
             kill(account, id, "SIGKILL").await?;
             if !ended(account, id, KILL_BOUND).await? {
                 let message = format!("container {} does not end, even by SIGKILL", seen.name);
-                return Err(Error::new(ErrorKind::Unknown, "stop-hangs", message)
-                    .hint("a process hangs in the kernel, on a disk or network file system, or the engine is not well"));
+                return Err(Error::new(ErrorKind::Unknown, "stop-hangs", message).hint(
+                    "a process hangs in the kernel, on a disk or network file system, or the engine is not well",
+                ));
             }
         }
         info!(container = seen.name, duration_ms = begun.elapsed().as_millis() as u64, "stopped");

@@ -30,12 +30,12 @@ mod spawn;
 mod stop;
 mod watch;
 
+pub(crate) use account::{blocking, storage};
 pub use config::{KeeperCommand, LocalConfig, LogBounds, base_env};
 pub use deployer::{DeployerSettings, ENV_VARS_TO_INHERIT, inherit, unsupported};
-pub use ports::{DEFAULT_RANGE, PortPool};
-pub(crate) use account::{blocking, storage};
 pub(crate) use fence::Fences;
 pub(crate) use list::check_id;
+pub use ports::{DEFAULT_RANGE, PortPool};
 pub(crate) use prepare::{check_env, fill, plain_name, port_env};
 pub(crate) use process::end_of;
 pub(crate) use stop::remove_dir;

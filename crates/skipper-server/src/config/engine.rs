@@ -79,7 +79,9 @@ fn host(text: &str) -> Result<String, String> {
         return if path.starts_with('/') { Ok(text.to_owned()) } else { Err(wrong()) };
     }
     if text.starts_with("https://") || text.starts_with("ssh://") {
-        return Err("an engine behind TLS or SSH cannot be reached; forward its socket (ssh -L) and name that".to_owned());
+        return Err(
+            "an engine behind TLS or SSH cannot be reached; forward its socket (ssh -L) and name that".to_owned()
+        );
     }
     let url = Url::parse(text).map_err(|_| wrong())?;
     let fits = matches!(url.scheme(), "tcp" | "http") && url.host_str().is_some() && matches!(url.path(), "" | "/");
@@ -129,10 +131,13 @@ impl Said<'_> {
             };
             let username = username.unwrap_or_else(|| TOKEN_USER.to_owned());
             // The host alone decides who gets the credentials.
-            let host = url.map_or_else(|| name.clone(), |url| {
-                let rest = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
-                rest.split('/').next().unwrap_or_default().to_owned()
-            });
+            let host = url.map_or_else(
+                || name.clone(),
+                |url| {
+                    let rest = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+                    rest.split('/').next().unwrap_or_default().to_owned()
+                },
+            );
             all.insert(host, RegistryLogin { username, password: SecretValue::new(password) });
         }
         all

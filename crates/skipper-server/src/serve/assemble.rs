@@ -49,8 +49,7 @@ pub(super) fn assemble(
 ) -> Result<Assembled, Error> {
     let owner = owner(config, world)?;
     let opened = platforms::open(config, world, &owner, tasks)?;
-    let platforms: Platforms =
-        opened.iter().map(|(target, opened)| (target.clone(), opened.as_platform())).collect();
+    let platforms: Platforms = opened.iter().map(|(target, opened)| (target.clone(), opened.as_platform())).collect();
     let process = edge_process(config, world);
     let router = Arc::new(EdgeRouter::new(process.control.clone()));
     let supervisor = Arc::new(EdgeSupervisor::new(process));

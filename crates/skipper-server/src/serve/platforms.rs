@@ -44,8 +44,7 @@ pub(super) fn open(
     owner: &str,
     tasks: &TaskTracker,
 ) -> Result<Vec<(Target, Opened)>, Error> {
-    let opening =
-        Opening { config, world, owner, tasks, ports: Arc::new(PortPool::new(config.local_ports.clone())) };
+    let opening = Opening { config, world, owner, tasks, ports: Arc::new(PortPool::new(config.local_ports.clone())) };
     let mut artifacts = None;
     let mut all = Vec::new();
     for (name, account) in &config.platforms {
