@@ -33,6 +33,31 @@ pub struct HealthKeys {
     pub container: Option<String>,
 }
 
+/// What holds when both files were heard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthSettings {
+    /// As [`HealthKeys`]; without a path, TCP and command, an app is healthy when it runs.
+    pub path: Option<String>,
+    /// Statuses that count as healthy; 200 to 399 unless somebody says otherwise.
+    pub expect_status: Vec<(u16, u16)>,
+    /// An open port is enough.
+    pub tcp: bool,
+    /// A command that is run in the container.
+    pub command: Option<Vec<String>>,
+    /// Pause between two attempts; 2 s.
+    pub interval: Millis,
+    /// Longest one attempt may take; 5 s.
+    pub timeout: Millis,
+    /// Failures in a row that make it unhealthy; 5.
+    pub retries: u32,
+    /// Successes in a row that make it healthy; 1.
+    pub successes: u32,
+    /// Time in which failures do not count; 10 s. A grace and no wait: the first success counts.
+    pub start_period: Millis,
+    /// In a pod, the container that is asked.
+    pub container: Option<String>,
+}
+
 /// Shortest pause between two attempts.
 const MIN_INTERVAL: Millis = Millis(10);
 
@@ -92,4 +117,29 @@ fn command(field: &Field<'_>) -> Option<Vec<String>> {
 /// A line as the shell of the image runs it.
 pub(super) fn shell(line: String) -> Vec<String> {
     vec!["/bin/sh".to_owned(), "-c".to_owned(), line]
+}
+
+impl HealthSettings {
+    /// The server is heard before the image, key by key. What is asked goes together: who names a path, TCP or a command
+    /// names the question.
+    pub(super) fn of(server: &HealthKeys, repo: &HealthKeys) -> Self {
+        let asks = |keys: &HealthKeys| keys.path.is_some() || keys.tcp == Some(true) || keys.command.is_some();
+        let question = if asks(server) || server.tcp == Some(false) { server } else { repo };
+        Self {
+            path: question.path.clone(),
+            tcp: question.tcp.unwrap_or(false),
+            command: question.command.clone(),
+            expect_status: server
+                .expect_status
+                .clone()
+                .or_else(|| repo.expect_status.clone())
+                .unwrap_or_else(|| vec![(200, 399)]),
+            interval: server.interval.or(repo.interval).unwrap_or(Millis::secs(2)),
+            timeout: server.timeout.or(repo.timeout).unwrap_or(Millis::secs(5)),
+            retries: server.retries.or(repo.retries).unwrap_or(5),
+            successes: server.successes.or(repo.successes).unwrap_or(1),
+            start_period: server.start_period.or(repo.start_period).unwrap_or(Millis::secs(10)),
+            container: server.container.clone().or_else(|| repo.container.clone()),
+        }
+    }
 }

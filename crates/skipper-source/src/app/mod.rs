@@ -11,11 +11,14 @@
 //! slip passes over them; what is wrong in a file is told all at once, with line, column and key. A text that comes
 //! out of the environment is a secret from then on: no `Debug`, no message and no spec shows it.
 
+mod build;
 mod check;
 mod expand;
 mod file;
 mod health;
 mod load;
+mod merge;
+mod pod;
 mod preview;
 mod repo;
 mod server;
@@ -23,12 +26,15 @@ mod text;
 mod units;
 mod value;
 
+pub use build::{Built, Deploy, Inputs, applications};
 pub use check::{Check, check, env_file};
 pub use expand::{Environment, Text};
 pub use file::{App, AppPreview, AppRoute, AppVolume, DeployKeys, file};
-pub use health::HealthKeys;
+pub use health::{HealthKeys, HealthSettings};
 pub use load::{Directory, Loaded, load};
-pub use preview::{Database, DatabaseStrategy};
+pub use merge::{Manifest, Merged, MergedRoute, MergedVolume, Side, merge};
+pub use pod::{Pod, PodContainer, pod};
+pub use preview::{Database, DatabaseStrategy, Preview, PreviewRequest, preview_release};
 pub use repo::{Kind, Repo, RepoPreview, RepoRoute, RepoVolume, repo};
 pub use server::{Backend, Caddy, CaddyTls, Hidden, Registry, Server, ServerDeploy, ServerPreview, server};
 pub use units::{duration_text, parse_cpus, parse_duration, parse_memory, parse_statuses};

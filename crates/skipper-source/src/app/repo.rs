@@ -342,3 +342,25 @@ fn variables(field: &Field<'_>) -> BTreeMap<String, String> {
     }
     variables
 }
+
+impl Repo {
+    /// What an image without a file of its own says.
+    pub(super) fn nothing(name: ReleaseName) -> Self {
+        Self {
+            name,
+            kind: None,
+            manifest: None,
+            image: None,
+            health: HealthKeys::default(),
+            port: None,
+            container: None,
+            domain: None,
+            routes: Vec::new(),
+            resources: Resources::default(),
+            preview: None,
+            volumes: Vec::new(),
+            env: BTreeMap::new(),
+            deploy: DeployKeys::default(),
+        }
+    }
+}

@@ -177,6 +177,21 @@ pub(super) fn is_authority(text: &str) -> bool {
     port_good && !host.starts_with('*') && Host::new(host).is_ok()
 }
 
+/// A whole reference: repository with a tag or a digest.
+pub(super) fn is_reference(text: &str) -> bool {
+    let (name, rest) = split_reference(text);
+    is_repository(name) && rest.is_some_and(is_tag)
+}
+
+/// A tag (up to 128 of letters, digits, `_`, `-`, `.`) or the digest `sha256:…`.
+pub(super) fn is_tag(text: &str) -> bool {
+    if let Some(hex) = text.strip_prefix("sha256:") {
+        return hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f'));
+    }
+    let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
+    (1..=128).contains(&text.len()) && text.bytes().all(good) && !text.starts_with(['.', '-'])
+}
+
 /// Whether a text can name a variable of the environment. Much is let through, as programs read odd names.
 pub(super) fn is_variable(name: &str) -> bool {
     (1..=255).contains(&name.len()) && !name.contains(['=', '\0']) && !name.chars().any(|c| c.is_control() || c == ' ')

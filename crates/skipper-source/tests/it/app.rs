@@ -1,5 +1,6 @@
 //! slip's configuration.
 
+mod building;
 mod files;
 mod hostile;
 
