@@ -75,7 +75,8 @@ async fn releases_are_found_by_the_metadata_of_what_serves(world: &World) {
     let store = &world.store;
     let said = |kind: &str| {
         let mut spec = spec(&[], &[]);
-        spec.metadata = [("type".to_owned(), [kind.to_owned()].into()), ("x".repeat(600), ["long".to_owned()].into())].into();
+        spec.metadata =
+            [("type".to_owned(), [kind.to_owned()].into()), ("x".repeat(600), ["long".to_owned()].into())].into();
         spec
     };
     for release in ["b", "a", "c"] {

@@ -61,7 +61,8 @@ pub(super) async fn list(
 fn pair(text: &str) -> Result<(&str, &str), Error> {
     let pair = text.split_once('=').filter(|(key, _)| !key.is_empty());
     pair.ok_or_else(|| {
-        Error::new(Code::Invalid, format!("`metadata` = `{text}` is not KEY=VALUE")).hint("for example metadata=type=demo")
+        Error::new(Code::Invalid, format!("`metadata` = `{text}` is not KEY=VALUE"))
+            .hint("for example metadata=type=demo")
     })
 }
 
