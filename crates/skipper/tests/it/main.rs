@@ -15,6 +15,7 @@ mod robustness;
 mod security;
 mod shared;
 mod shell;
+mod slip_config;
 mod spring;
 mod surprises;
 mod tour;
