@@ -24,7 +24,7 @@ mod render;
 pub mod value;
 pub mod yaml;
 
-pub use carry::{added_values, counted_values};
+pub use carry::{Counted, added_values, counted_values};
 pub use kind::{applications, spec_of, values_tree};
 pub use metadata::{ApiVersion, api_version, metadata};
 pub use properties::{file_values, properties_values};

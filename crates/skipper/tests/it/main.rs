@@ -12,6 +12,7 @@ mod packages;
 mod releases;
 mod replay;
 mod robustness;
+mod secured;
 mod security;
 mod shared;
 mod shell;
