@@ -44,12 +44,12 @@ impl Check {
     pub(super) fn run(self, context: &Context) -> Done {
         let mut env = context.surroundings.vars().clone();
         if let Some(path) = &self.env_file {
-            env.extend(env_file(&context.surroundings.resolve(path)).map_err(refused)?);
+            env.extend(env_file(&context.surroundings.resolve(path)).map_err(|problem| refused(&problem))?);
         }
         let dir = folder(context.surroundings.resolve(&self.dir));
-        let server = read(&dir.join("slip.toml")).map_err(refused)?;
+        let server = read(&dir.join("slip.toml")).map_err(|problem| refused(&problem))?;
         let mut unreadable = Vec::new();
-        let apps = apps(&dir.join("apps"), &mut unreadable).map_err(refused)?;
+        let apps = apps(&dir.join("apps"), &mut unreadable).map_err(|problem| refused(&problem))?;
         let directory = Directory { server: &server, apps: &apps, env: Environment::new(&env) };
         let mut found = app::check(&directory);
         found.apps += unreadable.len();
@@ -75,8 +75,8 @@ impl Check {
 }
 
 /// In the shape of the line that slip prints.
-fn refused(problem: String) -> Failure {
-    to_stderr(&format!("✗ Configuration validation failed: {}\n", tame(&problem)));
+fn refused(problem: &str) -> Failure {
+    to_stderr(&format!("✗ Configuration validation failed: {}\n", tame(problem)));
     Failure::quiet(Exit::Error)
 }
 
