@@ -17,7 +17,7 @@ use crate::{
     edge::EdgeView,
     metrics::Metrics,
     resolver::PackageResolver,
-    verb::KeptCache,
+    verb::{KeptCache, versions::HeldVersions},
 };
 
 /// The parts of a server.
@@ -54,6 +54,8 @@ pub struct Parts {
     pub scratch: std::path::PathBuf,
     /// Packages as releases remember them, read lately.
     pub kept: KeptCache,
+    /// Versions that were read lately.
+    pub versions: HeldVersions,
     /// Counters.
     pub metrics: Metrics,
     /// Work that must not end with its request.

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use serde_json::Value;
 
 use crate::{
-    finding::{Finding, Findings, Position},
+    finding::{Finding, Findings, Position, Severity},
     nearest::suggestion,
     yaml::{Content, Entry, Node, shorten},
 };
@@ -16,12 +16,18 @@ use crate::{
 /// The file that is read and what was found in it.
 pub(crate) struct Document<'a> {
     file: &'a str,
+    unknown: Severity,
     findings: RefCell<Findings>,
 }
 
 impl<'a> Document<'a> {
     pub(crate) fn new(file: &'a str) -> Self {
-        Self { file, findings: RefCell::new(Findings::new()) }
+        Self { file, unknown: Severity::Error, findings: RefCell::new(Findings::new()) }
+    }
+
+    /// A document whose author had another program in mind: keys that are not known are only warned of.
+    pub(crate) fn lenient(file: &'a str) -> Self {
+        Self { unknown: Severity::Warning, ..Self::new(file) }
     }
 
     pub(crate) fn into_findings(self) -> Findings {
@@ -218,7 +224,9 @@ impl<'a> Fields<'a> {
     pub(crate) fn finish(self) {
         for entry in self.entries.iter().filter(|e| !self.known.contains(&e.key.as_str())).take(MAX_UNKNOWN) {
             let hint = suggestion(&entry.key, self.known.iter().copied());
-            let finding = Finding::error("key-unknown", format!("unknown key `{}`", shorten(&entry.key))).hint(hint);
+            let mut finding =
+                Finding::error("key-unknown", format!("unknown key `{}`", shorten(&entry.key))).hint(hint);
+            finding.severity = self.field.doc.unknown;
             self.field.doc.push(finding, entry.at, &self.field.path);
         }
     }

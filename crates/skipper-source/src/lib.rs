@@ -5,6 +5,7 @@
 //! everything in it is hostile until it was parsed: sizes, counts, depths and names are bounded, and every fault is a
 //! [`Finding`] with its file and line.
 
+pub mod app;
 pub mod application;
 pub mod archive;
 pub mod builtin;

@@ -43,6 +43,7 @@ mod past;
 mod port_claim;
 mod refresh;
 mod release;
+mod release_metadata;
 mod repository;
 mod resolved;
 mod restore;
@@ -74,6 +75,7 @@ pub use package_page::{PackageMatch, PackageOrder, PackagePage};
 pub use past::PastRevision;
 pub use refresh::{Change, Changed, IndexRow, Known, RefreshOutcome, Turn};
 pub use release::{ListedRelease, Numeric, OpenRollout};
+pub use release_metadata::ByMetadata;
 pub use repository::{NewRepository, RefreshState, Repository, RepositoryKind};
 pub use restore::{Restore, Restored};
 pub use revision::{HistoryEntry, RevisionSummary};
@@ -106,6 +108,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         package_page::STATEMENTS,
         port_claim::STATEMENTS,
         release::STATEMENTS,
+        release_metadata::STATEMENTS,
         repository::STATEMENTS,
         abandon::STATEMENTS,
         home::STATEMENTS,

@@ -3,7 +3,10 @@
 use std::{
     path::Path,
     str::FromStr as _,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64},
+    },
     time::Duration,
 };
 
@@ -57,6 +60,8 @@ impl Store {
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             unwritable: AtomicBool::new(false),
+            commits: AtomicU64::new(0),
+            any_token: Mutex::new(None),
         });
         listen::start(&shared);
         let store = Self { shared };

@@ -16,7 +16,7 @@ use skipper_core::{
 use crate::{
     Error, Store,
     db::{Txn, args, statements},
-    event, json, release, revision, tenant,
+    event, json, release, release_metadata, revision, tenant,
 };
 
 statements! {
@@ -80,6 +80,9 @@ impl Store {
         }
         let (first, last) = (past.first().map_or(now, |one| one.created_at), past.last().map_or(0, |one| one.number));
         txn.run(SET_PAST, args![id, last, first]).await?;
+        if let Some(spec) = past.last().and_then(|one| one.spec.as_ref()) {
+            release_metadata::set_in_txn(&mut txn, id, last, spec).await?;
+        }
         let taken = NewEvent {
             kind: "release.taken-over".to_owned(),
             tenant: Some(tenant.clone()),

@@ -207,7 +207,7 @@ pub(crate) fn read(row: &Row) -> Result<Release, Error> {
     })
 }
 
-fn read_listed(row: &Row) -> Result<ListedRelease, Error> {
+pub(crate) fn read_listed(row: &Row) -> Result<ListedRelease, Error> {
     let open = match row.maybe_parse("open_id")? {
         None => None,
         Some(id) => Some(OpenRollout {

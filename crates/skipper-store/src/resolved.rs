@@ -11,7 +11,7 @@ use skipper_core::{
 use crate::{
     Error, Store,
     db::{Txn, args, statements},
-    json, lease, revision, route_claim,
+    json, lease, release_metadata, revision, route_claim,
 };
 
 statements! {
@@ -72,9 +72,10 @@ impl Store {
                     txn.run(SET_REVISION, args![fenced.release, number, manifest, version, spec, now]).await?
                 }
             };
-            // Whatever is stored now is what will be routed.
+            // Whatever is stored now is what will be routed, and found.
             if let Some(spec) = spec_in_txn(&mut txn, &fenced, number).await? {
                 route_claim::add_in_txn(&mut txn, fenced.release, &spec).await?;
+                release_metadata::set_in_txn(&mut txn, fenced.release, number, &spec).await?;
             }
         }
         txn.tell(events);

@@ -39,6 +39,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../migrations/sqlite/0005_unordered.sql"),
         postgres: include_str!("../migrations/postgres/0005_unordered.sql"),
     },
+    Migration {
+        version: 6,
+        sqlite: include_str!("../migrations/sqlite/0006_release_metadata.sql"),
+        postgres: include_str!("../migrations/postgres/0006_release_metadata.sql"),
+    },
 ];
 
 /// The schema this build works with.
@@ -54,6 +59,7 @@ pub(crate) const TABLES: &[&str] = &[
     "release",
     "kept_package",
     "revision",
+    "release_metadata",
     "rollout",
     "plan_deployment",
     "step",

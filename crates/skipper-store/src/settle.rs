@@ -37,6 +37,7 @@ statements! {
     PURGE_ROLLOUTS = "DELETE FROM rollout WHERE release_id = $1 AND id <> $2 AND slot IS NULL";
     PURGE_KEPT = "DELETE FROM kept_package WHERE NOT EXISTS (SELECT 1 FROM revision WHERE revision.kept = kept_package.digest)";
     PURGE_REVISIONS = "DELETE FROM revision WHERE release_id = $1 AND state <> 'pending'";
+    PURGE_METADATA = "DELETE FROM release_metadata WHERE release_id = $1";
 }
 
 impl Store {
@@ -194,7 +195,9 @@ async fn purge_in_txn(txn: &mut Txn, release: &Release, by: &Rollout) -> Result<
     for sql in [PURGE_STEPS, PURGE_DEPLOYMENTS, PURGE_ROLLOUTS] {
         txn.run(sql, args![release.id, by.id]).await?;
     }
-    txn.run(PURGE_REVISIONS, args![release.id]).await?;
+    for sql in [PURGE_METADATA, PURGE_REVISIONS] {
+        txn.run(sql, args![release.id]).await?;
+    }
     txn.run(PURGE_KEPT, args![]).await?;
     // Its deployments hold environments and arguments of what was removed.
     let plan = by.plan.clone().map(|plan| json::text(&Plan { deployments: Vec::new(), ..plan })).transpose()?;

@@ -1,6 +1,6 @@
 use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+    Arc, Mutex,
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use skipper_core::port::{Clock, Ids};
@@ -13,6 +13,7 @@ use crate::{
     db::{Arg, Db, Row, Txn, args},
     listen, meta,
     seal::KeyRing,
+    token::AnyToken,
 };
 
 /// The store: cheap to clone, every clone is the same one.
@@ -34,6 +35,10 @@ pub(crate) struct Shared {
     pub(crate) stop: CancellationToken,
     /// The last write was refused because nothing can be written now.
     pub(crate) unwritable: AtomicBool,
+    /// Counts what this process commits.
+    pub(crate) commits: AtomicU64,
+    /// What [`Store::token_any`] said last.
+    pub(crate) any_token: Mutex<Option<AnyToken>>,
 }
 
 impl Shared {
@@ -109,6 +114,13 @@ impl Store {
     #[must_use]
     pub fn is_shared(&self) -> bool {
         matches!(self.shared.db, Db::Pg(_))
+    }
+
+    /// Changes with everything that this process commits, before whoever asked for it is answered: what was read while it was
+    /// the same is what would be read now. `None` on PostgreSQL, where other processes commit as well.
+    #[must_use]
+    pub fn commits(&self) -> Option<u64> {
+        (!self.is_shared()).then(|| self.shared.commits.load(Ordering::Acquire))
     }
 
     /// Finishes what is being committed, and closes every connection. Later calls fail as unavailable.

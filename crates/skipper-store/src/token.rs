@@ -1,7 +1,11 @@
 //! Table `token`: API tokens, stored as the SHA-256 of 256 random bits. Such a token cannot be guessed, so a slow hash
 //! would protect nothing; and it is looked up by its hash, so comparing takes no time that depends on the token.
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::PoisonError,
+    time::{Duration, Instant},
+};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use skipper_core::{
@@ -34,6 +38,17 @@ statements! {
 const TOUCH_AFTER_SECS: u64 = 60;
 /// Longest name.
 const NAME_MAX: usize = 200;
+
+/// How long an answer of [`Store::token_any`] holds: the command line may make a token beside a server that runs.
+const ANY_HELD: Duration = Duration::from_millis(250);
+
+/// Whether there was a token, after so many commits.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AnyToken {
+    found: bool,
+    commits: u64,
+    read_at: Instant,
+}
 
 /// A token to make.
 #[derive(Debug, Clone)]
@@ -190,7 +205,19 @@ impl Store {
     ///
     /// Only those of the database.
     pub async fn token_any(&self) -> Result<bool, Error> {
-        Ok(self.one("look for tokens", ANY, args![]).await?.is_some())
+        let commits = self.commits();
+        let held = *self.shared.any_token.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(held) = held
+            && commits == Some(held.commits)
+            && held.read_at.elapsed() < ANY_HELD
+        {
+            return Ok(held.found);
+        }
+        let read_at = Instant::now();
+        let found = self.one("look for tokens", ANY, args![]).await?.is_some();
+        let now = commits.map(|commits| AnyToken { found, commits, read_at });
+        *self.shared.any_token.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        Ok(found)
     }
 
     /// Revokes a token for good. Twice is fine.

@@ -45,6 +45,9 @@ pub struct Spec {
     /// How long the rollout to this revision waits for health, in place of each application's own bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health_bound: Option<Millis>,
+    /// What the documents say of themselves beside their names: key, and every value that one of them has.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// Where an application runs: the name of a configured platform account.
@@ -97,7 +100,7 @@ impl Spec {
     /// A spec of these applications, by today's [`SPEC_VERSION`].
     #[must_use]
     pub fn new(applications: Vec<Application>) -> Self {
-        Self { version: SPEC_VERSION, applications, verbatim: false, health_bound: None }
+        Self { version: SPEC_VERSION, applications, verbatim: false, health_bound: None, metadata: BTreeMap::new() }
     }
 
     /// The spec with the bounds that its rollout keeps.

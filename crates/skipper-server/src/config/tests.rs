@@ -43,6 +43,20 @@ fn an_empty_file_gives_the_documented_defaults() {
 }
 
 #[test]
+fn where_nobody_says_so_the_account_of_that_name_or_the_only_one_is_the_default() {
+    let chosen = |names: &[&str]| {
+        let toml: String = names.iter().map(|name| format!("[platforms.{name}]\ntype = \"local\"\n")).collect();
+        let (_dir, sources) = sources(&toml, &[], &[]);
+        load(&sources).expect("valid").config.default_platform.to_string()
+    };
+    assert_eq!(chosen(&["other"]), "other");
+    assert_eq!(chosen(&["a", "default"]), "default");
+    assert_eq!(chosen(&["a", "default", "local"]), "local");
+    // As the original's own samples have them: a server starts, and each install names its platform.
+    assert_eq!(chosen(&["localDev", "localDevDebug"]), "default");
+}
+
+#[test]
 fn flag_beats_environment_beats_file_beats_default() {
     let file = "listen = \"127.0.0.1:1\"\n[log]\nlevel = \"warn\"\nformat = \"json\"\n";
     let (_dir, sources) =

@@ -452,22 +452,18 @@ impl Taker<'_> {
         kinds.map(|kind| (kind, kind.usual_hosts(&sources.env))).collect()
     }
 
-    /// The named one, else `local`, else the only one.
+    /// The named one, else `local`, else `default`, else the only one. Of several others none is meant: whoever names none is
+    /// told that there is no `default`.
     fn default_platform(&mut self, accounts: &BTreeMap<PlatformName, PlatformConfig>) -> Option<PlatformName> {
         let value = self.merged.get("default_platform").clone();
         let known = || accounts.keys().map(PlatformName::as_str).collect::<Vec<_>>().join(", ");
         if value.text.is_empty() {
-            let chosen = accounts.keys().find(|name| name.as_str() == "local");
-            let chosen = chosen.or_else(|| accounts.keys().next().filter(|_| accounts.len() == 1));
-            if accounts.is_empty() {
-                // Nothing can run then; the name is what is told to be missing.
-                return PlatformName::new("local").ok();
-            }
-            if chosen.is_none() {
-                let message = format!("`default_platform` must say which of {} is meant where none is named", known());
-                self.faults.push(Fault { place: self.merged.platforms_origin.to_string(), message });
-            }
-            return chosen.cloned();
+            let called = |wanted: &str| accounts.keys().find(|name| name.as_str() == wanted);
+            let only = || accounts.keys().next().filter(|_| accounts.len() == 1);
+            let chosen = called("local").or_else(|| called("default")).or_else(only).cloned();
+            // Where there is none to choose, the name is what is told to be missing.
+            let missing = if accounts.is_empty() { "local" } else { "default" };
+            return chosen.or_else(|| PlatformName::new(missing).ok());
         }
         let found = accounts.keys().find(|name| name.as_str() == value.text).cloned();
         if found.is_none() {

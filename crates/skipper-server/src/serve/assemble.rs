@@ -99,6 +99,7 @@ pub(super) fn assemble(
         retention: config.retention.clone(),
         scratch: scratch(config)?,
         kept: Default::default(),
+        versions: Default::default(),
         metrics: Metrics::default(),
         tasks: tasks.clone(),
         tended_by: watch::Sender::new(None),

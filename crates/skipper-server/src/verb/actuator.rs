@@ -44,7 +44,7 @@ pub struct Call {
     pub endpoint: String,
     /// What to send; a GET without.
     pub body: Option<Vec<u8>>,
-    /// The Authorization header to pass on.
+    /// What to send as Authorization: what lets the caller in at the application, and never what let them in here.
     pub authorization: Option<HeaderValue>,
 }
 

@@ -7,7 +7,7 @@ use skipper_core::{
     release::Source,
     rollout::Rollout,
 };
-use skipper_store::ListedRelease;
+use skipper_store::{ByMetadata, ListedRelease};
 
 use super::{Caller, find};
 use crate::{app::App, error::Error};
@@ -28,6 +28,8 @@ pub struct Listed {
 pub struct Wanted<'a> {
     /// Only those whose name holds this text.
     pub q: Option<&'a str>,
+    /// Only those of which a document has this key and value in its `metadata`.
+    pub metadata: Option<(&'a str, &'a str)>,
     /// Deleted ones too.
     pub deleted: bool,
     /// After this one.
@@ -43,8 +45,11 @@ pub struct Wanted<'a> {
 /// Only the store's.
 pub async fn list(app: &App, caller: &Caller, tenant: &TenantName, wanted: Wanted<'_>) -> Result<Vec<Listed>, Error> {
     caller.may(Action::Read, tenant)?;
-    let Wanted { q, deleted, after, limit } = wanted;
-    let found = if deleted {
+    let Wanted { q, metadata, deleted, after, limit } = wanted;
+    let found = if let Some((key, value)) = metadata {
+        let by = ByMetadata { key, value, q, deleted };
+        app.timed("release_list_by_metadata", app.store.release_list_by_metadata(tenant, by, after, limit)).await?
+    } else if deleted {
         app.timed("release_list_all", app.store.release_list_all(tenant, q, after, limit)).await?
     } else {
         app.timed("release_list", app.store.release_list(tenant, q, after, limit)).await?

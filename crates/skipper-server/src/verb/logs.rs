@@ -1,6 +1,6 @@
 //! The output of a release's instances, of all applications together.
 
-use futures::{Stream, StreamExt as _, stream};
+use futures::{StreamExt as _, stream};
 use skipper_core::{
     deployment::Live,
     name::{AppName, ReleaseName, TenantName},
@@ -9,7 +9,7 @@ use skipper_core::{
     secret::Blackener,
 };
 
-use super::{Caller, find};
+use super::{Caller, find, last_words};
 use crate::{
     app::App,
     error::{Code, Error},
@@ -22,6 +22,8 @@ pub struct Wanted {
     pub app: Option<AppName>,
     /// Of one instance only.
     pub instance: Option<u32>,
+    /// Of one revision only: of what runs of it, and of what is kept of it.
+    pub revision: Option<u64>,
     /// At most this many of the last lines of each instance.
     pub tail: Option<usize>,
     /// Go on with what comes.
@@ -39,21 +41,41 @@ pub struct Line {
     pub chunk: Result<LogChunk, PortError>,
 }
 
-/// Opens the logs of everything that runs for the release.
+/// Opens the logs of everything that runs for the release. Where nothing runs, they are what is kept of the newest revision,
+/// if that failed.
 ///
 /// # Errors
 ///
-/// There is no such release or application. A platform that cannot give lines is a [`Line`], so that the others are read.
+/// There is no such release, revision or application. A platform that cannot give lines is a [`Line`], so that the others are read.
 pub async fn logs(
     app: &App,
     caller: &Caller,
     tenant: &TenantName,
     name: &ReleaseName,
     wanted: Wanted,
-) -> Result<impl Stream<Item = Line> + Send + use<>, Error> {
+) -> Result<stream::BoxStream<'static, Line>, Error> {
     caller.may(Action::Read, tenant)?;
     let release = find::release(app, tenant, name).await?;
     let mut live = app.store.live_for_release(release.id).await?;
+    let kept = match wanted.revision {
+        Some(number) => {
+            find::revision(app, &release, number).await?;
+            if release.serving != Some(number) {
+                live.retain(|live| live.deployment.revision == number);
+            }
+            last_words::kept(app, &release, number).await?
+        }
+        None if live.is_empty() && !wanted.follow => last_words::kept(app, &release, release.last_revision).await?,
+        None => Vec::new(),
+    };
+    if live.is_empty() && !kept.is_empty() {
+        return Ok(last_words::stream(kept, &wanted));
+    }
+    if let (Some(number), true) = (wanted.revision, live.is_empty()) {
+        let message = format!("nothing is kept of what revision {number} of `{name}` wrote");
+        return Err(Error::new(Code::RevisionNotFound, message)
+            .hint("output goes with the instances; the last lines are kept of a revision that failed"));
+    }
     if let Some(only) = &wanted.app {
         let known: Vec<String> = live.iter().map(|live| live.deployment.app.name.to_string()).collect();
         live.retain(|live| live.deployment.app.name == *only);
@@ -72,7 +94,7 @@ pub async fn logs(
             .hint(format!("`skipper status {name}` lists its instances")));
     }
     let opened = futures::future::join_all(live.into_iter().map(|live| open(app, live, &wanted))).await;
-    Ok(stream::select_all(opened))
+    Ok(stream::select_all(opened).boxed())
 }
 
 async fn open(app: &App, live: Live, wanted: &Wanted) -> stream::BoxStream<'static, Line> {

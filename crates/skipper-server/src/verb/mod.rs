@@ -38,6 +38,7 @@ mod caller;
 mod difference;
 mod find;
 mod kept;
+mod last_words;
 mod render;
 
 pub use caller::Caller;

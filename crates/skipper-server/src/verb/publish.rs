@@ -166,9 +166,9 @@ pub async fn removable(
 pub async fn package_of(app: &App, caller: &Caller, tenant: &TenantName, name: &ReleaseName) -> Result<String, Error> {
     let version = super::versions::deployed(app, caller, tenant, name).await?;
     let release = find::release(app, tenant, name).await?;
-    let source = version.stored.made_of.unwrap_or(version.stored.source);
+    let source = version.stored.made_of.as_ref().unwrap_or(&version.stored.source);
     match source {
-        skipper_core::release::Source::Package { name, .. } if release.door == Door::Releases => Ok(name),
+        skipper_core::release::Source::Package { name, .. } if release.door == Door::Releases => Ok(name.clone()),
         _ => Err(Error::new(Code::PackageNotFound, format!("release `{name}` was not made of a package"))),
     }
 }

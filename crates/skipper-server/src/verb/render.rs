@@ -7,7 +7,7 @@ use skipper_core::{
     name::{PlatformName, ReleaseName},
     spec::Spec,
 };
-use skipper_source::{Finding, Package, RenderOptions, Rendered, UserValues};
+use skipper_source::{Finding, Package, RenderOptions, Rendered, UserValues, classic::Counted};
 
 use super::packages::Chosen;
 use crate::{
@@ -72,18 +72,18 @@ pub fn raw_values(raw: Option<&str>) -> Result<Option<Value>, Error> {
     }
 }
 
-/// The text of a user's values with the numbers of instances that run now, where a package of the field has a place for
-/// them; `None` elsewhere.
+/// A user's values with the numbers of instances that run now, where a package of the field has a place for them; `given` is
+/// what of them came with the request.
 pub(super) async fn counted(
     package: &Chosen,
-    values: &Value,
-    raw: Option<&str>,
+    (values, raw): (&Value, Option<&str>),
+    given: (Option<Value>, Option<String>),
     running: &Spec,
-) -> Result<Option<String>, Error> {
+) -> Result<Counted, Error> {
     let classic = running.applications.iter().filter(|app| app.deployer.is_some());
     let running: BTreeMap<String, u32> = classic.map(|app| (app.name.to_string(), app.replicas)).collect();
     if running.is_empty() {
-        return Ok(None);
+        return Ok(Counted::default());
     }
     let (bytes, values, raw) = (package.bytes.clone(), values.clone(), raw.map(str::to_owned));
     let counting = tokio::task::spawn_blocking(move || {
@@ -91,10 +91,12 @@ pub(super) async fn counted(
         let package = Package::from_zip(&bytes).ok()?;
         let renderer = package.renderer();
         let Package::Classic(classic) = package else { return None };
+        let (tree, text) = (given.0.unwrap_or_default(), given.1);
+        let given = UserValues { tree: &tree, raw: text.as_deref() };
         let user = UserValues { tree: &values, raw: raw.as_deref() };
-        skipper_source::classic::counted_values(&classic, user, &running, renderer).ok()?
+        skipper_source::classic::counted_values(&classic, user, given, &running, renderer).ok()
     });
-    counting.await.map_err(Error::internal)
+    Ok(counting.await.map_err(Error::internal)?.unwrap_or_default())
 }
 
 /// Values must be an object.

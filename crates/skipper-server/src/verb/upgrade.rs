@@ -1,6 +1,8 @@
 //! Upgrade, with the rule for values that Helm's users expect: values that are given replace those of before, no values
 //! keep them; `reuse_values` puts the given ones over those of before, `reset_values` forgets those of before.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 use skipper_core::{
     name::{PlatformName, ReleaseName, TenantName},
@@ -10,6 +12,7 @@ use skipper_core::{
     spec::Spec,
     time::Millis,
 };
+use skipper_source::classic::Counted;
 use skipper_store::VersionFilter;
 
 use super::{
@@ -118,13 +121,16 @@ pub async fn prepare(app: &App, caller: &Caller, wanted: Upgrade) -> Result<Prep
         Current::Rests(_) => None,
     };
     let counted = match running {
-        Some(running) => counted(&package, &values, raw.as_deref(), running).await?,
-        None => None,
+        Some(running) => {
+            let given = (checked_values(wanted.values)?, wanted.raw);
+            counted(&package, (&values, raw.as_deref()), given, running).await?
+        }
+        None => Counted::default(),
     };
-    let text = counted.as_ref().or(raw.as_ref()).map(String::as_str);
+    let text = counted.values.as_ref().or(raw.as_ref()).map(String::as_str);
     let mut rendered = render(app, &package, &values, text, &name, number, platform.as_ref()).await?;
-    if let (Some(running), None) = (running, &counted) {
-        keep_counts(&mut rendered.spec, running);
+    if let Some(running) = running {
+        keep_counts(&mut rendered.spec, running, &counted.named);
     }
     if let Current::Serves(serving) = &current
         && let Some(now) = &serving.spec
@@ -204,9 +210,9 @@ async fn added(app: &App, wanted: &Upgrade) -> Result<(Option<Value>, Option<Str
 }
 
 /// As many instances as before of what was written for Spring's deployers, where nobody says how many.
-fn keep_counts(spec: &mut Spec, running: &Spec) {
+fn keep_counts(spec: &mut Spec, running: &Spec, named: &BTreeSet<String>) {
     for app in spec.applications.iter_mut().filter(|app| app.deployer.is_some() && app.replicas == 1) {
-        if let Some(before) = running.application(&app.name) {
+        if let Some(before) = running.application(&app.name).filter(|app| !named.contains(app.name.as_str())) {
             app.replicas = before.replicas;
         }
     }

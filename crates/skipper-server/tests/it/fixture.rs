@@ -157,6 +157,7 @@ impl Machine {
             retention: Retention { idempotency_keys: Duration::from_secs(3600) },
             scratch,
             kept: Default::default(),
+            versions: Default::default(),
             metrics: Metrics::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),

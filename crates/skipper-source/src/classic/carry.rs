@@ -1,6 +1,6 @@
 //! What an upgrade carries over from before: values, and how many instances there are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Package,
@@ -28,9 +28,18 @@ pub fn added_values(before: &str, now: &str) -> Result<String, Faults> {
     Ok(yaml::dump(&Value::Map(all), Layout::Block, Generation::Two))
 }
 
-/// A user's values with the number of instances that run now, by application; `None` where there is no place for any. As the
-/// original has it, that is the end of `spec.deploymentProperties`, where the values have such a map. A number that the user
-/// names stays.
+/// How many instances there are to be.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// The values with the numbers; `None` where there is no place for any.
+    pub values: Option<String>,
+    /// Applications whose number the request itself names.
+    pub named: BTreeSet<String>,
+}
+
+/// A user's values with the number of instances that run now, by application. As the original has it, a number's place is
+/// the end of `spec.deploymentProperties`, where the values have such a map. One that `given` names, which is what was sent
+/// with the request, stays; one that only was in the values of before gives way.
 ///
 /// # Errors
 ///
@@ -38,34 +47,48 @@ pub fn added_values(before: &str, now: &str) -> Result<String, Faults> {
 pub fn counted_values(
     package: &Package,
     user: UserValues<'_>,
+    given: UserValues<'_>,
     running: &BTreeMap<String, u32>,
     renderer: Renderer,
-) -> Result<Option<String>, Faults> {
+) -> Result<Counted, Faults> {
     let generation = if renderer == Renderer::Classic1 { Generation::One } else { Generation::Two };
     let model = Value::Map(merge::model(package, user, generation)?);
     let mut values = user_map(user, generation)?;
-    let mut placed = false;
+    let given = Value::Map(user_map(given, generation)?);
+    let (mut placed, mut named) = (false, BTreeSet::new());
     if package.packages().is_empty() {
-        if has_place(&model)
+        if names_count(Some(&given)) {
+            named.extend(running.keys().cloned());
+        } else if has_place(&model)
             && let Some(count) = running.values().next()
         {
             placed |= place(&mut values, *count);
         }
     } else {
         for (name, _) in merge::names_within(package)? {
-            let count = running.iter().find(|(app, _)| app.contains(&name)).map(|(_, count)| *count);
-            if let (Some(count), true) = (count, model.get(&name).is_some_and(has_place))
+            let Some((app, count)) = running.iter().find(|(app, _)| app.contains(&name)) else { continue };
+            if names_count(given.get(&name)) {
+                named.insert(app.clone());
+            } else if model.get(&name).is_some_and(has_place)
                 && let Value::Map(inner) = values.entry(Key::text(&name)).or_insert_with(|| Value::Map(Map::new()))
             {
-                placed |= place(inner, count);
+                placed |= place(inner, *count);
             }
         }
     }
-    Ok(placed.then(|| yaml::dump(&Value::Map(values), Layout::Block, generation)))
+    Ok(Counted { values: placed.then(|| yaml::dump(&Value::Map(values), Layout::Block, generation)), named })
+}
+
+fn options_of(values: &Value) -> Option<&Map> {
+    values.get("spec")?.get("deploymentProperties")?.as_map()
 }
 
 fn has_place(model: &Value) -> bool {
-    matches!(model.get("spec").and_then(|spec| spec.get("deploymentProperties")), Some(Value::Map(_)))
+    options_of(model).is_some()
+}
+
+fn names_count(values: Option<&Value>) -> bool {
+    values.and_then(options_of).is_some_and(|options| options.contains_key(&Key::text(COUNT)))
 }
 
 fn place(values: &mut Map, count: u32) -> bool {
@@ -76,9 +99,7 @@ fn place(values: &mut Map, count: u32) -> bool {
             _ => return false,
         }
     }
-    if at.contains_key(&Key::text(COUNT)) {
-        return false;
-    }
+    at.shift_remove(&Key::text(COUNT));
     at.insert(Key::text(COUNT), Value::Text(count.to_string()));
     true
 }
@@ -104,25 +125,27 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(values: &str, user: &str, expected: Option<&str>) {
+    fn check(values: &str, before: &str, given: &str, expected: Option<&str>) {
         let running = BTreeMap::from([("log".to_owned(), 3)]);
-        let user = UserValues { tree: &serde_json::Value::Null, raw: Some(user) };
-        let counted = counted_values(&package(values), user, &running, Renderer::Classic1).expect("values");
-        assert_eq!(counted.as_deref(), expected, "{values} {user:?}");
+        let of = |raw| UserValues { tree: &serde_json::Value::Null, raw: Some(raw) };
+        let user = added_values(before, given).expect("values");
+        let counted = counted_values(&package(values), of(&user), of(given), &running, Renderer::Classic1);
+        let counted = counted.expect("values");
+        assert_eq!(counted.values.as_deref(), expected, "{values} {user:?}");
+        assert_eq!(counted.named.contains("log"), given.contains(COUNT));
     }
 
     #[test]
     fn a_count_has_its_place_at_the_end_of_the_deployment_properties_if_there_are_any() {
         let own = "spec:\n  deploymentProperties:\n    memory: 1\n";
         let counted = "spec:\n  deploymentProperties:\n    spring.cloud.deployer.count: '3'\n";
-        check(own, "", Some(counted));
-        check("a: 1\n", "", None);
-        check(
-            "a: 1\n",
-            own,
-            Some("spec:\n  deploymentProperties:\n    memory: 1\n    spring.cloud.deployer.count: '3'\n"),
-        );
-        check(own, "spec:\n  deploymentProperties:\n    spring.cloud.deployer.count: 1\n", None);
-        check(own, "spec: 1\n", None);
+        let both = "spec:\n  deploymentProperties:\n    memory: 1\n    spring.cloud.deployer.count: '3'\n";
+        check(own, "", "", Some(counted));
+        check("a: 1\n", "", "", None);
+        check("a: 1\n", "", own, Some(both));
+        check(own, "", "spec: 1\n", None);
+        let named = "spec:\n  deploymentProperties:\n    spring.cloud.deployer.count: 1\n    memory: 1\n";
+        check(own, "", named, None);
+        check(own, named, "", Some(both));
     }
 }

@@ -1,6 +1,6 @@
 //! From the documents of a manifest to applications: the kinds that the original's platforms read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use skipper_core::{
     name::{AppName, PortName},
@@ -42,7 +42,9 @@ const SHUTDOWN: Millis = Millis::secs(30);
 ///
 /// As [`applications`]; applications of the same name.
 pub fn spec_of(manifest: &str, options: &RenderOptions) -> Result<Spec, Faults> {
-    let spec = Spec { verbatim: true, ..Spec::new(applications(manifest, options)?) };
+    let documents = documents(manifest)?;
+    let metadata = metadata(&documents);
+    let spec = Spec { verbatim: true, metadata, ..Spec::new(read(&documents, options)?) };
     validated(&spec)?;
     Ok(spec)
 }
@@ -54,12 +56,31 @@ pub fn spec_of(manifest: &str, options: &RenderOptions) -> Result<Spec, Faults> 
 /// A text that is no YAML; documents of a kind that no platform reads, or of several kinds; a document without name or
 /// resource; a count that is no number.
 pub fn applications(manifest: &str, options: &RenderOptions) -> Result<Vec<Application>, Faults> {
-    let documents = load_all(MANIFEST, manifest, Typing::Text)?;
-    let documents: Vec<&Value> = documents.iter().filter(|document| !matches!(document, Value::Null)).collect();
+    read(&documents(manifest)?, options)
+}
+
+fn documents(manifest: &str) -> Result<Vec<Value>, Faults> {
+    let mut documents = load_all(MANIFEST, manifest, Typing::Text)?;
+    documents.retain(|document| !matches!(document, Value::Null));
+    Ok(documents)
+}
+
+/// What the documents say of themselves. Their names are not in it: applications have them.
+fn metadata(documents: &[Value]) -> BTreeMap<String, BTreeSet<String>> {
+    let mut metadata = BTreeMap::<_, BTreeSet<_>>::new();
+    for (key, value) in documents.iter().flat_map(|document| texts(document.get("metadata"))) {
+        if key != "name" {
+            metadata.entry(key).or_default().insert(value);
+        }
+    }
+    metadata
+}
+
+fn read(documents: &[Value], options: &RenderOptions) -> Result<Vec<Application>, Faults> {
     let mut findings = Findings::new();
     let first = documents.first().map(|document| text(document.get("kind"))).unwrap_or_default();
     let mut applications = Vec::new();
-    for document in &documents {
+    for document in documents {
         let kind = text(document.get("kind"));
         if findings.take(known(&kind, &text(document.get("apiVersion")))).is_none() {
             continue;

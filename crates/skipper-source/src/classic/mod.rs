@@ -13,6 +13,7 @@
 //! text; the second reads the text as YAML and writes it anew. Both are rendered byte for byte, since people compare manifests.
 
 mod carry;
+mod double;
 mod java;
 mod kind;
 mod merge;
@@ -24,7 +25,7 @@ mod render;
 pub mod value;
 pub mod yaml;
 
-pub use carry::{added_values, counted_values};
+pub use carry::{Counted, added_values, counted_values};
 pub use kind::{applications, spec_of, values_tree};
 pub use metadata::{ApiVersion, api_version, metadata};
 pub use properties::{file_values, properties_values};

@@ -119,3 +119,12 @@ fn a_spec_keeps_the_text() {
     assert_eq!(classic::values_tree("a: {b: 010}"), serde_json::json!({"a": {"b": 8}}));
     assert_eq!(classic::values_tree("- a"), serde_json::json!({}));
 }
+
+#[test]
+fn what_documents_say_of_themselves_is_kept_beside_the_applications() {
+    let text = "metadata: {name: a, type: demo, build: 007}\nspec: {resource: file:/a.jar}\n---\nmetadata:\n  name: b\n  type: \
+                other\nspec: {resource: file:/b.jar}\n";
+    let spec = classic::spec_of(text, &options()).expect("it is one");
+    let expected = serde_json::json!({"type": ["demo", "other"], "build": ["007"]});
+    assert_eq!(serde_json::to_value(&spec.metadata).expect("texts"), expected);
+}

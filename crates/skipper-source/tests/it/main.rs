@@ -1,5 +1,6 @@
 //! What the crate promises, from outside.
 
+mod app;
 mod application;
 mod archive;
 mod classic;

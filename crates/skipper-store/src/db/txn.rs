@@ -104,8 +104,10 @@ impl Txn {
                 {
                     shared.notify_in_txn(conn, seq, wakes).await.map_err(|e| Error::from_sqlx(doing, e))?;
                 }
-                on!(conn, conn => conn.commit().await, conn.commit().await)
-                    .map_err(|e| shared.broke(Error::from_sqlx(doing, e)))?;
+                let committed = on!(conn, conn => conn.commit().await, conn.commit().await);
+                // Also when it failed: how far it got is not known then.
+                shared.commits.fetch_add(1, Ordering::Release);
+                committed.map_err(|e| shared.broke(Error::from_sqlx(doing, e)))?;
                 shared.unwritable.store(false, Ordering::Relaxed);
                 shared.published(seq, wakes);
                 Ok(())

@@ -2,6 +2,7 @@ use skipper_core::{
     release::RevisionState,
     rollout::{Phase, Verb},
 };
+use skipper_store::ByMetadata;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Row as _, sqlite::SqliteConnectOptions};
 
 use crate::{
@@ -14,6 +15,7 @@ contract! {
     releases_are_listed_by_name_and_page
     a_list_shows_what_is_under_way
     a_search_finds_names_and_takes_no_pattern
+    releases_are_found_by_the_metadata_of_what_serves
 }
 
 async fn releases_are_listed_by_name_and_page(world: &World) {
@@ -69,9 +71,50 @@ async fn a_search_finds_names_and_takes_no_pattern(world: &World) {
     assert_eq!(rest.len(), 1);
 }
 
+async fn releases_are_found_by_the_metadata_of_what_serves(world: &World) {
+    let store = &world.store;
+    let said = |kind: &str| {
+        let mut spec = spec(&[], &[]);
+        spec.metadata =
+            [("type".to_owned(), [kind.to_owned()].into()), ("x".repeat(600), ["long".to_owned()].into())].into();
+        spec
+    };
+    for release in ["b", "a", "c"] {
+        serving(store, release, &said("demo")).await;
+    }
+    serving(store, "other", &said("Demo")).await;
+    let find = async |key: &str, value: &str, q: Option<&str>, deleted, after: Option<&str>| {
+        let by = ByMetadata { key, value, q, deleted };
+        let found = store.release_list_by_metadata(&tenant(), by, after.map(name).as_ref(), 2).await.expect("found");
+        found.iter().map(|listed| listed.release.name.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(find("type", "demo", None, false, None).await, ["a", "b"]);
+    assert_eq!(find("type", "demo", None, false, Some("b")).await, ["c"]);
+    assert_eq!(find("type", "demo", Some("C"), false, None).await, ["c"]);
+    assert_eq!(find("name", "web", None, false, Some("b")).await, ["c", "other"], "applications are found by name");
+    assert!(find("type", "dem", None, false, None).await.is_empty());
+    assert!(find(&"x".repeat(600), "long", None, false, None).await.is_empty(), "too long for an index");
+    // A failed upgrade changes nothing, one that succeeds does, and what came before is forgotten with the next one.
+    for (kind, end, expected) in [
+        ("new", Phase::Failed { cause: cause("x") }, ["b", "c"].as_slice()),
+        ("new", Phase::Succeeded, &["c"]),
+        ("demo", Phase::Succeeded, &["b", "c"]),
+    ] {
+        let next = store.intent_create(intent("b", Verb::Upgrade)).await.expect("accepted");
+        carry_out(store, &next, &said(kind), &end).await;
+        assert_eq!(find("type", "demo", None, false, Some("a")).await, expected, "{kind} {end:?}");
+    }
+    let rows = world.raw("UPDATE release_metadata SET value = value WHERE name = 'b' AND revision < 3").await;
+    assert_eq!(rows, 0, "revisions before the one that served are forgotten");
+    let gone = store.intent_create(intent("a", Verb::Delete)).await.expect("accepted");
+    carry_out(store, &gone, &said("demo"), &Phase::Succeeded).await;
+    assert_eq!(find("type", "demo", None, false, None).await, ["b", "c"]);
+    assert_eq!(find("type", "demo", None, true, None).await, ["a", "b"]);
+}
+
 /// Tables that grow with the number of releases, revisions, rollouts and events. A statement that scans one of these gets
 /// slower every day.
-const LARGE: [&str; 6] = ["release", "revision", "rollout", "step", "event", "package"];
+const LARGE: [&str; 7] = ["release", "release_metadata", "revision", "rollout", "step", "event", "package"];
 /// What looks at everything because it was asked to.
 const ALLOWED: [&str; 14] = [
     // A search for a part of a word.

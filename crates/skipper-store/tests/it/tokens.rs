@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use skipper_core::actor::{Actor, Role};
-use skipper_store::{Error, NewToken};
+use skipper_store::{Error, NewToken, Store};
 
 use crate::{
     contract,
@@ -13,6 +13,7 @@ contract! {
     a_token_lets_its_bearer_in_until_it_expires_or_is_revoked
     a_token_is_stored_as_its_hash_only
     when_a_token_was_used_is_known_to_the_minute
+    a_token_that_another_process_made_is_soon_known
 }
 
 fn new(expires_in: Option<Duration>, world: &World) -> NewToken {
@@ -54,6 +55,26 @@ async fn a_token_lets_its_bearer_in_until_it_expires_or_is_revoked(world: &World
     assert!(matches!(store.token_revoke(nobody, &provenance()).await, Err(Error::NotFound { .. })));
     let nameless = NewToken { name: " ".into(), ..new(None, world) };
     assert!(matches!(store.token_create(nameless, &provenance()).await, Err(Error::Invalid(_))));
+}
+
+/// As the command line does it on the machine of a server that runs.
+async fn a_token_that_another_process_made_is_soon_known(world: &World) {
+    let (store, config) = (&world.store, world.config.clone());
+    let before = store.commits();
+    assert_eq!(before.is_none(), store.is_shared());
+    assert!(!store.token_any().await.expect("no error"));
+    let other = Store::open(config).await.expect("a second process");
+    other.token_create(new(None, world), &provenance()).await.expect("made");
+    assert_eq!(store.commits(), before, "its own commits are counted");
+    let found = async {
+        while !store.token_any().await.expect("no error") {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), found).await.expect("it is seen");
+    other.close().await;
+    store.token_create(new(None, world), &provenance()).await.expect("made");
+    assert_eq!(store.commits() == before, store.is_shared(), "a commit is counted before its caller is answered");
 }
 
 async fn a_token_is_stored_as_its_hash_only(world: &World) {

@@ -19,6 +19,9 @@ pub(crate) struct List {
     query: Option<String>,
     #[arg(long, value_name = "NAME", hide = true, conflicts_with = "query", add = complete::releases())]
     release_name: Option<String>,
+    /// Only releases of which a document has this in its `metadata`; `name` is the name of an application
+    #[arg(long, value_name = "KEY=VALUE")]
+    metadata: Option<String>,
     /// At most this many
     #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
     limit: u32,
@@ -36,7 +39,7 @@ const PAGE: u32 = 200;
 impl List {
     pub(super) async fn run(self, context: &Context) -> Done {
         let query = self.query.as_deref().or(self.release_name.as_deref());
-        if context.out.guide && !context.out.json && !self.names {
+        if context.out.guide && !context.out.json && !self.names && self.metadata.is_none() {
             return guide::list(context, query).await;
         }
         let (mut items, mut after) = (Vec::<ReleaseSummary>::new(), None::<String>);
@@ -45,6 +48,7 @@ impl List {
             let call = Call::get(&["v1", "releases"])
                 .query("limit", wanted.clamp(1, PAGE))
                 .maybe("q", query)
+                .maybe("metadata", self.metadata.as_deref())
                 .maybe("deleted", self.all.then_some(true))
                 .maybe("after", after.as_deref());
             let page: ReleasePage = context.client()?.ask(&call).await?;
@@ -77,9 +81,10 @@ impl List {
                 },
             ]);
         }
-        let empty = match query {
-            Some(query) => format!("no release has `{query}` in its name"),
-            None => "no release yet; try `skipper install hello helloworld`".to_owned(),
+        let empty = match (query, &self.metadata) {
+            (_, Some(metadata)) => format!("no release has `{metadata}` in the metadata of its documents"),
+            (Some(query), None) => format!("no release has `{query}` in its name"),
+            (None, None) => "no release yet; try `skipper install hello helloworld`".to_owned(),
         };
         out.table(&table, &empty)?;
         if after.is_some() {

@@ -18,7 +18,7 @@ pub(crate) struct Logs {
     #[command(flatten)]
     release: ReleaseArg,
     /// Go on with what is written from now
-    #[arg(long, short)]
+    #[arg(long, short, conflicts_with = "revision")]
     follow: bool,
     /// At most this many of the last lines of each instance
     #[arg(long, short = 'n', value_name = "NUMBER")]
@@ -29,6 +29,9 @@ pub(crate) struct Logs {
     /// Only this instance
     #[arg(long, value_name = "INDEX")]
     instance: Option<u32>,
+    /// Only this revision: of one that failed, the lines that it wrote last
+    #[arg(long, value_name = "NUMBER")]
+    revision: Option<u64>,
     /// With the time of each line
     #[arg(long, short)]
     timestamps: bool,
@@ -50,7 +53,8 @@ impl Logs {
                 .maybe("follow", self.follow.then_some(true))
                 .maybe("tail", tail)
                 .maybe("app", self.app.as_deref())
-                .maybe("instance", self.instance);
+                .maybe("instance", self.instance)
+                .maybe("revision", self.revision);
             match client.open_once(&call, &[]).await {
                 Ok(response) => {
                     let mut lines = LineStream::new(client.checked(response).await?);

@@ -72,6 +72,15 @@ fn a_version_that_never_gets_healthy_undoes_itself_and_shows_why() {
     }
     let about = get(&address, "/about").expect("answers").1;
     assert!(about.contains("1.0.0"), "{about}");
+    // Its last words are kept, for both doors.
+    let logs = bench.run(&["logs", "web", "--revision", "2"]);
+    assert!(logs.err.contains("revision 2 failed and is gone") && logs.err.contains("status 7"), "{}", logs.err);
+    let said = logs.ok();
+    assert!(said.contains("ending at once with status 7"), "what it wrote: {said}");
+    assert!(!bench.run(&["logs", "web"]).ok().contains("ending at once"), "what runs is asked where nothing else is");
+    assert!(bench.run(&["logs", "web", "--revision", "9"]).fails(4).contains("no revision 9"));
+    let (status, spring) = get(bench.url().trim_start_matches("http://"), "/api/release/logs/web").expect("answers");
+    assert!(status == 200 && spring.contains("web.web-v2") && spring.contains("status 7"), "{spring}");
     let why = bench.run(&["why", "web"]).ok();
     assert!(why.contains("status 7"), "{why}");
     let status = bench.run(&["status", "web", "--json"]).json();
@@ -88,6 +97,12 @@ fn a_first_install_that_fails_leaves_nothing_and_can_be_repeated() {
     let view: serde_json::Value = serde_json::from_str(&ended.out).expect("the rollout");
     assert_eq!((&view["phase"], view["bundle"].is_null()), (&"failed".into(), false));
     assert_eq!(bench.run(&["status", "web", "--json"]).json()["state"], "failed");
+    let logs = bench.run(&["logs", "web"]);
+    assert!(logs.err.contains("revision 1 failed and is gone"), "{}", logs.err);
+    let said = logs.ok();
+    assert!(said.contains("ending at once with status"), "what it wrote: {said}");
+    let (_, spring) = get(bench.url().trim_start_matches("http://"), "/api/release/logs/web").expect("answers");
+    assert!(spring.contains("web.web-v1") && spring.contains("failed and is gone"), "{spring}");
     bench.run(&["install", "web", good.to_str().expect("UTF-8"), "--wait"]).ok();
     assert_eq!(bench.run(&["status", "web", "--json"]).json()["state"], "live");
 }

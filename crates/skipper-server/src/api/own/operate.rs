@@ -93,6 +93,8 @@ pub(super) struct LogsQuery {
     app: Option<String>,
     /// Of this instance only.
     instance: Option<u32>,
+    /// Of this revision only; of one that failed, what is kept: its last lines.
+    revision: Option<u64>,
 }
 
 /// Sends the output of a release's instances, one JSON document a line.
@@ -108,6 +110,7 @@ pub(super) async fn logs(
     let wanted = Wanted {
         app: query.app.map(AppName::new).map(name_of).transpose()?,
         instance: query.instance,
+        revision: query.revision,
         tail: query.tail,
         follow: query.follow,
     };

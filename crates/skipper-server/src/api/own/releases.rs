@@ -14,7 +14,7 @@ use crate::{
         extract::{Path, Query, TenantQuery, name_of, tenant},
     },
     app::App,
-    error::Error,
+    error::{Code, Error},
     verb::{self, Caller, list::Wanted},
 };
 
@@ -27,6 +27,8 @@ pub(super) struct ListQuery {
     tenant: Option<String>,
     /// Only those whose name holds this text.
     q: Option<String>,
+    /// Only those of which a document has `KEY=VALUE` in its `metadata`; `name` is the name of an application.
+    metadata: Option<String>,
     /// Deleted ones too, as long as their history is kept.
     #[serde(default)]
     deleted: bool,
@@ -46,11 +48,22 @@ pub(super) async fn list(
     let tenant = tenant(caller.actor(), query.tenant.as_ref())?;
     let limit = page::limit(query.limit)?;
     let after = query.after.map(ReleaseName::new).map(name_of).transpose()?;
-    let wanted = Wanted { q: query.q.as_deref(), deleted: query.deleted, after: after.as_ref(), limit: limit + 1 };
+    let metadata = query.metadata.as_deref().map(pair).transpose()?;
+    let (q, deleted, after) = (query.q.as_deref(), query.deleted, after.as_ref());
+    let wanted = Wanted { q, metadata, deleted, after, limit: limit + 1 };
     let found = verb::list::list(&app, &caller, &tenant, wanted).await?;
     let (found, more) = page::split(found, limit);
     let next = found.last().filter(|_| more).map(|last| last.listed.release.name.to_string());
     Ok(axum::Json(ReleasePage { items: found.iter().map(view::listed).collect(), next }))
+}
+
+/// A key and its value.
+fn pair(text: &str) -> Result<(&str, &str), Error> {
+    let pair = text.split_once('=').filter(|(key, _)| !key.is_empty());
+    pair.ok_or_else(|| {
+        Error::new(Code::Invalid, format!("`metadata` = `{text}` is not KEY=VALUE"))
+            .hint("for example metadata=type=demo")
+    })
 }
 
 /// Shows everything about a release: what is stored, and what its platforms say now.

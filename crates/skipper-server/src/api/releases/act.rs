@@ -384,7 +384,7 @@ pub(super) async fn manifest(app: &App, client: &Client, name: &str, version: Op
     let release = super::extract::release(name)?;
     let found = verb::versions::one(app, &client.caller, &client.tenant, &release, version, Look::Never).await;
     let found = found.map_err(|error| Failure::of_verb(error, Verb::Install, name, version))?;
-    Ok(found.stored.manifest.unwrap_or_default())
+    Ok(found.stored.manifest.clone().unwrap_or_default())
 }
 
 /// Every version that is deployed or failed.

@@ -127,7 +127,7 @@ pub(super) async fn rollback(
     Path((name, version)): Path<(String, String)>,
 ) -> Result<Response, Failure> {
     let version = extract::number(&version)?;
-    let version = act::rollback(&app, &client, Some(name), version, None).await?;
+    let version = Box::pin(act::rollback(&app, &client, Some(name), version, None)).await?;
     answer::release(&app, &asked, StatusCode::CREATED, &version)
 }
 

@@ -1,16 +1,17 @@
 //! The output of a version's applications as whole texts.
 
-use futures::StreamExt as _;
+use futures::{StreamExt as _, stream};
 use skipper_core::{
+    deployment::DeploymentId,
     name::{ReleaseName, TenantName},
     port::LogStreamKind,
 };
 
-use super::{Look, one};
+use super::{Look, Status, one};
 use crate::{
     app::App,
     error::Error,
-    verb::{Caller, logs as lines},
+    verb::{Caller, find, last_words, logs as lines},
 };
 
 /// Lines of each instance that are told at most.
@@ -36,17 +37,29 @@ pub async fn logs(
         |id: &str, app: &str| only.is_none_or(|only| only.eq_ignore_ascii_case(id) || only.eq_ignore_ascii_case(app));
     let apps = version.apps.unwrap_or_default();
     let wanted: Vec<_> = apps.into_iter().filter(|app| meant(&app.id, &app.name)).collect();
-    if wanted.iter().all(|app| app.deployment.is_none()) {
-        return Ok(Vec::new());
-    }
+    let number = version.stored.number;
+    let runs = wanted.iter().any(|app| app.deployment.is_some());
     let asked = lines::Wanted { tail: Some(LINES), ..lines::Wanted::default() };
-    let mut lines = lines::logs(app, caller, tenant, name, asked).await?;
-    let mut texts: Vec<(String, String, String, String)> = wanted
+    let running = if runs { lines::logs(app, caller, tenant, name, asked).await? } else { stream::empty().boxed() };
+    let kept = if version.status == Status::Failed {
+        let release = find::release(app, tenant, name).await?;
+        last_words::kept(app, &release, number).await?
+    } else {
+        Vec::new()
+    };
+    // Of what is gone, the name alone says which lines are its own.
+    let mut texts: Vec<(Meant, String, String, String)> = wanted
         .into_iter()
-        .filter_map(|app| Some((app.deployment?.to_string(), app.id, String::new(), String::new())))
+        .map(|app| (app.deployment.map_or(Meant::Gone(app.name), Meant::Runs), app.id, String::new(), String::new()))
         .collect();
-    while let Some(line) = lines.next().await {
-        let Some((_, _, stderr, stdout)) = texts.iter_mut().find(|(of, ..)| *of == line.deployment) else { continue };
+    let gone = kept.into_iter().map(|line| (true, line));
+    let mut lines = running.map(|line| (false, line)).chain(stream::iter(gone));
+    while let Some((gone, line)) = lines.next().await {
+        let of = texts.iter_mut().find(|(meant, ..)| match meant {
+            Meant::Runs(deployment) => !gone && deployment.as_str() == line.deployment,
+            Meant::Gone(app) => gone && *app == line.app.as_str(),
+        });
+        let Some((_, _, stderr, stdout)) = of else { continue };
         let (text, line) = match line.chunk {
             Ok(chunk) if chunk.stream == LogStreamKind::Stderr => (stderr, chunk.line),
             Ok(chunk) => (stdout, chunk.line),
@@ -58,7 +71,19 @@ pub async fn logs(
             *text = last(text).to_owned();
         }
     }
-    Ok(texts.into_iter().map(|(_, id, stderr, stdout)| (id, joined(&stderr, &stdout))).collect())
+    let told = texts.into_iter().map(|(meant, id, stderr, stdout)| (meant, id, joined(&stderr, &stdout)));
+    Ok(told
+        .filter(|(meant, _, text)| matches!(meant, Meant::Runs(_)) || !text.is_empty())
+        .map(|(_, id, text)| (id, text))
+        .collect())
+}
+
+/// Whose lines are wanted.
+enum Meant {
+    /// Of a deployment.
+    Runs(DeploymentId),
+    /// Of an application whose instances are gone.
+    Gone(String),
 }
 
 /// As Spring's local deployer joins them: each with its heading, where there is something under it.

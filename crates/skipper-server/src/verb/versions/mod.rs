@@ -3,12 +3,14 @@
 //! Scalings are no versions there; [`skipper_store::StoredVersion`] numbers revisions without them. An install counts as
 //! deployed once its platform was told, everything else once the new revision serves.
 
+mod held;
 mod logs;
 mod look;
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use skipper_core::{
+    id::ReleaseId,
     name::{PlatformName, ReleaseName, TenantName},
     policy::Action,
     release::{RevisionState, Source},
@@ -18,6 +20,7 @@ use skipper_core::{
 };
 use skipper_store::{RunningVersion, StoredVersion, VersionFilter};
 
+pub use held::HeldVersions;
 pub use logs::logs;
 pub use look::{AppState, InstanceState, Running, aggregate};
 
@@ -68,7 +71,7 @@ pub enum Told {
 #[derive(Debug, Clone)]
 pub struct Version {
     /// As it is stored.
-    pub stored: StoredVersion,
+    pub stored: Arc<StoredVersion>,
     /// What has become of it.
     pub status: Status,
     /// In words.
@@ -92,13 +95,13 @@ impl Version {
 
     /// Whether it is an earlier version that was gone back to.
     #[must_use]
-    pub const fn went_back(&self) -> bool {
+    pub fn went_back(&self) -> bool {
         matches!(self.stored.source, Source::Revision { .. })
     }
 
     /// The moment it was accepted: what Spring's API gives as first and last deployment alike.
     #[must_use]
-    pub const fn at(&self) -> Timestamp {
+    pub fn at(&self) -> Timestamp {
         self.stored.created_at
     }
 
@@ -170,8 +173,8 @@ pub async fn list(
     look: Look,
 ) -> Result<Vec<Version>, Error> {
     caller.may(Action::Read, tenant)?;
-    let stored = app.timed("version_list", app.store.version_list(tenant, filter)).await?;
-    told(app, tenant, stored, look).await
+    let read = held::read(app, tenant, filter).await?;
+    told(app, &read.versions, &read.running, look).await
 }
 
 /// Every version that is deployed or failed, in the order in which they were asked for, of releases whose name holds the
@@ -187,17 +190,17 @@ pub async fn deployed_or_failed(
     q: &str,
 ) -> Result<Vec<Version>, Error> {
     caller.may(Action::Read, tenant)?;
-    let (mut all, mut after) = (Vec::new(), 0);
-    while all.len() < LISTED {
+    let first = held::read(app, tenant, VersionFilter::Listed(q, 0, PAGE)).await?;
+    let mut all = first.versions.clone();
+    let is_full = |page: usize| page >= PAGE as usize;
+    let mut more = is_full(all.len());
+    while more && all.len() < LISTED {
+        let after = all.last().map_or(0, |last| last.place);
         let page = app.store.version_list(tenant, VersionFilter::Listed(q, after, PAGE)).await?;
-        after = page.last().map_or(after, |last| last.place);
-        let full = page.len() >= PAGE as usize;
-        all.extend(page);
-        if !full {
-            break;
-        }
+        more = is_full(page.len());
+        all.extend(page.into_iter().map(Arc::new));
     }
-    let mut all = told(app, tenant, all, Look::Alive).await?;
+    let mut all = told(app, &all, &first.running, Look::Alive).await?;
     all.retain(|version| matches!(version.status, Status::Deployed | Status::Failed));
     // Scaling one does not move it.
     all.sort_by_key(|version| version.stored.num);
@@ -280,25 +283,30 @@ pub async fn open(
 /// Only the policy's and the store's.
 pub async fn count(app: &App, caller: &Caller, tenant: &TenantName) -> Result<u64, Error> {
     caller.may(Action::Read, tenant)?;
-    Ok(app.store.version_count(tenant).await?)
+    held::count(app, tenant).await
 }
 
-async fn told(app: &App, tenant: &TenantName, stored: Vec<StoredVersion>, look: Look) -> Result<Vec<Version>, Error> {
-    let Some(first) = stored.first() else { return Ok(Vec::new()) };
-    let only = stored.iter().all(|version| version.release == first.release).then_some(first.release);
-    let running = app.store.version_running(tenant, only).await?;
+async fn told(
+    app: &App,
+    stored: &[Arc<StoredVersion>],
+    running: &[RunningVersion],
+    look: Look,
+) -> Result<Vec<Version>, Error> {
+    let mut by_release: HashMap<ReleaseId, Vec<&RunningVersion>> = HashMap::new();
+    for one in running {
+        by_release.entry(one.live.deployment.release).or_default().push(one);
+    }
     let mut eyes = look::Eyes::default();
     let mut versions = Vec::with_capacity(stored.len());
     for stored in stored {
-        let own: Vec<&RunningVersion> =
-            running.iter().filter(|running| running.live.deployment.release == stored.release).collect();
-        let (status, told) = judge(&stored, own.iter().any(|own| own.live.deployment.revision == stored.number));
+        let own = by_release.get(&stored.release).map_or(&[][..], Vec::as_slice);
+        let (status, told) = judge(stored, own.iter().any(|own| own.live.deployment.revision == stored.number));
         let wanted = match look {
             Look::Always => true,
             Look::Alive => status != Status::Deleted,
             Look::Never => false,
         };
-        let apps = if wanted { Some(look::look(app, &mut eyes, &stored, status, &own).await?) } else { None };
+        let apps = if wanted { Some(look::look(app, &mut eyes, stored, status, own).await?) } else { None };
         let package = match &stored.kept {
             Some(digest) => kept::get(app, digest).await?,
             None => None,
@@ -307,7 +315,7 @@ async fn told(app: &App, tenant: &TenantName, stored: Vec<StoredVersion>, look: 
             Source::Package { platform: Some(platform), .. } => platform.clone(),
             _ => app.default_platform.clone(),
         };
-        versions.push(Version { stored, status, told, package, platform, apps, blank: None });
+        versions.push(Version { stored: Arc::clone(stored), status, told, package, platform, apps, blank: None });
     }
     Ok(versions)
 }

@@ -159,3 +159,20 @@ async fn a_manifest_beyond_latin_1_is_sent_in_utf_8() {
         assert!(text.contains(greeting), "{text}");
     }
 }
+
+#[tokio::test]
+async fn a_release_is_found_by_what_its_documents_say_of_themselves() {
+    let server = stocked().await;
+    server.post("/api/package/install", &install("1.0.0", "hello")).await.ok::<Value>();
+    server.told("hello", "DEPLOYED", "Install complete").await;
+    let found = async |metadata: &str| -> Vec<Value> {
+        let page: Value = server.get(&format!("/v1/releases?metadata={metadata}")).await.ok();
+        page["items"].as_array().expect("a page").iter().map(|item| item["name"].clone()).collect()
+    };
+    assert_eq!(found("name=web").await, ["hello"], "by the application, which is not called as the release is");
+    assert!(found("name=hello").await.is_empty());
+    assert!(found("type=").await.is_empty());
+    for bad in ["type", "=x"] {
+        assert_eq!(server.get(&format!("/v1/releases?metadata={bad}")).await.status, 422, "{bad}");
+    }
+}

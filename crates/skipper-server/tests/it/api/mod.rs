@@ -1,5 +1,6 @@
 //! The door of Spring Cloud Skipper's clients, by shape: which fields, in which order, of which kind.
 
+mod counts;
 mod errors;
 mod first;
 mod packages;

@@ -116,7 +116,9 @@ public final class Tiny {
             say("tiny " + version + " was asked to shut down");
             new Thread(() -> System.exit(0)).start();
         } else if (!actuator.equals("off") && path.startsWith("/actuator/")) {
-            reply(exchange, 200, "application/json", "{\"app\":\"tiny\",\"path\":\"" + path + "\"}");
+            String told = exchange.getRequestHeaders().getFirst("Authorization");
+            String login = told == null ? "" : ",\"authorization\":\"" + told + "\"";
+            reply(exchange, 200, "application/json", "{\"app\":\"tiny\",\"path\":\"" + path + "\"" + login + "}");
         } else {
             reply(exchange, 404, "text/plain", "nothing here");
         }

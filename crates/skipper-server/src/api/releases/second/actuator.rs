@@ -23,6 +23,10 @@ use crate::{
     verb::{self, actuator::Call},
 };
 
+/// What an application is to be told as `Authorization`. The caller's own header has let them in here: it would tell the
+/// application how to.
+const FOR_APPLICATION: &str = "x-application-authorization";
+
 type Instance = (String, String, String);
 
 /// `GET /api/release/actuator/{name}/{app}/{instance}?endpoint=/info`.
@@ -68,7 +72,7 @@ async fn call(
         instance,
         endpoint,
         body,
-        authorization: headers.get(header::AUTHORIZATION).cloned(),
+        authorization: headers.get(FOR_APPLICATION).cloned(),
     };
     let answered = verb::actuator::call(app, &client.caller, call).await.map_err(|error| match error.code() {
         Code::ApplicationNotFound => Failure::argument(error.detail()).because(error),

@@ -60,7 +60,7 @@ pub(in crate::api::releases) async fn rollback(
     Body(body): Body<RollbackRequest>,
 ) -> Result<Response, Failure> {
     let version = body.version.unwrap_or(0);
-    let version = act::rollback(&app, &client, body.release_name, version, body.timeout).await?;
+    let version = Box::pin(act::rollback(&app, &client, body.release_name, version, body.timeout)).await?;
     answer::release(&app, &asked, StatusCode::CREATED, &version)
 }
 
@@ -72,7 +72,7 @@ pub(in crate::api::releases) async fn rollback_path(
     Path((name, version)): Path<(String, String)>,
 ) -> Result<Response, Failure> {
     let version = extract::number(&version)?;
-    let version = act::rollback(&app, &client, Some(name), version, None).await?;
+    let version = Box::pin(act::rollback(&app, &client, Some(name), version, None)).await?;
     answer::release(&app, &asked, StatusCode::CREATED, &version)
 }
 

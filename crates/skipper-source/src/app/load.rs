@@ -1,0 +1,85 @@
+//! A whole directory, from its texts.
+
+use std::collections::BTreeMap;
+
+use super::{
+    expand::Environment,
+    file::{self, App},
+    server::{self, Server},
+};
+use crate::finding::{Faults, Finding};
+
+/// Most apps of a directory.
+const MAX_APPS: usize = 10_000;
+/// The server's file.
+pub(super) const SERVER_FILE: &str = "slip.toml";
+
+/// What was read from a directory.
+#[derive(Debug, Clone, Copy)]
+pub struct Directory<'a> {
+    /// Text of `slip.toml`.
+    pub server: &'a str,
+    /// Texts of `apps/`, by file name. Names that do not end in `.toml` are passed over.
+    pub apps: &'a BTreeMap<String, String>,
+    /// What `${NAME}` stands for.
+    pub env: Environment<'a>,
+}
+
+/// What a directory says.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The server, or what is wrong with its file.
+    pub server: Result<Server, Faults>,
+    /// The apps by the stems of their files. One that is broken is broken alone.
+    pub apps: BTreeMap<String, Result<App, Faults>>,
+    /// What is odd, by file and line.
+    pub warnings: Vec<Finding>,
+}
+
+/// Reads a directory.
+///
+/// A host name and path that two apps want is the first one's by name; the other one is broken.
+#[must_use]
+pub fn load(directory: &Directory<'_>) -> Loaded {
+    let mut warnings = Vec::new();
+    let server = noted(server::server(SERVER_FILE, directory.server, directory.env), &mut warnings);
+    let mut apps: BTreeMap<String, Result<App, Faults>> = BTreeMap::new();
+    for (name, text) in directory.apps {
+        let Some(stem) = name.strip_suffix(".toml").filter(|stem| !stem.is_empty()) else { continue };
+        let path = format!("apps/{name}");
+        let read = if apps.len() < MAX_APPS {
+            noted(file::file(&path, stem, text, directory.env), &mut warnings)
+        } else {
+            Err(Finding::error("too-many", format!("more than {MAX_APPS} apps")).in_file(path).into())
+        };
+        apps.insert(stem.to_owned(), read);
+    }
+    refuse_shared_routes(&mut apps);
+    warnings.sort_by(|a, b| (&a.file, a.at).cmp(&(&b.file, b.at)));
+    Loaded { server, apps, warnings }
+}
+
+fn noted<T>(read: Result<(T, Vec<Finding>), Faults>, warnings: &mut Vec<Finding>) -> Result<T, Faults> {
+    read.map(|(value, found)| {
+        warnings.extend(found);
+        value
+    })
+}
+
+fn refuse_shared_routes(apps: &mut BTreeMap<String, Result<App, Faults>>) {
+    let mut owners: BTreeMap<(String, String), String> = BTreeMap::new();
+    for (stem, read) in apps {
+        let Ok(app) = read else { continue };
+        let keys: Vec<(String, String)> =
+            app.routes.iter().map(|route| (route.host.as_str().to_owned(), route.path.as_str().to_owned())).collect();
+        let taken = keys.iter().find_map(|key| owners.get(key).map(|owner| (key, owner)));
+        if let Some(((host, path), owner)) = taken {
+            let path = if path == "/" { "" } else { path };
+            let message = format!("`{host}{path}` leads to the app `{owner}` already");
+            let finding = Finding::error("route-taken", message).in_file(format!("apps/{stem}.toml")).path("routing");
+            *read = Err(finding.into());
+            continue;
+        }
+        owners.extend(keys.into_iter().map(|key| (key, stem.clone())));
+    }
+}

@@ -1,0 +1,45 @@
+//! slip's configuration: `slip.toml` of a server, `apps/NAME.toml` of an app, and the `/slip/slip.toml` that an image brings
+//! along; how they are put together, and what the engine runs of it.
+//!
+//! ```text
+//! texts + environment ── load ──► Server, App            (per file; one bad app disables that app alone)
+//! text from the image ── repo ──► Repo
+//! App + Repo + Server + deploy ── applications ──► spec::Application, sealed values, preview
+//! ```
+//!
+//! Nothing here reads a file or the environment: both are given. Keys that are not known are warned of and not refused, since
+//! slip passes over them; what is wrong in a file is told all at once, with line, column and key. A text that comes
+//! out of the environment is a secret from then on: no `Debug`, no message and no spec shows it.
+
+mod build;
+mod check;
+mod edit;
+mod expand;
+mod file;
+mod health;
+mod load;
+mod merge;
+mod pod;
+mod preview;
+mod repo;
+mod server;
+mod text;
+mod units;
+mod validate;
+mod value;
+
+pub use build::{Built, Deploy, Inputs, applications};
+pub use check::{Check, check, env_file};
+pub use edit::{Edited, edit, new_file, show};
+pub use expand::{Environment, Text};
+pub use file::{App, AppPreview, AppRoute, AppVolume, DeployKeys, file};
+pub use health::{HealthKeys, HealthSettings};
+pub use load::{Directory, Loaded, load};
+pub use merge::{Manifest, Merged, MergedRoute, MergedVolume, Side, merge};
+pub use pod::{Pod, PodContainer, pod};
+pub use preview::{Database, DatabaseStrategy, Preview, PreviewRequest, preview_release};
+pub use repo::{Kind, Repo, RepoPreview, RepoRoute, RepoVolume, repo};
+pub use server::{Backend, Caddy, CaddyTls, Hidden, Registry, Server, ServerDeploy, ServerPreview, server};
+pub use units::{duration_text, parse_cpus, parse_duration, parse_memory, parse_statuses};
+pub use validate::{Validated, validate, validate_manifest};
+pub use value::Resources;

@@ -1,0 +1,188 @@
+//! From a manifest to what Podman is given.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+use skipper_core::name::slug;
+
+use super::{LISTS, Pod};
+use crate::{
+    app::value::{is_reference, split_reference},
+    finding::{Finding, Findings},
+    yaml::shorten,
+};
+
+/// Longest name of a pod, so that the platform can append eight characters and a hyphen within the 63 of a label.
+const MAX_NAME: usize = 54;
+const MAX_VOLUME: usize = 63;
+
+/// What a manifest is filled with.
+pub(in crate::app) struct Rendering<'a> {
+    /// The app, or what stands for it in a preview.
+    pub(in crate::app) name: &'a str,
+    pub(in crate::app) image: &'a str,
+    /// A tag, or a digest with its `sha256:`.
+    pub(in crate::app) tag: &'a str,
+    /// Whole references by the name of their container.
+    pub(in crate::app) images: &'a BTreeMap<String, String>,
+    pub(in crate::app) env: &'a BTreeMap<String, String>,
+    pub(in crate::app) labels: &'a Map<String, Value>,
+    pub(in crate::app) volumes: &'a [Volume],
+    /// Containers and ports that traffic or a health check comes to.
+    pub(in crate::app) ports: &'a [(String, u16)],
+}
+
+/// A folder that every container sees.
+pub(in crate::app) struct Volume {
+    pub(in crate::app) name: String,
+    /// Of the host; `None` is one that is thrown away with the pod.
+    pub(in crate::app) host_path: Option<String>,
+    pub(in crate::app) mount_path: String,
+    pub(in crate::app) read_only: bool,
+}
+
+/// The manifest as JSON, which is YAML as well.
+///
+/// Ports that are reached have `hostPort: 0` and `hostIP: 127.0.0.1`: the platform puts a free port there. Others are not
+/// published.
+pub(in crate::app) fn render(pod: &Pod, with: &Rendering<'_>, findings: &mut Findings) -> Value {
+    for name in with.images.keys().filter(|name| !pod.containers.iter().any(|c| c.name == **name)) {
+        let known = pod.containers.iter().map(|container| container.name.as_str());
+        let hint = crate::nearest::suggestion(name, known);
+        let message = format!("`images` names the container `{}`, which is not in the pod", shorten(name));
+        findings.push(Finding::error("container-unknown", message).hint(hint));
+    }
+    let mut document = pod.document.clone();
+    if let Some(metadata) = document.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.insert("name".to_owned(), slug(with.name, MAX_NAME).into());
+        let labels = metadata.entry("labels").or_insert_with(|| json!({}));
+        if let Some(labels) = labels.as_object_mut() {
+            labels.extend(with.labels.clone());
+        }
+    }
+    let Some(spec) = document.get_mut("spec").and_then(Value::as_object_mut) else { return document };
+    let mounted: Vec<&Volume> = with.volumes.iter().filter(|volume| add_volume(spec, volume, findings)).collect();
+    for list in LISTS {
+        let mut primary_seen = false;
+        for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+            let Some(container) = container.as_object_mut() else { continue };
+            let name = container.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+            let written = container.get("image").and_then(Value::as_str).unwrap_or_default().to_owned();
+            let image = image(&name, &written, with, &mut primary_seen, findings);
+            container.insert("image".to_owned(), image.into());
+            publish(container, &name, with.ports);
+            add_env(container, with.env);
+            for volume in &mounted {
+                add_mount(container, volume);
+            }
+        }
+    }
+    document
+}
+
+/// The image of a container: the one that the deploy names for it, else the app's own with the deploy's tag, else the one
+/// that is written, with the tag in its placeholder.
+fn image(name: &str, written: &str, with: &Rendering<'_>, primary: &mut bool, findings: &mut Findings) -> String {
+    let refuse = |findings: &mut Findings, message: String| {
+        findings.push(Finding::error("image-invalid", message).path(format!("containers.{name}.image")));
+    };
+    if let Some(named) = with.images.get(name) {
+        if !is_reference(named) {
+            refuse(findings, format!("`{}` is not a whole reference: IMAGE:TAG or IMAGE@sha256:…", shorten(named)));
+        }
+        return named.clone();
+    }
+    let is_digest = with.tag.starts_with("sha256:");
+    let placed = written.contains("${tag}");
+    let filled = written.replace("${tag}", with.tag);
+    // A placeholder would be read as part of the name.
+    let bare = written.replace("${tag}", "tag");
+    let (base, tag) = split_reference(&bare);
+    // A second container of the same image that names a tag of its own keeps it.
+    if base == with.image && (!*primary || tag.is_none() || placed) {
+        *primary = true;
+        return format!("{}{}{}", with.image, if is_digest { "@" } else { ":" }, with.tag);
+    }
+    if placed && is_digest {
+        refuse(findings, format!("`{}` wants a tag, and the deploy names a digest", shorten(written)));
+    } else if !is_reference(&filled) && !crate::app::value::is_repository(&filled) {
+        refuse(findings, format!("`{}` is not an image", shorten(&filled)));
+    }
+    filled
+}
+
+fn publish(container: &mut Map<String, Value>, name: &str, published: &[(String, u16)]) {
+    let mut wanted: Vec<u16> = published.iter().filter(|(c, _)| c == name).map(|(_, port)| *port).collect();
+    let ports = container.entry("ports").or_insert_with(|| json!([]));
+    let Some(ports) = ports.as_array_mut() else { return };
+    for port in ports.iter_mut().filter_map(Value::as_object_mut) {
+        port.remove("hostPort");
+        port.remove("hostIP");
+        let number = port.get("containerPort").and_then(Value::as_u64);
+        let udp = port.get("protocol").and_then(Value::as_str).is_some_and(|p| !p.eq_ignore_ascii_case("tcp"));
+        if let Some(at) = wanted.iter().position(|w| Some(u64::from(*w)) == number && !udp) {
+            wanted.remove(at);
+            port.insert("hostPort".to_owned(), 0.into());
+            port.insert("hostIP".to_owned(), "127.0.0.1".into());
+        }
+    }
+    ports.extend(wanted.into_iter().map(|port| json!({"containerPort": port, "hostPort": 0, "hostIP": "127.0.0.1"})));
+    if ports.is_empty() {
+        container.remove("ports");
+    }
+}
+
+/// Adds the variables; those that the manifest names itself stay.
+fn add_env(container: &mut Map<String, Value>, env: &BTreeMap<String, String>) {
+    if env.is_empty() {
+        return;
+    }
+    let list = container.entry("env").or_insert_with(|| json!([]));
+    let Some(list) = list.as_array_mut() else { return };
+    for (name, value) in env {
+        if !list.iter().any(|item| item.get("name").and_then(Value::as_str) == Some(name)) {
+            list.push(json!({"name": name, "value": value}));
+        }
+    }
+}
+
+/// Whether the pod has the volume now. One of the manifest's own that has its name stays, and the server's is left out.
+fn add_volume(spec: &mut Map<String, Value>, volume: &Volume, findings: &mut Findings) -> bool {
+    let list = spec.entry("volumes").or_insert_with(|| json!([]));
+    let Some(list) = list.as_array_mut() else { return false };
+    if list.iter().any(|item| item.get("name").and_then(Value::as_str) == Some(&volume.name)) {
+        let message =
+            format!("the manifest has a volume `{}` of its own, so that the server's is not mounted", volume.name);
+        findings.push(Finding::warning("volume-shadowed", message));
+        return false;
+    }
+    list.push(match &volume.host_path {
+        Some(path) => json!({"name": volume.name, "hostPath": {"path": path, "type": "DirectoryOrCreate"}}),
+        None => json!({"name": volume.name, "emptyDir": {}}),
+    });
+    true
+}
+
+fn add_mount(container: &mut Map<String, Value>, volume: &Volume) {
+    let list = container.entry("volumeMounts").or_insert_with(|| json!([]));
+    let Some(list) = list.as_array_mut() else { return };
+    let at = |item: &Value| item.get("mountPath").and_then(Value::as_str).map(|p| p.trim_end_matches('/').to_owned());
+    if !list.iter().any(|item| at(item).as_deref() == Some(&volume.mount_path)) {
+        let mut mount = json!({"name": volume.name, "mountPath": volume.mount_path});
+        if volume.read_only {
+            mount["readOnly"] = true.into();
+        }
+        list.push(mount);
+    }
+}
+
+/// `slip-APP-MOUNT`, at most 63 characters; told apart by a hash where that is too long.
+pub(in crate::app) fn volume_name(app: &str, mount_path: &str) -> String {
+    let whole = format!("slip-{app}-{mount_path}");
+    let name = slug(&whole, MAX_VOLUME);
+    if name.len() < MAX_VOLUME {
+        return name;
+    }
+    let hash = skipper_core::Sha256::of(whole.as_bytes()).short();
+    format!("{}-{hash}", slug(&whole, MAX_VOLUME - hash.to_string().len() - 1))
+}

@@ -1,0 +1,12 @@
+-- What the documents of a revision say of themselves, by which its release is found. Rows of revisions before the serving one
+-- may be missing.
+CREATE TABLE release_metadata (
+    tenant TEXT NOT NULL,
+    key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    name TEXT NOT NULL,
+    release_id TEXT NOT NULL REFERENCES release (id),
+    revision INTEGER NOT NULL,
+    PRIMARY KEY (release_id, revision, key, value)
+) STRICT;
+CREATE INDEX release_by_metadata ON release_metadata (tenant, key, value, name);
