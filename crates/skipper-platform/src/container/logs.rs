@@ -118,9 +118,7 @@ impl Reading {
             (None, Some(lines)) => options.tail(&lines.to_string()),
             (None, None) => options.tail("all"),
         };
-        let options = options.build();
-        let name = self.name.clone();
-        Ok(Box::pin(async_stream(engine, name, options)))
+        Ok(Box::pin(engine.logs(&self.name, Some(options.build()))))
     }
 
     /// Everything that is there now.
@@ -168,15 +166,6 @@ impl Reading {
             }
         }
     }
-}
-
-/// The client's stream borrows nothing of the client once it owns it.
-fn async_stream(
-    engine: bollard::Docker,
-    name: String,
-    options: bollard::query_parameters::LogsOptions,
-) -> impl Stream<Item = Result<LogOutput, Said>> + Send {
-    engine.logs(&name, Some(options))
 }
 
 /// What is half read of each of the two streams.
