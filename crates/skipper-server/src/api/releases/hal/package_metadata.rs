@@ -105,7 +105,8 @@ pub(super) async fn find_newest(State(app): State<App>, caller: Caller, context:
     one(&app, &context, newest).await
 }
 
-/// Whether what is built in is listed: 2.x has no packages but those that people bring.
+/// Whether what is built in is in lists of everything: there 2.x has no packages but those that people bring. Who looks for
+/// a name finds it in either generation.
 fn shows_built_in(context: &Context) -> bool {
     !context.is_v2()
 }
@@ -124,7 +125,8 @@ async fn one(app: &App, context: &Context, found: Option<Entry>) -> Result<Respo
 }
 
 async fn found(app: &App, context: &Context, mut entries: Vec<Entry>) -> Result<Response, Error> {
-    entries.retain(|entry| entry.num >= 0 || shows_built_in(context));
+    let named = context.parameter("name").is_some_and(|name| !name.is_empty());
+    entries.retain(|entry| entry.num >= 0 || named || shows_built_in(context));
     let places = Places::read(app).await?;
     context.found("packageMetadata", entries.iter().map(|entry| item(context, &places, entry)).collect())
 }
