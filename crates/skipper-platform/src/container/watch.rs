@@ -54,7 +54,8 @@ async fn listen(account: &Account, heard: &mut bool) -> Result<(), Error> {
     let engine = account.engine().await?;
     let mut filters = labels::filter(&account.config, &[]);
     filters.insert("type".to_owned(), vec!["container".to_owned()]);
-    let mut events = engine.events(Some(EventsOptionsBuilder::default().since(&since.to_string()).filters(&filters).build()));
+    let mut events =
+        engine.events(Some(EventsOptionsBuilder::default().since(&since.to_string()).filters(&filters).build()));
     account.changed.notify_one();
     while let Some(event) = events.next().await {
         let event = event.map_err(|said| account.failed("hear events", said))?;

@@ -2,7 +2,11 @@ use super::{
     Table, print,
     wire::{AppStatus, Info, Release},
 };
-use crate::{client::Call, cmd::Context, failure::{Done, Failure}};
+use crate::{
+    client::Call,
+    cmd::Context,
+    failure::{Done, Failure},
+};
 
 /// Releases that are deployed or failed, a line for each version.
 pub(crate) async fn list(context: &Context, name: Option<&str>) -> Done {

@@ -163,11 +163,12 @@ pub(super) async fn rollback(
     let name = name_of(ReleaseName::new(name))?;
     let to = match (body.to, body.to_version) {
         (Some(_), Some(_)) => {
-            return Err(Error::new(Code::Invalid, "`to` and `to_version` mean the same by two numbers; give one of them"));
+            return Err(Error::new(
+                Code::Invalid,
+                "`to` and `to_version` mean the same by two numbers; give one of them",
+            ));
         }
-        (None, Some(version)) => {
-            Some(verb::versions::way_back(&app, &caller, &tenant, &name, Some(version)).await?)
-        }
+        (None, Some(version)) => Some(verb::versions::way_back(&app, &caller, &tenant, &name, Some(version)).await?),
         (to, None) => to,
     };
     let wanted = Rollback { health, ..Rollback::of(tenant, name, to) };
