@@ -1,9 +1,15 @@
 //! Entry points for fuzzing: each takes any bytes and must neither panic nor take long, whatever they are.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
-use skipper_core::name::{PlatformName, ReleaseName};
+use skipper_core::{
+    name::{PlatformName, ReleaseName},
+    spec::Spec,
+};
 
 use crate::{
+    app,
     archive::Archive,
     classic::{
         self,
@@ -105,6 +111,48 @@ pub fn index(bytes: &[u8]) {
         let _ = version::maven_key(&entry.version);
     }
 }
+
+/// Reads a text as each of slip's files, and builds what it says; what the API writes is read again and is the same.
+pub fn app_toml(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let vars = BTreeMap::from([("A".to_owned(), "${A}\"\n[app]".to_owned()), ("B".to_owned(), String::new())]);
+    let env = app::Environment::new(&vars);
+    let server = app::server("slip.toml", text, env);
+    let _ = app::env_file(text);
+    let _ = app::validate("slip.toml", text, true);
+    let pod = app::pod("pod.yaml", text);
+    let Ok((app, _)) = app::file("apps/a.toml", "a", text, env) else { return };
+    let edited = app::edit(text, "a", &json!({"env": {"X": text}, "image": "b"}), env);
+    if let Ok(edited) = edited {
+        let (again, _) = app::file("apps/a.toml", "a", &edited.text, env).expect("what we write is readable");
+        assert_eq!(again, edited.app);
+    }
+    let repo = app::repo("/slip/slip.toml", text).ok().map(|(repo, _)| repo);
+    let plain = "[server]\n[auth]\nsecret = \"s\"\n[registry]\n[storage]\n[preview]\ndomain = \"p.example.com\"\n";
+    let (server, _) = server.or_else(|_| app::server("slip.toml", plain, env)).expect("it is right");
+    for preview in [None, Some(app::PreviewRequest { id: "pr-1".to_owned(), sha: None })] {
+        let deploy = app::Deploy { tag: "v1".to_owned(), preview, ..app::Deploy::default() };
+        let built = app::applications(&app::Inputs {
+            app: &app,
+            server: &server,
+            repo: repo.as_ref(),
+            manifest: pod.is_ok().then_some(text).or(Some(FUZZ_POD)),
+            deploy: &deploy,
+            target: &PlatformName::new("docker").expect("a valid name"),
+            secrets: &[],
+            preview_secrets: &[],
+            tls: true,
+        });
+        if let Ok(built) = built {
+            let spec = Spec::new(built.applications);
+            spec.validate().expect("what is built does not contradict itself");
+            assert_eq!(manifest::parse(&manifest::write(&spec)).expect("what we write is readable"), spec);
+        }
+    }
+}
+
+/// A manifest for pods whose text is no manifest itself.
+const FUZZ_POD: &str = "apiVersion: v1\nkind: Pod\nmetadata: { name: a }\nspec: { containers: [{ name: web, image: a, ports: [{ containerPort: 80 }] }] }\n";
 
 fn options() -> RenderOptions {
     RenderOptions {

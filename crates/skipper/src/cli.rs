@@ -87,7 +87,7 @@ pub(crate) struct Cli {
 }
 
 /// Commands, by their path, that never talk to a server.
-const OFFLINE: [&str; 17] = [
+const OFFLINE: [&str; 18] = [
     "server",
     "edge",
     "keeper",
@@ -95,6 +95,7 @@ const OFFLINE: [&str; 17] = [
     "demo",
     "load",
     "config",
+    "validate",
     "completions",
     "man",
     "markdown-help",

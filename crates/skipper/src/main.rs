@@ -3,6 +3,7 @@
 //! `keeper` and `sample` come first and pay for nothing: a keeper stands beside every process that was started, and no
 //! command line is parsed, no thread started and no certificate read for it.
 
+mod called;
 mod cli;
 mod client;
 mod cmd;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Some("sample") => return sample::run(args.split_off(2)),
         _ => {}
     }
+    args = called::translated(args);
     let working_dir = std::env::current_dir().unwrap_or_default();
     let surroundings = Surroundings::new(std::env::vars_os(), working_dir);
     // Whoever speaks TLS takes the one provider there is; having two would be an error at first use.

@@ -13,6 +13,7 @@
 
 mod build;
 mod check;
+mod edit;
 mod expand;
 mod file;
 mod health;
@@ -24,10 +25,12 @@ mod repo;
 mod server;
 mod text;
 mod units;
+mod validate;
 mod value;
 
 pub use build::{Built, Deploy, Inputs, applications};
 pub use check::{Check, check, env_file};
+pub use edit::{Edited, edit, new_file, show};
 pub use expand::{Environment, Text};
 pub use file::{App, AppPreview, AppRoute, AppVolume, DeployKeys, file};
 pub use health::{HealthKeys, HealthSettings};
@@ -38,4 +41,5 @@ pub use preview::{Database, DatabaseStrategy, Preview, PreviewRequest, preview_r
 pub use repo::{Kind, Repo, RepoPreview, RepoRoute, RepoVolume, repo};
 pub use server::{Backend, Caddy, CaddyTls, Hidden, Registry, Server, ServerDeploy, ServerPreview, server};
 pub use units::{duration_text, parse_cpus, parse_duration, parse_memory, parse_statuses};
+pub use validate::{Validated, validate, validate_manifest};
 pub use value::Resources;

@@ -146,5 +146,10 @@ fn duplicate_name(bytes: &[u8], start: u64) -> String {
 }
 
 fn unreadable(error: &ZipError) -> Error {
-    Error::NotAZip(error.to_string())
+    match error {
+        ZipError::InvalidArchive(what) if what.contains("EOCD") => Error::NotAZip(
+            "its end, which lists what is inside, is missing: it is cut off, empty, or no zip".to_owned(),
+        ),
+        other => Error::NotAZip(other.to_string()),
+    }
 }

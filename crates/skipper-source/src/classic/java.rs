@@ -1,29 +1,6 @@
-//! What the texts and orders of the field owe to Java: doubles, dates, hash tables.
+//! What the texts and orders of the field owe to Java: dates, hash tables.
 
 use super::value::{Key, Map};
-
-/// `Double.toString`: at least one digit after the point, and an exponent outside of a thousandth to ten million.
-pub(super) fn double_text(number: f64) -> String {
-    if number.is_nan() {
-        return "NaN".to_owned();
-    }
-    if number.is_infinite() {
-        return if number > 0.0 { "Infinity" } else { "-Infinity" }.to_owned();
-    }
-    if number == 0.0 {
-        return if number.is_sign_negative() { "-0.0" } else { "0.0" }.to_owned();
-    }
-    let size = number.abs();
-    if (1e-3..1e7).contains(&size) {
-        let text = format!("{number}");
-        return if text.contains('.') { text } else { text + ".0" };
-    }
-    let text = format!("{number:E}");
-    match text.split_once('E') {
-        Some((digits, exponent)) if !digits.contains('.') => format!("{digits}.0E{exponent}"),
-        _ => text,
-    }
-}
 
 /// Day on which the calendar changed from Julius to Gregory, counted from 1970: 15 October 1582.
 const GREGORIAN_FROM: i64 = -141_427;
@@ -161,27 +138,6 @@ pub(super) fn hash_order(map: Map) -> Map {
 #[cfg(test)]
 mod tests {
     use super::{super::value::Value, *};
-
-    #[test]
-    fn doubles_read_as_java_writes_them() {
-        for (number, text) in [
-            (1.1, "1.1"),
-            (1000.0, "1000.0"),
-            (1e7, "1.0E7"),
-            (12_345_678.9, "1.23456789E7"),
-            (0.001, "0.001"),
-            (0.000_1, "1.0E-4"),
-            (-2.5e-10, "-2.5E-10"),
-            (0.0, "0.0"),
-            (-0.0, "-0.0"),
-            (f64::INFINITY, "Infinity"),
-            (f64::NAN, "NaN"),
-            (1e300, "1.0E300"),
-            (9_999_999.0, "9999999.0"),
-        ] {
-            assert_eq!(double_text(number), text);
-        }
-    }
 
     #[test]
     fn dates_read_as_java_writes_them() {

@@ -13,6 +13,7 @@
 //! text; the second reads the text as YAML and writes it anew. Both are rendered byte for byte, since people compare manifests.
 
 mod carry;
+mod double;
 mod java;
 mod kind;
 mod merge;

@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use indexmap::IndexMap;
 use serde_json::Number;
 
-use super::java;
+use super::{double, java};
 
 /// A value.
 #[derive(Debug, Clone)]
@@ -202,7 +202,7 @@ impl fmt::Display for Value {
             Self::Bool(truth) => truth.fmt(f),
             Self::Int(whole) => whole.fmt(f),
             Self::Big(text) | Self::Text(text) => f.write_str(text),
-            Self::Float(number) => f.write_str(&java::double_text(*number)),
+            Self::Float(number) => f.write_str(&double::text(*number)),
             Self::Date(millis) => f.write_str(&java::date_text(*millis)),
             Self::Bytes(bytes) => f.write_str(&String::from_utf8_lossy(bytes)),
             Self::List(items) => {

@@ -1,8 +1,10 @@
 //! slip's configuration.
 
 mod building;
+mod editing;
 mod files;
 mod hostile;
+mod laws;
 
 use std::collections::BTreeMap;
 

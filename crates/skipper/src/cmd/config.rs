@@ -3,7 +3,7 @@ use std::{io::Read as _, path::PathBuf};
 use clap::ValueHint;
 use serde_json::json;
 
-use super::{Context, server, target::Target};
+use super::{Context, check, server, target::Target};
 use crate::{
     client, complete,
     failure::{Doing as _, Done, Exit, Failure},
@@ -71,6 +71,8 @@ enum Verb {
     /// List the targets
     #[command(visible_alias = "ls")]
     List,
+    /// Look at slip's configuration in a folder
+    Check(check::Check),
     /// Show what holds here, and where each value comes from
     Show {
         /// What a server would run with, started here as `skipper server` with the same options
@@ -133,6 +135,7 @@ impl Config {
                 context.out.line(&format!("{name} is forgotten"))
             }
             Verb::List => list(context),
+            Verb::Check(check) => check.run(context),
             Verb::Show { server: true, settings } => server::show_settings(context, &settings),
             Verb::Show { server: false, .. } => show(context),
         }

@@ -96,8 +96,12 @@ pub(crate) fn faulty(path: &Path, faults: &impl std::fmt::Display) -> Failure {
 
 /// Findings that are no errors, one a line.
 pub(crate) fn warnings(context: &Context, findings: &[skipper_source::Finding]) {
-    for finding in findings {
-        context.out.note(&finding.to_string());
+    let mut said = std::collections::BTreeSet::new();
+    for text in findings.iter().map(ToString::to_string) {
+        // Several documents may have the same fault.
+        if said.insert(text.clone()) {
+            context.out.note(&text);
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod backup;
 mod cancel;
+mod check;
 mod completions;
 mod config;
 mod confirm;
@@ -39,6 +40,7 @@ mod status;
 mod target;
 mod token;
 mod upgrade;
+mod validate;
 mod values;
 mod version;
 mod welcome;
@@ -129,6 +131,8 @@ pub(crate) enum Command {
     Backup(backup::Backup),
     /// Bring back what `backup` saved
     Restore(restore::Restore),
+    /// Look at the slip.toml that an image brings along
+    Validate(validate::Validate),
     /// Name the servers you talk to
     Config(config::Config),
     /// Type commands one after the other, or run a script of them
@@ -316,6 +320,7 @@ impl Command {
             Self::Status(verb) => verb.run(context).await,
             Self::List(verb) => verb.run(context).await,
             Self::History(verb) => verb.run(context).await,
+            Self::Validate(verb) => verb.run(context),
             Self::Manifest(verb) => verb.run(context).await,
             Self::Get(verb) => verb.run(context).await,
             Self::Diff(verb) => verb.run(context).await,

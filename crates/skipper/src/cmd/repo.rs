@@ -166,9 +166,12 @@ impl Add {
         }
         context.out.line(&format!("Repository '{name}' added."))?;
         match report {
+            // The server may have read it by itself just before.
+            Some(Ok(report)) if report.unchanged => context.out.note(&format!("{name}: {}", packages(&report))),
             Some(Ok(report)) => context.out.note(&told(&name, &report)),
             Some(Err(failure)) => {
-                context.out.warn(&format!("its index is not read yet: {}; the server tries again", failure.message));
+                let why = failure.message.lines().next().unwrap_or_default();
+                context.out.warn(&format!("its index is not read yet: {why}; the server tries again"));
             }
             None => {}
         }
@@ -231,9 +234,13 @@ async fn refresh(client: &Client, name: &str) -> Result<RefreshReport, Failure> 
     client.ask(&Call::post(&["v1", "repositories", name, "refresh"])).await
 }
 
+fn packages(report: &RefreshReport) -> String {
+    if report.packages == 1 { "1 package".to_owned() } else { format!("{} packages", report.packages) }
+}
+
 fn told(name: &str, report: &RefreshReport) -> String {
-    let RefreshReport { packages, added, updated, removed, broken, .. } = report;
-    let packages = if *packages == 1 { "1 package".to_owned() } else { format!("{packages} packages") };
+    let RefreshReport { added, updated, removed, broken, .. } = report;
+    let packages = packages(report);
     if report.unchanged {
         return format!("{name}: {packages}, nothing new");
     }

@@ -93,6 +93,39 @@ fn a_package_is_uploaded_found_downloaded_and_removed() {
 }
 
 #[test]
+fn a_zip_that_is_named_otherwise_than_its_package_is_told() {
+    let bench = Bench::start();
+    package(bench.home(), "my-shop", "1.0.0-rc.1", &[], "");
+    bench.run(&["package", "build", "my-shop-1.0.0-rc.1", "-o", "my-shop-1.0.0-rc.1.zip"]).ok();
+    bench.run(&["package", "build", "my-shop-1.0.0-rc.1", "-o", "other-2.0.0.zip"]).ok();
+    let err = bench.run(&["upload", "--path", "other-2.0.0.zip"]).fails(1);
+    assert!(err.contains("[other:2.0.0] differs") && err.contains("my-shop-1.0.0-rc.1.zip"), "{err}");
+    let uploaded = bench.run(&["upload", "--path", "my-shop-1.0.0-rc.1.zip"]);
+    assert!(uploaded.err.is_empty(), "{}", uploaded.err);
+    uploaded.ok();
+    let again = bench.run(&["upload", "other-2.0.0.zip"]);
+    assert!(again.err.contains("[my-shop:1.0.0-rc.1]"), "{}", again.err);
+    fs::write(bench.home().join("nothing.zip"), b"").expect("written");
+    let err = bench.run(&["upload", "nothing.zip"]).fails(1);
+    assert!(err.contains("cut off, empty, or no zip"), "{err}");
+}
+
+#[test]
+fn the_package_that_is_shown_is_the_one_that_is_installed() {
+    let bench = Bench::start();
+    for (name, order, grace) in [("low", "1", "1s"), ("high", "7", "7s"), ("middle", "3", "3s")] {
+        bench.run(&["repo", "add", name, "--local", "--order", order]).ok();
+        let dir = package(bench.home(), "shop", "1.0.0", &[], "");
+        fs::write(dir.join("values.yml"), format!("startPeriod: {grace}\nbake: 0s\n")).expect("written");
+        bench.run(&["upload", dir.to_str().expect("UTF-8"), "--repository", name]).ok();
+    }
+    let shown = bench.run(&["package", "show", "shop", "1.0.0", "--values"]).ok();
+    assert!(shown.contains("startPeriod: 7s"), "{shown}");
+    let shown = bench.run(&["package", "show", "low/shop", "--values"]).ok();
+    assert!(shown.contains("startPeriod: 1s"), "{shown}");
+}
+
+#[test]
 fn a_package_in_use_is_not_removed() {
     let bench = Bench::start();
     let dir = package(bench.home(), "shop", "1.0.0", &[], "");
@@ -110,7 +143,7 @@ fn the_packages_of_another_server_are_installed_from_its_repository() {
     one.run(&["upload", dir.to_str().expect("UTF-8")]).ok();
     let url = format!("{}/v1/repositories/local", one.url());
     let added = other.run(&["repo", "add", "--name", "one", "--url", &url, "--source-url", "https://example.org/"]);
-    assert!(added.err.contains("one: 1 package,"), "{}", added.err);
+    assert!(added.err.contains("one: 1 package"), "{}", added.err);
     assert_eq!(added.ok(), "Repository 'one' added.\n");
     let list = other.run(&["repo", "list", "--json"]).json();
     let found = list["items"].as_array().expect("a list").iter().find(|item| item["name"] == "one").expect("listed");

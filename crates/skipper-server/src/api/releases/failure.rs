@@ -39,6 +39,8 @@ pub(super) enum Kind {
     Missing,
     /// A package that cannot be rendered with its values.
     Render,
+    /// What was rendered is no YAML.
+    Manifest,
     /// An argument that is wrong by itself.
     Argument,
     /// A body that cannot be read.
@@ -129,8 +131,8 @@ impl Failure {
             Kind::ReleaseNotFound => StatusCode::NOT_FOUND,
             Kind::Upgrade | Kind::PackageDelete | Kind::Skipper => StatusCode::CONFLICT,
             Kind::Upstream => StatusCode::INTERNAL_SERVER_ERROR,
-            Kind::Missing | Kind::Render if only_2 => StatusCode::CONFLICT,
-            Kind::Render => StatusCode::BAD_REQUEST,
+            Kind::Missing | Kind::Render | Kind::Manifest if only_2 => StatusCode::CONFLICT,
+            Kind::Render | Kind::Manifest => StatusCode::BAD_REQUEST,
             Kind::Missing => StatusCode::NOT_FOUND,
             Kind::Argument if only_2 => StatusCode::INTERNAL_SERVER_ERROR,
             Kind::Argument | Kind::Unreadable | Kind::Mismatch | Kind::Parameter => StatusCode::BAD_REQUEST,
@@ -152,7 +154,7 @@ impl Failure {
             Kind::PackageDelete => Some("org.springframework.cloud.skipper.PackageDeleteException"),
             Kind::Upstream => Some("org.springframework.web.client.RestClientResponseException"),
             Kind::Render if generation == Generation::M1 => Some("com.samskivert.mustache.MustacheException$Context"),
-            Kind::Skipper | Kind::Render | Kind::Missing | Kind::Upgrade => Some(SKIPPER),
+            Kind::Skipper | Kind::Render | Kind::Manifest | Kind::Missing | Kind::Upgrade => Some(SKIPPER),
             Kind::Argument => Some("java.lang.IllegalArgumentException"),
             Kind::Unreadable => Some("org.springframework.http.converter.HttpMessageNotReadableException"),
             Kind::Mismatch => Some("org.springframework.web.method.annotation.MethodArgumentTypeMismatchException"),
@@ -185,10 +187,20 @@ const fn class(code: Code) -> Option<&'static str> {
     }
 }
 
+/// Whether a fault names a line of a manifest, which is the text that templates gave.
+fn is_in_manifest(fault: &str) -> bool {
+    fault.strip_prefix("manifest:").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let kind = match error.code() {
             Code::Invalid => Kind::Argument,
+            Code::RenderFailed if error.all_faults().iter().any(|fault| is_in_manifest(fault)) => {
+                let message =
+                    format!("JsonMappingException - Can't parse Package's manifest YAML = {}", error.detail());
+                return Self { cause: Some(Arc::new(error)), ..Self::new(Kind::Manifest, message) };
+            }
             Code::RenderFailed => Kind::Render,
             Code::PackageNotFound | Code::PlatformNotFound | Code::RepositoryNotFound => Kind::Missing,
             _ => Kind::Other,

@@ -3,6 +3,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::Method;
 use serde_json::{Value, json};
+use skipper_source::{Archive, archive::File};
 
 use super::{errors::check, install, json_of, shape, stocked, upgrade};
 use crate::fixture::{Ask, Server, package};
@@ -120,4 +121,25 @@ async fn a_release_can_take_its_package_along_unless_another_one_needs_it() {
     assert_eq!(gone["info"]["status"]["statusCode"], "DELETED");
     let none = server.post("/api/release/upgrade", &upgrade("2.0.0", "web")).await;
     check(&none, 409, SKIPPER, "Can not find package 'hello', version '2.0.0'");
+}
+
+#[tokio::test]
+async fn a_manifest_that_is_no_yaml_is_told_as_the_original_tells_it_with_the_line() {
+    let server = Server::start().await;
+    for (version, api) in [("1.0.0", "v1"), ("2.0.0", "skipper.spring.io/v1")] {
+        let file = |path: &str, text: String| File { path: path.to_owned(), bytes: text.into_bytes() };
+        let files = vec![
+            file("package.yml", format!("apiVersion: {api}\nkind: skipper\nname: hello\nversion: {version}\n")),
+            file("values.yml", "text: 'a: b'\n".to_owned()),
+            file("templates/a.yml", "metadata:\n  name: {{text}}\nspec: {resource: file:/a.jar}\n".to_owned()),
+        ];
+        let mut ask = Ask::new(Method::POST, "/v1/packages").header("content-type", "application/zip");
+        ask.body = Archive::from_files(files).expect("files of a package").to_zip(&format!("hello-{version}"));
+        server.send(ask).await.ok::<Value>();
+        let sentence = "JsonMappingException - Can't parse Package's manifest YAML = ";
+        let first = server.post("/api/install", &install(version, "web")).await;
+        check(&first, 400, SKIPPER, sentence);
+        assert!(first.text().contains("manifest:5:"), "the line in what the template gave: {}", first.text());
+        check(&server.post("/api/package/install", &install(version, "web")).await, 409, SKIPPER, sentence);
+    }
 }

@@ -75,6 +75,8 @@ enum Collection {
     Set,
     /// `!!omap`: a list of maps of one entry, which is one map.
     Ordered,
+    /// `!!pairs`: the same, which is a list of lists of key and value.
+    Pairs,
 }
 
 #[derive(Default)]
@@ -226,15 +228,25 @@ impl Loader<'_> {
 
     fn close(&mut self, at: Position) -> Result<(), Fault> {
         match self.stack.pop() {
-            Some(Frame::List { anchor, tag: Collection::Ordered, items }) => {
-                let mut map = Map::new();
+            Some(Frame::List { anchor, tag: tag @ (Collection::Ordered | Collection::Pairs), items }) => {
+                let mut entries = Vec::with_capacity(items.len());
                 for item in items {
-                    let Value::Map(one) = item else {
-                        return Err(self.fault(at, "yaml-tag", "!!omap is a list of maps of one entry each"));
-                    };
-                    map.extend(one);
+                    match item {
+                        Value::Map(one) if one.len() == 1 => entries.extend(one),
+                        _ => {
+                            let message = "!!omap and !!pairs are lists of maps of one entry each";
+                            return Err(self.fault(at, "yaml-tag", message));
+                        }
+                    }
                 }
-                self.value(Value::Map(map), anchor, at)
+                let value = if tag == Collection::Ordered {
+                    Value::Map(entries.into_iter().collect())
+                } else {
+                    Value::List(
+                        entries.into_iter().map(|(key, value)| Value::List(vec![key.to_value(), value])).collect(),
+                    )
+                };
+                self.value(value, anchor, at)
             }
             Some(Frame::List { anchor, items, .. }) => self.value(Value::List(items), anchor, at),
             Some(Frame::Map { anchor, tag, map }) => {
@@ -361,6 +373,7 @@ impl Loader<'_> {
             Some(core) if core == expected => Ok(Collection::Plain),
             Some("set") if expected == "map" => Ok(Collection::Set),
             Some("omap") if expected == "seq" => Ok(Collection::Ordered),
+            Some("pairs") if expected == "seq" => Ok(Collection::Pairs),
             // The metadata that Java's own writer wrote; it stands at the top and says nothing more.
             Some(METADATA_TAG) if self.stack.is_empty() && self.typing == Typing::Text => Ok(Collection::Plain),
             Some(other) => Err(self.unknown_tag(other, at)),

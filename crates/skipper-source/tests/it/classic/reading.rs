@@ -1,4 +1,7 @@
-use skipper_source::{Package, Renderer};
+use skipper_source::{
+    Package, Renderer,
+    classic::yaml::{self, Generation, Layout, Typing},
+};
 
 use super::vectors;
 use crate::zip_bytes::{entry, zip};
@@ -102,4 +105,19 @@ fn every_zip_of_the_vectors_is_read() {
         }
     }
     assert!(read > 10, "{read}");
+}
+
+#[test]
+fn collections_with_tags_are_lists_and_maps() {
+    let written = |text: &str| {
+        let value = yaml::load("values", text, Typing::Typed(Generation::Two));
+        value.map(|value| yaml::dump(&value, Layout::Auto, Generation::Two)).map_err(|faults| faults.to_string())
+    };
+    assert_eq!(written("a: !!omap [x: 1, y: 2, x: 3]\n").expect("a map"), "a: {x: 3, y: 2}\n");
+    assert_eq!(written("a: !!pairs\n- x: 1\n- y: [1, 2]\n").expect("a list"), "a:\n- [x, 1]\n- - y\n  - [1, 2]\n");
+    assert_eq!(written("a: !!set {x, y}\n").expect("a list"), "a: [x, y]\n");
+    assert_eq!(written("a: {\n  b: 1,\n}\nc: [\n1\n]\n").expect("closed on a later line"), "a: {b: 1}\nc: [1]\n");
+    for bad in ["a: !!omap [{x: 1, y: 2}]", "a: !!pairs [1]", "a: !!pairs {x: 1}"] {
+        assert!(written(bad).is_err(), "{bad}");
+    }
 }

@@ -10,12 +10,14 @@ pub(crate) mod search;
 mod show;
 pub(crate) mod upload;
 
+use std::collections::BTreeMap;
+
 use super::{Context, install, package_arg};
 use crate::{
     client::{Call, Client},
     failure::{Done, Exit, Failure},
 };
-use skipper_server::api::own::wire::{PackagePage, PackageRef, PackageView};
+use skipper_server::api::own::wire::{PackagePage, PackageRef, PackageView, RepositoryList};
 
 /// Arguments of `package`.
 #[derive(Debug, clap::Args)]
@@ -90,9 +92,23 @@ fn by_version(a: &PackageView, b: &PackageView) -> std::cmp::Ordering {
     skipper_source::maven_cmp(&a.version, &b.version).then_with(|| a.version.cmp(&b.version))
 }
 
+/// The order of each repository, where that decides.
+async fn orders(client: &Client, wanted: &PackageRef) -> Result<BTreeMap<String, i64>, Failure> {
+    if wanted.repository.is_some() {
+        return Ok(BTreeMap::new());
+    }
+    let all: RepositoryList = client.ask(&Call::get(&["v1", "repositories"])).await?;
+    Ok(all.items.into_iter().map(|repository| (repository.name, repository.order)).collect())
+}
+
 /// The one package that is meant: repository and version are looked up where they are not given.
 async fn find(client: &Client, wanted: &PackageRef) -> Result<PackageView, Failure> {
     let mut after = None::<String>;
+    let order = orders(client, wanted).await?;
+    // Of one version in several repositories, the one that an install takes.
+    let better = |a: &PackageView, b: &PackageView| {
+        by_version(a, b).then_with(|| order.get(&a.repository).cmp(&order.get(&b.repository)))
+    };
     let mut newest: Option<PackageView> = None;
     loop {
         let call = Call::get(&["v1", "packages"])
@@ -106,7 +122,7 @@ async fn find(client: &Client, wanted: &PackageRef) -> Result<PackageView, Failu
                 && wanted.repository.as_ref().is_none_or(|repository| *repository == package.repository)
                 && wanted.version.as_ref().is_none_or(|version| *version == package.version)
         };
-        newest = page.items.into_iter().filter(fits).chain(newest).max_by(by_version);
+        newest = page.items.into_iter().filter(fits).chain(newest).max_by(better);
         after = page.next;
         if after.is_none() {
             if let Some(package) = newest {

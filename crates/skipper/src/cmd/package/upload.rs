@@ -23,41 +23,40 @@ pub(crate) struct Upload {
     repository: String,
 }
 
-/// Spring's shell takes name and version from the name of the file, so that both must be those of the package.
-fn named_alike(context: &Context, path: &Path) -> Done {
-    if !context.surroundings.resolve(path).exists() {
-        return Err(Failure::new(Exit::NotFound, format!("File Not found: {}", path.display())));
-    }
-    let Some((name, version)) = path.file_name().and_then(|name| name.to_str()).and_then(by_file_name) else {
-        return Ok(());
-    };
+/// Spring's shell takes name and version from the name of the file, so that both must be those of the package. A dash may
+/// be part of either.
+fn named_alike(context: &Context, path: &Path) -> Result<Option<Failure>, Failure> {
+    let stem = path.file_name().and_then(|name| name.to_str()).and_then(stem);
+    let Some((name, version)) = stem.and_then(|stem| stem.rsplit_once('-')) else { return Ok(None) };
     let inside = local::pack(context, path)?.metadata;
     let (found, number) = (inside.name.as_str(), inside.version.to_string());
-    if (name.as_str(), version.as_str()) == (found, number.as_str()) {
-        return Ok(());
+    if stem.is_some_and(|stem| *stem == format!("{found}-{number}")) {
+        return Ok(None);
     }
-    Err(Failure::error(format!(
+    let text = format!(
         "Package definition in the request [{name}:{version}] differs from one inside the package.yml [{found}:{number}]"
-    ))
-    .hint("rename the file to NAME-VERSION.zip, as its package.yml has them"))
+    );
+    Ok(Some(Failure::error(text).hint(format!("rename the file to {found}-{number}.zip, or change its package.yml"))))
 }
 
-/// `log-sink-1.0.0.zip`: the name before the last dash, the version behind it.
-fn by_file_name(file: &str) -> Option<(String, String)> {
-    let (name, rest) = file.rsplit_once('-')?;
-    let (_, extension) = rest.rsplit_once('.')?;
-    if name.is_empty() || !extension.eq_ignore_ascii_case("zip") {
-        return None;
-    }
-    Some((name.to_owned(), rest.replace(&format!(".{extension}"), "")))
+/// `log-sink-1.0.0.zip` without its end; `None` where that is not the name of a package's zip.
+fn stem(file: &str) -> Option<&str> {
+    let (stem, extension) = file.rsplit_once('.')?;
+    let has_both = stem.split_once('-').is_some_and(|(name, version)| !name.is_empty() && !version.is_empty());
+    (has_both && extension.eq_ignore_ascii_case("zip")).then_some(stem)
 }
 
 impl Upload {
     pub(crate) async fn run(self, context: &Context) -> Done {
         let by_spring = context.out.guide || self.spring_path.is_some();
         let path = self.path.or(self.spring_path).unwrap_or_default();
-        if by_spring {
-            named_alike(context, &path)?;
+        if by_spring && !context.surroundings.resolve(&path).exists() {
+            return Err(Failure::new(Exit::NotFound, format!("File Not found: {}", path.display())));
+        }
+        match named_alike(context, &path)? {
+            Some(refused) if by_spring => return Err(refused),
+            Some(other) => context.out.warn(&other.message),
+            None => {}
         }
         let (package, fresh) = local::upload(context, &path, &self.repository).await?;
         if context.out.json {
@@ -89,13 +88,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn name_and_version_are_parted_at_the_last_dash() {
-        let read = |file: &str| by_file_name(file).map(|(name, version)| format!("{name} {version}"));
-        assert_eq!(read("log-1.0.0.zip").as_deref(), Some("log 1.0.0"));
-        assert_eq!(read("log-sink-2.0.zip").as_deref(), Some("log-sink 2.0"));
-        assert_eq!(read("log-1.0.0.RELEASE.zip").as_deref(), Some("log 1.0.0.RELEASE"));
-        for other in ["log.zip", "log-1.0.0", "folder", "-1.0.0.zip", "log-1.0.0.tgz"] {
-            assert_eq!(read(other), None, "{other}");
+    fn the_names_of_zips_are_told_from_other_names() {
+        for (file, read) in [
+            ("log-1.0.0.zip", "log-1.0.0"),
+            ("log-sink-2.0.ZIP", "log-sink-2.0"),
+            ("log-1.0.0.BUILD-SNAPSHOT.zip", "log-1.0.0.BUILD-SNAPSHOT"),
+        ] {
+            assert_eq!(stem(file), Some(read));
+        }
+        for other in ["log.zip", "log-1.0.0", "folder", "-1.0.0.zip", "log-1.0.0.tgz", "log-.zip"] {
+            assert_eq!(stem(other), None, "{other}");
         }
     }
 }

@@ -108,7 +108,8 @@ pub(super) async fn find_newest(State(app): State<App>, caller: Caller, context:
     one(&app, &caller, &context, newest).await
 }
 
-/// Whether what is built in is listed: 2.x has no packages but those that people bring.
+/// Whether what is built in is in lists of everything: there 2.x has no packages but those that people bring. Who looks for
+/// a name finds it in either generation.
 fn shows_built_in(context: &Context) -> bool {
     !context.is_v2()
 }
@@ -132,8 +133,9 @@ async fn found(
     context: &Context,
     entries: impl Iterator<Item = &Entry>,
 ) -> Result<Response, Error> {
+    let named = context.parameter("name").is_some_and(|name| !name.is_empty());
     let places = Places::read(app, caller).await?;
-    let shown = entries.filter(|entry| entry.num >= 0 || shows_built_in(context));
+    let shown = entries.filter(|entry| entry.num >= 0 || named || shows_built_in(context));
     context.found("packageMetadata", shown.map(|entry| item(context, &places, entry)).collect())
 }
 
