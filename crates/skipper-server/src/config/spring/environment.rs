@@ -142,7 +142,7 @@ impl Environment {
         own.or_else(|| self.variables.get(self.squashed.get(&uniform(key))?)).cloned()
     }
 
-    /// Properties of Java's own that configurations use.
+    /// Properties of Java's own that configurations use, and the one that Spring Cloud adds and the guide uses.
     fn built_in(&self, key: &str) -> Option<String> {
         let variable = |name: &str| self.variables.get(name).cloned();
         match key {
@@ -151,6 +151,7 @@ impl Environment {
             "user.dir" => Some(self.working_dir.display().to_string()),
             "java.io.tmpdir" => Some(variable("TMPDIR").unwrap_or_else(|| "/tmp".to_owned())),
             "java.home" => variable("JAVA_HOME"),
+            "spring.cloud.client.hostname" => Some(rustix::system::uname().nodename().to_string_lossy().into_owned()),
             "file.separator" => Some("/".to_owned()),
             _ => None,
         }

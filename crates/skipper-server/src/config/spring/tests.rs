@@ -162,6 +162,14 @@ fn repositories_are_read_as_a_list_and_as_a_map() {
     Case::new(&[("app.yml", &skipper("packageRepositories:\n - name: x\n   url: 'classpath:/r'\n"))])
         .args(&[PORT])
         .warns(&["repository `x` is left out"]);
+    let lists = "packageRepositories:\n - name: x\n - name: y\n   url: http://a\n - name: y\n   url: http://b\n";
+    let case = Case::new(&[("app.yml", &skipper(lists))]).args(&[PORT]);
+    case.warns(&["repository `x` is left out: it has no `url`", "`y` is in this list before"]);
+    let host =
+        "packageRepositories:\n - name: local\n   url: http://${spring.cloud.client.hostname}:7577\n   local: true\n";
+    let url = Case::new(&[("app.yml", &skipper(host))]).args(&[PORT]).value("repositories.local.url").expect("a url");
+    let name = url.strip_prefix("http://").and_then(|url| url.strip_suffix(":7577")).expect("between them");
+    assert!(!name.is_empty() && !name.contains('$'), "{url}");
 }
 
 #[test]

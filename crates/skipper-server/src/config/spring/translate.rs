@@ -1,7 +1,7 @@
 //! From Spring's keys to native ones.
 
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     fmt,
 };
 
@@ -239,6 +239,7 @@ impl Translator<'_> {
                 entries.entry(number).or_default().entry(field).or_insert((hit, form));
             }
         }
+        let mut named = BTreeSet::new();
         for fields in entries.into_values() {
             let Some((first, _)) = fields.values().next() else { continue };
             let name = fields.get("name").and_then(|(hit, form)| self.text(hit.property, *form));
@@ -246,6 +247,15 @@ impl Translator<'_> {
                 self.fault(first.property, "this entry of the list has no `name`");
                 continue;
             };
+            if !named.insert(name.clone()) {
+                let message = format!("`{name}` is in this list before; what this entry says of it counts");
+                self.warn(first.property, message);
+            }
+            if !fields.contains_key("url") && !fields.contains_key("local") {
+                let message = format!("repository `{name}` is left out: it has no `url`, and is not `local: true`");
+                self.warn(first.property, message);
+                continue;
+            }
             for (field, (hit, form)) in fields.into_iter().filter(|(field, _)| *field != "name") {
                 if let Some(text) = self.text(hit.property, form) {
                     let key = Native::Entry { table: "repositories", name: name.clone(), option: field.to_owned() };
