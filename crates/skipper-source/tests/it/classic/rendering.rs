@@ -93,6 +93,33 @@ fn scalars_of_the_outer_package_are_asked_last() {
 }
 
 #[test]
+fn further_down_the_package_around_gives_the_values_as_in_the_original() {
+    let files = |outer: &'static str, mid: &'static str| {
+        [
+            ("values.yml", outer),
+            ("packages/mid/package.yml", "name: mid\nversion: 1.0.0\n"),
+            ("packages/mid/values.yml", mid),
+            ("packages/mid/packages/leaf/package.yml", "name: leaf\nversion: 1.0.0\n"),
+            ("packages/mid/packages/leaf/values.yml", "x: own\n"),
+            ("packages/mid/packages/leaf/templates/l.yml", "x: {{x}}"),
+        ]
+    };
+    for renderer in [Renderer::Classic1, Renderer::Classic2] {
+        let made = |outer, mid| render(&files(outer, mid), "", renderer);
+        let refused = made("", "y: 1\n").unwrap_err();
+        assert!(refused.contains("packages/mid/packages/leaf/templates/l.yml") && refused.contains("'x'"), "{refused}");
+        for (outer, mid, x) in [
+            ("", "leaf: {x: mid}\n", "mid"),
+            ("mid: {leaf: {x: outer}}\n", "leaf: {x: mid}\n", "outer"),
+            ("x: around\n", "", "around"),
+        ] {
+            let made = made(outer, mid).unwrap();
+            assert!(made.contains(x), "{made}");
+        }
+    }
+}
+
+#[test]
 fn what_is_empty_says_nothing() {
     let files = [
         ("values.yml", "hello: world\ntime:\n"),
