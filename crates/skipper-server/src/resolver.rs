@@ -131,6 +131,13 @@ impl PackageResolver {
         }
         match &request.source {
             Source::Package { .. } => self.repositories.render_again(request).await,
+            // A deploy stores what was built with its intent.
+            Source::App { .. } => Err(PortError::new(
+                ErrorKind::Permanent,
+                "spec-gone",
+                format!("revision {} of the app was stored without its spec", request.revision),
+            )
+            .hint("deploy it again")),
             Source::Revision { number } => self.stored(request.release, *number).await,
             Source::Scale { number, replicas } => {
                 let (manifest, mut spec) = self.stored(request.release, *number).await?;
@@ -190,7 +197,7 @@ impl PackageResolver {
                 })?;
                 // What cannot run is told before anything is fetched for it; the bytes are looked at when they are here.
                 platform.review(app).await?;
-                app.resource = patiently(platform.as_ref(), &app.resource, patience, bound).await?;
+                app.resource = patiently(platform.as_ref(), app, patience, bound).await?;
                 platform.review(app).await?;
                 Ok::<_, PortError>(())
             }
@@ -214,7 +221,7 @@ impl Resolver for PackageResolver {
 /// cannot be reached is a wrong address, and whoever waits for the rollout wants to know.
 async fn patiently(
     platform: &dyn Platform,
-    resource: &Resource,
+    app: &Application,
     patience: Duration,
     bound: Duration,
 ) -> Result<Resource, PortError> {
@@ -222,7 +229,7 @@ async fn patiently(
     // Not since the beginning: one large file may take longer than that, and fail at its end.
     let mut failing = None;
     loop {
-        let error = match platform.fetch(resource, bound.saturating_sub(begun.elapsed())).await {
+        let error = match platform.fetch_for(app, bound.saturating_sub(begun.elapsed())).await {
             Ok(resource) => return Ok(resource),
             Err(error) => error,
         };

@@ -14,6 +14,9 @@ use crate::config::{LogConfig, LogFormat};
 pub fn init(config: &LogConfig) -> Result<(), String> {
     let filter = EnvFilter::try_new(&config.level)
         .map_err(|cause| format!("`log.level` = `{}` is not a level or filter: {cause}", config.level))?;
+    // At `trace` it writes down whole requests, and with them the secrets of a container.
+    let quiet = "bollard=info".parse().map_err(|cause| format!("quieten the engine's client: {cause}"))?;
+    let filter = filter.add_directive(quiet);
     let registry = tracing_subscriber::registry().with(filter);
     let result = match config.format {
         LogFormat::Json => registry.with(fmt::layer().json().flatten_event(true).with_writer(io::stderr)).try_init(),

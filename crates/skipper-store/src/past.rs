@@ -16,7 +16,7 @@ use skipper_core::{
 use crate::{
     Error, Store,
     db::{Txn, args, statements},
-    event, json, release, release_metadata, revision, tenant,
+    event, json, kept, release, release_metadata, revision, tenant,
 };
 
 statements! {
@@ -44,6 +44,8 @@ pub struct PastRevision {
     pub spec: Option<Spec>,
     /// Free text.
     pub description: Option<String>,
+    /// The package as it was, to be remembered with it.
+    pub kept: Option<String>,
     /// When it was made.
     pub created_at: Timestamp,
 }
@@ -118,7 +120,11 @@ async fn insert_in_txn(txn: &mut Txn, id: ReleaseId, one: &PastRevision, by: &st
         Source::Package { repository, name, version, .. } => {
             (Some(repository.clone()), Some(name.clone()), Some(version.clone()))
         }
-        Source::Revision { .. } | Source::Scale { .. } => (None, None, None),
+        Source::App { .. } | Source::Revision { .. } | Source::Scale { .. } => (None, None, None),
+    };
+    let kept = match &one.kept {
+        Some(document) => Some(kept::put_in_txn(txn, document.clone()).await?),
+        None => None,
     };
     let columns = args![
         id,
@@ -137,7 +143,7 @@ async fn insert_in_txn(txn: &mut Txn, id: ReleaseId, one: &PastRevision, by: &st
         one.number,
         false,
         matches!(one.source, Source::Package { .. }).then_some(one.number),
-        None::<String>,
+        kept,
     ];
     txn.run(revision::INSERT, columns).await?;
     txn.run(revision::SET_STATE, args![id, one.number, one.state.as_str(), one.created_at]).await?;

@@ -173,6 +173,11 @@ pub trait Platform: Send + Sync + fmt::Debug {
     /// are refused, and nothing is asked of anyone when they are here already.
     fn fetch<'a>(&'a self, resource: &'a Resource, deadline: Duration) -> BoxFuture<'a, Result<Resource, Error>>;
 
+    /// [`Platform::fetch`] for a revision that is being resolved: the application may say how its resource is fetched.
+    fn fetch_for<'a>(&'a self, app: &'a Application, deadline: Duration) -> BoxFuture<'a, Result<Resource, Error>> {
+        self.fetch(&app.resource, deadline)
+    }
+
     /// Looks an application over before it is planned, and completes it by what the account decides: a second time changes
     /// nothing. Asks nobody; what depends on the bytes of the resource is looked at once that is pinned and here. Returns
     /// what will not be done as it was asked, as sentences.

@@ -243,7 +243,7 @@ fn busy(slot: &Slot) -> Error {
 }
 
 /// Runs blocking work on a thread for it.
-pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
     tokio::task::spawn_blocking(work).await.map_err(|cause| {
         Error::new(ErrorKind::Unknown, "interrupted", "the server is shutting down, or a bug ended the work")
             .because(cause)
@@ -251,7 +251,7 @@ pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
 }
 
 /// An I/O error of the account's own folders.
-pub(super) fn storage(what: impl Into<String>, cause: io::Error) -> Error {
+pub(crate) fn storage(what: impl Into<String>, cause: io::Error) -> Error {
     if matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
         return Error::new(ErrorKind::Transient, "disk-full", what)
             .because(cause)

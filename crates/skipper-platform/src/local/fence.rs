@@ -22,7 +22,7 @@ use super::{account::storage, keeper::write_atomically};
 
 /// `deployment.json`: whose a deployment's folder is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Labels {
+pub(crate) struct Labels {
     pub version: u16,
     pub id: DeploymentId,
     pub release: ReleaseId,
@@ -53,7 +53,7 @@ impl Labels {
 
 /// Highest generation seen of each deployment.
 #[derive(Debug)]
-pub(super) struct Fences {
+pub(crate) struct Fences {
     root: PathBuf,
     /// Also of deployments that are gone, so that a late call does not bring one back.
     seen: Mutex<HashMap<DeploymentId, Generation>>,
@@ -63,13 +63,13 @@ pub(super) struct Fences {
 const REMEMBERED: usize = 4096;
 
 impl Fences {
-    pub(super) fn new(root: PathBuf) -> Self {
+    pub(crate) fn new(root: PathBuf) -> Self {
         Self { root, seen: Mutex::new(HashMap::new()) }
     }
 
     /// Lets an action with that right through, and refuses every lower one from now on. The
     /// labels are written if the deployment's folder is there, or with `make`. Blocking.
-    pub(super) fn pass(&self, deployment: &Deployment, generation: Generation, make: bool) -> Result<(), Error> {
+    pub(crate) fn pass(&self, deployment: &Deployment, generation: Generation, make: bool) -> Result<(), Error> {
         // Held while writing: two callers must not put an older number over a newer one.
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let recorded = match seen.get(&deployment.id) {
@@ -99,7 +99,7 @@ impl Fences {
     }
 
     /// The labels of a deployment that is here.
-    pub(super) fn labels(&self, id: &DeploymentId) -> Option<Labels> {
+    pub(crate) fn labels(&self, id: &DeploymentId) -> Option<Labels> {
         let bytes = fs::read(self.root.join(id.as_str()).join("deployment.json")).ok()?;
         serde_json::from_slice(&bytes).ok()
     }

@@ -38,7 +38,7 @@ pub(super) fn instances(dir: &Path) -> Vec<u32> {
 }
 
 /// Refuses an id that is not the name of a folder of ours.
-pub(super) fn check_id(id: &DeploymentId) -> Result<(), Error> {
+pub(crate) fn check_id(id: &DeploymentId) -> Result<(), Error> {
     let text = id.as_str();
     let fits = (1..=255).contains(&text.len())
         && !text.starts_with('.')

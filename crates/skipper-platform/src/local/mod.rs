@@ -30,10 +30,15 @@ mod spawn;
 mod stop;
 mod watch;
 
+pub(crate) use account::{blocking, storage};
 pub use config::{KeeperCommand, LocalConfig, LogBounds, base_env};
 pub use deployer::{DeployerSettings, ENV_VARS_TO_INHERIT, inherit, unsupported};
+pub(crate) use fence::Fences;
+pub(crate) use list::check_id;
 pub use ports::{DEFAULT_RANGE, PortPool};
+pub(crate) use prepare::{check_env, fill, plain_name, port_env};
 pub(crate) use process::end_of;
+pub(crate) use stop::remove_dir;
 
 use std::{fs, future::Future, io, os::unix::fs::DirBuilderExt as _, sync::Arc, time::Duration};
 
@@ -50,7 +55,7 @@ use skipper_core::{
     spec::{Application, Resource},
 };
 
-use account::{Account, Seen, blocking};
+use account::{Account, Seen};
 
 /// One `local` account.
 #[derive(Debug)]

@@ -234,7 +234,7 @@ fn working_dir(wanted: Option<&str>, folder: &Folder) -> PathBuf {
 }
 
 /// Replaces `{port.NAME}` and `{resource}`.
-fn fill(text: &str, ports: &BTreeMap<String, u16>, resource: &str) -> Result<String, Error> {
+pub(crate) fn fill(text: &str, ports: &BTreeMap<String, u16>, resource: &str) -> Result<String, Error> {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('{') {
@@ -271,7 +271,7 @@ fn fill(text: &str, ports: &BTreeMap<String, u16>, resource: &str) -> Result<Str
 
 /// Tells the process its ports. One without a variable of its own is told as `PORT` if it is the first, else as
 /// `PORT_NAME`, unless the application sets that variable itself.
-fn port_env(declared: &[Port], given: &BTreeMap<String, u16>, env: &mut BTreeMap<String, String>) {
+pub(crate) fn port_env(declared: &[Port], given: &BTreeMap<String, u16>, env: &mut BTreeMap<String, String>) {
     for (position, port) in declared.iter().enumerate() {
         let Some(number) = given.get(port.name.as_str()) else { continue };
         match &port.env {
@@ -372,7 +372,7 @@ fn place(account: &Account, deployment: &Deployment, index: &str) -> Result<Opti
     Ok(offer.place(&name, limits))
 }
 
-fn check_env(env: &BTreeMap<String, String>) -> Result<(), Error> {
+pub(crate) fn check_env(env: &BTreeMap<String, String>) -> Result<(), Error> {
     for (name, value) in env {
         if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
             // The value may be a secret; the name is not.
@@ -385,7 +385,7 @@ fn check_env(env: &BTreeMap<String, String>) -> Result<(), Error> {
 }
 
 /// Refuses what would lead out of a folder.
-fn plain_name(what: &str, name: &str) -> Result<(), Error> {
+pub(crate) fn plain_name(what: &str, name: &str) -> Result<(), Error> {
     let plain = !name.is_empty() && name.len() <= 255 && !name.contains(['/', '\0']) && !matches!(name, "." | "..");
     if plain {
         return Ok(());

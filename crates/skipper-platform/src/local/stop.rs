@@ -241,7 +241,7 @@ const fn signal(signal: spec::Signal) -> Signal {
 }
 
 /// Removes a folder that may not be there.
-pub(super) fn remove_dir(path: &std::path::Path) -> io::Result<()> {
+pub(crate) fn remove_dir(path: &std::path::Path) -> io::Result<()> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         outcome => outcome,

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use super::{
-    Sources, account,
+    Sources, account, engine,
     fault::Fault,
     file::{File, Said},
     maven,
@@ -87,7 +87,7 @@ impl Merged {
         let accounts = self.platforms.iter().flat_map(|(name, options)| {
             options.iter().map(move |(option, value)| Shown {
                 key: format!("platforms.{name}.{option}"),
-                value: value.text.clone(),
+                value: if engine::is_secret(option) { "[secret]".to_owned() } else { value.text.clone() },
                 origin: value.origin.clone(),
             })
         });

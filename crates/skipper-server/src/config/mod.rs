@@ -6,6 +6,7 @@
 //! hands it over in [`Sources`].
 
 mod account;
+mod engine;
 mod expand;
 mod fault;
 mod file;

@@ -72,6 +72,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         default: "",
     },
     plain("default_platform", &["SKIPPER_DEFAULT_PLATFORM"], ""),
+    plain("containers.detect", &["SKIPPER_CONTAINERS_DETECT"], "true"),
     plain("repositories.built_in", &["SKIPPER_REPOSITORIES_BUILT_IN"], "auto"),
     plain("repositories.refresh", &["SKIPPER_REPOSITORIES_REFRESH"], "15m"),
     plain("repositories.refresh_on_start", &["SKIPPER_REPOSITORIES_REFRESH_ON_START"], "true"),

@@ -1,5 +1,7 @@
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
+use skipper_platform::container::{EngineKind, Pull};
+
 use super::*;
 
 fn sources(toml: &str, env: &[(&str, &str)], flags: &[(&str, &str)]) -> (tempfile::TempDir, Sources) {
@@ -92,7 +94,7 @@ fn every_fault_is_reported_with_its_line_and_the_nearest_key() {
         "skipper.toml:4: `edge.https` = `nonsense`: `nonsense` is not an address; write it as 127.0.0.1:7577 or \
          [::1]:7577, or `auto`, or `off`",
         "skipper.toml:6: `limits.body` = `lots`: `lots` is not a size: write it as 65536, 512KiB, 64MiB or 1GiB",
-        "skipper.toml:8: `platforms.x.type` = `cloud`: this server knows the type `local`",
+        "skipper.toml:8: `platforms.x.type` = `cloud`: this server knows the types `local`, `docker` and `podman`",
         "skipper.toml:10: `log.format` = `xml`: is not a log format; write text or json",
         "skipper.toml:12: `retention.idempotency_keys` = `0s`: must be longer than nothing",
     ];
@@ -221,4 +223,61 @@ fn what_is_wrong_with_an_account_or_a_repository_is_told_with_its_line() {
         assert!(told.iter().any(|line| line.starts_with(words)), "{words}\n{}", told.join("\n"));
     }
     assert_eq!(told.len(), 9, "{}", told.join("\n"));
+}
+
+#[test]
+fn an_engine_has_its_address_its_rules_and_its_registries_and_no_password_is_shown() {
+    let file = "[platforms.prod]\ntype = \"docker\"\nsocket = \"/run/d.sock\"\nnetwork = \"apps\"\npull = \"always\"\n\
+                [platforms.prod.registries.\"ghcr.io\"]\nusername = \"me\"\npassword = \"${TOKEN}\"\n\
+                [platforms.prod.registries.own]\nurl = \"https://r.example.org:5000/v2\"\ntoken = \"t\"\n\
+                [platforms.far]\ntype = \"podman\"\nhost = \"tcp://10.0.0.9:2375\"\npublish = \"10.0.0.9\"\n\
+                [platforms.local]\ntype = \"local\"\n";
+    let (_dir, sources) = sources(file, &[("TOKEN", "s3cret")], &[]);
+    let Loaded { config, shown, .. } = load(&sources).expect("valid");
+    let settings = |name: &str| match &config.platforms[name].kind {
+        PlatformKind::Container(kind, settings) => (*kind, settings.clone()),
+        PlatformKind::Local => panic!("{name} is an engine"),
+    };
+    let (kind, prod) = settings("prod");
+    assert_eq!((kind, prod.host.as_deref()), (EngineKind::Docker, Some("unix:///run/d.sock")));
+    assert_eq!((prod.network.as_deref(), prod.pull), (Some("apps"), Pull::Always));
+    let logins: Vec<_> =
+        prod.registries.iter().map(|(host, it)| (host.as_str(), it.username.as_str(), it.password.expose())).collect();
+    assert_eq!(logins, [("ghcr.io", "me", "s3cret"), ("r.example.org:5000", "skipper", "t")]);
+    let (kind, far) = settings("far");
+    assert_eq!((kind, far.host.as_deref()), (EngineKind::Podman, Some("tcp://10.0.0.9:2375")));
+    assert!(config.usual_engines.is_empty(), "who names one means those");
+    assert!(shown.iter().all(|one| !one.value.contains("s3cret") && one.value != "t"), "{shown:?}");
+
+    let file = "[platforms.p]\ntype = \"podman\"\nhost = \"https://x\"\npul = \"never\"\npull = \"sometimes\"\n\
+                registries.x.user = \"a\"\nregistries.y.username = \"b\"\n";
+    let told = faults(file, &[]);
+    for words in [
+        "skipper.toml:3: `platforms.p.host` = `https://x`: an engine behind TLS or SSH cannot be reached",
+        "skipper.toml:4: unknown key `platforms.p.pul`; did you mean `platforms.p.pull`?",
+        "skipper.toml:5: `platforms.p.pull` = `sometimes`: is not always, missing or never",
+        "skipper.toml:6: unknown key `platforms.p.registries.x.user`; of a registry it can be url",
+        "skipper.toml:7: registry `y` has no password and no token",
+    ] {
+        assert!(told.iter().any(|line| line.starts_with(words)), "{words}\n{told:#?}");
+    }
+}
+
+#[test]
+fn engines_that_nobody_names_are_looked_for_where_they_usually_are() {
+    let usual = |file: &str, env: &[(&str, &str)]| {
+        let (_dir, sources) = sources(file, env, &[]);
+        load(&sources).expect("valid").config.usual_engines
+    };
+    let hosts = |all: &[&str]| all.iter().map(|host| (*host).to_owned()).collect::<Vec<_>>();
+    let podman = hosts(&["unix:///run/podman/podman.sock"]);
+    assert_eq!(
+        usual("", &[]),
+        [(EngineKind::Docker, hosts(&["unix:///var/run/docker.sock"])), (EngineKind::Podman, podman.clone())]
+    );
+    let told = usual("", &[("DOCKER_HOST", "unix:///x"), ("XDG_RUNTIME_DIR", "/run/user/7")]);
+    let own = hosts(&["unix:///run/user/7/podman/podman.sock", "unix:///run/podman/podman.sock"]);
+    assert_eq!(told, [(EngineKind::Docker, hosts(&["unix:///x"])), (EngineKind::Podman, own)]);
+    assert_eq!(usual("[platforms.docker]\ntype = \"local\"\n", &[]), [(EngineKind::Podman, podman)]);
+    assert_eq!(usual("[containers]\ndetect = false\n", &[]), []);
 }

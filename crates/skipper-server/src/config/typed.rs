@@ -10,10 +10,13 @@ use std::{
 };
 
 use skipper_core::{actor::Role, name::PlatformName, secret::SecretValue};
-use skipper_platform::local::DeployerSettings;
+use skipper_platform::{
+    container::{EngineKind, EngineSettings},
+    local::DeployerSettings,
+};
 
 use super::{
-    Sources, account,
+    Sources, account, engine,
     fault::Fault,
     maven,
     merge::{Merged, Value},
@@ -43,6 +46,8 @@ pub struct Config {
     pub local_ports: RangeInclusive<u16>,
     /// Platform accounts; empty only where Spring's configuration forbids `local` and no other kind is there.
     pub platforms: BTreeMap<PlatformName, PlatformConfig>,
+    /// Engines that become accounts of their own name if they answer when the server starts, with the hosts they may be at.
+    pub usual_engines: Vec<(EngineKind, Vec<String>)>,
     /// How `maven:` resources are found.
     pub maven: skipper_platform::artifact::maven::Settings,
     /// The account of applications that name none.
@@ -145,10 +150,12 @@ pub struct PlatformConfig {
 }
 
 /// Kinds of platforms.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum PlatformKind {
     /// Processes on this machine.
     Local,
+    /// Containers of an engine.
+    Container(EngineKind, EngineSettings),
 }
 
 /// How the log is written.
@@ -212,6 +219,7 @@ pub(super) fn build(sources: &Sources, merged: &Merged, faults: &mut Vec<Fault>)
         ports: take.parse("edge.ports", parse_ports).unwrap_or(1..=1),
     };
     let platforms = take.platforms(sources);
+    let usual_engines = take.usual_engines(sources, &platforms);
     let maven = maven::settings(sources, merged, take.faults);
     let default_platform = take.default_platform(&platforms);
     let limits = Limits {
@@ -254,6 +262,7 @@ pub(super) fn build(sources: &Sources, merged: &Merged, faults: &mut Vec<Fault>)
         edge,
         local_ports: take.parse("local.ports", parse_ports).unwrap_or(1..=1),
         platforms,
+        usual_engines,
         maven,
         // The last that is looked at: whatever else is wrong has been told by now.
         default_platform: default_platform?,
@@ -399,14 +408,23 @@ impl Taker<'_> {
                     continue;
                 }
             };
+            let word = options.get("type").map(|value| value.text.as_str());
+            if let Some(engine) = word.and_then(engine::kind) {
+                let settings = engine::settings(engine, name, options, &sources.env, self.faults);
+                let (kind, deployer) = (PlatformKind::Container(engine, settings), DeployerSettings::default());
+                accounts.insert(parsed, PlatformConfig { kind, deployer });
+                continue;
+            }
             account::check(name, options, self.faults);
             let deployer = account::deployer(name, options, &sources.env, &sources.working_dir, self.faults);
-            match options.get("type").map(|value| value.text.as_str()) {
+            match word {
                 Some("local") => {
                     accounts.insert(parsed, PlatformConfig { kind: PlatformKind::Local, deployer });
                 }
                 Some(other) => {
-                    let message = format!("`platforms.{name}.type` = `{other}`: this server knows the type `local`");
+                    let message = format!(
+                        "`platforms.{name}.type` = `{other}`: this server knows the types `local`, `docker` and `podman`"
+                    );
                     self.faults.push(Fault { place, message });
                 }
                 None => {
@@ -416,6 +434,22 @@ impl Taker<'_> {
             }
         }
         accounts
+    }
+
+    /// Engines nobody named: none if the configuration names any, or forbids it.
+    fn usual_engines(
+        &mut self,
+        sources: &Sources,
+        accounts: &BTreeMap<PlatformName, PlatformConfig>,
+    ) -> Vec<(EngineKind, Vec<String>)> {
+        let wanted = self.parse("containers.detect", parse_bool).unwrap_or_default();
+        let named = accounts.values().any(|account| matches!(account.kind, PlatformKind::Container(..)));
+        if !wanted || named {
+            return Vec::new();
+        }
+        let free = |kind: &EngineKind| accounts.keys().all(|name| name.as_str() != kind.word());
+        let kinds = [EngineKind::Docker, EngineKind::Podman].into_iter().filter(free);
+        kinds.map(|kind| (kind, kind.usual_hosts(&sources.env))).collect()
     }
 
     /// The named one, else `local`, else `default`, else the only one. Of several others none is meant: whoever names none is

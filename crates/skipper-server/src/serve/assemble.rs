@@ -2,24 +2,17 @@
 
 use std::{ffi::OsString, fs, sync::Arc};
 
-use skipper_core::{
-    port::{Platform, Router},
-    spec::Target,
-};
+use skipper_core::port::Router;
 use skipper_edge::{EdgeProcess, EdgeRouter, EdgeSupervisor, control_path};
 use skipper_engine::{Engine, EngineConfig, Platforms, Routers, Tuning};
-use skipper_platform::{
-    artifact::{Cache, FetchLimits},
-    local::{KeeperCommand, LocalConfig, LocalPlatform, PortPool},
-};
 use skipper_store::{KeySource, Location, Store, StoreConfig};
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Error, World, tend::Tender};
+use super::{Error, World, platforms, tend::Tender};
 use crate::{
     app::{App, Parts},
-    config::{Config, Database, EdgePort, LogFormat, PlatformKind},
+    config::{Config, Database, EdgePort, LogFormat},
     edge::EdgeView,
     metrics::Metrics,
     repository::{self, Repositories, Settings},
@@ -30,7 +23,7 @@ use crate::{
 pub(super) struct Assembled {
     pub(super) app: App,
     pub(super) tender: Tender,
-    pub(super) platforms: Vec<Arc<LocalPlatform>>,
+    pub(super) platforms: Vec<platforms::Opened>,
 }
 
 /// Where the store is, and what seals its secrets.
@@ -54,13 +47,12 @@ pub(super) fn assemble(
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> Result<Assembled, Error> {
-    let locals = platforms(config, world, tasks)?;
-    let platforms: Platforms =
-        locals.iter().map(|(target, local)| (target.clone(), Arc::clone(local) as Arc<dyn Platform>)).collect();
+    let owner = owner(config, world)?;
+    let opened = platforms::open(config, world, &owner, tasks)?;
+    let platforms: Platforms = opened.iter().map(|(target, opened)| (target.clone(), opened.as_platform())).collect();
     let process = edge_process(config, world);
     let router = Arc::new(EdgeRouter::new(process.control.clone()));
     let supervisor = Arc::new(EdgeSupervisor::new(process));
-    let owner = owner(config, world)?;
     let repositories = Repositories::new(
         store.clone(),
         Arc::clone(&world.clock),
@@ -108,6 +100,7 @@ pub(super) fn assemble(
         scratch: scratch(config)?,
         kept: Default::default(),
         versions: Default::default(),
+        packages: Default::default(),
         metrics: Metrics::default(),
         tasks: tasks.clone(),
         tended_by: watch::Sender::new(None),
@@ -115,7 +108,7 @@ pub(super) fn assemble(
     });
     let place = format!("{}:{}", host(), config.data_dir.display());
     let tender = Tender { app: app.clone(), engine, supervisor, owner, place };
-    Ok(Assembled { app, tender, platforms: locals.into_iter().map(|(_, local)| local).collect() })
+    Ok(Assembled { app, tender, platforms: opened.into_iter().map(|(_, opened)| opened).collect() })
 }
 
 fn host() -> String {
@@ -142,41 +135,6 @@ fn scratch(config: &Config) -> Result<std::path::PathBuf, Error> {
     });
     made.map_err(|cause| super::lock::Error::Folder { path: path.clone(), cause })?;
     Ok(path)
-}
-
-fn platforms(config: &Config, world: &World, tasks: &TaskTracker) -> Result<Vec<(Target, Arc<LocalPlatform>)>, Error> {
-    let ports = Arc::new(PortPool::new(config.local_ports.clone()));
-    let mut artifacts = None;
-    let mut all = Vec::new();
-    for (name, account) in &config.platforms {
-        let PlatformKind::Local = account.kind;
-        let failed = |cause| Error::Platform { name: name.to_string(), cause };
-        let artifacts = match &artifacts {
-            Some(shared) => Arc::clone(shared),
-            None => {
-                let cache = Cache::new(config.data_dir.join("artifacts"), FetchLimits::default()).map_err(failed)?;
-                Arc::clone(artifacts.insert(Arc::new(cache.with_maven(config.maven.clone()))))
-            }
-        };
-        let usual = LocalConfig::new(
-            name.clone(),
-            &config.data_dir,
-            artifacts,
-            Arc::clone(&ports),
-            Arc::clone(&world.clock),
-            tasks.clone(),
-        )
-        .map_err(failed)?;
-        let program = world.program.clone();
-        let local = LocalConfig {
-            keeper: KeeperCommand { program: program.clone(), args: vec!["keeper".into()] },
-            builtins: [("sample".to_owned(), vec![program.into_os_string(), "sample".into()])].into(),
-            deployer: account.deployer.clone(),
-            ..usual
-        };
-        all.push((Target(name.clone()), Arc::new(LocalPlatform::new(local).map_err(failed)?)));
-    }
-    Ok(all)
 }
 
 /// How the edge is started where none answers; the arguments are those of `skipper edge`.

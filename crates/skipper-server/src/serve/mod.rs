@@ -8,6 +8,7 @@ pub mod lock;
 mod assemble;
 mod follow;
 mod listen;
+mod platforms;
 mod stop;
 mod tend;
 
@@ -159,7 +160,7 @@ pub async fn run(config: Config, world: World, stop: CancellationToken) -> Resul
     info!("stopping; applications and the edge go on");
     let _ = fs::remove_file(config.data_dir.join("address"));
     later.cancel();
-    parts.platforms.iter().for_each(|platform| platform.close());
+    parts.platforms.iter().for_each(platforms::Opened::close);
     let _ = timeout(ENGINE_GRACE, working).await;
     tasks.close();
     if timeout(config.limits.shutdown, tasks.wait()).await.is_err() {

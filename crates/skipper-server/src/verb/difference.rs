@@ -26,7 +26,7 @@ pub(super) async fn pinned_like(app: &App, fresh: &Spec, current: &Spec) -> Opti
     }
     for application in &mut pinned.applications {
         let platform = app.platforms.get(&application.target)?;
-        application.resource = platform.fetch(&application.resource, LOOK).await.ok()?;
+        application.resource = platform.fetch_for(application, LOOK).await.ok()?;
     }
     Some(pinned)
 }

@@ -45,8 +45,9 @@ pub(super) async fn serving(app: &App, tenant: &TenantName, name: &ReleaseName) 
     let release = release(app, tenant, name).await?;
     let Some(number) = release.serving.filter(|_| !release.deleted) else {
         let what = if release.deleted { "was deleted" } else { "has never served a revision" };
-        let refusal = Error::new(Code::NotServing, format!("release `{name}` {what}"))
-            .hint(format!("`skipper install {name} …` gives it a revision"));
+        let refusal = Error::new(Code::NotServing, format!("release `{name}` {what}")).hint(format!(
+            "`skipper install {name} …` gives it a revision, `skipper rollback {name} REVISION` one that it had"
+        ));
         return Err(unless_busy(app, &release, refusal).await);
     };
     let revision = revision(app, &release, number).await?;
@@ -72,6 +73,7 @@ pub(super) async fn package_of(app: &App, release: ReleaseId, source: &Source) -
     for _ in 0..MAX_HOPS {
         let number = match source {
             Source::Package { .. } => return Ok(Some(source)),
+            Source::App { .. } => return Ok(None),
             Source::Revision { number } | Source::Scale { number, .. } => number,
         };
         // Without manifest and spec: the page before the next number holds just this revision.

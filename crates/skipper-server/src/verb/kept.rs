@@ -12,7 +12,10 @@ use serde_json::Value;
 use skipper_source::{Archive, Metadata, Package, archive::File, classic};
 
 use super::packages::Chosen;
-use crate::{app::App, error::Error};
+use crate::{
+    app::App,
+    error::{Code, Error},
+};
 
 /// How many packages are held ready. Each is small text, and releases of one package share it.
 const HELD: usize = 256;
@@ -83,6 +86,27 @@ impl KeptCache {
 /// The document to store with a revision that is made of this package.
 pub(super) async fn document(app: &App, package: &Chosen) -> Result<String, Error> {
     let kept = of_package(app, package).await?;
+    serde_json::to_string(&kept).map_err(Error::internal)
+}
+
+/// The same of a zip that another server kept with a release, in the repository of that name.
+///
+/// # Errors
+///
+/// [`Code::PackageInvalid`].
+pub(super) async fn document_of_zip(app: &App, repository: Option<&str>, zip: Arc<Vec<u8>>) -> Result<String, Error> {
+    let reading = tokio::task::spawn_blocking(move || {
+        let read = Package::from_zip(&zip).map_err(|wrong| Error::new(Code::PackageInvalid, wrong.to_string()))?;
+        Ok::<Kept, Error>(match &read {
+            Package::Native(archive) => native(archive),
+            Package::Classic(package) => classic(package),
+        })
+    });
+    let kept: Kept = reading.await.map_err(Error::internal)??;
+    let repositories = app.store.repository_list().await?;
+    let place = repository.and_then(|name| repositories.iter().find(|known| known.name.as_str() == name));
+    let repository = repository.map(str::to_owned);
+    let kept = Kept { repository, repository_id: place.map(|known| known.numeric.num), ..kept };
     serde_json::to_string(&kept).map_err(Error::internal)
 }
 

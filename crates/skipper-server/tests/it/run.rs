@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 fn config(dir: &Path, flags: &[(&str, &str)]) -> Config {
     let mut all: std::collections::BTreeMap<String, String> = [("listen".to_owned(), "127.0.0.1:0".to_owned())].into();
+    all.insert("containers.detect".to_owned(), "false".to_owned());
     all.extend(flags.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
     let sources =
         Sources { flags: all, default_data_dir: dir.to_owned(), working_dir: dir.to_owned(), ..Sources::default() };

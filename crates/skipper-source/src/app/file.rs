@@ -311,7 +311,7 @@ fn network(mut table: Fields<'_>) -> Option<String> {
 }
 
 fn preview(mut table: Fields<'_>, env: Environment<'_>) -> AppPreview {
-    let domain = table.get("domain").and_then(|field| value::host(&field));
+    let domain = table.get("domain").and_then(|field| value::domain(&field));
     let max = table.get("max").and_then(|field| field.whole32(0, 1_000_000));
     let secrets = table.get("secrets").map(|field| field.texts(value::MAX_ITEMS, 255)).unwrap_or_default();
     let variables = table.get("env").map(|field| variables(&field, env)).unwrap_or_default();

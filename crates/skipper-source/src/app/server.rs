@@ -378,7 +378,7 @@ fn backend(mut fields: Fields<'_>) -> Option<Backend> {
 }
 
 fn preview(mut fields: Fields<'_>) -> Option<ServerPreview> {
-    let domain = fields.require("domain").and_then(|field| value::host(&field));
+    let domain = fields.require("domain").and_then(|field| value::domain(&field));
     let max_per_app = fields.get("max_per_app").and_then(|field| field.whole32(0, 1_000_000));
     let default_ttl = value::bound(&mut fields, "default_ttl");
     let memory = fields.get("max_memory").and_then(|field| value::memory(&field));
@@ -390,7 +390,7 @@ fn preview(mut fields: Fields<'_>) -> Option<ServerPreview> {
 fn deploy(mut fields: Fields<'_>) -> ServerDeploy {
     let timeout = value::bound(&mut fields, "timeout");
     let preview_timeout = value::bound(&mut fields, "preview_timeout");
-    let domain = fields.get("domain").and_then(|field| value::host(&field));
+    let domain = fields.get("domain").and_then(|field| value::domain(&field));
     let tls = fields.get("tls").map(|field| field.node.to_value());
     fields.finish();
     ServerDeploy { timeout, preview_timeout, domain, tls }

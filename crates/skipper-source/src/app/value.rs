@@ -54,6 +54,17 @@ pub(super) fn host(field: &Field<'_>) -> Option<Host> {
     }
 }
 
+/// A host name that others are made below.
+pub(super) fn domain(field: &Field<'_>) -> Option<Host> {
+    let host = host(field)?;
+    if host.as_str().starts_with("*.") {
+        let hint = format!("write `{}`", host.as_str().trim_start_matches("*."));
+        field.error_hint("value-invalid", "names are made below it, so it has no `*`", hint);
+        return None;
+    }
+    Some(host)
+}
+
 pub(super) fn path_prefix(field: &Field<'_>) -> Option<PathPrefix> {
     field.parsed(|text| PathPrefix::new(&text))
 }

@@ -135,6 +135,16 @@ impl Original {
         Self { repositories, packages, releases, warnings }
     }
 
+    /// The name of the repository that the package of a release was in, as far as that is told.
+    #[must_use]
+    pub fn repository_of(&self, release: &Release) -> Option<&str> {
+        if let Some(name) = release.package_text("repositoryName").filter(|name| !name.is_empty()) {
+            return self.repositories.iter().map(|known| known.name.as_str()).find(|known| *known == name);
+        }
+        let number = release.package.get("metadata")?.get("repositoryId")?.as_i64()?;
+        self.repositories.iter().find(|known| known.id == number).map(|known| known.name.as_str())
+    }
+
     /// Puts versions of releases in order.
     pub fn sort(&mut self) {
         self.releases.sort_by(|a, b| (&a.name, a.version).cmp(&(&b.name, b.version)));

@@ -21,6 +21,7 @@ contract! {
 
 fn past(number: u64, state: RevisionState) -> PastRevision {
     PastRevision {
+        kept: None,
         number,
         state,
         source: source("1.0.0"),

@@ -5,7 +5,7 @@ use super::Context;
 use crate::{
     client::Call,
     complete,
-    failure::Done,
+    failure::{Done, Failure},
     guide,
     render::{Table, age, at},
     world::SystemClock,
@@ -84,6 +84,9 @@ impl List {
         let empty = match (query, &self.metadata) {
             (_, Some(metadata)) => format!("no release has `{metadata}` in the metadata of its documents"),
             (Some(query), None) => format!("no release has `{query}` in its name"),
+            (None, None) if !self.all && has_past(context).await? => {
+                "nothing runs; `skipper list --all` shows the releases of before".to_owned()
+            }
             (None, None) => "no release yet; try `skipper install hello helloworld`".to_owned(),
         };
         out.table(&table, &empty)?;
@@ -92,4 +95,11 @@ impl List {
         }
         Ok(())
     }
+}
+
+/// Whether there are releases that are deleted, or were taken over and not started.
+async fn has_past(context: &Context) -> Result<bool, Failure> {
+    let call = Call::get(&["v1", "releases"]).query("limit", 1).query("deleted", true);
+    let page: ReleasePage = context.client()?.ask(&call).await?;
+    Ok(!page.items.is_empty())
 }

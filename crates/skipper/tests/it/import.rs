@@ -14,7 +14,7 @@ fn read(ended: &Ended) -> serde_json::Value {
 /// Two versions of one release, its package in the local repository, and a repository elsewhere.
 fn script(manifests: [&str; 2]) -> String {
     let package = json!({
-        "metadata": {"apiVersion": "v1", "kind": "skipper", "name": "greeter", "version": "1.0.0"},
+        "metadata": {"apiVersion": "v1", "kind": "skipper", "name": "greeter", "version": "1.0.0", "repositoryId": 1},
         "templates": [{"name": "greeter.yml", "data": manifests[0]}],
         "configValues": {"raw": "greeting: x\n"},
         "dependencies": [],
@@ -22,9 +22,9 @@ fn script(manifests: [&str; 2]) -> String {
     let quoted = |text: &str| text.replace('\'', "''");
     format!(
         "INSERT INTO REPOSITORY(ID, NAME, URL, LOCAL, REPO_ORDER) VALUES (1, 'local', 'http://here', TRUE, 1),
-        (2, 'elsewhere', 'http://127.0.0.1:1/repository', FALSE, 5);
+        (2, 'elsewhere', 'http://127.0.0.1:1/repository', FALSE, 5), (3, 'second', 'http://here', TRUE, 2);
         INSERT INTO PACKAGE_METADATA(ID, NAME, VERSION, REPOSITORY_ID) VALUES
-        (1, 'greeter', '1.0.0', 1), (2, 'lost', '1.0.0', 1), (3, 'far', '1.0.0', 2);
+        (1, 'greeter', '1.0.0', 1), (2, 'lost', '1.0.0', 1), (3, 'far', '1.0.0', 2), (4, 'greeter', '1.0.0', 3);
         INSERT INTO STATUS(ID, STATUS_CODE) VALUES (1, 'DELETED'), (2, 'DEPLOYED');
         INSERT INTO INFO(ID, STATUS_ID, DESCRIPTION, LAST_DEPLOYED) VALUES
         (1, 1, 'Delete complete', TIMESTAMP '2017-10-27 16:39:03'), (2, 2, 'Upgrade complete', TIMESTAMP '2017-10-28 16:39:03');
@@ -64,8 +64,11 @@ fn a_database_is_taken_over_and_a_version_of_before_can_be_started() {
         [
             "repository local: there already",
             "repository elsewhere: would be taken over",
+            "repository second: would be taken over",
             "package local/greeter-1.0.0: would be taken over",
             "package local/lost-1.0.0: left out",
+            // What the release has kept is of the other repository.
+            "package second/greeter-1.0.0: left out",
             "release hello: would be taken over",
         ]
     );
@@ -74,6 +77,13 @@ fn a_database_is_taken_over_and_a_version_of_before_can_be_started() {
     let told = read(&bench.run(&["import", "spring-skipper", "--from", from, "--json"]));
     assert!(lines(&told).contains(&"release hello: taken over".to_owned()), "{told}");
     assert_eq!(bench.run(&["list", "--names"]).ok(), "", "nothing of it runs");
+    assert!(bench.run(&["list"]).err.contains("`skipper list --all`"));
+    let versions = get(bench.url().trim_start_matches("http://"), "/api/history/hello/10").expect("answers").1;
+    let versions: serde_json::Value = serde_json::from_str(&versions).expect("JSON");
+    let kept = &versions[0]["pkg"];
+    assert_eq!(kept["metadata"]["apiVersion"], "v1", "{versions}");
+    assert_eq!(kept["templates"][0]["name"], "greeter.yml");
+    assert_eq!(kept["configValues"]["raw"], "greeting: x\n");
     let history = bench.run(&["history", "hello", "--json"]).json();
     let versions: Vec<_> = history["items"].as_array().expect("a list").iter().map(|line| &line["revision"]).collect();
     assert_eq!(versions, [2, 1]);
@@ -112,6 +122,15 @@ fn what_cannot_be_read_is_told() {
     fs::write(bench.home().join("bad.sql"), "INSERT INTO RELEASE(ID) VALUES ('open").expect("written");
     assert!(import(bench.home().join("bad.sql").to_str().expect("UTF-8")).fails(1).contains("line 1"));
     fs::write(bench.home().join("empty.sql"), "").expect("written");
-    let empty = import(bench.home().join("empty.sql").to_str().expect("UTF-8"));
-    assert!(empty.err.contains("no table `release`"), "{}", empty.err);
+    assert!(import(bench.home().join("empty.sql").to_str().expect("UTF-8")).fails(1).contains("no script of H2"));
+    fs::write(bench.home().join("skipper.mv.db"), [0xff, 0xfe, 0]).expect("written");
+    assert!(import(bench.home().join("skipper.mv.db").to_str().expect("UTF-8")).fails(1).contains("h2.tools.Script"));
+    assert!(import("ftp://host/dump.sql").fails(2).contains("`ftp://`"));
+    let damaged = "INSERT INTO REPOSITORY(ID, NAME, LOCAL) VALUES (1, 'local', TRUE);
+        INSERT INTO PACKAGE_FILE(ID, PACKAGE_BYTES) VALUES (1, X'504b00');
+        INSERT INTO PACKAGE_METADATA(ID, NAME, VERSION, REPOSITORY_ID, PACKAGEFILE_ID) VALUES (1, 'broken', '1.0.0', 1, 1);";
+    fs::write(bench.home().join("damaged.sql"), damaged).expect("written");
+    let path = bench.home().join("damaged.sql");
+    let dry = bench.run(&["import", "spring-skipper", "--from", path.to_str().expect("UTF-8"), "--dry-run"]);
+    assert!(dry.code == 1 && dry.out.contains("left out"), "{}{}", dry.out, dry.err);
 }

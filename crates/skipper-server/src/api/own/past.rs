@@ -1,6 +1,7 @@
 //! The history of a release that another server kept.
 
 use axum::extract::State;
+use base64::{Engine as _, prelude::BASE64_STANDARD as STANDARD};
 use http::StatusCode;
 use skipper_core::{
     name::{PlatformName, ReleaseName},
@@ -31,7 +32,12 @@ pub(super) async fn take_over(
     let tenant = tenant(caller.actor(), query.tenant.as_ref())?;
     let name = name_of(ReleaseName::new(name))?;
     let past = body.revisions.into_iter().map(past).collect::<Result<Vec<_>, _>>()?;
-    let (release, warnings) = take_over::take_over(&app, &caller, &tenant, &name, past).await?;
+    let packages = body.packages.iter().enumerate().map(|(at, text)| {
+        let wrong = |cause| Error::new(Code::Invalid, format!("`packages[{at}]` is not base64")).because(cause);
+        STANDARD.decode(text).map_err(wrong)
+    });
+    let packages = packages.collect::<Result<Vec<_>, _>>()?;
+    let (release, warnings) = take_over::take_over(&app, &caller, &tenant, &name, past, packages).await?;
     let taken = TakenOver { name: release.name.to_string(), last_revision: release.last_revision, warnings };
     Ok((StatusCode::CREATED, axum::Json(taken)))
 }
@@ -47,6 +53,7 @@ fn past(body: PastRevision) -> Result<Past, Error> {
         number: body.number,
         state,
         package: Wanted::stored(body.package.repository, body.package.name, body.package.version),
+        kept: body.kept,
         values: body.values,
         manifest: body.manifest,
         platform: body.platform.map(PlatformName::new).map(name_of).transpose()?,

@@ -340,13 +340,15 @@ fn unknown_keys_are_warnings_and_faults_when_strict() {
 fn keys_without_effect_are_named_with_the_reason() {
     let text = "server.ssl:\n  key-store: x\n  key-store-password: hidden\nmanagement.endpoints.web.exposure.include: '*'\n\
                 logging.level:\n  root: warn\n  org.springframework.web: DEBUG\n  org.hibernate: DEBUG\n  \
-                org.springframework.cloud.skipper: DEBUG\nspring.jpa.hibernate.ddl-auto: create\nspring.data.rest.base-path: /api\n";
+                org.springframework.cloud.skipper: DEBUG\nspring.jpa.hibernate.ddl-auto: create\nspring.data.rest.base-path: /api\nmaven:\n  resolve-pom: true\n  updatePolicy: daily\n";
     let case = Case::new(&[("app.yml", text)]).args(&[PORT]);
     case.warns(&[
         "`server.ssl.*` (2 keys) has no effect: this server speaks plain HTTP",
         "`management.endpoints.web.exposure.include` has no effect",
         "`logging.level` of 2 loggers has no effect",
         "`spring.jpa.hibernate.ddl-auto` has no effect",
+        "`maven.resolve-pom` has no effect: the file alone is fetched",
+        "`maven.updatePolicy` has no effect: what a snapshot is now is asked",
     ]);
     assert_eq!(case.value("log.level").as_deref(), Some("warn,skipper=debug"));
     let (_, _, warnings) = case.translate();

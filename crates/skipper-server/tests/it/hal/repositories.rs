@@ -104,4 +104,17 @@ async fn what_is_needed_or_built_in_stays() {
     assert_eq!(names, ["local", "experimental"]);
     let newer: Value = server.send(Ask::get("/api/repositories").header("accept", JAVA)).await.ok();
     assert_eq!(newer["page"]["totalElements"], 1, "2.x has none but those that people bring");
+    // Who looks for a name finds what is built in, and can install it.
+    for path in ["findByNameContainingIgnoreCase?size=2000&name=HELLOW", "findByName?name=helloworld"] {
+        let found = Ask::get(&format!("/api/packageMetadata/search/{path}")).header("accept", JAVA);
+        let found: Value = server.send(found).await.ok();
+        let found = found["_embedded"]["packageMetadata"].as_array().expect("a list").clone();
+        assert!(!found.is_empty() && found[0]["name"] == "helloworld", "{path}: {found:?}");
+    }
+    let body = json!({
+        "packageIdentifier": {"packageName": "helloworld", "packageVersion": "1.0.0"},
+        "installProperties": {"releaseName": "hello", "platformName": "default"},
+    });
+    let installed: Value = server.send(Ask::post("/api/package/install", &body).header("accept", JAVA)).await.ok();
+    assert_eq!(installed["pkg"]["metadata"]["repositoryName"], "experimental");
 }

@@ -231,6 +231,8 @@ fn application(
     };
     // Nothing shows that a worker works but that it goes on running.
     let bake = merged.bake.unwrap_or(if merged.kind == Kind::Worker { merged.health.start_period } else { Millis(0) });
+    // It has no requests to finish; what it does, it finishes when it is asked to stop.
+    let grace = if merged.kind == Kind::Worker { merged.drain } else { StopPolicy::default().grace };
     Some(Application {
         name: AppName::new(inputs.app.name.as_str()).ok()?,
         target: Target(inputs.target.clone()),
@@ -248,7 +250,7 @@ fn application(
         volumes,
         hooks: shape.hooks.clone(),
         depends_on: Vec::new(),
-        stop: StopPolicy { grace: merged.stop_timeout.unwrap_or(StopPolicy::default().grace), ..StopPolicy::default() },
+        stop: StopPolicy { grace: merged.stop_timeout.unwrap_or(grace), ..StopPolicy::default() },
         bounds: Bounds { fetch: shape.timeout, health: shape.timeout, drain: merged.drain, ..Bounds::default() },
         working_dir: None,
         platform_options: options,

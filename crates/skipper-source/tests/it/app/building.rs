@@ -165,6 +165,7 @@ fn a_worker_has_no_way_in_and_is_watched_for_its_start_period() {
     assert_eq!((volume.name.as_str(), volume.path.as_str()), ("slip-pipeline-app-data", "/app/data"));
     assert_eq!(volume.source.as_deref(), Some("/var/lib/slip/volumes/pipeline/state"));
     assert!(!volume.read_only);
+    assert_eq!(app.stop.grace, Millis::secs(30), "what it does, it finishes when it is asked to stop");
     let told = world(WORKER).told();
     assert!(told.contains("[routing_missing]") && told.contains("kind = \"worker\" under [app]"), "{told}");
     let own = WORKER.replace("[app]", "[app]\nkind = \"worker\"").replace("strategy = \"recreate\"", "");

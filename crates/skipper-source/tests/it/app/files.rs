@@ -114,6 +114,9 @@ fn what_is_missing_is_told_all_at_once_and_caddy_may_be() {
     for table in ["server", "auth", "registry", "storage"] {
         assert!(faults.contains(&format!("slip.toml:1:1: missing field `{table}`")), "{table}: {faults}");
     }
+    let wild = format!("{SERVER}[preview]\ndomain = \"*.preview.example.com\"\n");
+    let told = load(&wild, &[], &SECRET).server.expect_err("names are made below it").to_string();
+    assert!(told.contains("preview.domain") && told.ends_with("write `preview.example.com`"), "{told}");
     let text = "[server]\n[storage]\n[auth]\nsecret = \"s\"\n[registries.x]\nurl = \"x.example.com\"\n";
     let loaded = load(text, &[], &[]);
     assert!(loaded.server.expect("registries stand for registry").caddy.is_none());

@@ -7,6 +7,12 @@ use skipper_source::original::{Original, Tables, read_h2};
 use super::{super::Context, api};
 use crate::failure::{Doing as _, Exit, Failure, chain};
 
+/// What can be read.
+const FROM: &str = "give the server's API (http://host:7577), its PostgreSQL, or the file of H2's `SCRIPT TO 'file'`";
+/// How a script is made of a database file.
+const DUMP: &str =
+    "write one with H2's own tool: java -cp h2.jar org.h2.tools.Script -url jdbc:h2:FILE -script dump.sql";
+
 /// Largest script that is read: it is held in memory.
 const MAX_SCRIPT: u64 = 1 << 30;
 
@@ -47,10 +53,13 @@ pub(super) async fn read(context: &Context, from: &str) -> Result<Original, Fail
             "`{}` is a database that Skipper does not read",
             from.split(['?', ';']).next().unwrap_or(from)
         ))
-        .hint("give the server's API (http://host:7577), its PostgreSQL, or the file of H2's `SCRIPT TO 'file'`"));
+        .hint(FROM));
     }
     if from.starts_with("http://") || from.starts_with("https://") {
         return api::read(from).await;
+    }
+    if let Some((scheme, _)) = from.split_once("://").filter(|(scheme, _)| *scheme != "file") {
+        return Err(Failure::usage(format!("`{scheme}://` is no address that Skipper imports from")).hint(FROM));
     }
     script(context, from.strip_prefix("file:").unwrap_or(from))
 }
@@ -78,12 +87,14 @@ fn script(context: &Context, path: &str) -> Result<Original, Failure> {
         return Err(Failure::error(format!("{path} is larger than {} MiB", MAX_SCRIPT >> 20)));
     }
     let bytes = std::fs::read(&full).doing(|| format!("read {path}"))?;
-    if bytes.starts_with(b"H2") || bytes.starts_with(b"-- H2 0.5/B") {
-        return Err(Failure::error(format!("{path} is a database file of H2, not a script")).hint(
-            "write one with H2's own tool: java -cp h2.jar org.h2.tools.Script -url jdbc:h2:FILE -script dump.sql",
-        ));
+    let is_database = path.ends_with(".mv.db") || path.ends_with(".h2.db");
+    if is_database || bytes.starts_with(b"H2") || bytes.starts_with(b"-- H2 0.5/B") {
+        return Err(Failure::error(format!("{path} is a database file of H2, not a script")).hint(DUMP));
     }
-    let text = String::from_utf8(bytes).map_err(|_| Failure::error(format!("{path} is not UTF-8 text")))?;
+    let text = String::from_utf8(bytes).map_err(|_| Failure::error(format!("{path} is not UTF-8 text")).hint(DUMP))?;
     let tables = read_h2(&text).map_err(|error| Failure::error(format!("{path}, {error}")))?;
+    if tables.0.is_empty() {
+        return Err(Failure::error(format!("{path} is no script of H2: no table is filled in it")).hint(DUMP));
+    }
     Ok(Original::from_tables(&tables))
 }

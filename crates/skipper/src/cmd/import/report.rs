@@ -49,6 +49,11 @@ impl Report {
         self.warnings.push(warning);
     }
 
+    /// Whether releases were taken over.
+    pub(super) fn has_releases(&self) -> bool {
+        !self.dry_run && self.lines.iter().any(|line| line.kind == "release" && line.result == "taken over")
+    }
+
     /// Whether something was to be taken over, and could not be.
     pub(super) fn is_whole(&self) -> bool {
         self.lines.iter().all(|line| line.result != "left out")

@@ -1,10 +1,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use base64::{Engine as _, prelude::BASE64_STANDARD as STANDARD};
 use reqwest::Method;
 use skipper_server::api::own::wire::{
     PackageRef, PackageView, PastRevision, RepositoryList, TakeOverRequest, TakenOver,
 };
-use skipper_source::original::{Original, Release, Repository, Status, zip_of};
+use skipper_source::{
+    Package,
+    original::{Original, Release, Repository, Status, zip_of},
+};
 
 use super::{super::Context, origin, report::Report};
 use crate::{
@@ -12,6 +16,9 @@ use crate::{
     cmd::local::LOCAL_REPOSITORY,
     failure::{Done, Exit, Failure},
 };
+
+/// Most bytes of packages, in base64, that go along with a release: the server takes 16 MiB of zips.
+const MAX_PACKAGES: usize = 16 << 20;
 
 /// Arguments of `import spring-skipper`.
 #[derive(Debug, clap::Args)]
@@ -41,6 +48,9 @@ impl SpringSkipper {
         taking.packages(&original).await?;
         taking.releases(&original).await?;
         report.show(context)?;
+        if report.has_releases() {
+            context.out.next("nothing of them runs here yet: `skipper list --all` shows them, `skipper rollback NAME VERSION` starts one");
+        }
         if report.is_whole() { Ok(()) } else { Err(Failure::quiet(Exit::Error)) }
     }
 }
@@ -70,10 +80,13 @@ impl Taking<'_> {
 
     /// Those of local repositories, with the bytes of the database, else as a release kept them.
     async fn packages(&mut self, original: &Original) -> Done {
-        let kept: BTreeMap<(&str, &str), &Release> = original
+        let kept: BTreeMap<(Option<&str>, &str, &str), &Release> = original
             .releases
             .iter()
-            .filter_map(|release| Some(((release.package_text("name")?, release.package_text("version")?), release)))
+            .filter_map(|release| {
+                let (name, version) = (release.package_text("name")?, release.package_text("version")?);
+                Some(((original.repository_of(release), name, version), release))
+            })
             .collect();
         for package in original.packages.iter().filter(|package| package.local) {
             let label = format!("{}/{}-{}", package.repository, package.name, package.version);
@@ -86,7 +99,9 @@ impl Taking<'_> {
                 Err(failure) if failure.exit == Exit::NotFound => {}
                 Err(failure) => return Err(failure),
             }
-            let made = || zip_of(&kept.get(&(package.name.as_str(), package.version.as_str()))?.package);
+            // Of two repositories that have the same version, each has its own.
+            let of = |repository| kept.get(&(repository, package.name.as_str(), package.version.as_str()));
+            let made = || zip_of(&of(Some(&package.repository)).or_else(|| of(None))?.package);
             let (bytes, detail) = match (package.bytes.clone(), made()) {
                 (Some(bytes), _) => (bytes, String::new()),
                 (None, Some(bytes)) => (bytes, "made anew from a release".to_owned()),
@@ -96,6 +111,12 @@ impl Taking<'_> {
                     continue;
                 }
             };
+            if self.dry_run
+                && let Err(why) = checked(&bytes)
+            {
+                self.report.left_out("package", label, why);
+                continue;
+            }
             let call = Call::post(&["v1", "packages"])
                 .query("repository", &package.repository)
                 .bytes("application/zip", bytes);
@@ -112,7 +133,10 @@ impl Taking<'_> {
         let repository_of = |release: &Release| {
             let (name, version) = (release.package_text("name")?, release.package_text("version")?);
             let found = original.packages.iter().find(|package| package.name == name && package.version == version);
-            found.map(|package| package.repository.clone())
+            original
+                .repository_of(release)
+                .or_else(|| found.map(|package| package.repository.as_str()))
+                .map(str::to_owned)
         };
         for (name, mut versions) in by_name {
             // One row a version; the original may hold two where an install failed half-way.
@@ -130,8 +154,13 @@ impl Taking<'_> {
                 self.report.taken("release", name.to_owned(), detail);
                 continue;
             }
-            let revisions = versions.iter().map(|release| past(release, repository_of(release))).collect();
-            let call = Call::post(&["v1", "releases", name, "history"]).json(&TakeOverRequest { revisions });
+            let mut packages = Packages::default();
+            let revisions = versions
+                .iter()
+                .map(|release| PastRevision { kept: packages.place(release), ..past(release, repository_of(release)) })
+                .collect();
+            let request = TakeOverRequest { revisions, packages: packages.zips };
+            let call = Call::post(&["v1", "releases", name, "history"]).json(&request);
             match self.client.ask::<TakenOver>(&call).await {
                 Ok(taken) => {
                     self.report.taken("release", name.to_owned(), detail);
@@ -161,6 +190,35 @@ impl Taking<'_> {
         }
         Ok(())
     }
+}
+
+/// The packages of a release's versions, each once: many versions are made of one.
+#[derive(Default)]
+struct Packages {
+    zips: Vec<String>,
+    bytes: usize,
+}
+
+impl Packages {
+    /// The place of a version's package; `None` where nothing was kept, or all of them are more than one request carries.
+    fn place(&mut self, release: &Release) -> Option<usize> {
+        let zip = STANDARD.encode(zip_of(&release.package)?);
+        if let Some(at) = self.zips.iter().position(|known| *known == zip) {
+            return Some(at);
+        }
+        if self.bytes + zip.len() > MAX_PACKAGES {
+            return None;
+        }
+        self.bytes += zip.len();
+        self.zips.push(zip);
+        Some(self.zips.len() - 1)
+    }
+}
+
+/// What the server would say of a zip.
+fn checked(zip: &[u8]) -> Result<(), String> {
+    let package = Package::from_zip(zip).map_err(|wrong| format!("the package cannot be read: {wrong}"))?;
+    package.metadata().map(drop).map_err(|faults| format!("the package is not valid: {faults}"))
 }
 
 /// Whether it is about the one thing that was sent; without rights, or a server, nothing else can be done either.
@@ -202,6 +260,7 @@ fn past(release: &Release, repository: Option<String>) -> PastRevision {
         },
         values: release.values.clone(),
         manifest: release.manifest.clone(),
+        kept: None,
         platform: None,
         description: release.description.clone(),
         created_at: time(release.deployed_at.unwrap_or(0)),

@@ -9,6 +9,9 @@ use super::PackageRef;
 pub struct TakeOverRequest {
     /// Its revisions, in the order of their numbers.
     pub revisions: Vec<PastRevision>,
+    /// Zips of the packages that they were made of, in base64.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub packages: Vec<String>,
 }
 
 /// A revision that another server made.
@@ -21,6 +24,9 @@ pub struct PastRevision {
     pub state: String,
     /// What it was made of.
     pub package: PackageRef,
+    /// Where among `packages` its package is, from 0; that of the repository when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<usize>,
     /// What the user had set, as YAML.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub values: Option<String>,

@@ -1,0 +1,169 @@
+//! Bringing an image here and saying which one it is.
+//!
+//! The digest of an image is the one its registry knows it by, so that it can be fetched again by it; of one that no
+//! registry has (built here, loaded from a file), the engine's own id. Either way an image that is here is found by its
+//! digest without asking anybody: a rollback needs no registry.
+
+use bollard::{
+    Docker,
+    auth::DockerCredentials,
+    models::ImageInspect,
+    query_parameters::{CreateImageOptionsBuilder, TagImageOptionsBuilder},
+};
+use futures::TryStreamExt as _;
+use skipper_core::{
+    Sha256,
+    port::{Error, ErrorKind},
+    spec::Resource,
+};
+use tracing::{info, warn};
+
+use super::{
+    account::Account,
+    config::Pull,
+    fault,
+    image::{Reference, full_name, registry_keys},
+};
+use crate::artifact;
+
+/// Fetches by the policy; see [`skipper_core::port::Platform::fetch`].
+pub(super) async fn fetch(account: &Account, resource: &Resource, pull: Pull) -> Result<Resource, Error> {
+    let reference = Reference::parse(&resource.uri)?;
+    let wanted = resource.sha256.or(reference.digest);
+    let engine = account.engine().await?;
+    if let Some(wanted) = wanted {
+        if let (Some(given), Some(written)) = (&resource.sha256, &reference.digest)
+            && given != written
+        {
+            return Err(artifact::mismatch(&resource.uri, given, written));
+        }
+        if find(account, &engine, &reference, &wanted).await?.is_none() {
+            if pull == Pull::Never {
+                return Err(not_here(&resource.uri));
+            }
+            download(account, &engine, &reference.by_digest(&wanted), reference.registry()).await.map_err(|error| {
+                let code = error.code();
+                if code == "image-not-found" || code == "not-there" { gone(resource, &error) } else { error }
+            })?;
+            if find(account, &engine, &reference, &wanted).await?.is_none() {
+                let what = format!("{} was fetched by its digest, and is not here by it", resource.uri);
+                return Err(Error::new(ErrorKind::Transient, "image-not-found", what));
+            }
+        }
+        return Ok(Resource { uri: resource.uri.clone(), sha256: Some(wanted) });
+    }
+    let mut found = match pull {
+        Pull::Always => None,
+        Pull::Missing | Pull::Never => inspect(account, &engine, &reference.local()).await?,
+    };
+    if found.is_none() {
+        if pull == Pull::Never {
+            return Err(not_here(&resource.uri));
+        }
+        download(account, &engine, &reference.local(), reference.registry()).await?;
+        found = inspect(account, &engine, &reference.local()).await?;
+    }
+    let found = found.ok_or_else(|| {
+        let message = format!("{} was fetched and is not here", resource.uri);
+        Error::new(ErrorKind::Transient, "image-not-found", message)
+    })?;
+    let digest = digest_of(&found, &reference).ok_or_else(|| {
+        let message = format!("{}: the engine tells no digest of it", resource.uri);
+        Error::new(ErrorKind::Permanent, "image-invalid", message)
+    })?;
+    Ok(Resource { uri: resource.uri.clone(), sha256: Some(digest) })
+}
+
+/// The engine's id of a pinned image that is here.
+pub(super) async fn pinned(account: &Account, engine: &Docker, resource: &Resource) -> Result<String, Error> {
+    let reference = Reference::parse(&resource.uri)?;
+    let digest = resource.sha256.or(reference.digest).ok_or_else(|| {
+        let message = format!("image {} has no digest", resource.uri);
+        Error::new(ErrorKind::Permanent, "resource-unpinned", message).hint("fetch it first: its answer has the digest")
+    })?;
+    find(account, engine, &reference, &digest).await?.ok_or_else(|| {
+        let message = format!("image {} (sha256:{digest}) is not here any more", resource.uri);
+        Error::new(ErrorKind::Permanent, "artifact-missing", message)
+            .hint("roll out again: the image is fetched anew if its registry still has it")
+    })
+}
+
+/// Looks for an image by the digest of its registry, and then as the engine's own id.
+async fn find(
+    account: &Account,
+    engine: &Docker,
+    reference: &Reference,
+    digest: &Sha256,
+) -> Result<Option<String>, Error> {
+    for name in [reference.by_digest(digest), format!("sha256:{digest}")] {
+        if let Some(found) = inspect(account, engine, &name).await?
+            && let Some(id) = found.id
+        {
+            return Ok(Some(id));
+        }
+    }
+    Ok(None)
+}
+
+async fn inspect(account: &Account, engine: &Docker, name: &str) -> Result<Option<ImageInspect>, Error> {
+    match engine.inspect_image(name).await {
+        Ok(found) => Ok(Some(found)),
+        Err(said) if fault::is_missing(&said) => Ok(None),
+        Err(said) => Err(account.failed(format!("look for image {name}"), said)),
+    }
+}
+
+/// By what the image is pinned.
+fn digest_of(image: &ImageInspect, reference: &Reference) -> Option<Sha256> {
+    let name = reference.full_name();
+    let by_registry = image.repo_digests.iter().flatten().find_map(|known| {
+        let (known, digest) = known.split_once('@')?;
+        if full_name(known) == name { digest.parse().ok() } else { None }
+    });
+    by_registry.or_else(|| image.id.as_deref()?.parse().ok())
+}
+
+/// Pulls. The registry gets its own credentials and nobody else's.
+async fn download(account: &Account, engine: &Docker, name: &str, registry: &str) -> Result<(), Error> {
+    let logins = &account.config.settings.registries;
+    let login = registry_keys(registry).into_iter().find_map(|key| logins.get(key));
+    let credentials = login.map(|login| DockerCredentials {
+        username: Some(login.username.clone()),
+        password: Some(login.password.expose().to_owned()),
+        serveraddress: Some(registry.to_owned()),
+        ..DockerCredentials::default()
+    });
+    let options = CreateImageOptionsBuilder::default().from_image(name).build();
+    info!(image = name, registry, login = credentials.is_some(), "fetching an image");
+    let pulled = engine.create_image(Some(options), None, credentials).try_for_each(|_| async { Ok(()) }).await;
+    pulled.map_err(|said| account.failed(format!("fetch image {name} from {registry}"), said))
+}
+
+/// Gives an image that runs, or may be gone back to, a name of ours: an engine's own clearing away takes what has none.
+/// Which of them may go is for those to say who know every revision.
+pub(super) async fn keep(engine: &Docker, id: &str, resource: &Resource) {
+    let Some(digest) = &resource.sha256 else { return };
+    let options = TagImageOptionsBuilder::default().repo(KEPT).tag(&digest.to_string()).build();
+    if let Err(error) = engine.tag_image(id, Some(options)).await {
+        warn!(%error, image = id, "an image got no name that keeps it");
+    }
+}
+
+/// Under that name, with the digest it is pinned to as the tag, an image is kept.
+pub(super) const KEPT: &str = "skipper.local/kept";
+
+fn not_here(uri: &str) -> Error {
+    Error::new(ErrorKind::Permanent, "image-not-found", format!("image {uri} is not here, and `pull` is never"))
+        .hint("bring it to the engine (docker pull, docker load, docker build), or let `pull` be missing")
+}
+
+fn gone(resource: &Resource, error: &Error) -> Error {
+    let message = format!(
+        "image {} is not here any more under the digest that it was pinned to, and its registry does not have it: {}",
+        resource.uri,
+        error.chain()
+    );
+    Error::new(ErrorKind::Permanent, "image-not-found", message).hint(
+        "deploy the image anew; one that was built here and never pushed exists only as long as the engine keeps it",
+    )
+}

@@ -1,0 +1,59 @@
+//! What bears our labels here.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bollard::{models::ContainerSummary, query_parameters::ListContainersOptionsBuilder};
+use skipper_core::{
+    deployment::DeploymentId,
+    port::{Error, Found},
+};
+
+use super::{account::Account, labels};
+use crate::local::{blocking, check_id};
+
+/// All deployments of this account that have a container, in whatever state. Jobs are not told: they go with their
+/// deployment.
+pub(super) async fn deployments(account: Arc<Account>) -> Result<Vec<Found>, Error> {
+    let listed = of_kind(&account, labels::INSTANCE).await?;
+    let mut found: BTreeMap<DeploymentId, Found> = BTreeMap::new();
+    for one in listed {
+        let labels = one.labels.unwrap_or_default();
+        let Some(id) = labels.get(labels::DEPLOYMENT).map(DeploymentId::from_stored) else { continue };
+        if check_id(&id).is_err() {
+            continue;
+        }
+        let generation = labels::generation(&labels).unwrap_or_default();
+        let entry = found.entry(id.clone()).or_insert_with(|| Found { id, generation, instances: Vec::new() });
+        entry.generation = entry.generation.max(generation);
+        entry.instances.extend(labels.get(labels::INDEX).and_then(|index| index.parse::<u32>().ok()));
+    }
+    blocking(move || {
+        let all = found.into_values().map(|mut found| {
+            found.instances.sort_unstable();
+            found.instances.dedup();
+            // The label is of the first launch; acts since then are written down beside.
+            let recorded = account.fences.labels(&found.id).map(|labels| labels.generation).unwrap_or_default();
+            found.generation = found.generation.max(recorded);
+            found
+        });
+        all.collect()
+    })
+    .await
+}
+
+/// Containers of this account and of one kind.
+pub(super) async fn of_kind(account: &Account, kind: &str) -> Result<Vec<ContainerSummary>, Error> {
+    let engine = account.engine().await?;
+    let filters = labels::filter(&account.config, &[(labels::KIND, kind)]);
+    let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+    engine.list_containers(Some(options)).await.map_err(|said| account.failed("list containers", said))
+}
+
+/// Instances of one deployment.
+pub(super) async fn of_deployment(account: &Account, id: &DeploymentId) -> Result<Vec<ContainerSummary>, Error> {
+    let engine = account.engine().await?;
+    let filters =
+        labels::filter(&account.config, &[(labels::KIND, labels::INSTANCE), (labels::DEPLOYMENT, id.as_str())]);
+    let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+    engine.list_containers(Some(options)).await.map_err(|said| account.failed("list containers", said))
+}

@@ -1,0 +1,187 @@
+//! Stopping: the polite signal, its grace, SIGKILL, and then the container is removed.
+
+use std::{sync::Arc, time::Duration};
+
+use bollard::query_parameters::{
+    KillContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
+};
+use skipper_core::{
+    deployment::{Deployment, DeploymentId},
+    generation::Generation,
+    port::{Error, ErrorKind},
+    rollout::plan::Instances,
+    spec::StopPolicy,
+};
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::{
+    account::Account,
+    fault, hook, labels,
+    look::{Looked, Seen, look},
+};
+use crate::local::{blocking, remove_dir, storage};
+
+/// How long SIGKILL may take.
+const KILL_BOUND: Duration = Duration::from_secs(10);
+/// First and longest pause between two looks.
+const LOOK: Duration = Duration::from_millis(10);
+const LOOK_LONGEST: Duration = Duration::from_millis(200);
+
+/// Stops and removes the instances; with `last`, the whole deployment.
+pub(super) async fn retire(
+    account: Arc<Account>,
+    deployment: Deployment,
+    range: Instances,
+    last: bool,
+    generation: Generation,
+) -> Result<(), Error> {
+    let (passing, account_too) = (deployment.clone(), Arc::clone(&account));
+    // There may be no folder, and none is made only to be removed.
+    blocking(move || account_too.fences.pass(&passing, generation, false)).await??;
+    let (account, deployment) = (&account, &deployment);
+    let one = |index| async move {
+        let name = labels::instance_name(&deployment.id, index);
+        by_name(account, &name, &deployment.app.stop, Some((&deployment.id, generation))).await?;
+        forget(account, &deployment.id, index).await
+    };
+    let outcomes = futures::future::join_all(range.range().map(one)).await;
+    outcomes.into_iter().collect::<Result<(), Error>>()?;
+    if last {
+        rest(account, &deployment.id, &deployment.app.stop, Some(generation)).await?;
+    }
+    Ok(())
+}
+
+/// Removes a deployment nobody knows.
+pub(super) async fn orphan(account: Arc<Account>, id: DeploymentId) -> Result<(), Error> {
+    let (account_too, id_too) = (Arc::clone(&account), id.clone());
+    let stop = blocking(move || account_too.fences.labels(&id_too).map(|labels| labels.stop)).await?;
+    rest(&account, &id, &stop.unwrap_or_default(), None).await
+}
+
+/// Containers that are still there, jobs as well, and then what was kept for them.
+async fn rest(
+    account: &Arc<Account>,
+    id: &DeploymentId,
+    stop: &StopPolicy,
+    generation: Option<Generation>,
+) -> Result<(), Error> {
+    let engine = account.engine().await?;
+    let filters = labels::filter(&account.config, &[(labels::DEPLOYMENT, id.as_str())]);
+    let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+    let found = engine.list_containers(Some(options)).await;
+    let found = found.map_err(|said| account.failed(format!("look for what is left of {id}"), said))?;
+    let names = found.into_iter().filter_map(|one| one.names?.into_iter().next());
+    let names: Vec<String> = names.map(|name| name.trim_start_matches('/').to_owned()).collect();
+    let right = generation.map(|generation| (id, generation));
+    let outcomes = futures::future::join_all(names.iter().map(|name| by_name(account, name, stop, right))).await;
+    outcomes.into_iter().collect::<Result<(), Error>>()?;
+    hook::forget(account, &names).await;
+    let dir = account.deployment_dir(id);
+    blocking(move || remove_dir(&dir)).await?.map_err(|cause| storage(format!("remove the folder of {id}"), cause))
+}
+
+/// Stops and removes what bears that name, if it is ours.
+async fn by_name(
+    account: &Account,
+    name: &str,
+    stop: &StopPolicy,
+    right: Option<(&DeploymentId, Generation)>,
+) -> Result<(), Error> {
+    let turn = account.turn(name);
+    let _turn = turn.lock().await;
+    let (Looked::Made(seen) | Looked::Running(seen) | Looked::Between(seen, _) | Looked::Ended(seen, _)) =
+        look(account, name).await?
+    else {
+        return Ok(());
+    };
+    if let Some((id, generation)) = right {
+        if seen.labels.get(labels::DEPLOYMENT).is_none_or(|of| of != id.as_str()) {
+            warn!(container = name, "bears the name of an instance and is not Skipper's; it stays");
+            return Ok(());
+        }
+        fence(&seen, id, generation)?;
+    }
+    container(account, &seen.id, stop).await
+}
+
+/// Refuses to act on a container that was made under a newer right.
+pub(super) fn fence(seen: &Seen, id: &DeploymentId, generation: Generation) -> Result<(), Error> {
+    match labels::generation(&seen.labels) {
+        Some(made) if generation < made => Err(Error::new(
+            ErrorKind::Fenced,
+            "fenced",
+            format!("deployment {id} was acted upon under generation {made}, {generation} is stale"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+async fn forget(account: &Account, id: &DeploymentId, index: u32) -> Result<(), Error> {
+    let dir = account.instance_dir(id, index);
+    blocking(move || remove_dir(&dir))
+        .await?
+        .map_err(|cause| storage(format!("remove instance {index} of {id}"), cause))
+}
+
+/// Stops a container and removes it.
+pub(super) async fn container(account: &Account, id: &str, stop: &StopPolicy) -> Result<(), Error> {
+    let begun = Instant::now();
+    let engine = account.engine().await?;
+    if let Looked::Running(seen) | Looked::Between(seen, _) = look(account, id).await? {
+        let signal = seen.stop_signal.as_deref().unwrap_or("SIGTERM");
+        kill(account, id, signal).await?;
+        if !ended(account, id, stop.grace.duration()).await? {
+            info!(container = seen.name, grace = %stop.grace, "did not stop when asked; killing it");
+            kill(account, id, "SIGKILL").await?;
+            if !ended(account, id, KILL_BOUND).await? {
+                let message = format!("container {} does not end, even by SIGKILL", seen.name);
+                return Err(Error::new(ErrorKind::Unknown, "stop-hangs", message).hint(
+                    "a process hangs in the kernel, on a disk or network file system, or the engine is not well",
+                ));
+            }
+        }
+        info!(container = seen.name, duration_ms = begun.elapsed().as_millis() as u64, "stopped");
+    }
+    let until = Instant::now() + KILL_BOUND;
+    loop {
+        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+        match engine.remove_container(id, Some(options)).await {
+            Ok(()) => return Ok(()),
+            Err(said) if fault::is_missing(&said) => return Ok(()),
+            // Its removal is under way already, by whoever asked for it.
+            Err(said) if fault::is_conflict(&said) && Instant::now() < until => tokio::time::sleep(LOOK_LONGEST).await,
+            Err(said) => return Err(account.failed(format!("remove container {id}"), said)),
+        }
+    }
+}
+
+async fn kill(account: &Account, id: &str, signal: &str) -> Result<(), Error> {
+    let engine = account.engine().await?;
+    let options = KillContainerOptionsBuilder::default().signal(signal).build();
+    match engine.kill_container(id, Some(options)).await {
+        Ok(()) => Ok(()),
+        // It is gone, or does not run any more.
+        Err(said) if matches!(fault::status(&said), Some(404 | 409)) => Ok(()),
+        Err(_) if !matches!(look(account, id).await?, Looked::Running(_)) => Ok(()),
+        Err(said) => Err(account.failed(format!("stop container {id}"), said)),
+    }
+}
+
+/// Waits until it does not run, at most for `bound`.
+async fn ended(account: &Account, id: &str, bound: Duration) -> Result<bool, Error> {
+    let until = Instant::now() + bound;
+    let mut pause = LOOK;
+    loop {
+        if !matches!(look(account, id).await?, Looked::Running(_) | Looked::Between(..)) {
+            return Ok(true);
+        }
+        let now = Instant::now();
+        if now >= until {
+            return Ok(false);
+        }
+        tokio::time::sleep(pause.min(until - now)).await;
+        pause = (pause * 2).min(LOOK_LONGEST);
+    }
+}

@@ -1,0 +1,63 @@
+//! Hearing from the engine that something ended or came up. A stream that breaks is opened again; what was missed
+//! meanwhile is found by looking, so every new stream counts as a change.
+
+use std::{sync::Arc, time::Duration};
+
+use bollard::query_parameters::EventsOptionsBuilder;
+use futures::StreamExt as _;
+use skipper_core::port::Error;
+use tracing::debug;
+
+use super::{account::Account, labels};
+
+/// First and longest pause before another attempt.
+const AGAIN: Duration = Duration::from_millis(500);
+const AGAIN_LONGEST: Duration = Duration::from_secs(5);
+/// What of the many things an engine tells matters: that a container ended, was started or removed.
+const ACTIONS: [&str; 7] = ["die", "died", "oom", "start", "destroy", "remove", "restart"];
+
+/// Begins to watch, once.
+pub(super) fn begin(account: &Arc<Account>) {
+    account.watching.call_once(|| {
+        let account = Arc::clone(account);
+        account.config.tasks.clone().spawn(async move {
+            let stop = account.stop.clone();
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = keep(&account) => {}
+            }
+        });
+    });
+}
+
+async fn keep(account: &Account) {
+    let mut pause = AGAIN;
+    loop {
+        match listen(account).await {
+            Ok(heard) if heard => pause = AGAIN,
+            Ok(_) => {}
+            Err(error) => debug!(platform = %account.config.account, error = error.chain(), "no events of the engine"),
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(AGAIN_LONGEST);
+    }
+}
+
+/// Listens until the stream breaks; whether anything was heard.
+async fn listen(account: &Account) -> Result<bool, Error> {
+    let engine = account.engine().await?;
+    let mut filters = labels::filter(&account.config, &[]);
+    filters.insert("type".to_owned(), vec!["container".to_owned()]);
+    let mut events = engine.events(Some(EventsOptionsBuilder::default().filters(&filters).build()));
+    // The stream opens when it is first asked; only after that is a look complete.
+    account.changed.notify_waiters();
+    let mut heard = false;
+    while let Some(event) = events.next().await {
+        let event = event.map_err(|said| account.failed("hear events", said))?;
+        heard = true;
+        if event.action.as_deref().is_some_and(|action| ACTIONS.contains(&action)) {
+            account.changed.notify_one();
+        }
+    }
+    Ok(heard)
+}

@@ -1,0 +1,126 @@
+//! The platform accounts of a server, opened: what the configuration names, and the engines that are there without it.
+
+use std::sync::Arc;
+
+use skipper_core::{name::PlatformName, port::Platform, spec::Target};
+use skipper_platform::{
+    artifact::{Cache, FetchLimits},
+    container::{ContainerConfig, ContainerPlatform, EngineKind, EngineSettings, answers},
+    local::{KeeperCommand, LocalConfig, LocalPlatform, PortPool},
+};
+use tokio_util::task::TaskTracker;
+use tracing::info;
+
+use super::{Error, World};
+use crate::config::{Config, PlatformConfig, PlatformKind};
+
+/// An account that is open.
+pub(super) enum Opened {
+    Local(Arc<LocalPlatform>),
+    Container(Arc<ContainerPlatform>),
+}
+
+impl Opened {
+    pub(super) fn as_platform(&self) -> Arc<dyn Platform> {
+        match self {
+            Self::Local(local) => Arc::clone(local) as Arc<dyn Platform>,
+            Self::Container(container) => Arc::clone(container) as Arc<dyn Platform>,
+        }
+    }
+
+    /// Ends its watching; what runs goes on.
+    pub(super) fn close(&self) {
+        match self {
+            Self::Local(local) => local.close(),
+            Self::Container(container) => container.close(),
+        }
+    }
+}
+
+/// Opens all. `owner` is written on what is shared with others, as an engine is.
+pub(super) fn open(
+    config: &Config,
+    world: &World,
+    owner: &str,
+    tasks: &TaskTracker,
+) -> Result<Vec<(Target, Opened)>, Error> {
+    let opening = Opening { config, world, owner, tasks, ports: Arc::new(PortPool::new(config.local_ports.clone())) };
+    let mut artifacts = None;
+    let mut all = Vec::new();
+    for (name, account) in &config.platforms {
+        let opened = match &account.kind {
+            PlatformKind::Local => {
+                let artifacts = match &artifacts {
+                    Some(shared) => Arc::clone(shared),
+                    None => Arc::clone(artifacts.insert(opening.cache(name)?)),
+                };
+                opening.local(name, account, artifacts)?
+            }
+            PlatformKind::Container(kind, settings) => opening.engine(name, *kind, settings.clone())?,
+        };
+        all.push((Target(name.clone()), opened));
+    }
+    for (kind, hosts) in &config.usual_engines {
+        let Some(host) = hosts.iter().find(|host| answers(host)) else { continue };
+        let Ok(name) = PlatformName::new(kind.word()) else { continue };
+        info!(platform = %name, host, "found a container engine");
+        let settings = EngineSettings { host: Some(host.clone()), ..EngineSettings::default() };
+        let opened = opening.engine(&name, *kind, settings)?;
+        all.push((Target(name), opened));
+    }
+    Ok(all)
+}
+
+struct Opening<'a> {
+    config: &'a Config,
+    world: &'a World,
+    owner: &'a str,
+    tasks: &'a TaskTracker,
+    ports: Arc<PortPool>,
+}
+
+impl Opening<'_> {
+    fn cache(&self, name: &PlatformName) -> Result<Arc<Cache>, Error> {
+        let cache = Cache::new(self.config.data_dir.join("artifacts"), FetchLimits::default()).map_err(failed(name))?;
+        Ok(Arc::new(cache.with_maven(self.config.maven.clone())))
+    }
+
+    fn local(&self, name: &PlatformName, account: &PlatformConfig, artifacts: Arc<Cache>) -> Result<Opened, Error> {
+        let usual = LocalConfig::new(
+            name.clone(),
+            &self.config.data_dir,
+            artifacts,
+            Arc::clone(&self.ports),
+            Arc::clone(&self.world.clock),
+            self.tasks.clone(),
+        )
+        .map_err(failed(name))?;
+        let program = self.world.program.clone();
+        let local = LocalConfig {
+            keeper: KeeperCommand { program: program.clone(), args: vec!["keeper".into()] },
+            builtins: [("sample".to_owned(), vec![program.into_os_string(), "sample".into()])].into(),
+            deployer: account.deployer.clone(),
+            ..usual
+        };
+        Ok(Opened::Local(Arc::new(LocalPlatform::new(local).map_err(failed(name))?)))
+    }
+
+    fn engine(&self, name: &PlatformName, kind: EngineKind, settings: EngineSettings) -> Result<Opened, Error> {
+        let config = ContainerConfig {
+            account: name.clone(),
+            kind,
+            host: settings.host.clone().unwrap_or_default(),
+            owner: self.owner.to_owned(),
+            root: self.config.data_dir.join("containers").join(name.as_str()),
+            settings,
+            clock: Arc::clone(&self.world.clock),
+            tasks: self.tasks.clone(),
+        };
+        Ok(Opened::Container(Arc::new(ContainerPlatform::new(config).map_err(failed(name))?)))
+    }
+}
+
+fn failed(name: &PlatformName) -> impl Fn(std::io::Error) -> Error {
+    let name = name.to_string();
+    move |cause| Error::Platform { name: name.clone(), cause }
+}
