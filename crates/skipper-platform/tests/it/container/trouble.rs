@@ -1,6 +1,10 @@
 use std::time::{Duration, Instant};
 
-use skipper_core::port::{ErrorKind, Platform as _};
+use futures::StreamExt as _;
+use skipper_core::{
+    deployment::DeploymentId,
+    port::{ErrorKind, LogQuery, Platform as _},
+};
 use skipper_platform::container::EngineKind;
 
 use super::world::{Engine, on_each_engine, open};
@@ -30,14 +34,29 @@ on_each_engine! {
         assert!(exit.out_of_memory && exit.signal == Some(9), "{exit:?}");
     }
 
-    async fn what_cannot_be_started_says_why_and_leaves_nothing(engine: Engine) {
+    async fn what_cannot_be_started_says_why(engine: Engine) {
         let mut it = engine.script("").await;
-        for (word, code) in [("no-such-program", "program-not-found"), ("/etc/passwd", "program-not-executable")] {
+        for (word, codes, status) in
+            [("no-such-program", "program-not-found", 127), ("/etc/passwd", "program-not-executable", 126)]
+        {
             it.app.command = vec![word.to_owned()];
-            let error = engine.launch(&it, 1).await.expect_err("it cannot run");
-            assert_eq!((error.code(), error.kind()), (code, ErrorKind::Permanent), "{}", error.chain());
-            assert!(error.advice().is_some());
-            assert_eq!(engine.containers().await, Vec::<String>::new());
+            match engine.launch(&it, 1).await {
+                Err(error) => {
+                    assert_eq!((error.code(), error.kind()), (codes, ErrorKind::Permanent), "{}", error.chain());
+                    assert!(error.advice().is_some());
+                    assert_eq!(engine.containers().await, Vec::<String>::new(), "nothing is left of it");
+                }
+                // The init starts, and says in the log that the program does not.
+                Ok(_) => {
+                    let exit = engine.ended(&it).await;
+                    assert_eq!(exit.code, Some(status));
+                    let query = LogQuery { deployment: it.id.clone(), instance: None, tail: None, follow: false, container: None };
+                    let lines: Vec<_> = engine.platform.logs(query).await.expect("there are logs").collect().await;
+                    assert!(format!("{lines:?}").contains(word), "{lines:?}");
+                    engine.retire(&it).await.expect("it can be removed");
+                    it.id = DeploymentId::from_stored(format!("{}x", it.id));
+                }
+            }
         }
     }
 }

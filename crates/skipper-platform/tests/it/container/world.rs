@@ -215,15 +215,12 @@ pub(crate) async fn load_image(engine: &bollard::Docker, name: &str, tag: &str, 
     {
         std::os::unix::fs::symlink("busybox", bin.join(name)).expect("it is ours");
     }
+    let rules = format!("FROM scratch\nCOPY bin /bin/\nCOPY etc /etc/\nCOPY tmp /tmp/\n{}\n", changes.join("\n"));
+    std::fs::write(root.path().join("Dockerfile"), rules).expect("it is ours");
     let tar = Command::new("tar").args(["-C"]).arg(root.path()).args(["-cf", "-", "."]).output().expect("tar is there");
-    let options = bollard::query_parameters::CreateImageOptionsBuilder::default()
-        .from_src("-")
-        .repo(name)
-        .tag(tag)
-        .changes(changes.iter().map(|change| (*change).to_owned()).collect());
-    let body = bollard::body_full(tar.stdout.into());
-    let made = engine.create_image(Some(options.build()), Some(body), None).try_for_each(|_| async { Ok(()) }).await;
-    made.expect("the image can be made");
+    let options = bollard::query_parameters::BuildImageOptionsBuilder::default().t(&format!("{name}:{tag}")).rm(true);
+    let made = engine.build_image(options.build(), None, Some(bollard::body_full(tar.stdout.into())));
+    made.try_for_each(|_| async { Ok(()) }).await.expect("the image can be made");
 }
 
 /// Runs the test on every engine that is here.
