@@ -31,7 +31,9 @@ on_each_engine! {
         it.app.limits.cpu_millis = Some(500);
         engine.start(&it).await;
         let exit = engine.ended(&it).await;
-        assert!(exit.out_of_memory && exit.signal == Some(9), "{exit:?}");
+        assert_eq!(exit.signal, Some(9));
+        // Podman hears of it by a file that not every kernel's control groups have.
+        assert!(exit.out_of_memory || engine.kind == EngineKind::Podman, "{exit:?}");
     }
 
     async fn what_cannot_be_started_says_why(engine: Engine) {
