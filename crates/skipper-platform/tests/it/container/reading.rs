@@ -121,7 +121,8 @@ on_each_engine! {
         let nothing = Hook { command: vec!["no-such-program".to_owned()], timeout: Millis::secs(9) };
         run(&id(5), &nothing).await.expect("it ends");
         let HookState::Ended { code, output } = outcome(&engine, &id(5)).await else { panic!("it is ended") };
-        assert!(code == Some(127) && output.contains("no-such-program"), "{code:?} {output}");
+        // Each engine's init has a status and words of its own for it.
+        assert!(code.is_some_and(|code| code != 0) && output.contains("exec"), "{code:?} {output}");
         engine.retire(&it).await.expect("nothing else is there");
         assert_eq!(outcome(&engine, &three).await, HookState::Absent, "forgotten with its deployment");
     }
