@@ -62,6 +62,7 @@ on_each_engine! {
     }
 
     async fn a_lower_generation_is_fenced_and_changes_nothing(engine: Engine) {
+        let mut engine = engine;
         let it = engine.script("exec sleep 600").await;
         let running = engine.launch_as(&it, 1, generation(7)).await.expect("it is the first");
         for fresh in ["same", "restarted", "another folder"] {
@@ -83,6 +84,7 @@ on_each_engine! {
     }
 
     async fn what_ended_is_told_and_started_again_as_it_was(engine: Engine) {
+        let mut engine = engine;
         let it = engine.script("echo once more; exit 3").await;
         engine.start(&it).await;
         let exit = engine.ended(&it).await;
@@ -97,6 +99,7 @@ on_each_engine! {
     }
 
     async fn everything_of_ours_is_listed_and_orphans_go(engine: Engine) {
+        let mut engine = engine;
         let it = engine.script("exec sleep 600").await;
         engine.launch(&it, 2).await.expect("it can be launched");
         let host = engine.host.clone();

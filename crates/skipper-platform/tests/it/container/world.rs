@@ -227,10 +227,9 @@ pub(crate) async fn load_image(engine: &bollard::Docker, name: &str, tag: &str, 
 macro_rules! on_each_engine {
     ($($(#[$meta:meta])* async fn $name:ident($engine:ident: Engine) $body:block)*) => {$(
         mod $name {
-            #[allow(unused_imports, reason = "not every test needs all that its neighbours need")]
             use super::*;
 
-            async fn test(#[allow(unused_mut)] mut $engine: Engine) $body
+            async fn test($engine: Engine) $body
 
             #[tokio::test]
             async fn docker() {
