@@ -23,6 +23,7 @@ mod look;
 mod options;
 mod prepare;
 mod probing;
+mod raw;
 mod review;
 mod secret_files;
 mod stop;
