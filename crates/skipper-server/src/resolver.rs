@@ -131,6 +131,13 @@ impl PackageResolver {
         }
         match &request.source {
             Source::Package { .. } => self.repositories.render_again(request).await,
+            // A deploy stores what was built with its intent.
+            Source::App { .. } => Err(PortError::new(
+                ErrorKind::Permanent,
+                "spec-gone",
+                format!("revision {} of the app was stored without its spec", request.revision),
+            )
+            .hint("deploy it again")),
             Source::Revision { number } => self.stored(request.release, *number).await,
             Source::Scale { number, replicas } => {
                 let (manifest, mut spec) = self.stored(request.release, *number).await?;

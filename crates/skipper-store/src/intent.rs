@@ -289,6 +289,14 @@ async fn origin_in_txn(txn: &mut Txn, new: &Revision, kept: Option<String>) -> R
                 None => None,
             },
         }),
+        Source::App { .. } => Ok(Origin {
+            repository: None,
+            name: None,
+            package_version: None,
+            version: next,
+            made_of: Some(new.number),
+            kept: None,
+        }),
         Source::Revision { number } | Source::Scale { number, .. } => {
             let Some(row) = txn.one(revision::ORIGIN_OF, args![new.release, *number]).await? else {
                 return Err(Error::not_found("revision", number));

@@ -154,6 +154,13 @@ pub enum Source {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         raw: Option<String>,
     },
+    /// An app of the configuration, at a tag.
+    App {
+        /// Its image, without a tag.
+        image: String,
+        /// The tag, or `sha256:…`.
+        tag: String,
+    },
     /// The stored manifest and spec of an earlier revision.
     Revision {
         /// Its number.

@@ -46,7 +46,7 @@ pub(crate) async fn guard(State(Guard { app, meta }): State<Guard>, request: Req
 }
 
 async fn admit(app: &App, meta: &Meta, mut request: Request, next: Next) -> Result<Response, Error> {
-    if meta.access != Access::Public {
+    if meta.access != Access::Public || auth::is_signed(app, request.headers()) {
         let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
         let actor = auth::authenticate(app, peer, request.uri(), request.headers()).await?;
         tracing::Span::current().record("actor", tracing::field::display(&actor));

@@ -51,6 +51,13 @@ pub enum SourceView {
         #[schema(value_type = Object)]
         values: Value,
     },
+    /// An app of the configuration, at a tag.
+    App {
+        /// Its image, without a tag.
+        image: String,
+        /// The tag, or `sha256:…`.
+        tag: String,
+    },
     /// An earlier revision.
     Revision {
         /// Its number.
@@ -78,6 +85,8 @@ impl SourceView {
             Self::Delete { purge: false } => "delete".to_owned(),
             Self::Delete { purge: true } => "delete and purge".to_owned(),
             Self::Package { name, version, .. } => format!("{name}-{version}"),
+            Self::App { image, tag } if tag.starts_with("sha256:") => format!("{image}@{tag}"),
+            Self::App { image, tag } => format!("{image}:{tag}"),
             Self::Revision { revision } => format!("revision {revision}"),
             Self::Scale { revision, replicas } => {
                 let counts: Vec<_> = replicas.iter().map(|(app, n)| format!("{app} x {n}")).collect();
