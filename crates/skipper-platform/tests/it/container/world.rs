@@ -139,10 +139,21 @@ impl Engine {
 
     /// Names of all containers that are ours.
     pub(crate) async fn containers(&self) -> Vec<String> {
-        let filters = std::collections::HashMap::from([("label", vec![format!("skipper.owner={}", self.owner)])]);
-        let options = bollard::query_parameters::ListContainersOptionsBuilder::default().all(true).filters(&filters);
-        let all = self.client().list_containers(Some(options.build())).await.expect("it answers");
-        all.into_iter().filter_map(|one| one.names?.into_iter().next()).collect()
+        self.listed().iter().filter_map(|one| Some(one["Names"][0].as_str()?.to_owned())).collect()
+    }
+
+    /// As the engine lists them: the client's types do not take all of Podman's states.
+    fn listed(&self) -> Vec<serde_json::Value> {
+        let filter = format!("%7B%22label%22%3A%5B%22skipper.owner%3D{}%22%5D%7D", self.owner);
+        let told = self.curl("GET", &format!("/containers/json?all=true&filters={filter}"));
+        serde_json::from_slice(&told).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&told)))
+    }
+
+    fn curl(&self, method: &str, path: &str) -> Vec<u8> {
+        let mut command = Command::new("curl");
+        command.args(["-sg", "-m", "20", "-X", method, "--unix-socket", self.host.trim_start_matches("unix://")]);
+        let told = command.arg(format!("http://engine/v1.41{path}")).stderr(Stdio::null()).output();
+        told.expect("curl is there").stdout
     }
 }
 
@@ -150,17 +161,8 @@ impl Drop for Engine {
     /// Whatever a failing test left.
     fn drop(&mut self) {
         self.platform.close();
-        let socket = self.host.trim_start_matches("unix://").to_owned();
-        let curl = |method: &str, path: &str| {
-            let mut command = Command::new("curl");
-            command.args(["-sg", "-m", "20", "-X", method, "--unix-socket", &socket, &format!("http://e/v1.41{path}")]);
-            command.stderr(Stdio::null()).output().map(|out| out.stdout).unwrap_or_default()
-        };
-        let filter = format!("%7B%22label%22%3A%5B%22skipper.owner%3D{}%22%5D%7D", self.owner);
-        let listed = curl("GET", &format!("/containers/json?all=true&filters={filter}"));
-        let listed: Vec<serde_json::Value> = serde_json::from_slice(&listed).unwrap_or_default();
-        for id in listed.iter().filter_map(|one| one["Id"].as_str()) {
-            curl("DELETE", &format!("/containers/{id}?force=true&v=true"));
+        for id in self.listed().iter().filter_map(|one| one["Id"].as_str()) {
+            self.curl("DELETE", &format!("/containers/{id}?force=true&v=true"));
         }
     }
 }
