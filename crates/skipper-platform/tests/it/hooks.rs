@@ -68,7 +68,8 @@ async fn a_hook_that_takes_too_long_is_killed_with_all_it_started() {
     let it = script("exec sleep 600");
     let slow = Hook { timeout: Millis(200), ..hook("echo begun; setsid sleep 600 & sleep 600") };
     run(&world, &it, "r1-1", &slow).await.expect("it starts");
-    let HookState::Ended { code: None, output } = outcome(&world, "r1-1").await else { panic!("it was killed") };
+    let state = outcome(&world, "r1-1").await;
+    let HookState::Ended { code: None, output } = state else { panic!("it was not killed: {state:?}") };
     assert_eq!(output, "begun\n[skipper] its time was over, it was killed\n");
     assert_eq!(processes_of(&it), NOBODY);
 }
