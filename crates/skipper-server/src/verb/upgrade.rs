@@ -197,12 +197,12 @@ async fn current(app: &App, wanted: &Upgrade) -> Result<(Release, Current), Erro
     Ok((release, Current::Serves(Box::new(serving))))
 }
 
-/// The given values over those of the newest version that came to serve, as text and as what it says: what made an upgrade
-/// fail is not carried into the next one.
+/// The given values over those of the newest version, whatever has become of it, as text and as what it says: the clients of
+/// `/api` were promised so, and correct what made an upgrade fail by naming it again.
 async fn added(app: &App, wanted: &Upgrade) -> Result<(Option<Value>, Option<String>), Error> {
     let given = || Ok((checked_values(wanted.values.clone())?, wanted.raw.clone()));
     let Some(raw) = wanted.raw.as_ref().filter(|raw| !raw.trim().is_empty()) else { return given() };
-    let newest = app.store.version_list(&wanted.tenant, VersionFilter::Settled(&wanted.name, 1)).await?.pop();
+    let newest = app.store.version_list(&wanted.tenant, VersionFilter::Newest(&wanted.name)).await?.pop();
     let before = newest.and_then(|newest| super::versions::raw_of(&newest));
     let Some(before) = before.filter(|before| !before.trim().is_empty()) else { return given() };
     let text = skipper_source::classic::added_values(&before, raw)

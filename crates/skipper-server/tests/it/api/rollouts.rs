@@ -84,7 +84,7 @@ async fn an_upgrade_that_does_not_get_healthy_within_its_timeout_fails_and_a_del
 }
 
 #[tokio::test]
-async fn what_made_an_upgrade_fail_is_not_carried_into_the_next_one() {
+async fn values_are_put_over_those_of_the_newest_version_also_of_one_that_failed() {
     let server = installed().await;
     let with = |version: &str, raw: &str| {
         let mut body = upgrade(version, "web");
@@ -96,7 +96,7 @@ async fn what_made_an_upgrade_fail_is_not_carried_into_the_next_one() {
     server.post("/api/release/upgrade", &with("2.0.0", "bad: true\n")).await.ok::<Value>();
     server.told("web", "FAILED", "Did not detect apps in replacing release as healthy after ").await;
     let next: Value = server.post("/api/release/upgrade", &with("1.0.0", "greeting: servus\n")).await.ok();
-    assert_eq!(next["configValues"]["raw"], "greeting: servus\n");
+    assert_eq!(next["configValues"]["raw"], "bad: true\ngreeting: servus\n", "as the original's clients are used to");
 }
 
 #[tokio::test]
