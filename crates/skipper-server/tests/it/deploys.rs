@@ -28,7 +28,11 @@ fn machine() -> Machine {
     let env = BTreeMap::from([("TOKEN".to_owned(), "s3cret-from-outside".to_owned())]);
     let texts = DirectoryTexts { server, apps, ..DirectoryTexts::default() };
     let apps = Apps::load(texts, &env).unwrap_or_else(|faults| panic!("{faults}"));
-    Machine { apps: Some(Arc::new(apps)), also: Some("docker"), ..Machine::default() }
+    let machine = Machine { apps: Some(Arc::new(apps)), also: Some("docker"), ..Machine::default() };
+    let mut able = testkit::fixture::capable();
+    able.schemes.push("docker".to_owned());
+    able.own_network = true;
+    Machine { platform: machine.platform.clone().capable_of(able), ..machine }
 }
 
 fn signed(key: &str, body: &str) -> Ask {

@@ -3,13 +3,13 @@
 use axum::{Json, extract::State, response::Response};
 use serde_json::{Value, json};
 use skipper_core::{
-    name::{ReleaseName, TenantName},
+    name::ReleaseName,
     policy::Action,
     release::{Release, RevisionState},
 };
 
 use super::{
-    read, receive,
+    allowed, read, receive,
     wire::{AppList, AppRollback},
 };
 use crate::{
@@ -28,10 +28,10 @@ const LOOK_BACK: u32 = 1000;
 pub(super) async fn list(
     State(app): State<App>,
     caller: Caller,
-    _query: Query<TenantQuery>,
+    Query(query): Query<TenantQuery>,
 ) -> Result<Json<AppList>, Error> {
-    caller.may(Action::Read, &TenantName::default_tenant())?;
-    let apps = app.apps.as_deref().map(|apps| apps.names().map(|name| shown(apps, name)).collect());
+    let (_, apps) = allowed(&app, &caller, Action::Read, query.tenant.as_ref())?;
+    let apps = apps.map(|apps| apps.names().map(|name| shown(apps, name)).collect());
     Ok(Json(AppList { apps: apps.unwrap_or_default() }))
 }
 
@@ -55,10 +55,10 @@ pub(super) async fn get(
     State(app): State<App>,
     caller: Caller,
     Path(name): Path<String>,
-    _query: Query<TenantQuery>,
+    Query(query): Query<TenantQuery>,
 ) -> Result<Json<Value>, Error> {
-    caller.may(Action::Read, &TenantName::default_tenant())?;
-    let apps = app.apps.as_deref().filter(|apps| apps.get(&name).is_some());
+    let (_, apps) = allowed(&app, &caller, Action::Read, query.tenant.as_ref())?;
+    let apps = apps.filter(|apps| apps.get(&name).is_some());
     apps.map(|apps| Json(shown(apps, &name))).ok_or_else(|| deploy::unknown(&name))
 }
 
@@ -68,15 +68,14 @@ pub(super) async fn rollback(
     State(app): State<App>,
     caller: Caller,
     Path(name): Path<String>,
-    _query: Query<TenantQuery>,
+    Query(query): Query<TenantQuery>,
     Body(body): Body<AppRollback>,
 ) -> Result<Response, Error> {
-    let tenant = TenantName::default_tenant();
-    caller.may(Action::Deploy, &tenant)?;
+    let (tenant, apps) = allowed(&app, &caller, Action::Deploy, query.tenant.as_ref())?;
     let release = ReleaseName::new(name.clone()).map_err(|_| deploy::unknown(&name))?;
     let known = app.store.release_get(&tenant, &release).await?;
     let Some(known) = known.filter(|release| release.door == skipper_core::release::Door::Deploys) else {
-        return match app.apps.as_deref().and_then(|apps| apps.get(&name)) {
+        return match apps.and_then(|apps| apps.get(&name)) {
             None => Err(deploy::unknown(&name)),
             Some(Err(faults)) => Err(package_faults(Code::Conflict, &format!("app `{name}` is disabled"), faults)),
             Some(Ok(_)) => Err(no_previous()),

@@ -11,12 +11,19 @@ mod signature;
 mod status;
 pub mod wire;
 
-use skipper_core::policy::Action::{Deploy, Read};
-
-use super::table::{
-    Access::{Signed, Tenant},
-    Row, row,
+use skipper_core::{
+    name::TenantName,
+    policy::Action::{self, Deploy, Read},
 };
+
+use super::{
+    extract,
+    table::{
+        Access::{Signed, Tenant},
+        Row, row,
+    },
+};
+use crate::{app::App, config::Apps, error::Error, verb::Caller};
 
 /// The routes of this door.
 pub(crate) fn rows() -> Vec<Row> {
@@ -29,6 +36,19 @@ pub(crate) fn rows() -> Vec<Row> {
         row!(GET "/v1/apps/{name}" => apps::get, Tenant(Read)),
         row!(POST "/v1/apps/{name}/rollback" => apps::rollback, Tenant(Deploy), Json),
     ]
+}
+
+/// The tenant that is asked about, once the caller may do this to it, and its apps: only `default` has any.
+fn allowed<'a>(
+    app: &'a App,
+    caller: &Caller,
+    action: Action,
+    named: Option<&String>,
+) -> Result<(TenantName, Option<&'a Apps>), Error> {
+    let tenant = extract::tenant(caller.actor(), named)?;
+    caller.may(action, &tenant)?;
+    let apps = app.apps.as_deref().filter(|_| tenant == TenantName::default_tenant());
+    Ok((tenant, apps))
 }
 
 /// Whether slip's clients know the path, and look for a member `error` in what went wrong.

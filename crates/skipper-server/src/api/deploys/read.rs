@@ -3,7 +3,7 @@
 use axum::{Json, extract::State};
 use serde::Deserialize;
 use skipper_core::{
-    name::{ReleaseName, TenantName},
+    name::ReleaseName,
     policy::Action as Act,
     port::Loaded,
     release::{Door, Source},
@@ -12,7 +12,7 @@ use skipper_core::{
 };
 
 use super::{
-    id,
+    allowed, id,
     wire::{DeployList, DeployView},
 };
 use crate::{
@@ -62,7 +62,6 @@ pub(super) struct Which {
     limit: Option<u32>,
     /// `default`, where apps are.
     #[serde(default)]
-    #[expect(dead_code, reason = "the guard reads it")]
     tenant: Option<String>,
 }
 
@@ -73,8 +72,7 @@ pub(super) async fn list(
     caller: Caller,
     Query(which): Query<Which>,
 ) -> Result<Json<DeployList>, Error> {
-    let tenant = TenantName::default_tenant();
-    caller.may(Act::Read, &tenant)?;
+    let (tenant, apps) = allowed(&app, &caller, Act::Read, which.tenant.as_ref())?;
     let limit = which.limit.unwrap_or(USUAL).clamp(1, MOST);
     let of = match &which.app {
         None => None,
@@ -82,7 +80,7 @@ pub(super) async fn list(
             let name = ReleaseName::new(name.clone()).map_err(|_| verb::deploy::unknown(name))?;
             match app.store.release_get(&tenant, &name).await? {
                 Some(release) if release.door == Door::Deploys => Some(release.id),
-                _ if app.apps.as_ref().is_some_and(|apps| apps.get(name.as_str()).is_some()) => {
+                _ if apps.is_some_and(|apps| apps.get(name.as_str()).is_some()) => {
                     return Ok(Json(DeployList { deploys: Vec::new() }));
                 }
                 _ => return Err(verb::deploy::unknown(name.as_str())),

@@ -9,7 +9,7 @@ use skipper_core::{
 };
 
 use super::{
-    read,
+    allowed, read,
     wire::{AppStatus, StatusView},
 };
 use crate::{
@@ -28,10 +28,9 @@ use crate::{
 pub(super) async fn status(
     State(app): State<App>,
     caller: Caller,
-    _query: Query<TenantQuery>,
+    Query(query): Query<TenantQuery>,
 ) -> Result<Json<StatusView>, Error> {
-    let tenant = TenantName::default_tenant();
-    caller.may(Action::Read, &tenant)?;
+    let (tenant, apps) = allowed(&app, &caller, Action::Read, query.tenant.as_ref())?;
     let word = |good: bool| if good { "ok" } else { "error" }.to_owned();
     let is_there = |name: &_| app.platforms.get(&Target(Clone::clone(name))).is_some();
     let runtime = app.apps.as_deref().is_some_and(|apps| is_there(&apps.target(is_there)));
@@ -42,7 +41,7 @@ pub(super) async fn status(
         runtime: word(runtime),
         apps: Default::default(),
     };
-    if let Some(apps) = app.apps.as_deref() {
+    if let Some(apps) = apps {
         for name in apps.names() {
             view.apps.insert(name.to_owned(), one(&app, apps, &tenant, name).await?);
         }
