@@ -6,6 +6,7 @@
 //! Nothing in here decides anything: what to launch, when to stop and what an answer means is the engine's.
 
 pub mod artifact;
+mod bounded;
 pub mod container;
 pub mod local;
 pub mod probe;

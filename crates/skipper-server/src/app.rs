@@ -17,7 +17,7 @@ use crate::{
     edge::EdgeView,
     metrics::Metrics,
     resolver::PackageResolver,
-    verb::{KeptCache, versions::HeldVersions},
+    verb::{KeptCache, catalog::HeldPackages, versions::HeldVersions},
 };
 
 /// The parts of a server.
@@ -58,6 +58,8 @@ pub struct Parts {
     pub kept: KeptCache,
     /// Versions that were read lately.
     pub versions: HeldVersions,
+    /// Packages that were read lately.
+    pub packages: HeldPackages,
     /// Counters.
     pub metrics: Metrics,
     /// Work that must not end with its request.

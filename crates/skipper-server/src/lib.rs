@@ -9,6 +9,7 @@ pub mod auth;
 pub mod config;
 pub mod edge;
 pub mod error;
+pub mod held;
 pub mod metrics;
 pub mod repository;
 pub mod resolver;

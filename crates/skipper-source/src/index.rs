@@ -58,6 +58,8 @@ pub struct IndexEntry {
     pub description: Option<String>,
     /// Digest of its zip.
     pub sha256: Option<Sha256>,
+    /// What stands in the place of the digest and is none: nobody can tell whether a zip is the one that is meant.
+    pub sha256_wrong: Option<String>,
 }
 
 /// A document that cannot be used.
@@ -158,10 +160,11 @@ const KEYS: [&str; 13] = [
     TAGS,
     "maintainer",
     "description",
-    "sha256",
+    SHA256,
     "iconUrl",
 ];
 const TAGS: &str = "tags";
+const SHA256: &str = "sha256";
 
 /// What a document says under [`KEYS`].
 #[derive(Debug, Default)]
@@ -205,6 +208,10 @@ fn said(text: &str) -> Result<Option<Said>, String> {
                 if (depth, place) == (1, Place::Value(Some(TAGS))) && matches!(event, Event::SequenceStart(..)) {
                     said.tags = Some(Vec::new());
                 }
+                if (depth, place) == (1, Place::Value(Some(SHA256))) {
+                    // Said, and no digest: not the same as none.
+                    said.texts.insert(SHA256, "…".to_owned());
+                }
                 (depth, found) = (depth + 1, true);
             }
             Event::MappingEnd | Event::SequenceEnd => {
@@ -225,6 +232,7 @@ fn said(text: &str) -> Result<Option<Said>, String> {
             }
             Event::Alias(id) => {
                 let text = anchors.get(&id).map(|text| Cow::Borrowed(text.as_str()));
+                let text = if place == Place::Value(Some(SHA256)) { text.or(Some(Cow::Borrowed("…"))) } else { text };
                 scalar(&mut said, depth, &mut place, text);
             }
             Event::DocumentStart(..) if found => {
@@ -286,6 +294,8 @@ fn entry(mut said: Said) -> Result<IndexEntry, String> {
         return Err(format!("`{}` is not a version of `{name}` that can be part of a file's name", shorten(&version)));
     }
     let tags_text = text(TAGS, MAX_TAGS * (MAX_TAG + 2))?;
+    let declared = text(SHA256, MAX_WORDS)?.map(|hex| hex.trim().to_owned()).filter(|hex| !hex.is_empty());
+    let sha256: Option<Sha256> = declared.as_ref().and_then(|hex| hex.parse().ok());
     let mut entry = IndexEntry {
         api_version: text("apiVersion", MAX_WORDS)?,
         kind: text("kind", MAX_WORDS)?,
@@ -296,7 +306,8 @@ fn entry(mut said: Said) -> Result<IndexEntry, String> {
         icon: text("iconUrl", MAX_WORDS)?.filter(|url| is_web(url)),
         maintainer: text("maintainer", MAX_WORDS)?,
         description: text("description", MAX_DESCRIPTION)?,
-        sha256: text("sha256", MAX_WORDS)?.and_then(|hex| hex.parse().ok()),
+        sha256_wrong: declared.filter(|_| sha256.is_none()),
+        sha256,
         name,
         version,
         tags: Vec::new(),
@@ -340,7 +351,7 @@ pub fn write(out: &mut String, entry: &IndexEntry) {
         (TAGS, entry.tags_text.as_deref()),
         ("maintainer", entry.maintainer.as_deref()),
         ("description", entry.description.as_deref()),
-        ("sha256", sha256.as_deref()),
+        (SHA256, sha256.as_deref().or(entry.sha256_wrong.as_deref())),
         ("iconUrl", entry.icon.as_deref()),
     ];
     out.push_str("---\n");

@@ -256,7 +256,7 @@ async fn migrate_postgres(conn: &mut PgConnection, location: &str, config: &Stor
         sqlx::Error::Database(cause) if cause.code().is_some_and(|c| c == "42P07") => {
             Error::NotOurs { location: location.to_owned() }
         }
-        _ => Error::from_sqlx("migrate the database", e),
+        _ => placed(Error::from_sqlx("migrate the database", e), location),
     };
     let mut txn = conn.begin().await.map_err(broke)?;
     // Two servers that start at once: the second waits here and then finds nothing to do.

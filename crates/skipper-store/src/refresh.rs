@@ -37,6 +37,10 @@ statements! {
     REMOVE = "DELETE FROM package WHERE num = $1 AND NOT EXISTS (SELECT 1 FROM revision \
         WHERE revision.package_repository = package.repository AND revision.package_name = package.name \
             AND revision.package_version = package.version AND revision.state IN ('pending', 'live'))";
+    LEFT = "UPDATE package SET stamp = 'left' WHERE num = $1";
+    SWEEP = "DELETE FROM package WHERE repository = $1 AND stamp = 'left' AND NOT EXISTS (SELECT 1 FROM revision \
+        WHERE revision.package_repository = package.repository AND revision.package_name = package.name \
+            AND revision.package_version = package.version AND revision.state IN ('pending', 'live'))";
     DONE = "UPDATE repository SET etag = $3, digest = $4, refreshed_at = $5, failures = 0, problem = $6, due_at = $7, \
         refresh_owner = NULL, refresh_until = 0 WHERE name = $1 AND refresh_owner = $2";
     FAILED = "UPDATE repository SET failures = failures + 1, problem = $3, due_at = $4, refresh_owner = NULL, refresh_until = 0 \
@@ -60,7 +64,7 @@ pub struct IndexRow {
     pub metadata: Value,
     /// What it is found by beside its name.
     pub words: Words,
-    /// Changes with everything above.
+    /// Changes with everything above; never `left`.
     pub stamp: String,
 }
 
@@ -73,7 +77,7 @@ pub struct Known {
     pub name: String,
     /// Its version.
     pub version: String,
-    /// [`IndexRow::stamp`] of what is stored.
+    /// [`IndexRow::stamp`] of what is stored; `left` for what is in the index no more.
     pub stamp: String,
 }
 
@@ -90,7 +94,8 @@ pub enum Change {
     Add(IndexRow),
     /// Something is said of it anew.
     Update(i64, IndexRow),
-    /// It is not in the index any more. It stays while a live or coming revision is made of it.
+    /// It is not in the index any more. It stays while a live or coming revision is made of it, and goes with the next
+    /// [`Store::refresh_sweep`] after that.
     Remove(i64),
 }
 
@@ -195,11 +200,31 @@ impl Store {
             match change {
                 Change::Add(row) => changed.added += add(&mut txn, name, row, &by).await?,
                 Change::Update(num, row) => changed.updated += update(&mut txn, num, row).await?,
-                Change::Remove(num) => changed.removed += txn.run(REMOVE, args![num]).await?,
+                Change::Remove(num) => match txn.run(REMOVE, args![num]).await? {
+                    0 => drop(txn.run(LEFT, args![num]).await?),
+                    removed => changed.removed += removed,
+                },
             }
         }
         txn.commit().await?;
         Ok(changed)
+    }
+
+    /// Removes what left the index while a revision was made of it, where that is so no more; says how many. Needs no index,
+    /// so that it is done where the index is the one that was read before.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the database.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe to drop: one transaction.
+    pub async fn refresh_sweep(&self, name: &RepositoryName) -> Result<u64, Error> {
+        let mut txn = self.txn("remove what left an index").await?;
+        let removed = txn.run(SWEEP, args![name.as_str()]).await?;
+        txn.commit().await?;
+        Ok(removed)
     }
 
     /// Gives the right back, and notes what became of it and when the index is to be read again.

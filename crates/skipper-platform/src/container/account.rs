@@ -10,10 +10,7 @@ use std::{
 };
 
 use bollard::{API_DEFAULT_VERSION, Docker, errors::Error as Said};
-use skipper_core::{
-    deployment::DeploymentId,
-    port::{Error, ErrorKind},
-};
+use skipper_core::{deployment::DeploymentId, port::Error};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -105,10 +102,4 @@ fn connect(host: &str) -> Result<Docker, Said> {
         return Docker::connect_with_unix(host, ANSWER_SECS, API_DEFAULT_VERSION);
     }
     Docker::connect_with_http(host, ANSWER_SECS, API_DEFAULT_VERSION)
-}
-
-/// Refuses what was not done in time.
-pub(super) fn late(what: &str, deadline: Duration) -> Error {
-    let message = format!("{what}: not done after {} ms; it goes on", deadline.as_millis());
-    Error::new(ErrorKind::Unknown, "deadline", message)
 }

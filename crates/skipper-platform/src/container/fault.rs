@@ -40,6 +40,12 @@ pub(super) fn is_down(said: &Said) -> bool {
 
 /// What became of the attempt to connect, if that is what failed.
 fn connecting(said: &Said) -> Option<io::ErrorKind> {
+    use io::ErrorKind::{ConnectionRefused, PermissionDenied};
+    if let Said::IOError { err } = said
+        && matches!(err.kind(), ConnectionRefused | PermissionDenied)
+    {
+        return Some(err.kind());
+    }
     let Said::HyperLegacyError { err } = said else { return None };
     if !err.is_connect() {
         return None;

@@ -88,14 +88,15 @@ pub(super) async fn pinned(account: &Account, engine: &Docker, resource: &Resour
     })
 }
 
-/// Looks for an image by the digest of its registry, and then as the engine's own id.
+/// Looks for an image by the digest of its registry, as the engine's own id, and by the name that keeps it: an engine forgets
+/// the digest of a registry with the last tag of that registry.
 async fn find(
     account: &Account,
     engine: &Docker,
     reference: &Reference,
     digest: &Sha256,
 ) -> Result<Option<String>, Error> {
-    for name in [reference.by_digest(digest), format!("sha256:{digest}")] {
+    for name in [reference.by_digest(digest), format!("sha256:{digest}"), format!("{KEPT}:{digest}")] {
         if let Some(found) = inspect(account, engine, &name).await?
             && let Some(id) = found.id
         {

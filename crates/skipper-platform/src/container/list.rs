@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use bollard::{models::ContainerSummary, query_parameters::ListContainersOptionsBuilder};
+use bollard::models::ContainerSummary;
 use skipper_core::{
     deployment::DeploymentId,
     port::{Error, Found},
 };
 
-use super::{account::Account, labels};
+use super::{account::Account, labels, raw};
 use crate::local::{blocking, check_id};
 
 /// All deployments of this account that have a container, in whatever state. Jobs are not told: they go with their
@@ -43,17 +43,13 @@ pub(super) async fn deployments(account: Arc<Account>) -> Result<Vec<Found>, Err
 
 /// Containers of this account and of one kind.
 pub(super) async fn of_kind(account: &Account, kind: &str) -> Result<Vec<ContainerSummary>, Error> {
-    let engine = account.engine().await?;
     let filters = labels::filter(&account.config, &[(labels::KIND, kind)]);
-    let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-    engine.list_containers(Some(options)).await.map_err(|said| account.failed("list containers", said))
+    raw::list(account, &filters).await.map_err(|said| account.failed("list containers", said))
 }
 
 /// Instances of one deployment.
 pub(super) async fn of_deployment(account: &Account, id: &DeploymentId) -> Result<Vec<ContainerSummary>, Error> {
-    let engine = account.engine().await?;
     let filters =
         labels::filter(&account.config, &[(labels::KIND, labels::INSTANCE), (labels::DEPLOYMENT, id.as_str())]);
-    let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-    engine.list_containers(Some(options)).await.map_err(|said| account.failed("list containers", said))
+    raw::list(account, &filters).await.map_err(|said| account.failed("list containers", said))
 }

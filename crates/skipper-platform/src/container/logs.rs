@@ -39,7 +39,7 @@ pub(super) async fn of_deployment(account: &Arc<Account>, query: LogQuery) -> Re
     }
     let mut all = Vec::new();
     for (index, name) in here {
-        let reading = Reading { account: Arc::clone(account), name, index, tail: query.tail, since: None };
+        let reading = Reading { account: Arc::clone(account), name, index, tail: query.tail, since: None, passed: 0 };
         all.push(if query.follow { reading.follow().await? } else { reading.once().await? });
     }
     if query.follow {
@@ -50,7 +50,7 @@ pub(super) async fn of_deployment(account: &Arc<Account>, query: LogQuery) -> Re
 
 /// The last lines of one container.
 pub(super) async fn of_container(account: &Arc<Account>, id: &str, tail: Option<usize>) -> Result<Lines, Error> {
-    Reading { account: Arc::clone(account), name: id.to_owned(), index: 0, tail, since: None }.once().await
+    Reading { account: Arc::clone(account), name: id.to_owned(), index: 0, tail, since: None, passed: 0 }.once().await
 }
 
 /// Names of a deployment's containers by index.
@@ -102,8 +102,10 @@ struct Reading {
     name: String,
     index: u32,
     tail: Option<usize>,
-    /// The last line that was handed over: what comes next is younger.
-    since: Option<Timestamp>,
+    /// The second of the last line that was handed over, and how many were of that second: engines know no finer beginning.
+    since: Option<(i64, usize)>,
+    /// Lines of that second that are still to be passed over, since they were handed over before.
+    passed: usize,
 }
 
 type Raw = Pin<Box<dyn Stream<Item = Result<LogOutput, Said>> + Send>>;
@@ -113,8 +115,7 @@ impl Reading {
         let engine = self.account.engine().await?;
         let options = LogsOptionsBuilder::default().stdout(true).stderr(true).timestamps(true).follow(follow);
         let options = match (self.since, self.tail) {
-            // Whole seconds: what was seen of that second is passed over below.
-            (Some(since), _) => options.since(i32::try_from(since.as_micros() / 1_000_000).unwrap_or_default()),
+            (Some((second, _)), _) => options.since(i32::try_from(second).unwrap_or_default()),
             (None, Some(lines)) => options.tail(&lines.to_string()),
             (None, None) => options.tail("all"),
         };
@@ -136,10 +137,9 @@ impl Reading {
                 let open = current.as_mut()?;
                 match open.next().await {
                     Some(Ok(chunk)) => {
-                        if reading.since.is_some_and(|since| chunk.at <= since) {
+                        if reading.is_known(&chunk) {
                             continue;
                         }
-                        reading.since = Some(chunk.at);
                         return Some((Ok(chunk), (reading, current)));
                     }
                     Some(Err(error)) => return Some((Err(error), (reading, None))),
@@ -153,12 +153,28 @@ impl Reading {
         })))
     }
 
+    /// Counts a line, unless it was handed over before the stream was opened again.
+    fn is_known(&mut self, chunk: &LogChunk) -> bool {
+        let second = chunk.at.as_micros().div_euclid(1_000_000);
+        match &mut self.since {
+            Some((last, _)) if *last == second && self.passed > 0 => {
+                self.passed -= 1;
+                return true;
+            }
+            Some((last, count)) if *last == second => *count += 1,
+            since => *since = Some((second, 1)),
+        }
+        self.passed = 0;
+        false
+    }
+
     /// Waits until the container runs again; `None` when it is gone.
-    async fn reopen(&self) -> Result<Option<Lines>, Error> {
+    async fn reopen(&mut self) -> Result<Option<Lines>, Error> {
         loop {
             match look(&self.account, &self.name).await? {
                 Looked::Absent => return Ok(None),
                 Looked::Running(_) => {
+                    self.passed = self.since.map_or(0, |(_, count)| count);
                     let raw = self.open(true).await?;
                     return Ok(Some(Box::pin(lines(Arc::clone(&self.account), self.index, raw))));
                 }

@@ -5,17 +5,14 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
 };
 
-use bollard::{
-    models::{ContainerInspectResponse, ContainerStateStatusEnum as Status, PortMap},
-    query_parameters::InspectContainerOptions,
-};
+use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum as Status, PortMap};
 use skipper_core::{
     deployment::{Deployment, Exit, Instance},
     port::Error,
     time::Timestamp,
 };
 
-use super::{account::Account, fault, prepare::container_ports};
+use super::{account::Account, fault, prepare::container_ports, raw};
 
 /// Above it a shell, an init and an engine tell of a signal.
 const BY_SIGNAL: i64 = 128;
@@ -51,8 +48,7 @@ pub(super) struct Seen {
 
 /// Looks, by name or id.
 pub(super) async fn look(account: &Account, name: &str) -> Result<Looked, Error> {
-    let engine = account.engine().await?;
-    match engine.inspect_container(name, None::<InspectContainerOptions>).await {
+    match raw::inspect(account, name).await {
         Ok(found) => Ok(understood(found)),
         Err(said) if fault::is_missing(&said) => Ok(Looked::Absent),
         Err(said) => Err(account.failed(format!("look at container {name}"), said)),

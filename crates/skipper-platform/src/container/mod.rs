@@ -23,6 +23,7 @@ mod look;
 mod options;
 mod prepare;
 mod probing;
+mod raw;
 mod review;
 mod secret_files;
 mod stop;
@@ -38,17 +39,19 @@ use skipper_core::{
     generation::Generation,
     health::Attempt,
     port::{
-        Capabilities, Description, Error, ErrorKind, ExecOutput, Found, HookJob, HookState, Launch, LogChunk, LogQuery,
-        Platform,
+        Capabilities, Description, Error, ExecOutput, Found, HookJob, HookState, Launch, LogChunk, LogQuery, Platform,
     },
     rollout::plan::Instances,
     spec::{Application, Resource},
 };
 
-use account::{Account, late};
+use account::Account;
 use look::{Looked, look};
 
-use crate::local::check_id;
+use crate::{
+    bounded::{self, late},
+    local::check_id,
+};
 
 /// Longest the description of an account waits for its engine.
 const DESCRIBED: Duration = Duration::from_secs(2);
@@ -77,19 +80,13 @@ impl ContainerPlatform {
         self.account.stop.cancel();
     }
 
-    /// Does the work in a task of its own and waits for it, at most for `deadline`.
     async fn within<T: Send + 'static>(
         &self,
         what: &'static str,
         deadline: Duration,
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, Error> {
-        let task = self.account.config.tasks.spawn(work);
-        match tokio::time::timeout(deadline, task).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(cause)) => Err(Error::new(ErrorKind::Unknown, "interrupted", what).because(cause)),
-            Err(_) => Err(late(what, deadline)),
-        }
+        bounded::within(&self.account.config.tasks, what, deadline, work).await
     }
 
     async fn fetch_by(&self, resource: &Resource, pull: Pull, deadline: Duration) -> Result<Resource, Error> {

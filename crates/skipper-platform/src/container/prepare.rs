@@ -14,7 +14,7 @@ use skipper_core::{
     deployment::Deployment,
     port::{Error, ErrorKind},
     secret::SecretValues,
-    spec::{Application, Hook, SecretUse, Signal, Volume},
+    spec::{Application, Hook, Signal, Volume},
 };
 
 use super::{
@@ -23,7 +23,7 @@ use super::{
     labels,
     options::Options,
 };
-use crate::local::{check_env, fill, plain_name, port_env, storage};
+use crate::local::{check_env, fill, part_secrets, port_env, storage};
 
 /// The network of containers that are told no other.
 pub(super) const NETWORK: &str = "skipper";
@@ -186,23 +186,7 @@ fn environment(
     if let Work::Instance(_) = work {
         port_env(&app.ports, ports, &mut env);
     }
-    let mut files = SecretFiles::new();
-    for one in &app.secrets {
-        let name = one.secret();
-        let value = secrets.get(name).ok_or_else(|| {
-            Error::new(ErrorKind::Permanent, "secret-missing", format!("secret `{name}` was not handed over"))
-                .hint(format!("set it with `skipper secrets set {name}`"))
-        })?;
-        match one {
-            SecretUse::Env { var, .. } => {
-                env.insert(var.clone(), value.expose().to_owned());
-            }
-            SecretUse::File { file, .. } => {
-                plain_name("secret file", file)?;
-                files.push((file.clone(), value.clone()));
-            }
-        }
-    }
+    let files = part_secrets(&app.secrets, secrets, &mut env)?;
     if !files.is_empty() {
         env.insert("SKIPPER_SECRETS_DIR".to_owned(), SECRETS_DIR.to_owned());
     }

@@ -2,9 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bollard::query_parameters::{
-    KillContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
-};
+use bollard::query_parameters::{KillContainerOptionsBuilder, RemoveContainerOptionsBuilder};
 use skipper_core::{
     deployment::{Deployment, DeploymentId},
     generation::Generation,
@@ -19,6 +17,7 @@ use super::{
     account::Account,
     fault, hook, labels,
     look::{Looked, Seen, look},
+    raw,
 };
 use crate::local::{blocking, remove_dir, storage};
 
@@ -67,10 +66,8 @@ async fn rest(
     stop: &StopPolicy,
     generation: Option<Generation>,
 ) -> Result<(), Error> {
-    let engine = account.engine().await?;
     let filters = labels::filter(&account.config, &[(labels::DEPLOYMENT, id.as_str())]);
-    let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-    let found = engine.list_containers(Some(options)).await;
+    let found = raw::list(account, &filters).await;
     let found = found.map_err(|said| account.failed(format!("look for what is left of {id}"), said))?;
     let names = found.into_iter().filter_map(|one| one.names?.into_iter().next());
     let names: Vec<String> = names.map(|name| name.trim_start_matches('/').to_owned()).collect();

@@ -13,6 +13,8 @@ use super::{account::Account, labels};
 /// First and longest pause before another attempt.
 const AGAIN: Duration = Duration::from_millis(500);
 const AGAIN_LONGEST: Duration = Duration::from_secs(5);
+/// How far back a new stream begins, in seconds: the engine's clock may differ.
+const LOOK_BACK_SECS: i64 = 60;
 /// What of the many things an engine tells matters: that a container ended, was started or removed.
 const ACTIONS: [&str; 7] = ["die", "died", "oom", "start", "destroy", "remove", "restart"];
 
@@ -33,31 +35,34 @@ pub(super) fn begin(account: &Arc<Account>) {
 async fn keep(account: &Account) {
     let mut pause = AGAIN;
     loop {
-        match listen(account).await {
-            Ok(heard) if heard => pause = AGAIN,
-            Ok(_) => {}
-            Err(error) => debug!(platform = %account.config.account, error = error.chain(), "no events of the engine"),
+        let mut heard = false;
+        if let Err(error) = listen(account, &mut heard).await {
+            debug!(platform = %account.config.account, error = error.chain(), "no events of the engine");
+        }
+        if heard {
+            pause = AGAIN;
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(AGAIN_LONGEST);
     }
 }
 
-/// Listens until the stream breaks; whether anything was heard.
-async fn listen(account: &Account) -> Result<bool, Error> {
+/// Listens until the stream breaks; notes whether anything was heard.
+async fn listen(account: &Account, heard: &mut bool) -> Result<(), Error> {
+    // The stream opens some time after it is first asked: what happens until then is told too.
+    let since = account.config.clock.now().as_micros() / 1_000_000 - LOOK_BACK_SECS;
     let engine = account.engine().await?;
     let mut filters = labels::filter(&account.config, &[]);
     filters.insert("type".to_owned(), vec!["container".to_owned()]);
-    let mut events = engine.events(Some(EventsOptionsBuilder::default().filters(&filters).build()));
-    // The stream opens when it is first asked; only after that is a look complete.
-    account.changed.notify_waiters();
-    let mut heard = false;
+    let mut events =
+        engine.events(Some(EventsOptionsBuilder::default().since(&since.to_string()).filters(&filters).build()));
+    account.changed.notify_one();
     while let Some(event) = events.next().await {
         let event = event.map_err(|said| account.failed("hear events", said))?;
-        heard = true;
+        *heard = true;
         if event.action.as_deref().is_some_and(|action| ACTIONS.contains(&action)) {
             account.changed.notify_one();
         }
     }
-    Ok(heard)
+    Ok(())
 }

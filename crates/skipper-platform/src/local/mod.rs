@@ -36,7 +36,7 @@ pub use deployer::{DeployerSettings, ENV_VARS_TO_INHERIT, inherit, unsupported};
 pub(crate) use fence::Fences;
 pub(crate) use list::check_id;
 pub use ports::{DEFAULT_RANGE, PortPool};
-pub(crate) use prepare::{check_env, fill, plain_name, port_env};
+pub(crate) use prepare::{check_env, fill, part_secrets, port_env};
 pub(crate) use process::end_of;
 pub(crate) use stop::remove_dir;
 
@@ -54,6 +54,8 @@ use skipper_core::{
     rollout::plan::Instances,
     spec::{Application, Resource},
 };
+
+use crate::bounded;
 
 use account::{Account, Seen};
 
@@ -79,22 +81,13 @@ impl LocalPlatform {
         self.account.stop.cancel();
     }
 
-    /// Does the work in a task of its own and waits for it, at most for `deadline`.
     async fn within<T: Send + 'static>(
         &self,
         what: &'static str,
         deadline: Duration,
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, Error> {
-        let task = self.account.config.tasks.spawn(work);
-        match tokio::time::timeout(deadline, task).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(cause)) => Err(Error::new(ErrorKind::Unknown, "interrupted", what).because(cause)),
-            Err(_) => {
-                let message = format!("{what}: not done after {} ms; it goes on", deadline.as_millis());
-                Err(Error::new(ErrorKind::Unknown, "deadline", message))
-            }
-        }
+        bounded::within(&self.account.config.tasks, what, deadline, work).await
     }
 }
 

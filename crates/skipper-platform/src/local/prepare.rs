@@ -11,7 +11,7 @@ use std::{
 use skipper_core::{
     deployment::Deployment,
     port::{Error, ErrorKind},
-    secret::SecretValues,
+    secret::{SecretValue, SecretValues},
     spec::{Hook, Port, Resource, SecretUse},
 };
 
@@ -324,12 +324,12 @@ fn volumes(account: &Account, deployment: &Deployment, env: &mut BTreeMap<String
     Ok(())
 }
 
-fn add_secrets(
+/// Puts secrets that are variables into the environment, and returns name and value of those that become files.
+pub(crate) fn part_secrets(
     uses: &[SecretUse],
     values: &SecretValues,
-    folder: &Folder,
     env: &mut BTreeMap<String, String>,
-) -> Result<Vec<(String, String)>, Error> {
+) -> Result<Vec<(String, SecretValue)>, Error> {
     let mut files = Vec::new();
     for one in uses {
         let name = one.secret();
@@ -343,14 +343,24 @@ fn add_secrets(
             }
             SecretUse::File { file, .. } => {
                 plain_name("secret file", file)?;
-                files.push((file.clone(), value.expose().to_owned()));
+                files.push((file.clone(), value.clone()));
             }
         }
     }
+    Ok(files)
+}
+
+fn add_secrets(
+    uses: &[SecretUse],
+    values: &SecretValues,
+    folder: &Folder,
+    env: &mut BTreeMap<String, String>,
+) -> Result<Vec<(String, String)>, Error> {
+    let files = part_secrets(uses, values, env)?;
     if !files.is_empty() {
         env.insert("SKIPPER_SECRETS_DIR".to_owned(), text(&folder.secrets())?);
     }
-    Ok(files)
+    Ok(files.into_iter().map(|(name, value)| (name, value.expose().to_owned())).collect())
 }
 
 fn place(account: &Account, deployment: &Deployment, index: &str) -> Result<Option<super::cgroup::Placement>, Error> {

@@ -271,6 +271,10 @@ async fn what_cannot_run_is_refused_before_anything_is_started() {
         assert_eq!((error.code(), error.kind()), (code, ErrorKind::Permanent), "{uri}: {}", error.chain());
         assert!(error.chain().contains(words) && error.advice().is_some(), "{uri}: {error:?}");
     }
+    let mut cloud = app(&good, &[], &[]);
+    cloud.app.platform_options.insert("cloudfoundry".to_owned(), serde_json::json!({"memory": "1G"}));
+    let error = reviewed(&world, &mut cloud).await.expect_err("it is for Cloud Foundry");
+    assert_eq!(error.code(), "resource-kind");
     let nowhere = DeployerSettings { search: "/no/such/folder".to_owned(), ..DeployerSettings::default() };
     let without = World::deploying(nowhere);
     let mut native = deployment(&[]);

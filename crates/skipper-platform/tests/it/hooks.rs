@@ -1,4 +1,4 @@
-use std::fs;
+use std::{fs, path::Path};
 
 use skipper_core::{
     deployment::Deployment,
@@ -68,7 +68,8 @@ async fn a_hook_that_takes_too_long_is_killed_with_all_it_started() {
     let it = script("exec sleep 600");
     let slow = Hook { timeout: Millis(200), ..hook("echo begun; setsid sleep 600 & sleep 600") };
     run(&world, &it, "r1-1", &slow).await.expect("it starts");
-    let HookState::Ended { code: None, output } = outcome(&world, "r1-1").await else { panic!("it was killed") };
+    let state = outcome(&world, "r1-1").await;
+    let HookState::Ended { code: None, output } = state else { panic!("it was not killed: {state:?}") };
     assert_eq!(output, "begun\n[skipper] its time was over, it was killed\n");
     assert_eq!(processes_of(&it), NOBODY);
 }
@@ -91,7 +92,7 @@ async fn a_hook_whose_outcome_was_lost_is_unknown_and_never_run_again() {
     let marks = world.dir.path().join("local/here/.hooks/r1-1/work/marks");
     eventually("it runs", || marks.exists()).await;
     world.platform.close();
-    for keeper in pids_of_hook() {
+    for keeper in pids_of_hook(world.dir.path()) {
         kill(keeper, "KILL");
     }
     for process in processes_of(&it) {
@@ -107,13 +108,15 @@ async fn a_hook_whose_outcome_was_lost_is_unknown_and_never_run_again() {
     assert_eq!((processes_of(&it), keepers_of(&it)), (vec![], vec![]));
 }
 
-/// Keepers of jobs below this test's temp folder bear its name in their arguments, not the deployment's.
-fn pids_of_hook() -> Vec<i32> {
+/// Keepers of jobs bear their folder's name in their arguments, not the deployment's. Only those below the test's own folder: others
+/// have jobs of that name too.
+fn pids_of_hook(own: &Path) -> Vec<i32> {
+    let folder = format!("{}/local/here/.hooks/r1-1\0", own.display());
     let entries = fs::read_dir("/proc").expect("proc is there");
     let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     pids.filter(|pid: &i32| {
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        String::from_utf8_lossy(&line).ends_with(".hooks/r1-1\0")
+        String::from_utf8_lossy(&line).ends_with(&folder)
     })
     .collect()
 }

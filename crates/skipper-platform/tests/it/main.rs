@@ -2,6 +2,7 @@
 
 mod adopting;
 mod artifacts;
+mod container;
 mod deploying;
 mod hooks;
 mod launching;

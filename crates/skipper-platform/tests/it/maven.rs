@@ -330,6 +330,12 @@ async fn a_snapshot_is_the_newest_build_that_anybody_has() {
     );
     assert_eq!(fetch(&cache(dir.path(), settings(false)), uri).await.expect("local"), Sha256::of(b"installed"));
 
+    // What tells the builds is held against its sums too.
+    write(&folder.join("g/a/1-SNAPSHOT/maven-metadata.xml.sha1"), &sha1("something else"));
+    let error = fetch(&both, uri).await.expect_err("the repository lies about its metadata");
+    assert_eq!(error.code(), "checksum-mismatch", "{}", error.chain());
+    assert!(error.chain().contains("maven-metadata.xml"), "{}", error.chain());
+
     // Nobody answers any more: what was resolved last serves.
     let gone = asking(dir.path(), &["http://127.0.0.1:1/maven"]);
     assert_eq!(fetch(&gone, uri).await.expect("it is here"), Sha256::of(b"installed"));

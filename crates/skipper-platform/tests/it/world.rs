@@ -36,7 +36,7 @@ pub(crate) const NOBODY: [i32; 0] = [];
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
-struct RealClock;
+pub(crate) struct RealClock;
 
 impl Clock for RealClock {
     #[expect(clippy::disallowed_methods, reason = "real processes, real time")]

@@ -61,6 +61,14 @@ pub(crate) async fn authenticate(
     token.map(|token| token.actor()).ok_or_else(|| sent.unknown())
 }
 
+/// Whether a user and a password came although nobody may have asked for them: where users are configured a wrong password
+/// is refused on every path, as those who know Spring's servers expect it.
+pub(crate) fn is_signed(app: &App, headers: &HeaderMap) -> bool {
+    let basic = |text: &str| text.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("basic "));
+    let mut given = headers.get_all(header::AUTHORIZATION).iter();
+    app.user.is_some() && given.any(|value| value.to_str().is_ok_and(basic))
+}
+
 /// What was sent: a token, or a user and a password. Clients that know no tokens send one as the password of anybody.
 struct Credentials {
     user: Option<String>,

@@ -5,5 +5,5 @@
 mod authenticate;
 mod loopback;
 
-pub(crate) use authenticate::authenticate;
+pub(crate) use authenticate::{authenticate, is_signed};
 pub use loopback::{NotLocal, judge};

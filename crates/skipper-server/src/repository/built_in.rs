@@ -47,6 +47,7 @@ fn entry(built: &Built) -> IndexEntry {
         maintainer: metadata.maintainer.clone(),
         description: metadata.description.clone(),
         sha256: Some(built.sha256),
+        sha256_wrong: None,
     }
 }
 

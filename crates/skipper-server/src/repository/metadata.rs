@@ -8,6 +8,14 @@ use skipper_store::{IndexRow, Package, Words};
 /// Counts the forms below: rows of an index that were stored by an older one are stored anew.
 const FORM: u32 = 1;
 
+/// Where it is kept what an index has instead of a digest.
+const WRONG_DIGEST: &str = "sha256_wrong";
+
+/// What the index has instead of a digest of this package, if that is so.
+pub(super) fn wrong_digest(metadata: &Value) -> Option<&str> {
+    metadata.get(WRONG_DIGEST).and_then(Value::as_str)
+}
+
 /// What a package says of itself, as JSON.
 pub(crate) fn metadata_json(metadata: &Metadata) -> Value {
     json!({
@@ -45,6 +53,7 @@ fn entry_json(entry: &IndexEntry) -> Value {
         "kind": entry.kind,
         "tags_text": entry.tags_text,
         "sha256": entry.sha256,
+        WRONG_DIGEST: entry.sha256_wrong,
     })
 }
 
@@ -102,5 +111,6 @@ pub(crate) fn index_entry(package: &Package) -> IndexEntry {
         maintainer: text("maintainer"),
         description: text("description"),
         sha256: package.sha256,
+        sha256_wrong: None,
     }
 }

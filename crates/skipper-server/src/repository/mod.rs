@@ -276,6 +276,16 @@ impl Repositories {
             let sha256 = entry.sha256.unwrap_or_else(|| Sha256::of(&bytes));
             return Ok(Chosen { sha256, bytes, entry });
         }
+        if let Some(wrong) = metadata::wrong_digest(&entry.metadata) {
+            let Entry { repository, name, version, .. } = &entry;
+            let why = format!(
+                "package {name}-{version} cannot be verified: its entry in the index of repository `{repository}` has the \
+                 `sha256` `{}`, which is no SHA-256 digest",
+                wrong.escape_debug()
+            );
+            return Err(Error::new(Code::RepositoryFailed, why)
+                .hint("a digest has 64 hexadecimal digits; an entry without `sha256` is taken as it is"));
+        }
         let bytes = self.fetch(&entry).await?;
         let checked = check(entry, bytes).await?;
         let kept = self.store.package_keep(checked.entry.num, checked.bytes.as_ref().clone()).await;

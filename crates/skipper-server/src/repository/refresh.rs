@@ -137,12 +137,12 @@ impl Repositories {
             Answer::File(bytes, etag) => (bytes, etag),
             Answer::Same => {
                 let digest = repository.refresh.digest.clone().unwrap_or_default();
-                return Ok((unchanged(repository), repository.refresh.etag.clone(), digest));
+                return Ok((self.unchanged(repository).await?, repository.refresh.etag.clone(), digest));
             }
         };
         let digest = Sha256::of(&bytes).to_string();
         if repository.refresh.digest.as_ref() == Some(&digest) {
-            return Ok((unchanged(repository), etag, digest));
+            return Ok((self.unchanged(repository).await?, etag, digest));
         }
         let text = String::from_utf8(bytes).map_err(|_| failed(format!("{file} is not UTF-8 text")))?;
         let report = self.take_over(&repository.name, text, provenance).await?;
@@ -151,6 +151,16 @@ impl Repositories {
             return Err(failed(format!("{file} is not the index of a repository: {why}")));
         }
         Ok((report, etag, digest))
+    }
+
+    /// The report about an index that was read before, with what is still wrong with it. What left it and was in use then
+    /// may go by now.
+    async fn unchanged(&self, repository: &Repository) -> Result<Report, Error> {
+        let removed = self.store.refresh_sweep(&repository.name).await?;
+        let faults: Vec<String> =
+            repository.refresh.problem.iter().filter(|_| repository.refresh.failures == 0).cloned().collect();
+        let changed = Changed { removed, ..Changed::default() };
+        Ok(Report { unchanged: removed == 0, changed, broken: faults.len() as u64, faults, ..Report::default() })
     }
 
     /// Takes over an index: what is new is added, what is said anew is changed, and what is not in it any more goes, if
@@ -167,6 +177,7 @@ impl Repositories {
             changed.removed += applied.removed;
         }
         let report = comparing.await.map_err(Error::internal)?;
+        changed.removed += self.store.refresh_sweep(name).await?;
         Ok(Report { changed, ..report })
     }
 
@@ -192,13 +203,6 @@ impl Repositories {
     }
 }
 
-/// The report about an index that was read before, with what is still wrong with it.
-fn unchanged(repository: &Repository) -> Report {
-    let faults: Vec<String> =
-        repository.refresh.problem.iter().filter(|_| repository.refresh.failures == 0).cloned().collect();
-    Report { unchanged: true, broken: faults.len() as u64, faults, ..Report::default() }
-}
-
 /// Sends the differences between an index and what is known. Stops early when nobody listens any more.
 fn compare(
     text: &str,
@@ -208,6 +212,7 @@ fn compare(
     let mut report = Report::default();
     let mut batch = Vec::with_capacity(BATCH);
     let mut seen: HashSet<(String, String)> = HashSet::new();
+    let mut unread = false;
     let flush = |batch: &mut Vec<Change>, least: usize| {
         batch.len() < least || send.blocking_send(std::mem::replace(batch, Vec::with_capacity(BATCH))).is_ok()
     };
@@ -222,6 +227,7 @@ fn compare(
             Ok(entry) => entry,
             Err(wrong) => {
                 fault(&mut report, wrong.to_string());
+                unread = true;
                 continue;
             }
         };
@@ -231,6 +237,10 @@ fn compare(
             continue;
         }
         report.packages += 1;
+        if let Some(wrong) = &entry.sha256_wrong {
+            let wrong = wrong.escape_debug();
+            fault(&mut report, format!("the `sha256` of {}-{} is `{wrong}`, and no SHA-256 digest", key.0, key.1));
+        }
         let stamp = stamp(&entry);
         match known.remove(&key) {
             Some((_, there)) if there == stamp => {}
@@ -242,7 +252,7 @@ fn compare(
         }
     }
     // A package whose document is broken is not gone.
-    if report.broken == 0 {
+    if !unread {
         for (num, _) in known.into_values() {
             batch.push(Change::Remove(num));
             if !flush(&mut batch, BATCH) {

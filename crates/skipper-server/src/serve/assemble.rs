@@ -101,6 +101,7 @@ pub(super) fn assemble(
         scratch: scratch(config)?,
         kept: Default::default(),
         versions: Default::default(),
+        packages: Default::default(),
         metrics: Metrics::default(),
         tasks: tasks.clone(),
         tended_by: watch::Sender::new(None),

@@ -96,13 +96,9 @@ pub(super) async fn document(app: &App, package: &Chosen) -> Result<String, Erro
 /// [`Code::PackageInvalid`].
 pub(super) async fn document_of_zip(app: &App, repository: Option<&str>, zip: Arc<Vec<u8>>) -> Result<String, Error> {
     let reading = tokio::task::spawn_blocking(move || {
-        let read = Package::from_zip(&zip).map_err(|wrong| Error::new(Code::PackageInvalid, wrong.to_string()))?;
-        Ok::<Kept, Error>(match &read {
-            Package::Native(archive) => native(archive),
-            Package::Classic(package) => classic(package),
-        })
+        Kept::read(&zip).map_err(|wrong| Error::new(Code::PackageInvalid, wrong.to_string()))
     });
-    let kept: Kept = reading.await.map_err(Error::internal)??;
+    let kept = reading.await.map_err(Error::internal)??;
     let repositories = app.store.repository_list().await?;
     let place = repository.and_then(|name| repositories.iter().find(|known| known.name.as_str() == name));
     let repository = repository.map(str::to_owned);
@@ -117,12 +113,8 @@ pub(super) async fn of_package(app: &App, package: &Chosen) -> Result<Kept, Erro
     let repository_id = repository.map(|known| known.numeric.num);
     let package = package.clone();
     let reading = tokio::task::spawn_blocking(move || {
-        let read = Package::from_zip(&package.bytes).map_err(Error::internal)?;
+        let kept = Kept::read(&package.bytes).map_err(Error::internal)?;
         let entry = &package.entry;
-        let kept = match &read {
-            Package::Native(archive) => native(archive),
-            Package::Classic(package) => classic(package),
-        };
         // What the repository says counts, also where a remote one says something else than the package itself.
         let (name, version) = (entry.name.to_string(), entry.version.clone());
         let repository = Some(entry.repository.to_string());
@@ -163,6 +155,14 @@ fn base_name(path: &str) -> String {
 }
 
 impl Kept {
+    /// What a zip says, in whichever format.
+    fn read(zip: &[u8]) -> Result<Self, skipper_source::archive::Error> {
+        Ok(match &Package::from_zip(zip)? {
+            Package::Native(archive) => native(archive),
+            Package::Classic(package) => classic(package),
+        })
+    }
+
     fn of(metadata: Option<&Metadata>, folder: Option<&str>) -> Self {
         let name = metadata.map(|found| found.name.to_string());
         Self {

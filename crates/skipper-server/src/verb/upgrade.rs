@@ -197,7 +197,8 @@ async fn current(app: &App, wanted: &Upgrade) -> Result<(Release, Current), Erro
     Ok((release, Current::Serves(Box::new(serving))))
 }
 
-/// The given values over those of the newest revision, as text and as what it says.
+/// The given values over those of the newest version, whatever has become of it, as text and as what it says: the clients of
+/// `/api` were promised so, and correct what made an upgrade fail by naming it again.
 async fn added(app: &App, wanted: &Upgrade) -> Result<(Option<Value>, Option<String>), Error> {
     let given = || Ok((checked_values(wanted.values.clone())?, wanted.raw.clone()));
     let Some(raw) = wanted.raw.as_ref().filter(|raw| !raw.trim().is_empty()) else { return given() };

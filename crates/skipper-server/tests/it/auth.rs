@@ -151,10 +151,18 @@ async fn a_page_of_another_origin_cannot_use_a_password_that_a_browser_remembers
 #[tokio::test]
 async fn springs_clients_are_told_that_a_password_is_wanted() {
     let server = with_user(Role::Viewer).boot().await;
-    for path in ["/api", "/api/list", "/api/repositories", "/api/packageMetadata"] {
+    for path in ["/api", "/api/about", "/api/list", "/api/repositories", "/api/packageMetadata"] {
         let answer = server.get(path).await;
         assert_eq!(answer.status, 401, "{path}");
         assert!(answer.header("www-authenticate").is_some_and(|value| value.starts_with("Basic ")), "{path}");
+    }
+    assert_eq!(server.get("/actuator").await.status, 401);
+    for path in ["/actuator/health", "/actuator/info", "/healthz", "/readyz"] {
+        assert_eq!(server.get(path).await.status, 200, "{path}");
+        for (sent, status) in [("alice:s3:cret", 200), ("alice:wrong", 401), ("bob:s3:cret", 401)] {
+            let answer = server.send(Ask::get(path).header("authorization", &basic(sent))).await;
+            assert_eq!(answer.status, status, "{path} {sent}");
+        }
     }
     let own = server.get("/v1/releases").await;
     assert!(own.header("www-authenticate").is_some_and(|value| value.starts_with("Bearer ")));

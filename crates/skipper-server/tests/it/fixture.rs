@@ -168,6 +168,7 @@ impl Machine {
             scratch,
             kept: Default::default(),
             versions: Default::default(),
+            packages: Default::default(),
             metrics: Metrics::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -252,6 +253,12 @@ impl Answer {
     pub(crate) fn ok<T: DeserializeOwned>(&self) -> T {
         assert!(self.status.is_success(), "{}: {}", self.status, self.text());
         self.read()
+    }
+
+    /// It was done, whatever is told of it.
+    #[track_caller]
+    pub(crate) fn done(&self) {
+        assert!(self.status.is_success(), "{}: {}", self.status, self.text());
     }
 
     pub(crate) fn text(&self) -> String {

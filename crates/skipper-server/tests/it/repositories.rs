@@ -117,6 +117,29 @@ async fn what_runs_keeps_its_package_and_its_repository() {
 }
 
 #[tokio::test]
+async fn what_left_an_index_goes_when_nothing_is_made_of_it_any_more() {
+    let server = Server::start().await;
+    let remote = Remote::start().await;
+    remote.zip("hello", "1.0.0", package("hello", "1.0.0", ""));
+    remote.index(&document("hello", "1.0.0", ""));
+    add(&server, "tagged", &remote.url, 0).await;
+    assert_eq!(server.install("web", "1.0.0").await.phase, "succeeded");
+    // The index stays the same from here on: told by its tag first, then by its bytes.
+    remote.put("/index.yml", At::Tagged(document("hello", "2.0.0", ""), "\"2\""));
+    assert_eq!(refresh(&server, "tagged").await.removed, 0);
+    let report = refresh(&server, "tagged").await;
+    assert!(report.unchanged, "{report:?}");
+    assert_eq!(found(&server, "repository=tagged").await, ["tagged/hello-1.0.0", "tagged/hello-2.0.0"]);
+    let gone: Value = server.send(Ask::new(Method::DELETE, "/v1/releases/web")).await.ok();
+    server.ended(gone["rollout"]["id"].as_str().expect("an id")).await;
+    let report = refresh(&server, "tagged").await;
+    assert_eq!((report.unchanged, report.removed), (false, 1), "{report:?}");
+    assert_eq!(found(&server, "repository=tagged").await, ["tagged/hello-2.0.0"]);
+    server.get("/v1/packages/tagged/hello/1.0.0/archive").await.problem("package-not-found");
+    assert!(refresh(&server, "tagged").await.unchanged);
+}
+
+#[tokio::test]
 async fn the_highest_version_of_all_repositories_is_meant() {
     let server = Server::start().await;
     server.upload("1.9.0", "").await.ok::<Value>();
@@ -208,6 +231,41 @@ async fn a_zip_is_what_its_index_says_or_it_is_refused() {
     assert_eq!(archive("2.0.0").await.body, good);
     remote.zip("hello", "1.0.0", package("hello", "9.0.0", ""));
     assert_eq!(archive("1.0.0").await.body, good);
+}
+
+#[tokio::test]
+async fn what_an_index_has_instead_of_a_digest_makes_a_package_unusable() {
+    let server = Server::start().await;
+    let remote = Remote::start().await;
+    let zip = package("hello", "1.0.0", "");
+    let digest = Sha256::of(&zip).to_string();
+    let mut index = String::new();
+    let bad = ["xyz".to_owned(), digest[1..].to_owned(), format!("[{digest}]"), "x".repeat(64)];
+    let good = [format!("'{digest} '"), "''".to_owned(), "~".to_owned()];
+    for (n, said) in bad.iter().chain(&good).enumerate() {
+        index.push_str(&document("hello", &format!("{n}.0.0"), &format!("sha256: {said}\n")));
+        remote.zip("hello", &format!("{n}.0.0"), zip.clone());
+    }
+    remote.index(&index);
+    add(&server, "r", &remote.url, 0).await;
+    refresh(&server, "r").await;
+    let problem = shown(&server, "r").await.problem.expect("it is told");
+    assert!(problem.starts_with("4 of its packages") && problem.contains("hello-0.0.0 is `xyz`"), "{problem}");
+    for n in 0..bad.len() {
+        let refused = server.get(&format!("/v1/packages/r/hello/{n}.0.0/archive")).await.problem("repository-failed");
+        let named = format!("package hello-{n}.0.0 cannot be verified: its entry in the index of repository `r`");
+        assert!(refused.detail.contains(&named), "{}", refused.detail);
+    }
+    for n in bad.len()..bad.len() + good.len() {
+        assert_eq!(server.get(&format!("/v1/packages/r/hello/{n}.0.0/archive")).await.body, zip, "{n}");
+    }
+    // Such an entry does not keep what left the index, and is mended by the next one.
+    remote.index(
+        &(document("hello", "0.0.0", &format!("sha256: {digest}\n")) + &document("hello", "1.0.0", "sha256: 1\n")),
+    );
+    let report = refresh(&server, "r").await;
+    assert_eq!((report.updated, report.removed, report.broken), (2, 5, 1), "{report:?}");
+    assert_eq!(server.get("/v1/packages/r/hello/0.0.0/archive").await.body, zip);
 }
 
 #[tokio::test]

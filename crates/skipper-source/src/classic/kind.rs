@@ -133,6 +133,14 @@ fn spring(document: &Value, options: &RenderOptions) -> Result<Application, Faul
         })?,
         _ => 1,
     };
+    // A placeholder is for the application to resolve.
+    let port =
+        properties.get("server.port").map(|text| text.trim()).filter(|text| !text.is_empty() && !text.contains("${"));
+    if let Some(port) = port.filter(|text| !text.parse::<i64>().is_ok_and(|port| port <= i64::from(u16::MAX))) {
+        return Err(fault("value-invalid", format!("`server.port` = `{port}` is not a port"))
+            .path(name.as_str())
+            .into());
+    }
     let ports = Ways::of(properties.get("server.port").map(String::as_str), &deployment);
     let mut application = bare(name, resource(spec)?, options);
     application.replicas = replicas;

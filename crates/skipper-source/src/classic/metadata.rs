@@ -9,7 +9,8 @@ use super::{
 use crate::{
     archive::File,
     finding::{Faults, Finding, Findings},
-    package::{MAX_DESCRIPTION, MAX_NAME, MAX_VERSION, MAX_WORDS, Metadata, split_tags},
+    nearest::nearest,
+    package::{API_VERSION as OURS, MAX_DESCRIPTION, MAX_NAME, MAX_VERSION, MAX_WORDS, Metadata, split_tags},
 };
 
 /// What the `apiVersion` of a package makes of it.
@@ -17,11 +18,12 @@ use crate::{
 pub enum ApiVersion {
     /// `v1` and `v2`: written for 1.0.
     One,
-    /// `skipper.spring.io/v1`, or metadata that Java's own writer wrote: for 2.x.
+    /// `skipper.spring.io/v1`, metadata that Java's own writer wrote, and whatever else there is: for 2.x.
     Two,
 }
 
-/// Which generation a `package.yml` was written for; `None` when it is none of the field's.
+/// Which generation a `package.yml` was written for; `None` when it is none of the field's: it says nothing, `skipper/v2`, or
+/// what is near enough to be meant for that.
 #[must_use]
 pub fn api_version(text: &str) -> Option<ApiVersion> {
     let metadata = yaml::load("package.yml", text, Typing::Text).ok()?;
@@ -29,8 +31,15 @@ pub fn api_version(text: &str) -> Option<ApiVersion> {
         Some(Value::Text(version)) if matches!(version.as_str(), "v1" | "v2") => Some(ApiVersion::One),
         Some(Value::Text(version)) if version.starts_with("skipper.spring.io/") => Some(ApiVersion::Two),
         _ if text.contains(METADATA_TAG) => Some(ApiVersion::Two),
+        // The field holds it against no list.
+        Some(Value::Text(version)) if !version.trim().is_empty() && !is_ours(version) => Some(ApiVersion::Two),
         _ => None,
     }
+}
+
+fn is_ours(version: &str) -> bool {
+    let version = version.trim();
+    version.to_ascii_lowercase().starts_with("skipper/") || nearest(version, [OURS]).is_some()
 }
 
 /// Reads the metadata of a package. Unknown keys are skipped, and an explicit null is as good as no key.

@@ -90,19 +90,37 @@ fn every_document_is_bounded() {
 }
 
 #[test]
-fn a_digest_is_taken_and_what_is_none_is_passed_over() {
+fn a_digest_is_taken_and_what_is_none_is_told_from_none() {
     let digest = "0123456789abcdef".repeat(4);
     let entry = one(&format!("name: a\nversion: 1.0.0\nsha256: {digest}\nhome: x\niconUrl: 'javascript:alert(1)'\n"));
-    assert_eq!(entry.sha256.map(|sha| sha.to_string()), Some(digest));
+    assert_eq!(entry.sha256.map(|sha| sha.to_string()), Some(digest.clone()));
     assert_eq!(entry.icon, None);
-    assert_eq!(one("name: a\nversion: 1.0.0\nsha256: soon\n").sha256, None);
+    let said = |sha256: &str| {
+        let entry = one(&format!("name: a\nversion: 1.0.0\nhome: &l [a]\nsha256: {sha256}\ntags: x\n"));
+        assert_eq!(entry.tags, ["x"], "{sha256}");
+        (entry.sha256.map(|sha| sha.to_string()), entry.sha256_wrong)
+    };
+    let good = Some(digest.clone());
+    for text in [digest.clone(), format!("'{digest} '"), format!("' sha256:{}\t'", digest.to_uppercase())] {
+        assert!(said(&text).0.is_some() && said(&text).1.is_none(), "{text}");
+    }
+    assert_eq!(said(&format!("\"\\n{digest}\\n\"")), (good, None));
+    for text in ["", "~", "null", "''", "'  '"] {
+        assert_eq!(said(text), (None, None), "{text}");
+    }
+    for text in ["soon", "xyz", "1", &digest[1..], &format!("{digest}0"), "'null'"] {
+        assert_eq!(said(text), (None, Some(text.trim_matches('\'').to_owned())), "{text}");
+    }
+    for text in [format!("[{digest}]"), format!("{{a: {digest}}}"), "*l".to_owned(), "[]".to_owned()] {
+        assert_eq!(said(&text), (None, Some("…".to_owned())), "{text}");
+    }
 }
 
 #[test]
 fn what_is_written_reads_back() {
     let text = "---\napiVersion: skipper.spring.io/v1\nname: a\nversion: '1.10'\ndescription: \"two\\nlines: # yes\"\n\
         tags: x, y\ndisplayName: 'null'\nsha256: '0000000000000000000000000000000000000000000000000000000000000000'\n";
-    let (first, _) = read(&format!("{text}---\nname: b\nversion: 1e3\n"));
+    let (first, _) = read(&format!("{text}---\nname: b\nversion: 1e3\n---\nname: c\nversion: 1.0.0\nsha256: [soon]\n"));
     let mut out = String::new();
     first.iter().for_each(|entry| write(&mut out, entry));
     let (again, bad) = read(&out);

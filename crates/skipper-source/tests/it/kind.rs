@@ -91,6 +91,12 @@ fn kinds_are_those_of_the_original() {
     assert!(refused("spec: {resource: file:/a.jar}").contains("metadata.name"));
     assert!(refused("metadata: {name: 'a b'}\nspec: {resource: x}").contains("a b"));
     let counted = "metadata: {name: a}\nspec: {resource: x, deploymentProperties: {spring.cloud.deployer.count: many}}";
+    for port in ["abc", "99999"] {
+        let at = format!(
+            "kind: SpringBootApp\nmetadata:\n  name: a\nspec:\n  resource: file:/a.jar\n  applicationProperties:\n    server.port: {port}\n"
+        );
+        assert!(refused(&at).contains("is not a port"), "{port}");
+    }
     assert!(refused(counted).contains("`many` is not a count"));
     assert!(classic::spec_of("", &options()).is_err(), "nothing to run");
     assert!(!refused("a: [").is_empty());

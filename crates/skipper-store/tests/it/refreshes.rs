@@ -158,7 +158,13 @@ async fn what_a_release_is_made_of_stays(world: &World) {
     let all: Vec<_> = known(store).await.iter().map(|k| Change::Remove(k.num)).collect();
     assert_eq!(apply(store, all.clone()).await.removed, 1);
     assert_eq!(known(store).await[0].version, "1.0.0");
+    let sweep = async || store.refresh_sweep(&remote()).await.expect("swept");
+    assert_eq!(sweep().await, 0, "it is in use");
     carry_out(store, &accepted, &spec(&[], &[]), &Phase::Failed { cause: crate::samples::cause("x") }).await;
+    // What came back meanwhile stays.
+    let back = known(store).await[0].num;
+    apply(store, vec![Change::Update(back, row("hello", "1.0.0", "1"))]).await;
+    assert_eq!((sweep().await, known(store).await.len()), (0, 1));
     assert_eq!(apply(store, all).await.removed, 1);
     assert!(known(store).await.is_empty());
 }

@@ -14,8 +14,8 @@ pub(super) async fn read(response: Response, url: &str, had_token: bool) -> Fail
     match serde_json::from_slice::<Problem>(&bytes) {
         Ok(problem) => explain(&problem, had_token),
         Err(_) => match serde_json::from_slice::<Spring>(&bytes) {
-            Ok(told) => told.explain(status),
-            Err(_) => foreign(status, &bytes, url),
+            Ok(told) if told.is_ours(status) => told.explain(status, had_token),
+            _ => foreign(status, &bytes, url),
         },
     }
 }
@@ -47,6 +47,8 @@ fn explain(problem: &Problem, had_token: bool) -> Failure {
 #[derive(Debug, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Spring {
+    /// Absent where it is about who asks.
+    #[serde(default)]
     exception: String,
     #[serde(default)]
     message: Option<String>,
@@ -57,7 +59,12 @@ struct Spring {
 }
 
 impl Spring {
-    fn explain(self, status: StatusCode) -> Failure {
+    fn is_ours(&self, status: StatusCode) -> bool {
+        let is_access = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+        !self.exception.is_empty() || (is_access && self.message.is_some())
+    }
+
+    fn explain(self, status: StatusCode, had_token: bool) -> Failure {
         let message = match (&self.release_name, self.version) {
             (Some(name), None) if self.exception.ends_with("ReleaseNotFoundException") => {
                 format!("Release with name '{}' not found", tame(name))
@@ -67,7 +74,12 @@ impl Spring {
             }
             _ => self.message.as_deref().map_or_else(|| status.to_string(), tame),
         };
-        Failure::new(exit_of(status.as_u16()), message)
+        let mut failure = Failure::new(exit_of(status.as_u16()), message);
+        if status == StatusCode::UNAUTHORIZED && !had_token {
+            failure.hint =
+                Some("log in with `skipper config --username NAME`, or give a token with --token-file".to_owned());
+        }
+        failure
     }
 }
 
@@ -120,6 +132,17 @@ mod tests {
     fn an_internal_error_names_the_request_and_every_fault_is_listed() {
         let failure = explain(&Problem { faults: vec!["a: b".into()], ..problem(500) }, true);
         assert!(failure.message.contains("request r-1") && failure.message.contains("\n- a: b"), "{failure}");
+    }
+
+    #[test]
+    fn what_spring_says_of_access_is_told_and_leads_to_logging_in() {
+        let body =
+            r#"{"timestamp":1,"status":401,"error":"Unauthorized","message":"a token is needed","path":"/api/list"}"#;
+        let told: Spring = serde_json::from_str(body).expect("Spring's form");
+        assert!(told.is_ours(StatusCode::UNAUTHORIZED) && !told.is_ours(StatusCode::BAD_GATEWAY));
+        let failure = told.explain(StatusCode::UNAUTHORIZED, false);
+        assert_eq!((failure.message.as_str(), failure.exit as u8), ("a token is needed", 3));
+        assert!(failure.hint.is_some_and(|hint| hint.contains("--username")));
     }
 
     #[test]

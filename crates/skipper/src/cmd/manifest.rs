@@ -5,6 +5,7 @@ use crate::{
     client::Call,
     complete,
     failure::{Done, Exit, Failure},
+    guide,
     render::tame,
 };
 
@@ -77,6 +78,10 @@ impl Of {
     async fn found(&self, context: &Context) -> Done {
         let client = context.client()?;
         let name = self.release.name();
+        if context.out.guide && !context.out.json {
+            let version = self.revision.or(self.release_version).filter(|version| *version != 0);
+            return print(context, &guide::manifest(context, name, version).await?);
+        }
         let number = match self.revision.or(self.release_version).filter(|revision| *revision != 0) {
             Some(number) => number,
             None => super::status::newest(client, name).await?,
@@ -88,8 +93,11 @@ impl Of {
             return context.out.json(&detail);
         }
         let call = Call::get(&["v1", "releases", name, "revisions", &number, "manifest"]);
-        let manifest = client.ask_text(&call).await?;
-        context.out.text(&manifest)?;
-        if manifest.ends_with('\n') { Ok(()) } else { context.out.text("\n") }
+        print(context, &client.ask_text(&call).await?)
     }
+}
+
+fn print(context: &Context, manifest: &str) -> Done {
+    context.out.text(manifest)?;
+    if manifest.ends_with('\n') { Ok(()) } else { context.out.text("\n") }
 }

@@ -47,8 +47,11 @@ impl Rollback {
         if self.dry_run {
             return self.plan(context).await;
         }
+        // The shell shows versions by the numbers of Spring's API.
+        let (to, to_version) = if context.out.guide { (None, self.to()) } else { (self.to(), None) };
         let request = RollbackRequest {
-            to: self.to(),
+            to,
+            to_version,
             timeout_ms: self.timeout_expression.map(millis),
             description: self.description.clone(),
             require_plan: self.require_plan.clone(),

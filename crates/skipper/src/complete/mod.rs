@@ -39,6 +39,14 @@ struct Line {
     words: Words,
     /// What holds where the line says nothing about the server.
     connection: Connection,
+    /// Revisions are counted as the guide does: without scalings.
+    by_guide: bool,
+}
+
+/// A version as `/api` counts them.
+#[derive(serde::Deserialize)]
+struct Version {
+    version: u64,
 }
 
 fn line() -> Option<Arc<Line>> {
@@ -58,6 +66,7 @@ pub(crate) fn answered(surroundings: &Surroundings, args: &[OsString]) -> Result
         surroundings: surroundings.clone(),
         words: Words::after_dashes(args),
         connection: Connection::default(),
+        by_guide: false,
     });
     CompleteEnv::with_factory(crate::cli::command)
         .bin("skipper")
@@ -75,6 +84,7 @@ pub(crate) fn in_shell(
         surroundings: surroundings.clone(),
         words: Words::of_line(&args),
         connection: connection.clone(),
+        by_guide: true,
     });
     let last = args.len().saturating_sub(1);
     let found = clap_complete::engine::complete(&mut tree, args, last, Some(&surroundings.working_dir));
@@ -108,6 +118,10 @@ pub(crate) fn releases() -> ArgValueCompleter {
 pub(crate) fn revisions() -> ArgValueCompleter {
     completer(|_| async {
         let name = line()?.words.release()?;
+        if line()?.by_guide {
+            let versions: Vec<Version> = ask(&Call::get(&["api", "history", &name, &MOST.to_string()])).await?;
+            return Some(versions.into_iter().map(|one| (one.version.to_string(), String::new())).collect());
+        }
         let page: HistoryPage = ask(&Call::get(&["v1", "releases", &name, "history"]).query("limit", MOST)).await?;
         let line = |revision: skipper_server::api::own::wire::RevisionView| {
             (revision.revision.to_string(), format!("{}, {}", revision.state, revision.source.text()))

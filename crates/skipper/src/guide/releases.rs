@@ -2,7 +2,11 @@ use super::{
     Table, print,
     wire::{AppStatus, Info, Release},
 };
-use crate::{client::Call, cmd::Context, failure::Done};
+use crate::{
+    client::Call,
+    cmd::Context,
+    failure::{Done, Failure},
+};
 
 /// Releases that are deployed or failed, a line for each version.
 pub(crate) async fn list(context: &Context, name: Option<&str>) -> Done {
@@ -69,6 +73,20 @@ pub(crate) async fn status(context: &Context, name: &str, version: Option<u64>) 
     table.row(["Status".to_owned(), info.status.status_code.clone()]);
     table.row(["Platform Status".to_owned(), told]);
     print(context, &[table])
+}
+
+/// The manifest of a version; of the newest one where none is named.
+pub(crate) async fn manifest(context: &Context, name: &str, version: Option<u64>) -> Result<String, Failure> {
+    let version = version.map(|version| version.to_string());
+    let mut path = vec!["api", "manifest", name];
+    path.extend(version.as_deref());
+    context.client()?.ask_text(&Call::get(&path)).await
+}
+
+/// The number of the newest version.
+pub(crate) async fn newest(context: &Context, name: &str) -> Result<Option<u64>, Failure> {
+    let newest: Vec<Release> = context.client()?.ask(&Call::get(&["api", "history", name, "1"])).await?;
+    Ok(newest.first().map(|release| release.version))
 }
 
 fn lines(apps: &[AppStatus]) -> String {

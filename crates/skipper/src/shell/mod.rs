@@ -52,7 +52,12 @@ pub(crate) struct Shell {
 struct SpringClient {
     #[arg(
         long = "spring.cloud.skipper.client.uri",
-        aliases = ["spring.cloud.skipper.client.serverUrl", "spring.cloud.skipper.client.server-url"],
+        aliases = [
+            "spring.cloud.skipper.client.serverUri",
+            "spring.cloud.skipper.client.server-uri",
+            "spring.cloud.skipper.client.serverUrl",
+            "spring.cloud.skipper.client.server-url",
+        ],
         value_name = "URL",
         hide = true
     )]

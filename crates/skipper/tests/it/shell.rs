@@ -28,6 +28,29 @@ fn a_script_installs_upgrades_rolls_back_and_deletes_in_the_words_of_the_guide()
 }
 
 #[test]
+fn versions_are_counted_in_one_way_also_after_a_scaling() {
+    let bench = Bench::start();
+    let script = "\
+        install --release-name hello --package-name helloworld --package-version 1.0.0\n\
+        scale hello helloworld=2\n\
+        upgrade --release-name hello --package-name helloworld --package-version 1.0.1\n\
+        manifest get --release-name hello --release-version 2\n\
+        upgrade --release-name hello --package-name helloworld --package-version 1.0.0\n\
+        release rollback --release-name hello --release-version 2\n\
+        history --release-name hello\n";
+    let out = run_with_input(&mut bench.command(&["shell"]), script).ok();
+    for said in
+        ["hello has been scaled.  Now at version v1.", "upgraded.  Now at version v2.", "back.  Now at version v4."]
+    {
+        assert!(out.contains(said), "{out}");
+    }
+    let (manifest, _) = out.split_once("Now at version v3").expect("two upgrades");
+    assert!(manifest.contains("1.0.1"), "version 2 is the one of the first upgrade: {out}");
+    let newest = out.lines().find(|line| line.contains("Rollback complete") || line.contains("Upgrade complete"));
+    assert!(newest.is_some_and(|line| line.contains("1.0.1")), "{out}");
+}
+
+#[test]
 fn the_command_line_says_the_same_in_the_end_and_waits_for_who_writes_springs_flags() {
     let bench = Bench::start();
     let out = bench.run(&["install", "--releaseName", "hello", "--packageName=helloworld"]).ok();

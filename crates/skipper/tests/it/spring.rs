@@ -69,7 +69,7 @@ fn a_server_starts_with_springs_file_and_arguments() {
         std::io::Read::read_to_string(&mut request, &mut answer).expect("it answers");
         answer
     };
-    let about = get("/api/about", None);
+    let about = get("/api/about", Some("YWxpY2U6czNjcmV0"));
     assert!(about.contains("Our Skipper") && about.contains("1.2.3"), "{about}");
     let refused = get("/api/list", None);
     assert!(refused.starts_with("HTTP/1.1 401") && refused.contains("Basic realm"), "{refused}");

@@ -158,6 +158,7 @@ impl Maven {
             let (updated, version) = match self.remote(cache, repository)?.metadata(wanted, name).await {
                 Ok(Some(metadata)) => metadata.newest(wanted),
                 Ok(None) => (String::new(), wanted.version.clone()),
+                Err(error) if error.code() == "checksum-mismatch" => return Err(error),
                 Err(error) => {
                     asked.failures.push((repository.id.clone(), error));
                     continue;

@@ -59,6 +59,9 @@ impl Remote<'_> {
     pub(super) async fn metadata(&self, wanted: &Coordinates, name: &str) -> Result<Option<Metadata>, Error> {
         let path = format!("{}{name}", wanted.folder());
         let Some(bytes) = self.small(&path, metadata::MAX_BYTES).await? else { return Ok(None) };
+        let mut sums = sums::Sums::default();
+        sums.update(&bytes);
+        self.verify(&path, &sums, &Sha256::of(&bytes)).await?;
         let read = Metadata::read(&bytes).map_err(|why| {
             let message = format!("{path} of the repository `{}` {why}", self.repository.id);
             Error::new(ErrorKind::Permanent, "resource-invalid", message)

@@ -90,6 +90,13 @@ pub(super) fn review(account: &Account, app: &mut Application) -> Result<Vec<Str
     if app.resource.uri.starts_with("docker:") {
         return Err(prepare::needs_engine(account, &app.resource.uri));
     }
+    if app.platform_options.contains_key("cloudfoundry") {
+        let message =
+            format!("application `{}` is a CloudFoundryApplication, which runs on Cloud Foundry only", app.name);
+        return Err(Error::new(ErrorKind::Permanent, "resource-kind", message).hint(
+            "name an account of that type as the platform, or write the application as a SpringCloudDeployerApplication",
+        ));
+    }
     let own = settings(account, app)?;
     let options = Options::of(app.deployer.as_ref());
     call(&own, options)?;

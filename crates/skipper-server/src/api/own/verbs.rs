@@ -160,7 +160,18 @@ pub(super) async fn rollback(
     let tenant = tenant(caller.actor(), query.tenant.as_ref())?;
     let options = options(body.description, body.require_plan)?;
     let health = timeout(body.timeout_ms)?;
-    let wanted = Rollback { health, ..Rollback::of(tenant, name_of(ReleaseName::new(name))?, body.to) };
+    let name = name_of(ReleaseName::new(name))?;
+    let to = match (body.to, body.to_version) {
+        (Some(_), Some(_)) => {
+            return Err(Error::new(
+                Code::Invalid,
+                "`to` and `to_version` mean the same by two numbers; give one of them",
+            ));
+        }
+        (None, Some(version)) => Some(verb::versions::way_back(&app, &caller, &tenant, &name, Some(version)).await?),
+        (to, None) => to,
+    };
+    let wanted = Rollback { health, ..Rollback::of(tenant, name, to) };
     let prepared = verb::rollback::prepare(&app, &caller, wanted).await?;
     accept(&app, &caller, prepared, options).await
 }

@@ -37,8 +37,8 @@ use crate::{
 /// What is left of the bound of a request for the answer itself.
 const FOR_THE_ANSWER: Duration = Duration::from_secs(2);
 
-/// How long a cancel waits until it shows.
-const TOLD_WITHIN: Duration = Duration::from_secs(2);
+/// How long a cancel waits until what was begun is undone.
+const TOLD_WITHIN: Duration = Duration::from_secs(10);
 /// Longest that instances may take to get healthy: a day.
 const LONGEST_HEALTH: u64 = 24 * 60 * 60 * 1000;
 
@@ -369,8 +369,8 @@ pub(super) async fn cancel(app: &App, client: &Client, name: Option<String>) -> 
     }
     match verb::cancel::cancel(app, &client.caller, &client.tenant, &name).await {
         Ok((_, rollout)) => {
-            // So that whoever looks next sees it.
-            wait::until(app, rollout.id, TOLD_WITHIN, |loaded| loaded.rollout.phase.cause().is_some()).await?;
+            // So that whoever looks next sees it, and finds nothing of it in use.
+            wait::until(app, rollout.id, TOLD_WITHIN, |_| false).await?;
             Ok(true)
         }
         Err(error) if matches!(error.code(), Code::ReleaseNotFound | Code::NotCancellable) => Ok(false),

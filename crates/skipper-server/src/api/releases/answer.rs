@@ -20,9 +20,20 @@ use crate::{app::App, error::Error, verb::versions::Version};
 const DEFAULT: &str = "default";
 const LOCAL: &str = "local";
 
+/// About as long as a version of a release is in JSON: a list that grows by doubling is copied and freed as many times.
+const RELEASE: usize = 3 << 10;
+/// The same of everything else.
+const DOCUMENT: usize = 1 << 10;
+
 /// A document with that type.
 pub(super) fn document(status: StatusCode, kind: HeaderValue, body: &impl Serialize) -> Result<Response, Failure> {
-    let text = serde_json::to_vec(body).map_err(|cause| Failure::from(Error::internal(cause)))?;
+    sized(status, kind, body, DOCUMENT)
+}
+
+/// A document that has about so many bytes.
+fn sized(status: StatusCode, kind: HeaderValue, body: &impl Serialize, bytes: usize) -> Result<Response, Failure> {
+    let mut text = Vec::with_capacity(bytes);
+    serde_json::to_writer(&mut text, body).map_err(|cause| Failure::from(Error::internal(cause)))?;
     let mut response = (status, Body::from(text)).into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
     Ok(response)
@@ -52,11 +63,12 @@ pub(super) fn located(response: &mut Response, address: &str) {
 
 /// Versions: a list in 1.0, an embedded one in 2.x.
 pub(super) fn releases(app: &App, asked: &Asked, versions: &[Version]) -> Result<Response, Failure> {
-    let all =
+    let all: Vec<Release> =
         versions.iter().map(|version| Release::linked(asked, platform(app, &version.platform), version)).collect();
+    let bytes = DOCUMENT + all.len() * RELEASE;
     match asked.generation {
-        Generation::M1 => document(StatusCode::OK, asked.plain(), &Vec::<Release>::from_iter::<Vec<_>>(all)),
-        Generation::V2 => document(StatusCode::OK, asked.linked(), &Releases::of(all)),
+        Generation::M1 => sized(StatusCode::OK, asked.plain(), &all, bytes),
+        Generation::V2 => sized(StatusCode::OK, asked.linked(), &Releases::of(all), bytes),
     }
 }
 

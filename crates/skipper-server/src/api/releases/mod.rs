@@ -31,7 +31,7 @@ pub(in crate::api) use failure::{Of, cause};
 /// The routes of this door.
 pub(crate) fn rows() -> Vec<Row> {
     let controllers = vec![
-        undescribed!(GET "/api/about" => about::about, Public),
+        undescribed!(GET "/api/about" => about::about, Tenant(Read)),
         undescribed!(POST "/api/upload" => upload::upload, Installation(ManagePackages), Plan),
         undescribed!(POST "/api/install" => first::install, Tenant(Deploy), Json),
         undescribed!(POST "/api/install/{id}" => first::install_id, Tenant(Deploy), Json),
@@ -76,7 +76,7 @@ pub(crate) fn rows() -> Vec<Row> {
         undescribed!(DELETE "/api/release/{name}/package" => upload::remove_with_release, Tenant(Deploy)),
         undescribed!(GET "/api/release/actuator/{name}/{app}/{instance}" => second::actuator::get, Tenant(Deploy)),
         undescribed!(POST "/api/release/actuator/{name}/{app}/{instance}" => second::actuator::post, Tenant(Deploy), Json),
-        undescribed!(GET "/actuator" => endpoints::index, Public),
+        undescribed!(GET "/actuator" => endpoints::index, Tenant(Read)),
         undescribed!(GET "/actuator/health" => endpoints::health, Public),
         undescribed!(GET "/actuator/info" => endpoints::info, Public),
         undescribed!(GET "/api/release/list" => second::list, Tenant(Read)),

@@ -3,6 +3,7 @@
 mod counts;
 mod errors;
 mod first;
+mod held;
 mod packages;
 mod rollouts;
 mod second;

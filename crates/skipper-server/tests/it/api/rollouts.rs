@@ -84,6 +84,22 @@ async fn an_upgrade_that_does_not_get_healthy_within_its_timeout_fails_and_a_del
 }
 
 #[tokio::test]
+async fn values_are_put_over_those_of_the_newest_version_also_of_one_that_failed() {
+    let server = installed().await;
+    let with = |version: &str, raw: &str| {
+        let mut body = upgrade(version, "web");
+        body["upgradeProperties"]["configValues"] = json!({"raw": raw});
+        body["timeout"] = json!(300);
+        body
+    };
+    server.machine.platform.behave("2.0.0", Behaviour { healthy_after: None, exits_after: None });
+    server.post("/api/release/upgrade", &with("2.0.0", "bad: true\n")).await.ok::<Value>();
+    server.told("web", "FAILED", "Did not detect apps in replacing release as healthy after ").await;
+    let next: Value = server.post("/api/release/upgrade", &with("1.0.0", "greeting: servus\n")).await.ok();
+    assert_eq!(next["configValues"]["raw"], "bad: true\ngreeting: servus\n", "as the original's clients are used to");
+}
+
+#[tokio::test]
 async fn an_install_whose_health_fails_later_is_failed_then_and_its_name_is_free() {
     let server = stocked().await;
     server.machine.platform.behave("1.0.0", Behaviour { healthy_after: None, exits_after: Some((Duration::ZERO, 1)) });

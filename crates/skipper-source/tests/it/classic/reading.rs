@@ -58,11 +58,27 @@ fn the_api_version_picks_the_renderer() {
             "!!org.springframework.cloud.skipper.domain.PackageMetadata\napiVersion: null\nname: a\nversion: 1.0.0\n",
             Renderer::Classic2,
         ),
+        ("apiVersion: v7\nkind: skipper\nname: a\nversion: 1.0.0\n", Renderer::Classic2),
+        ("apiVersion: 1\nname: a\nversion: 1.0.0\n", Renderer::Classic2),
+        ("apiVersion: example.org/packages\nkind: Package\nname: a\nversion: 1.0.0\n", Renderer::Classic2),
         ("apiVersion: skipper/v2\nkind: Package\nname: a\nversion: 1.0.0\n", Renderer::Native),
     ] {
         let package = read(&[("a-1.0.0/package.yml", metadata)]);
         assert_eq!(package.renderer(), renderer, "{metadata}");
         package.metadata().unwrap_or_else(|faults| panic!("{metadata}: {faults}"));
+    }
+}
+
+#[test]
+fn what_is_nearly_our_own_api_version_is_told_so() {
+    for version in
+        ["skipper/v1", "skipper/v3", "Skipper/V2", "skiper/v2", "skipperv2", "skipper.v2", "' skipper/v2'", "''"]
+    {
+        let metadata = format!("apiVersion: {version}\nkind: Package\nname: a\nversion: 1.0.0\n");
+        let package = read(&[("a/package.yml", &metadata)]);
+        assert_eq!(package.renderer(), Renderer::Native, "{version}");
+        let faults = package.metadata().expect_err(version).to_string();
+        assert!(faults.contains("apiVersion: must be") && faults.contains("skipper/v2"), "{faults}");
     }
 }
 

@@ -93,6 +93,35 @@ fn scalars_of_the_outer_package_are_asked_last() {
 }
 
 #[test]
+fn further_down_the_outermost_package_gives_the_values_as_in_the_original() {
+    let files = |outer: &'static str, mid: &'static str| {
+        [
+            ("values.yml", outer),
+            ("packages/mid/package.yml", "name: mid\nversion: 1.0.0\n"),
+            ("packages/mid/values.yml", mid),
+            ("packages/mid/packages/leaf/package.yml", "name: leaf\nversion: 1.0.0\n"),
+            ("packages/mid/packages/leaf/values.yml", "x: own\n"),
+            ("packages/mid/packages/leaf/templates/l.yml", "x: {{x}}"),
+        ]
+    };
+    for renderer in [Renderer::Classic1, Renderer::Classic2] {
+        let made = |outer, mid| render(&files(outer, mid), "", renderer);
+        for mid in ["", "leaf: {x: mid}\n"] {
+            let refused = made("", mid).unwrap_err();
+            assert!(
+                refused.contains("packages/mid/packages/leaf/templates/l.yml") && refused.contains("'x'"),
+                "{refused}"
+            );
+        }
+        for (outer, mid, x) in
+            [("mid: {leaf: {x: outer}}\n", "leaf: {x: mid}\n", "outer"), ("x: around\n", "", "around")]
+        {
+            assert!(made(outer, mid).is_ok_and(|made| made.contains(x)), "{outer:?} {mid:?} {:?}", made(outer, mid));
+        }
+    }
+}
+
+#[test]
 fn what_is_empty_says_nothing() {
     let files = [
         ("values.yml", "hello: world\ntime:\n"),

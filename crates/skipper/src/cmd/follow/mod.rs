@@ -13,6 +13,7 @@ use super::Context;
 use crate::{
     client::Call,
     failure::{Done, Exit, Failure},
+    guide,
     render::{Style, lasted, parse_span, tame},
 };
 use watch::Ended;
@@ -128,13 +129,15 @@ async fn succeeded(context: &Context, view: &RolloutView) -> Done {
     if out.json {
         return out.json(view);
     }
-    let sentence = sentence(&view.verb, &view.release, view.to);
     if out.guide {
         for notice in &view.notices {
             out.note(&format!("note: {}", tame(notice)));
         }
-        return out.line(&sentence);
+        // Scalings do not count there.
+        let version = if view.to.is_some() { guide::newest(context, &view.release).await? } else { None };
+        return out.line(&sentence(&view.verb, &view.release, version));
     }
+    let sentence = sentence(&view.verb, &view.release, view.to);
     let name = tame(&view.release);
     let took = lasted(Duration::from_millis(view.duration_ms));
     for notice in &view.notices {

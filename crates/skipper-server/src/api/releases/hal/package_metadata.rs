@@ -1,7 +1,7 @@
 //! `/api/packageMetadata`: the packages of all repositories. They are published by `upload` and never change, so there is
 //! nothing here that adds one or replaces it; one that nothing uses can be removed.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use axum::{
     extract::State,
@@ -33,7 +33,7 @@ const SORTED: u64 = 10_000;
 pub(super) async fn list(State(app): State<App>, caller: Caller, context: Context) -> Result<Response, Error> {
     let wanted = context.page();
     let sort: Vec<Order> = wanted.sort.iter().filter(|order| is_field(&order.field)).cloned().collect();
-    let places = Places::read(&app).await?;
+    let places = Places::read(&app, &caller).await?;
     let (entries, total) = match stored_order(&sort) {
         Some(order) => {
             verb::catalog::page(&app, &caller, order, shows_built_in(&context), wanted.size, wanted.offset()).await?
@@ -52,7 +52,7 @@ pub(super) async fn get(
     context: Context,
 ) -> Result<Response, Error> {
     let found = numbered(&app, &caller, &id).await?;
-    one(&app, &context, found).await
+    one(&app, &caller, &context, found).await
 }
 
 /// Removes a package.
@@ -74,7 +74,8 @@ pub(super) async fn remove(
 /// All versions of a name.
 pub(super) async fn find_by_name(State(app): State<App>, caller: Caller, context: Context) -> Result<Response, Error> {
     let name = context.parameter("name").unwrap_or_default();
-    found(&app, &context, verb::catalog::find(&app, &caller, PackageMatch::Named(name)).await?).await
+    let entries = verb::catalog::find(&app, &caller, PackageMatch::Named(name)).await?;
+    found(&app, &caller, &context, entries.iter()).await
 }
 
 /// Those whose name holds a text, in any case.
@@ -84,25 +85,27 @@ pub(super) async fn find_containing(
     context: Context,
 ) -> Result<Response, Error> {
     let text = context.required("name")?;
-    found(&app, &context, verb::catalog::find(&app, &caller, PackageMatch::Containing(text)).await?).await
+    let entries = verb::catalog::find(&app, &caller, PackageMatch::Containing(text)).await?;
+    found(&app, &caller, &context, entries.iter()).await
 }
 
 /// One version of a name, of every repository.
 pub(super) async fn find_version(State(app): State<App>, caller: Caller, context: Context) -> Result<Response, Error> {
     let name = context.parameter("name").unwrap_or_default();
     let version = context.parameter("version").unwrap_or_default();
-    let mut entries = verb::catalog::find(&app, &caller, PackageMatch::Version(name, version)).await?;
+    let entries = verb::catalog::find(&app, &caller, PackageMatch::Version(name, version)).await?;
+    let mut entries: Vec<&Entry> = entries.iter().collect();
     entries.sort_by_key(|entry| {
         std::cmp::Reverse(PackageMetadata::of(&entry.metadata, None, context.generation()).api_version)
     });
-    found(&app, &context, entries).await
+    found(&app, &caller, &context, entries.into_iter()).await
 }
 
 /// The newest version of a name.
 pub(super) async fn find_newest(State(app): State<App>, caller: Caller, context: Context) -> Result<Response, Error> {
     let name = context.parameter("name").unwrap_or_default();
     let newest = verb::packages::newest(&app, &caller, name).await?;
-    one(&app, &context, newest).await
+    one(&app, &caller, &context, newest).await
 }
 
 /// Whether what is built in is in lists of everything: there 2.x has no packages but those that people bring. Who looks for
@@ -118,17 +121,22 @@ async fn numbered(app: &App, caller: &Caller, id: &str) -> Result<Option<Entry>,
     }
 }
 
-async fn one(app: &App, context: &Context, found: Option<Entry>) -> Result<Response, Error> {
-    let places = Places::read(app).await?;
+async fn one(app: &App, caller: &Caller, context: &Context, found: Option<Entry>) -> Result<Response, Error> {
+    let places = Places::read(app, caller).await?;
     let version = found.as_ref().map(version);
     context.item(version.as_deref(), found.map(|entry| item(context, &places, &entry)))
 }
 
-async fn found(app: &App, context: &Context, mut entries: Vec<Entry>) -> Result<Response, Error> {
+async fn found(
+    app: &App,
+    caller: &Caller,
+    context: &Context,
+    entries: impl Iterator<Item = &Entry>,
+) -> Result<Response, Error> {
     let named = context.parameter("name").is_some_and(|name| !name.is_empty());
-    entries.retain(|entry| entry.num >= 0 || named || shows_built_in(context));
-    let places = Places::read(app).await?;
-    context.found("packageMetadata", entries.iter().map(|entry| item(context, &places, entry)).collect())
+    let places = Places::read(app, caller).await?;
+    let shown = entries.filter(|entry| entry.num >= 0 || named || shows_built_in(context));
+    context.found("packageMetadata", shown.map(|entry| item(context, &places, entry)).collect())
 }
 
 /// What was never changed has version 0 there, and 1 in the store.
@@ -160,17 +168,16 @@ fn item(context: &Context, places: &Places, entry: &Entry) -> Item<Shown> {
 }
 
 /// Numbers of repositories.
-struct Places(HashMap<String, i64>);
+struct Places(Arc<HashMap<String, i64>>);
 
 impl Places {
-    async fn read(app: &App) -> Result<Self, Error> {
-        let stored = app.store.repository_list().await?;
-        Ok(Self(stored.into_iter().map(|one| (one.name.to_string(), shown(one.numeric.num))).collect()))
+    async fn read(app: &App, caller: &Caller) -> Result<Self, Error> {
+        Ok(Self(verb::catalog::repositories(app, caller).await?))
     }
 
     fn of(&self, entry: &Entry) -> Place {
         let name = entry.repository.to_string();
-        Place { id: self.0.get(&name).copied().unwrap_or_else(|| shown(-1)), name }
+        Place { id: shown(self.0.get(&name).copied().unwrap_or(-1)), name }
     }
 }
 

@@ -1,0 +1,7 @@
+//! What every platform promises, kept by containers, on each engine that is here.
+
+mod images;
+mod launching;
+mod reading;
+mod trouble;
+mod world;
