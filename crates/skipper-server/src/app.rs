@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    config::{About, Limits, Retention, User},
+    config::{About, Apps, Limits, Retention, User},
     edge::EdgeView,
     metrics::Metrics,
     resolver::PackageResolver,
@@ -44,6 +44,8 @@ pub struct Parts {
     pub admin_token: Option<SecretValue>,
     /// The user that the configuration names.
     pub user: Option<User>,
+    /// The apps of the directory that the server was given, if it was.
+    pub apps: Option<Arc<Apps>>,
     /// What the server says of itself.
     pub about: About,
     /// Bounds of what comes from outside.

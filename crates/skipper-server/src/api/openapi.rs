@@ -93,7 +93,7 @@ fn complete(operation: &mut Operation, meta: &Meta) {
         operation.parameters.get_or_insert_default().push(if_none_match().into());
     }
     let mut codes = vec![Code::BadRequest, Code::Internal, Code::StoreUnavailable];
-    if meta.access != Access::Public {
+    if !matches!(meta.access, Access::Public | Access::Signed) {
         operation.security = Some(vec![SecurityRequirement::new::<_, [&str; 0], &str>(SCHEME, [])]);
         codes.extend([Code::Unauthenticated, Code::Forbidden, Code::NotFound, Code::Invalid, Code::Timeout]);
     }

@@ -16,7 +16,7 @@ use skipper_core::policy::Action;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::{RefOr, path::Paths, schema::Schema};
 
-use super::{guard, observe, own, problem::Rendered, releases};
+use super::{deploys, guard, observe, own, problem::Rendered, releases};
 use crate::{
     app::App,
     error::{Code, Error},
@@ -27,6 +27,8 @@ use crate::{
 pub enum Access {
     /// Anybody, without a token.
     Public,
+    /// Whoever has signed the body; the handler verifies it.
+    Signed,
     /// Whoever may do this to the tenant named in the query.
     Tenant(Action),
     /// Whoever may do this to the whole installation.
@@ -78,9 +80,10 @@ impl Meta {
 
 impl Meta {
     /// Whether it takes an idempotency key. A stream is not kept, a fingerprint of a secret is nothing to keep, and Spring's
-    /// clients know of no keys: after a crash theirs would be answered in another door's shape.
+    /// clients know of no keys (a signed body is its own): after a crash theirs would be answered in another door's shape.
     pub(crate) fn takes_key(&self) -> bool {
         self.mutates()
+            && self.access != Access::Signed
             && !self.path.starts_with("/api/")
             && self.body != BodyKind::Secret
             && self.answer == Answer::Whole
@@ -148,7 +151,7 @@ pub(crate) use undescribed;
 
 /// Every route of every door.
 pub(crate) fn rows() -> Vec<Row> {
-    own::rows().into_iter().chain(releases::rows()).collect()
+    own::rows().into_iter().chain(deploys::rows()).chain(releases::rows()).collect()
 }
 
 /// A route, for those who must walk all of them.

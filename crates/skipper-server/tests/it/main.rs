@@ -2,6 +2,7 @@
 
 mod api;
 mod auth;
+mod deploys;
 mod fixture;
 mod hal;
 mod health;
