@@ -133,7 +133,7 @@ impl Acme {
     pub(crate) fn stand_in(&self) -> Option<Arc<CertifiedKey>> {
         let make = || {
             let params = rcgen::CertificateParams::new(["skipper-verify.invalid".to_owned()]).ok()?;
-            order::self_signed(params, &self.provider).ok().map(Arc::new)
+            order::self_signed(&params, &self.provider).ok().map(Arc::new)
         };
         self.stand_in.get_or_init(make).clone()
     }

@@ -202,12 +202,12 @@ impl Authority {
         }
         let mut params = CertificateParams::new([name.to_owned()]).map_err(io::Error::other)?;
         params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest)];
-        self_signed(params, &self.provider)
+        self_signed(&params, &self.provider)
     }
 }
 
 /// A certificate that nobody has signed but its own key.
-pub(super) fn self_signed(params: CertificateParams, provider: &CryptoProvider) -> io::Result<CertifiedKey> {
+pub(super) fn self_signed(params: &CertificateParams, provider: &CryptoProvider) -> io::Result<CertifiedKey> {
     let key = KeyPair::generate().map_err(io::Error::other)?;
     let certificate = params.self_signed(&key).map_err(io::Error::other)?;
     let key = PrivateKeyDer::try_from(key.serialize_der()).map_err(io::Error::other)?;
