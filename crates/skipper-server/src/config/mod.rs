@@ -6,6 +6,8 @@
 //! hands it over in [`Sources`].
 
 mod account;
+mod apps;
+mod directory;
 mod engine;
 mod expand;
 mod fault;
@@ -18,6 +20,8 @@ mod setting;
 mod spring;
 mod typed;
 
+pub use apps::Apps;
+pub use directory::{DirectoryTexts, read_directory, read_text};
 pub use fault::{ConfigError, Fault};
 pub use merge::{Origin, Shown};
 pub use quantity::{parse_size, parse_span};

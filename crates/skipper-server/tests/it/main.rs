@@ -2,6 +2,7 @@
 
 mod api;
 mod auth;
+mod deploys;
 mod fixture;
 mod hal;
 mod health;
@@ -16,3 +17,4 @@ mod run;
 mod secrets;
 mod streams;
 mod verbs;
+mod webhooks;
