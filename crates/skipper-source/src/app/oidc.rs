@@ -130,7 +130,7 @@ fn address(field: &Field<'_>) -> Option<String> {
     let text = super::server::url(field)?;
     let is_port = |rest: &str| rest.is_empty() || rest.starts_with([':', '/']);
     let is_here = |own: &&str| text.strip_prefix(*own).is_some_and(is_port);
-    if text.starts_with("http://") && !HERE.iter().any(|own| is_here(&own)) {
+    if text.starts_with("http://") && !HERE.iter().any(is_here) {
         field.error_hint("value-invalid", format!("`{}` is not read by HTTPS", shorten(&text)), "write https://…");
         return None;
     }
