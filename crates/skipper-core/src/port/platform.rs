@@ -178,6 +178,18 @@ pub trait Platform: Send + Sync + fmt::Debug {
         self.fetch(&app.resource, deadline)
     }
 
+    /// Reads a file out of a pinned image that is here: at most 1 MiB. `None` where there is no such file, or where images
+    /// have no files.
+    fn image_file<'a>(
+        &'a self,
+        image: &'a Resource,
+        path: &'a str,
+        deadline: Duration,
+    ) -> BoxFuture<'a, Result<Option<Vec<u8>>, Error>> {
+        let _ = (image, path, deadline);
+        Box::pin(async { Ok(None) })
+    }
+
     /// Looks an application over before it is planned, and completes it by what the account decides: a second time changes
     /// nothing. Asks nobody; what depends on the bytes of the resource is looked at once that is pinned and here. Returns
     /// what will not be done as it was asked, as sentences.

@@ -34,6 +34,9 @@ pub(super) const INSTANCE: &str = "instance";
 /// [`KIND`] of a hook's job.
 pub(super) const HOOK: &str = "hook";
 
+/// [`KIND`] of a container that is never started: files are read from it.
+pub(super) const FILES: &str = "files";
+
 /// The name of an instance's container.
 pub(super) fn instance_name(id: &DeploymentId, index: u32) -> String {
     format!("skipper-{id}-{index}")

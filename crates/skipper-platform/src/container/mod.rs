@@ -13,6 +13,7 @@ mod config;
 mod exec;
 mod fault;
 mod fetch;
+mod files;
 mod hook;
 mod image;
 mod labels;
@@ -161,6 +162,22 @@ impl Platform for ContainerPlatform {
             let pull = options::Options::of(app)?.pull.unwrap_or(self.account.config.settings.pull);
             self.fetch_by(&app.resource, pull, deadline).await
         })
+    }
+
+    fn image_file<'a>(
+        &'a self,
+        image: &'a Resource,
+        path: &'a str,
+        deadline: Duration,
+    ) -> BoxFuture<'a, Result<Option<Vec<u8>>, Error>> {
+        let (account, image, path) = (Arc::clone(&self.account), image.clone(), path.to_owned());
+        Box::pin(
+            self.within(
+                "read a file of an image",
+                deadline,
+                async move { files::of_image(&account, &image, &path).await },
+            ),
+        )
     }
 
     fn review<'a>(&'a self, app: &'a mut Application) -> BoxFuture<'a, Result<Vec<String>, Error>> {

@@ -7,15 +7,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bollard::{Docker, query_parameters::DownloadFromContainerOptionsBuilder};
-use futures::StreamExt as _;
+use bollard::Docker;
 use skipper_core::port::{Error, ErrorKind};
 
-use super::{account::Account, prepare::SecretFiles};
+use super::{
+    account::Account,
+    files::{self, Entry},
+    prepare::SecretFiles,
+};
 use crate::local::{blocking, remove_dir, storage};
-
-/// Largest table of users that is read from an image.
-const PASSWD_BYTES: usize = 1 << 20;
 
 /// The folder of an instance or job.
 pub(super) fn dir(of: &Path) -> PathBuf {
@@ -70,17 +70,8 @@ pub(super) async fn hand_over(account: &Account, engine: &Docker, id: &str, dir:
 
 /// A user's number by the image's own table.
 async fn uid_of(engine: &Docker, id: &str, name: &str) -> Option<u32> {
-    let options = DownloadFromContainerOptionsBuilder::default().path("/etc/passwd").build();
-    let mut parts = engine.download_from_container(id, Some(options));
-    let mut tar = Vec::new();
-    while let Some(part) = parts.next().await {
-        tar.extend_from_slice(&part.ok()?);
-        if tar.len() > PASSWD_BYTES {
-            return None;
-        }
-    }
-    // One file in an archive: its header is a block of 512 bytes, and what follows the text are zeros.
-    let text = String::from_utf8_lossy(tar.get(512..)?);
+    let Ok(Some(Entry::File(bytes))) = files::entry(engine, id, "/etc/passwd").await else { return None };
+    let text = String::from_utf8_lossy(&bytes);
     text.lines().find_map(|line| {
         let mut fields = line.split(':');
         (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok())?

@@ -103,7 +103,7 @@ fn complete(operation: &mut Operation, meta: &Meta) {
     if meta.mutates() {
         codes.extend([Code::Conflict, Code::StorageFull]);
     }
-    if matches!(meta.access, Access::Tenant(_)) {
+    if matches!(meta.access, Access::Tenant(_) | Access::SignedOr(_)) {
         // What a platform or the edge says is passed on.
         codes.push(Code::EdgeFailed);
     }

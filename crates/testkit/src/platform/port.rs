@@ -41,6 +41,20 @@ impl Platform for FakePlatform {
         })
     }
 
+    fn image_file<'a>(
+        &'a self,
+        image: &'a Resource,
+        path: &'a str,
+        _: Duration,
+    ) -> BoxFuture<'a, Result<Option<Vec<u8>>, Error>> {
+        Box::pin(async move {
+            let passing = self.gate.enter("platform.image_file", format!("{} {path}", image.uri)).await?;
+            let files = self.state.lock().expect(POISONED).image_files.clone();
+            let found = files.get(&(image.uri.clone(), path.to_owned()));
+            passing.leave(Ok(found.map(|text| text.clone().into_bytes()))).await
+        })
+    }
+
     fn launch<'a>(&'a self, launch: Launch<'a>, _: Duration) -> BoxFuture<'a, Result<Vec<Instance>, Error>> {
         Box::pin(async move {
             let detail = format!("{} [{}]", launch.deployment.id, launch.instances);

@@ -5,11 +5,14 @@
 
 mod apps;
 mod id;
+mod previews;
 mod read;
 mod receive;
 mod signature;
 mod status;
 pub mod wire;
+
+use std::sync::Arc;
 
 use skipper_core::{
     name::TenantName,
@@ -19,11 +22,13 @@ use skipper_core::{
 use super::{
     extract,
     table::{
-        Access::{Signed, Tenant},
+        Access::{Signed, SignedOr, Tenant},
         Row, row,
     },
 };
-use crate::{app::App, config::Apps, error::Error, verb::Caller};
+use crate::{app::App, apps::Apps, error::Error, verb::Caller};
+
+pub(in crate::api) use signature::HEADER as SIGNATURE;
 
 /// The routes of this door.
 pub(crate) fn rows() -> Vec<Row> {
@@ -31,6 +36,10 @@ pub(crate) fn rows() -> Vec<Row> {
         row!(POST "/v1/deploy" => receive::receive, Signed, Json),
         row!(GET "/v1/deploys" => read::list, Tenant(Read)),
         row!(GET "/v1/deploys/{id}" => read::get, Tenant(Read)),
+        row!(GET "/v1/previews/{app}" => previews::list, Tenant(Read)),
+        row!(DELETE "/v1/previews/{app}" => previews::remove_all, SignedOr(Deploy)),
+        row!(GET "/v1/previews/{app}/{id}" => previews::get, Tenant(Read)),
+        row!(DELETE "/v1/previews/{app}/{id}" => previews::remove, SignedOr(Deploy)),
         row!(GET "/v1/status" => status::status, Tenant(Read)),
         row!(GET "/v1/apps" => apps::list, Tenant(Read)),
         row!(GET "/v1/apps/{name}" => apps::get, Tenant(Read)),
@@ -39,20 +48,20 @@ pub(crate) fn rows() -> Vec<Row> {
 }
 
 /// The tenant that is asked about, once the caller may do this to it, and its apps: only `default` has any.
-fn allowed<'a>(
-    app: &'a App,
+fn allowed(
+    app: &App,
     caller: &Caller,
     action: Action,
     named: Option<&String>,
-) -> Result<(TenantName, Option<&'a Apps>), Error> {
+) -> Result<(TenantName, Option<Arc<Apps>>), Error> {
     let tenant = extract::tenant(caller.actor(), named)?;
     caller.may(action, &tenant)?;
-    let apps = app.apps.as_deref().filter(|_| tenant == TenantName::default_tenant());
+    let apps = app.apps.get().filter(|_| tenant == TenantName::default_tenant());
     Ok((tenant, apps))
 }
 
 /// Whether slip's clients know the path, and look for a member `error` in what went wrong.
 pub(in crate::api) fn is_known(path: &str) -> bool {
     let Some(rest) = path.strip_prefix("/v1/") else { return false };
-    matches!(rest.split('/').next(), Some("deploy" | "deploys" | "status" | "apps"))
+    matches!(rest.split('/').next(), Some("deploy" | "deploys" | "status" | "apps" | "previews"))
 }

@@ -14,9 +14,9 @@ use skipper_core::{
     actor::{Actor, Provenance, Role},
     id::TokenId,
     name::TenantName,
+    release::Source,
     secret::SecretValue,
 };
-use skipper_source::app::Deploy;
 use skipper_store::{Begun, IntentAccepted};
 
 use super::{
@@ -27,6 +27,7 @@ use super::{
 use crate::{
     api::{idempotency, observe::Ids},
     app::App,
+    apps::{Apps, secrets},
     error::{Code, Error},
     verb::{self, Caller, deploy},
 };
@@ -50,21 +51,16 @@ pub(super) async fn receive(
     };
     let request: DeployRequest = serde_json::from_slice(&body)
         .map_err(|wrong| Error::new(Code::BadRequest, format!("invalid JSON: {wrong}")))?;
-    authorise(&app, signature, &request.app, &body)?;
+    authorise(&app, signature, &request.app, &body).await?;
     let tenant = TenantName::default_tenant();
-    let actor = Actor::Token {
-        id: TokenId::from_uuid(uuid::Uuid::nil()),
-        name: "webhook".to_owned(),
-        role: Role::Operator,
-        tenant: Some(tenant.clone()),
-    };
+    let actor = webhook();
     let hash = Sha256::of(&body);
     let sender = format!("webhook:{}", request.app);
     let holder = match idempotency::begin(&app, &tenant, &sender, &hash.to_string(), hash, SAME).await? {
         Begun::Done(answer) => return idempotency::replay(answer),
         Begun::Accepted(holder, rollout) => {
             let accepted = app.store.intent_get(rollout).await?;
-            return idempotency::keep(&app, &holder, answer(&accepted)).await;
+            return idempotency::keep(&app, &holder, answer(&app, &accepted)).await;
         }
         Begun::InProgress => return Err(idempotency::still_running()),
         Begun::New(holder) => holder,
@@ -79,41 +75,56 @@ pub(super) async fn receive(
         idempotency: Some(holder.clone()),
     };
     let response = match carry_out(&app, &caller, request).await {
-        Ok(accepted) => answer(&accepted),
+        Ok(accepted) => answer(&app, &accepted),
         Err(error) => error.into_response(),
     };
     idempotency::keep(&app, &holder, response).await
 }
 
+/// Whoever has signed.
+pub(super) fn webhook() -> Actor {
+    let (id, tenant) = (TokenId::from_uuid(uuid::Uuid::nil()), Some(TenantName::default_tenant()));
+    Actor::Token { id, name: "webhook".to_owned(), role: Role::Operator, tenant }
+}
+
 /// A stranger learns nothing of which apps there are: only whoever has the server's key is told that one is not.
-fn authorise(app: &App, signature: Option<Signature>, name: &str, body: &[u8]) -> Result<(), Error> {
+pub(super) async fn authorise(app: &App, signature: Option<Signature>, name: &str, body: &[u8]) -> Result<(), Error> {
     let refused = || Error::new(Code::Unauthenticated, "invalid signature");
-    let apps = app.apps.as_deref().ok_or_else(refused)?;
-    let global = || apps.secret().into_iter();
-    let own: &[SecretValue] = match apps.get(name) {
-        Some(Ok(app)) => &app.keys,
-        Some(Err(_)) | None => &[],
-    };
+    let apps = app.apps.get().ok_or_else(refused)?;
+    let own = keys_of(app, &apps, name).await?;
     // Whatever the app, something is computed, so that time tells nothing either.
     let signature = signature.ok_or_else(refused)?;
-    let good = if own.is_empty() { signature.is_by(global(), body) } else { signature.is_by(own, body) };
-    if good { deploy::configured(apps, name).map(drop) } else { Err(refused()) }
+    let good = if own.is_empty() { signature.is_by(apps.secret(), body) } else { signature.is_by(&own, body) };
+    if good { deploy::configured(&apps, name).map(drop) } else { Err(refused()) }
+}
+
+/// The keys of an app's own webhooks: those of its file, and the secret of that name.
+async fn keys_of(app: &App, apps: &Apps, name: &str) -> Result<Vec<SecretValue>, Error> {
+    let Some(Ok(file)) = apps.get(name) else { return Ok(Vec::new()) };
+    let mut keys = file.keys.clone();
+    if let Some(secret) = secrets::name(&file.name, secrets::WEBHOOK_KEY) {
+        keys.extend(app.store.secret_value(&TenantName::default_tenant(), &secret).await?);
+    }
+    Ok(keys)
 }
 
 async fn carry_out(app: &App, caller: &Caller, request: DeployRequest) -> Result<IntentAccepted, Error> {
     let bad = |text: String| Error::new(Code::BadRequest, text);
-    let apps = app.apps.as_deref().ok_or_else(|| deploy::unknown(&request.app))?;
-    let image = &deploy::configured(apps, &request.app)?.image;
+    let apps = app.apps.get().ok_or_else(|| deploy::unknown(&request.app))?;
+    let image = &deploy::configured(&apps, &request.app)?.image;
     if let Some(given) = request.image.as_ref().filter(|given| *given != image) {
         let given: String = given.chars().take(300).collect();
         return Err(bad(format!("image mismatch: expected '{image}', got '{given}'")));
     }
     check_tag(&request.tag)?;
-    if request.preview.is_some() {
-        return Err(bad("preview deployments are not to be had on this server yet".to_owned()));
-    }
-    let deploy = Deploy { tag: request.tag, image: None, images: request.images, preview: None };
-    verb::deploy::accept(app, caller, deploy::Wanted { app: request.app, deploy, force: request.force }).await
+    let wanted = deploy::Wanted {
+        app: request.app,
+        tag: request.tag,
+        images: request.images,
+        preview: request.preview.map(|preview| (preview.id, preview.sha)),
+        force: request.force,
+    };
+    verb::deploy::accept(app, caller, wanted).await
 }
 
 /// Letters, digits, `-`, `_` and `.`, all of ASCII; or a digest.
@@ -130,16 +141,22 @@ fn check_tag(tag: &str) -> Result<(), Error> {
 }
 
 /// The answer to an accepted deploy, however far it is by now.
-pub(super) fn answer(accepted: &IntentAccepted) -> Response {
+pub(super) fn answer(app: &App, accepted: &IntentAccepted) -> Response {
+    let source = accepted.revision.as_ref().map(|revision| &revision.source);
     let tag = accepted.revision.as_ref().and_then(|revision| {
         let spec = revision.spec.as_ref();
         read::tag_of_source(&revision.source).or_else(|| spec.and_then(read::tag_of_spec))
     });
+    let preview = match source {
+        Some(Source::App { preview, .. }) => preview.as_ref(),
+        _ => None,
+    };
     let accepted = DeployAccepted {
         deploy_id: id::of(accepted.rollout.id),
-        app: accepted.release.name.to_string(),
+        app: preview.map_or_else(|| accepted.release.name.to_string(), |preview| preview.app.to_string()),
         tag: tag.unwrap_or_default(),
         status: "accepted".to_owned(),
+        preview_url: preview.and_then(|preview| verb::previews::address(app, preview)),
     };
     (StatusCode::ACCEPTED, Json(accepted)).into_response()
 }
