@@ -213,6 +213,13 @@ pub trait Platform: Send + Sync + fmt::Debug {
     /// that could not be had is an attempt that failed.
     fn probe<'a>(&'a self, deployment: &'a Deployment, instance: &'a Instance) -> BoxFuture<'a, Attempt>;
 
+    /// Whether an application that got healthy names a path that says whether it still is: whoever tells of it asks
+    /// [`Platform::probe`] first.
+    fn watches_health(&self, app: &Application) -> bool {
+        let _ = app;
+        false
+    }
+
     /// Stops instances (signal, grace, kill; the whole group) and removes them. `last`: the deployment's own folders go
     /// as well, volumes stay. Absent instances are fine.
     fn retire<'a>(

@@ -178,6 +178,9 @@ pub enum Source {
         /// What it is a preview of.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         preview: Option<PreviewOf>,
+        /// When whoever asked signed it, where that is known: the order of commits, whenever they arrive.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signed_at: Option<Timestamp>,
     },
     /// The stored manifest and spec of an earlier revision.
     Revision {

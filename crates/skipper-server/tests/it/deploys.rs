@@ -9,10 +9,10 @@ use skipper_server::{apps::Apps, config::DirectoryTexts};
 
 use crate::fixture::{Answer, Ask, Machine, Server};
 
-const GLOBAL: &str = "the key of the whole server";
-const OWN: &str = "the key of the shop alone";
+pub(crate) const GLOBAL: &str = "the key of the whole server";
+pub(crate) const OWN: &str = "the key of the shop alone";
 
-fn machine() -> Machine {
+pub(crate) fn machine() -> Machine {
     let server = format!(
         "[server]\n[auth]\nsecret = \"{GLOBAL}\"\n[registry]\n[storage]\n[runtime]\nbackend = \"docker\"\n\
          [preview]\ndomain = \"preview.test\"\nmax_per_app = 2\ndefault_ttl = \"1h\"\n"
@@ -37,7 +37,7 @@ fn machine() -> Machine {
     Machine { platform: machine.platform.clone().capable_of(able), ..machine }
 }
 
-fn signed(key: &str, body: &str) -> Ask {
+pub(crate) fn signed(key: &str, body: &str) -> Ask {
     let mut mac = Hmac::<sha2::Sha256>::new_from_slice(key.as_bytes()).expect("any length");
     mac.update(body.as_bytes());
     let hex: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
@@ -48,16 +48,16 @@ fn signed(key: &str, body: &str) -> Ask {
     ask
 }
 
-fn error(answer: &Answer) -> (u16, String) {
+pub(crate) fn error(answer: &Answer) -> (u16, String) {
     let body: Value = answer.read();
     (answer.status.as_u16(), body["error"].as_str().unwrap_or_default().to_owned())
 }
 
-fn told(status: u16, text: &str) -> (u16, String) {
+pub(crate) fn told(status: u16, text: &str) -> (u16, String) {
     (status, text.to_owned())
 }
 
-async fn read(server: &Server, uri: &str) -> Value {
+pub(crate) async fn read(server: &Server, uri: &str) -> Value {
     server.send(Ask::get(uri).token(GLOBAL)).await.ok()
 }
 
@@ -68,7 +68,7 @@ async fn deploy(server: &Server, key: &str, body: &Value) -> Value {
 }
 
 /// Waits for the end of a deploy.
-async fn ended(server: &Server, accepted: &Value) -> Value {
+pub(crate) async fn ended(server: &Server, accepted: &Value) -> Value {
     let uri = format!("/v1/deploys/{}", accepted["deploy_id"].as_str().expect("an id"));
     let mut changes = server.app.store.events_subscribe();
     let waiting = async {

@@ -17,3 +17,4 @@ mod run;
 mod secrets;
 mod streams;
 mod verbs;
+mod webhooks;

@@ -27,6 +27,8 @@ const GHCR: &str = "ghcr.io";
 pub struct Server {
     /// Where the API listens.
     pub listen: SocketAddr,
+    /// `server.public_url`: where the API is to its callers.
+    pub public: Option<String>,
     /// Caddy; without the table the edge itself serves host names.
     pub caddy: Option<Caddy>,
     /// Key of webhooks of apps that have none, and bearer of the management API.
@@ -132,6 +134,15 @@ pub struct ServerDeploy {
     pub tls: Option<Value>,
 }
 
+impl Server {
+    /// Where the API is to its callers, without a slash at its end: `server.public_url`, else `deploy.domain` by HTTPS.
+    #[must_use]
+    pub fn public_url(&self) -> Option<String> {
+        let domain = self.deploy.domain.as_ref().map(|domain| format!("https://{domain}"));
+        self.public.clone().or(domain)
+    }
+}
+
 /// Reads the text; with the warnings.
 ///
 /// # Errors
@@ -149,7 +160,8 @@ pub fn server(file: &str, text: &str, env: Environment<'_>) -> Result<(Server, V
 }
 
 fn top(mut fields: Fields<'_>, env: Environment<'_>) -> Option<Server> {
-    let listen = required(&mut fields, "server").and_then(listen);
+    let server = required(&mut fields, "server");
+    let (listen, public) = server.map(listen).unwrap_or_default();
     let caddy = fields.get("caddy");
     if caddy.is_none() {
         let hint =
@@ -177,6 +189,7 @@ fn top(mut fields: Fields<'_>, env: Environment<'_>) -> Option<Server> {
     fields.finish();
     Some(Server {
         listen: listen?,
+        public,
         caddy: match caddy {
             None => None,
             Some(read) => Some(read?),
@@ -210,7 +223,7 @@ pub(super) fn missing(fields: &Fields<'_>, key: &str) {
     fields.field.error_hint("table-missing", format!("missing field `{key}`"), hint);
 }
 
-fn listen(mut fields: Fields<'_>) -> Option<SocketAddr> {
+fn listen(mut fields: Fields<'_>) -> (Option<SocketAddr>, Option<String>) {
     let address = match fields.get("listen") {
         None => DEFAULT_LISTEN.parse().ok(),
         Some(field) => value::plain(&field, 255).and_then(|text| {
@@ -222,8 +235,9 @@ fn listen(mut fields: Fields<'_>) -> Option<SocketAddr> {
             parsed
         }),
     };
+    let public = fields.get("public_url").and_then(|field| url(&field));
     fields.finish();
-    address
+    (address, public)
 }
 
 fn caddy_table(mut fields: Fields<'_>) -> Option<Caddy> {

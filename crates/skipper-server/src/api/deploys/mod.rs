@@ -6,10 +6,12 @@
 mod apps;
 mod id;
 mod previews;
+mod proof;
 mod read;
 mod receive;
 mod signature;
 mod status;
+mod ticket;
 pub mod wire;
 
 use std::sync::Arc;
@@ -19,23 +21,25 @@ use skipper_core::{
     policy::Action::{self, Deploy, Read},
 };
 
+pub(in crate::api) use ticket::ticket;
+
 use super::{
     extract,
     table::{
-        Access::{Signed, SignedOr, Tenant},
+        Access::{Signed, SignedOr, Tenant, TenantOrTicket},
         Row, row,
     },
 };
 use crate::{app::App, apps::Apps, error::Error, verb::Caller};
 
-pub(in crate::api) use signature::HEADER as SIGNATURE;
+pub(in crate::api) use proof::is_signed;
 
 /// The routes of this door.
 pub(crate) fn rows() -> Vec<Row> {
     vec![
-        row!(POST "/v1/deploy" => receive::receive, Signed, Json),
+        row!(POST "/v1/deploy" => receive::receive, Signed, Webhook),
         row!(GET "/v1/deploys" => read::list, Tenant(Read)),
-        row!(GET "/v1/deploys/{id}" => read::get, Tenant(Read)),
+        row!(GET "/v1/deploys/{id}" => read::get, TenantOrTicket(Read)),
         row!(GET "/v1/previews/{app}" => previews::list, Tenant(Read)),
         row!(DELETE "/v1/previews/{app}" => previews::remove_all, SignedOr(Deploy)),
         row!(GET "/v1/previews/{app}/{id}" => previews::get, Tenant(Read)),

@@ -8,7 +8,8 @@ use skipper_core::{
 };
 
 use super::{
-    read, receive, signature,
+    proof::Proof,
+    read,
     wire::{Done, PreviewList, PreviewView, TornDown},
 };
 use crate::{
@@ -19,7 +20,7 @@ use crate::{
     },
     app::App,
     apps::previews::Preview,
-    error::{Code, Error},
+    error::Error,
     verb::{Caller, deploy, previews},
 };
 
@@ -89,16 +90,14 @@ async fn signer(
     name: &str,
     id: &str,
 ) -> Result<Caller, Error> {
+    let mut trigger = "api";
     let actor = match actor {
         Some(Extension(actor)) => actor,
         None => {
-            let signature = signature::of(headers)
-                .map_err(|()| Error::new(Code::Unauthenticated, "missing X-Slip-Signature header"))?;
-            receive::authorise(app, signature, name, format!("{name}:{id}").as_bytes()).await?;
-            receive::webhook()
+            trigger = "webhook";
+            Proof::of(headers)?.signs(app, name, &format!("{name}:{id}")).await?
         }
     };
-    let trigger = if matches!(&actor, Actor::Token { name, .. } if name == "webhook") { "webhook" } else { "api" };
     let provenance =
         Provenance { actor, trigger: trigger.to_owned(), request: ids.request, correlation: ids.correlation };
     Ok(Caller { provenance, idempotency: None })

@@ -1,7 +1,5 @@
 //! `POST /v1/deploy`.
 
-use std::time::Duration;
-
 use axum::{
     Extension, Json,
     body::Bytes,
@@ -9,36 +7,31 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http::{HeaderMap, StatusCode};
-use skipper_core::{
-    Sha256,
-    actor::{Actor, Provenance, Role},
-    id::TokenId,
-    name::TenantName,
-    release::Source,
-    secret::SecretValue,
-};
+use skipper_core::{Sha256, actor::Provenance, name::TenantName, release::Source, time::Timestamp};
 use skipper_store::{Begun, IntentAccepted};
+use tracing::warn;
 
 use super::{
-    id, read,
-    signature::{self, Signature},
+    id,
+    proof::{Delivery, Proof, signer},
+    read, ticket,
     wire::{DeployAccepted, DeployRequest},
 };
 use crate::{
     api::{idempotency, observe::Ids},
     app::App,
-    apps::{Apps, secrets},
     error::{Code, Error},
     verb::{self, Caller, deploy},
 };
 
-/// slip's form has neither id nor time: the same bytes within this time are the same delivery.
-const SAME: Duration = Duration::from_secs(5 * 60);
 /// Longest tag that registries take.
 const MAX_TAG: usize = 128;
+/// Deepest that a body may be nested.
+const MAX_DEPTH: usize = 32;
 
-/// Deploys an app: `X-Slip-Signature: sha256=HEX` is the HMAC-SHA256 of the body by the app's key, or by the server's where
-/// the app has none. The same body within five minutes is answered as the first was.
+/// Deploys an app. Either `X-Slip-Signature: sha256=HEX` is the HMAC-SHA256 of the body by the app's key, or by the server's
+/// where the app has none; then the same body within five minutes is answered as the first was. Or it is signed in the form of
+/// Standard Webhooks by the same keys (`webhook-id`, `webhook-timestamp`, `webhook-signature`); then the same id is.
 #[utoipa::path(post, path = "/v1/deploy", tag = "deploys", request_body = DeployRequest, responses((status = 202, body = DeployAccepted)))]
 pub(super) async fn receive(
     State(app): State<App>,
@@ -46,69 +39,83 @@ pub(super) async fn receive(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Error> {
-    let Ok(signature) = signature::of(&headers) else {
-        return Err(Error::new(Code::Unauthenticated, "missing X-Slip-Signature header"));
-    };
-    let request: DeployRequest = serde_json::from_slice(&body)
-        .map_err(|wrong| Error::new(Code::BadRequest, format!("invalid JSON: {wrong}")))?;
-    authorise(&app, signature, &request.app, &body).await?;
+    let proof = Proof::of(&headers)?;
+    let request = parse(&body)?;
+    let verified = proof.verify(&app, &request.app, &body).await;
+    let delivery = verified.inspect_err(|error| refused(&app, &request.app, error))?;
     let tenant = TenantName::default_tenant();
-    let actor = webhook();
-    let hash = Sha256::of(&body);
-    let sender = format!("webhook:{}", request.app);
-    let holder = match idempotency::begin(&app, &tenant, &sender, &hash.to_string(), hash, SAME).await? {
+    let Delivery { sender, id, known, signed_at, by, trigger } = delivery;
+    let holder = match idempotency::begin(&app, &tenant, &sender, &id, Sha256::of(&body), known).await? {
         Begun::Done(answer) => return idempotency::replay(answer),
         Begun::Accepted(holder, rollout) => {
             let accepted = app.store.intent_get(rollout).await?;
-            return idempotency::keep(&app, &holder, answer(&app, &accepted)).await;
+            return idempotency::keep(&app, &holder, answer(&app, &headers, &accepted).await).await;
         }
         Begun::InProgress => return Err(idempotency::still_running()),
         Begun::New(holder) => holder,
     };
+    let actor = signer(by);
     let caller = Caller {
         provenance: Provenance {
             actor,
-            trigger: "webhook".to_owned(),
+            trigger: trigger.to_owned(),
             request: ids.request,
             correlation: ids.correlation,
         },
         idempotency: Some(holder.clone()),
     };
-    let response = match carry_out(&app, &caller, request).await {
-        Ok(accepted) => answer(&app, &accepted),
+    let response = match carry_out(&app, &caller, request, signed_at).await {
+        Ok(accepted) => answer(&app, &headers, &accepted).await,
         Err(error) => error.into_response(),
     };
     idempotency::keep(&app, &holder, response).await
 }
 
-/// Whoever has signed.
-pub(super) fn webhook() -> Actor {
-    let (id, tenant) = (TokenId::from_uuid(uuid::Uuid::nil()), Some(TenantName::default_tenant()));
-    Actor::Token { id, name: "webhook".to_owned(), role: Role::Operator, tenant }
-}
-
-/// A stranger learns nothing of which apps there are: only whoever has the server's key is told that one is not.
-pub(super) async fn authorise(app: &App, signature: Option<Signature>, name: &str, body: &[u8]) -> Result<(), Error> {
-    let refused = || Error::new(Code::Unauthenticated, "invalid signature");
-    let apps = app.apps.get().ok_or_else(refused)?;
-    let own = keys_of(app, &apps, name).await?;
-    // Whatever the app, something is computed, so that time tells nothing either.
-    let signature = signature.ok_or_else(refused)?;
-    let good = if own.is_empty() { signature.is_by(apps.secret(), body) } else { signature.is_by(&own, body) };
-    if good { deploy::configured(&apps, name).map(drop) } else { Err(refused()) }
-}
-
-/// The keys of an app's own webhooks: those of its file, and the secret of that name.
-async fn keys_of(app: &App, apps: &Apps, name: &str) -> Result<Vec<SecretValue>, Error> {
-    let Some(Ok(file)) = apps.get(name) else { return Ok(Vec::new()) };
-    let mut keys = file.keys.clone();
-    if let Some(secret) = secrets::name(&file.name, secrets::WEBHOOK_KEY) {
-        keys.extend(app.store.secret_value(&TenantName::default_tenant(), &secret).await?);
+/// Read before anybody knows who sent it: nothing may grow with how deep it is.
+fn parse(body: &[u8]) -> Result<DeployRequest, Error> {
+    let wrong = |text: String| Error::new(Code::BadRequest, format!("invalid JSON: {text}"));
+    if is_deeper(body, MAX_DEPTH) {
+        return Err(wrong(format!("nested deeper than {MAX_DEPTH}")));
     }
-    Ok(keys)
+    serde_json::from_slice(body).map_err(|cause| wrong(cause.to_string()))
 }
 
-async fn carry_out(app: &App, caller: &Caller, request: DeployRequest) -> Result<IntentAccepted, Error> {
+/// Whether brackets outside of texts are nested deeper than that.
+fn is_deeper(json: &[u8], most: usize) -> bool {
+    let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b'{' | b'[' if !in_text => depth += 1,
+            b'}' | b']' if !in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > most {
+            return true;
+        }
+    }
+    false
+}
+
+/// Somebody should hear of it, but not of each.
+fn refused(app: &App, name: &str, error: &Error) {
+    let is_known = app.apps.get().is_some_and(|apps| apps.get(name).is_some());
+    if error.code() == Code::Unauthenticated
+        && let Some(more) = app.webhooks.complains()
+    {
+        let name = if is_known { name } else { "(unknown)" };
+        warn!(app = name, unreported = more, "a webhook was refused: {error}");
+    }
+}
+
+async fn carry_out(
+    app: &App,
+    caller: &Caller,
+    request: DeployRequest,
+    signed_at: Option<Timestamp>,
+) -> Result<IntentAccepted, Error> {
     let bad = |text: String| Error::new(Code::BadRequest, text);
     let apps = app.apps.get().ok_or_else(|| deploy::unknown(&request.app))?;
     let image = &deploy::configured(&apps, &request.app)?.image;
@@ -123,6 +130,7 @@ async fn carry_out(app: &App, caller: &Caller, request: DeployRequest) -> Result
         images: request.images,
         preview: request.preview.map(|preview| (preview.id, preview.sha)),
         force: request.force,
+        signed_at,
     };
     verb::deploy::accept(app, caller, wanted).await
 }
@@ -141,7 +149,7 @@ fn check_tag(tag: &str) -> Result<(), Error> {
 }
 
 /// The answer to an accepted deploy, however far it is by now.
-pub(super) fn answer(app: &App, accepted: &IntentAccepted) -> Response {
+pub(super) async fn answer(app: &App, headers: &HeaderMap, accepted: &IntentAccepted) -> Response {
     let source = accepted.revision.as_ref().map(|revision| &revision.source);
     let tag = accepted.revision.as_ref().and_then(|revision| {
         let spec = revision.spec.as_ref();
@@ -157,6 +165,20 @@ pub(super) fn answer(app: &App, accepted: &IntentAccepted) -> Response {
         tag: tag.unwrap_or_default(),
         status: "accepted".to_owned(),
         preview_url: preview.and_then(|preview| verb::previews::address(app, preview)),
+        status_url: ticket::status_url(app, headers, accepted.rollout.id).await,
     };
     (StatusCode::ACCEPTED, Json(accepted)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn brackets_count_outside_of_texts() {
+        assert!(!is_deeper(br#"{"a":["[[[[","\"[[[[",{}]}"#, 3));
+        assert!(is_deeper(br#"{"a":[{}]}"#, 2));
+        let deep = "[".repeat(MAX_DEPTH + 1);
+        assert!(is_deeper(deep.as_bytes(), MAX_DEPTH) && !is_deeper(&deep.as_bytes()[1..], MAX_DEPTH));
+    }
 }

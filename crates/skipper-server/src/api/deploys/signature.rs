@@ -5,7 +5,7 @@ use http::HeaderMap;
 use skipper_core::secret::SecretValue;
 
 /// The header of slip's signatures.
-pub(in crate::api) const HEADER: &str = "x-slip-signature";
+pub(super) const HEADER: &str = "x-slip-signature";
 const SCHEME: &str = "sha256=";
 
 /// What a request is signed with.

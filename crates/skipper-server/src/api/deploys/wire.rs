@@ -58,6 +58,9 @@ pub struct DeployAccepted {
     /// Where a preview will be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preview_url: Option<String>,
+    /// Where it can be watched without any other credential: it holds a token that is good for this deploy alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status_url: Option<String>,
 }
 
 /// A deploy.

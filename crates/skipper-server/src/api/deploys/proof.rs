@@ -1,0 +1,144 @@
+//! By what a request shows that it may deploy, and what makes two requests the same delivery.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+use skipper_core::{
+    Sha256,
+    actor::{Actor, Role},
+    id::TokenId,
+    name::TenantName,
+    secret::SecretValue,
+    time::Timestamp,
+};
+
+use super::signature::{self, Signature};
+use crate::{
+    app::App,
+    apps::{Apps, secrets},
+    error::{Code, Error},
+    standard_webhook::{self, Signed},
+    verb::deploy,
+};
+
+/// slip's form has neither id nor time: the same bytes within this time are the same delivery.
+const SAME: Duration = Duration::from_secs(5 * 60);
+/// How far a signed time may be from the server's.
+const TOLERANCE: Duration = Duration::from_secs(5 * 60);
+/// How long a delivery with an id is known at least: longer than it can be sent again.
+const KNOWN: Duration = Duration::from_secs(60 * 60);
+
+/// What a request brings along. The first form that is there counts, and must do by itself.
+#[derive(Debug)]
+pub(super) enum Proof {
+    /// slip's signature; `None` where it cannot be one.
+    Slip(Option<Signature>),
+    /// The form of Standard Webhooks.
+    Standard(Signed),
+}
+
+/// A delivery by somebody who may.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Delivery {
+    /// Whose ids they are.
+    pub(super) sender: String,
+    /// The same when it is sent again.
+    pub(super) id: String,
+    /// How long it is known.
+    pub(super) known: Duration,
+    /// When it was signed.
+    pub(super) signed_at: Option<Timestamp>,
+    /// Who sent it, for people.
+    pub(super) by: String,
+    /// `webhook`.
+    pub(super) trigger: &'static str,
+}
+
+impl Proof {
+    /// # Errors
+    ///
+    /// There is none, or one that cannot be read.
+    pub(super) fn of(headers: &HeaderMap) -> Result<Self, Error> {
+        let refused = |text: String| Error::new(Code::Unauthenticated, text);
+        if let Ok(signature) = signature::of(headers) {
+            return Ok(Self::Slip(signature));
+        }
+        let standard = [standard_webhook::ID, standard_webhook::TIMESTAMP, standard_webhook::SIGNATURE];
+        if standard.iter().any(|name| headers.contains_key(name)) {
+            return Signed::of(headers).map(Self::Standard).map_err(refused);
+        }
+        Err(refused("missing X-Slip-Signature header".to_owned()))
+    }
+
+    /// Whether whoever sent this may have the text done that slip signs in place of a body.
+    pub(super) async fn signs(self, app: &App, name: &str, text: &str) -> Result<Actor, Error> {
+        let Delivery { by, .. } = self.verify(app, name, text.as_bytes()).await?;
+        Ok(signer(by))
+    }
+
+    /// Whether whoever sent this may deploy the app. A stranger learns nothing of which apps there are: only whoever has the
+    /// server's key is told that one is not.
+    pub(super) async fn verify(self, app: &App, name: &str, body: &[u8]) -> Result<Delivery, Error> {
+        let refused = || Error::new(Code::Unauthenticated, "invalid signature");
+        let apps = app.apps.get().ok_or_else(refused)?;
+        let keys = keys(app, &apps, name).await?;
+        let mut delivery = Delivery {
+            sender: format!("webhook:{name}"),
+            id: Sha256::of(body).to_string(),
+            known: SAME,
+            signed_at: None,
+            by: "webhook".to_owned(),
+            trigger: "webhook",
+        };
+        let good = match self {
+            // Whatever the app, something is computed, so that time tells nothing either.
+            Self::Slip(signature) => signature.ok_or_else(refused)?.is_by(&keys, body),
+            Self::Standard(signed) => {
+                let at = Timestamp::from_micros(signed.at.saturating_mul(1_000_000));
+                let now = app.clock.now();
+                // Of these two, one is zero.
+                if now.since(at).max(at.since(now)) > TOLERANCE {
+                    return Err(Error::new(
+                        Code::Unauthenticated,
+                        "webhook-timestamp is more than five minutes from the server's time",
+                    )
+                    .hint("sign every attempt anew; look at the clocks of both machines"));
+                }
+                delivery.id = format!("id:{}", signed.id);
+                delivery.known = app.retention.idempotency_keys.max(KNOWN);
+                delivery.signed_at = Some(at);
+                signed.is_by(&keys, body)
+            }
+        };
+        if !good {
+            return Err(refused());
+        }
+        deploy::configured(&apps, name).map(|_| delivery)
+    }
+}
+
+/// The keys of an app's webhooks: those of its file and the secret of that name, or the server's where it has neither.
+async fn keys(app: &App, apps: &Apps, name: &str) -> Result<Vec<SecretValue>, Error> {
+    let mut own = Vec::new();
+    if let Some(Ok(file)) = apps.get(name) {
+        own.extend(file.keys.iter().cloned());
+        if let Some(secret) = secrets::name(&file.name, secrets::WEBHOOK_KEY) {
+            own.extend(app.store.secret_value(&TenantName::default_tenant(), &secret).await?);
+        }
+    }
+    if own.is_empty() {
+        own.extend(apps.secret().cloned());
+    }
+    Ok(own)
+}
+
+/// Whoever has signed.
+pub(super) fn signer(name: String) -> Actor {
+    let (id, tenant) = (TokenId::from_uuid(uuid::Uuid::nil()), Some(TenantName::default_tenant()));
+    Actor::Token { id, name, role: Role::Operator, tenant }
+}
+
+/// Whether a request brings a signature along.
+pub(in crate::api) fn is_signed(headers: &HeaderMap) -> bool {
+    headers.contains_key(signature::HEADER) || headers.contains_key(standard_webhook::SIGNATURE)
+}
