@@ -1,8 +1,8 @@
-use std::{fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::Error;
+use super::{Error, ErrorKind};
 use crate::{
     BoxFuture, BoxStream,
     deployment::{Deployment, DeploymentId, Instance, Observed},
@@ -178,16 +178,27 @@ pub trait Platform: Send + Sync + fmt::Debug {
         self.fetch(&app.resource, deadline)
     }
 
-    /// Reads a file out of a pinned image that is here: at most 1 MiB. `None` where there is no such file, or where images
-    /// have no files.
-    fn image_file<'a>(
+    /// Pins everything that an application is made of, for a revision that is being resolved: its resource by
+    /// [`Platform::fetch_for`], and what else the platform runs for it.
+    fn pin<'a>(&'a self, app: &'a mut Application, deadline: Duration) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            app.resource = self.fetch_for(app, deadline).await?;
+            Ok(())
+        })
+    }
+
+    /// Files within a pinned resource that is here, by their absolute paths; those that are not there are left out. Each is
+    /// at most a MiB.
+    fn files_of<'a>(
         &'a self,
-        image: &'a Resource,
-        path: &'a str,
+        resource: &'a Resource,
+        paths: &'a [&'a str],
         deadline: Duration,
-    ) -> BoxFuture<'a, Result<Option<Vec<u8>>, Error>> {
-        let _ = (image, path, deadline);
-        Box::pin(async { Ok(None) })
+    ) -> BoxFuture<'a, Result<BTreeMap<String, Vec<u8>>, Error>> {
+        let _ = (paths, deadline);
+        let message = format!("nothing can be read out of {} on this platform", resource.uri);
+        let error = Error::new(ErrorKind::Permanent, "files-unsupported", message);
+        Box::pin(async move { Err(error) })
     }
 
     /// Looks an application over before it is planned, and completes it by what the account decides: a second time changes

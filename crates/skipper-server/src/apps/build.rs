@@ -81,9 +81,10 @@ impl Builder {
             tls: self.tls,
         };
         let left = request.deadline.since(self.clock.now());
-        let carrier = app::carrier(&inputs).map_err(|faults| faulty(name, &faults))?;
+        let mut carrier = app::carrier(&inputs).map_err(|faults| faulty(name, &faults))?;
         let bound = carrier.bounds.fetch.duration().min(left);
-        let image = patiently(platform.as_ref(), &carrier, patience, bound).await?;
+        patiently(platform.as_ref(), &mut carrier, patience, bound).await?;
+        let image = carrier.resource;
         let repo = self.repo(platform.as_ref(), &image, name, left).await?;
         let manifest = self.manifest(platform.as_ref(), &image, &apps, file, repo.as_ref(), left).await?;
         let inputs = Inputs { repo: repo.as_ref(), manifest: manifest.as_deref(), ..inputs };
@@ -174,7 +175,7 @@ async fn text_of(
     path: &str,
     bound: Duration,
 ) -> Result<Option<String>, Error> {
-    let Some(bytes) = platform.image_file(image, path, bound).await? else { return Ok(None) };
+    let Some(bytes) = platform.files_of(image, &[path], bound).await?.remove(path) else { return Ok(None) };
     String::from_utf8(bytes).map(Some).map_err(|_| {
         let message = format!("{path} of image {} is not UTF-8", image.uri);
         Error::new(ErrorKind::Permanent, "image-file-invalid", message)

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use skipper_core::{
     BoxFuture, BoxStream,
@@ -41,17 +41,20 @@ impl Platform for FakePlatform {
         })
     }
 
-    fn image_file<'a>(
+    fn files_of<'a>(
         &'a self,
-        image: &'a Resource,
-        path: &'a str,
+        resource: &'a Resource,
+        paths: &'a [&'a str],
         _: Duration,
-    ) -> BoxFuture<'a, Result<Option<Vec<u8>>, Error>> {
+    ) -> BoxFuture<'a, Result<BTreeMap<String, Vec<u8>>, Error>> {
         Box::pin(async move {
-            let passing = self.gate.enter("platform.image_file", format!("{} {path}", image.uri)).await?;
+            let passing = self.gate.enter("platform.files_of", resource.uri.clone()).await?;
             let files = self.state.lock().expect(POISONED).image_files.clone();
-            let found = files.get(&(image.uri.clone(), path.to_owned()));
-            passing.leave(Ok(found.map(|text| text.clone().into_bytes()))).await
+            let found = paths.iter().filter_map(|path| {
+                let text = files.get(&(resource.uri.clone(), (*path).to_owned()))?;
+                Some(((*path).to_owned(), text.clone().into_bytes()))
+            });
+            passing.leave(Ok(found.collect())).await
         })
     }
 

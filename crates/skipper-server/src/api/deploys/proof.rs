@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, header};
 use skipper_core::{
     Sha256,
     actor::{Actor, Role},
@@ -16,6 +16,7 @@ use super::signature::{self, Signature};
 use crate::{
     app::App,
     apps::{Apps, secrets},
+    auth::oidc,
     error::{Code, Error},
     standard_webhook::{self, Signed},
     verb::deploy,
@@ -35,6 +36,8 @@ pub(super) enum Proof {
     Slip(Option<Signature>),
     /// The form of Standard Webhooks.
     Standard(Signed),
+    /// A token of the issuer that the server trusts.
+    Token(String),
 }
 
 /// A delivery by somebody who may.
@@ -50,7 +53,7 @@ pub(super) struct Delivery {
     pub(super) signed_at: Option<Timestamp>,
     /// Who sent it, for people.
     pub(super) by: String,
-    /// `webhook`.
+    /// `webhook` or `oidc`.
     pub(super) trigger: &'static str,
 }
 
@@ -66,6 +69,12 @@ impl Proof {
         let standard = [standard_webhook::ID, standard_webhook::TIMESTAMP, standard_webhook::SIGNATURE];
         if standard.iter().any(|name| headers.contains_key(name)) {
             return Signed::of(headers).map(Self::Standard).map_err(refused);
+        }
+        let mut bearers = headers.get_all(header::AUTHORIZATION).iter();
+        let bearer = bearers.next().and_then(|value| value.to_str().ok()?.split_once(' '));
+        let bearer = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer") && bearers.next().is_none());
+        if let Some((_, token)) = bearer.filter(|(_, token)| oidc::is_jwt(token.trim())) {
+            return Ok(Self::Token(token.trim().to_owned()));
         }
         Err(refused("missing X-Slip-Signature header".to_owned()))
     }
@@ -108,6 +117,26 @@ impl Proof {
                 delivery.known = app.retention.idempotency_keys.max(KNOWN);
                 delivery.signed_at = Some(at);
                 signed.is_by(&keys, body)
+            }
+            Self::Token(token) => {
+                let refused = |why: String| Error::new(Code::Unauthenticated, why);
+                let none = || refused("tokens of other issuers are not taken here (`[auth.oidc]`)".to_owned());
+                let trusted = apps.server().oidc.as_ref().ok_or_else(none)?;
+                let bindings = match apps.get(name) {
+                    Some(Ok(app)) => app.oidc.as_slice(),
+                    Some(Err(_)) | None => &[],
+                };
+                let verified = oidc::verify(app, trusted, bindings, &token).await.map_err(refused)?;
+                delivery = Delivery {
+                    // Of whatever app: a token is good for one delivery.
+                    sender: "oidc".to_owned(),
+                    id: verified.id,
+                    known: verified.known.max(KNOWN),
+                    signed_at: Some(verified.at),
+                    by: verified.by,
+                    trigger: "oidc",
+                };
+                true
             }
         };
         if !good {
