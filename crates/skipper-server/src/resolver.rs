@@ -148,7 +148,7 @@ impl PackageResolver {
         match &request.source {
             Source::Package { .. } => self.repositories.render_again(request).await,
             Source::App { .. } => match &self.apps {
-                Some(builder) => builder.build(request, UNREACHABLE).await,
+                Some(builder) => Box::pin(builder.build(request, UNREACHABLE)).await,
                 None => Err(PortError::new(ErrorKind::Permanent, "app-unknown", "this server has no apps")),
             },
             Source::Revision { number } => self.stored(request.release, *number).await,

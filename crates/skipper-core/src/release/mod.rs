@@ -177,7 +177,7 @@ pub enum Source {
         images: std::collections::BTreeMap<String, String>,
         /// What it is a preview of.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        preview: Option<PreviewOf>,
+        preview: Option<Box<PreviewOf>>,
         /// When whoever asked signed it, where that is known: the order of commits, whenever they arrive.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         signed_at: Option<Timestamp>,

@@ -51,7 +51,7 @@ pub struct Spec {
     pub metadata: BTreeMap<String, BTreeSet<String>>,
     /// What is to be known of a preview.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub preview: Option<PreviewTerms>,
+    pub preview: Option<Box<PreviewTerms>>,
 }
 
 /// On what terms a preview lives.

@@ -103,7 +103,7 @@ impl Builder {
         if let Some(preview) = built.preview {
             self.make_room(request, &preview, &provenance).await?;
             let app::Preview { hosts, ttl, max, .. } = preview;
-            spec.preview = Some(PreviewTerms { hosts, ttl, max, branch: None });
+            spec.preview = Some(Box::new(PreviewTerms { hosts, ttl, max, branch: None }));
         }
         Ok((skipper_source::manifest::write(&spec), spec))
     }

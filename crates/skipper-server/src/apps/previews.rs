@@ -39,7 +39,7 @@ pub struct Preview {
     /// The revision that serves.
     pub serving: Option<Revision>,
     /// On what terms it lives; `None` until that is known.
-    pub terms: Option<PreviewTerms>,
+    pub terms: Option<Box<PreviewTerms>>,
     /// Whether a rollout of it is open.
     pub open: bool,
 }
@@ -91,7 +91,7 @@ pub async fn list(store: &Store, tenant: &TenantName, app: Option<&ReleaseName>)
 pub async fn one(store: &Store, release: Release, open: bool) -> Result<Option<Preview>, Error> {
     let Some(newest) = store.revision_get(release.id, release.last_revision).await? else { return Ok(None) };
     let Source::App { preview: Some(of), .. } = &newest.source else { return Ok(None) };
-    let of = of.clone();
+    let of = of.as_ref().clone();
     let serving = match release.serving {
         Some(number) if number == newest.number => Some(newest.clone()),
         Some(number) => store.revision_get(release.id, number).await?,

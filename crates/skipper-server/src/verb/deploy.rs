@@ -50,7 +50,7 @@ pub async fn accept(app: &App, caller: &Caller, wanted: Wanted) -> Result<Intent
     caller.may(Action::Deploy, &tenant)?;
     let apps = app.apps.get().ok_or_else(|| unknown(&wanted.app))?;
     let file = configured(&apps, &wanted.app)?;
-    let preview = wanted.preview.map(|(id, sha)| PreviewOf { app: file.name.clone(), id, sha });
+    let preview = wanted.preview.map(|(id, sha)| Box::new(PreviewOf { app: file.name.clone(), id, sha }));
     let name = match &preview {
         None => file.name.clone(),
         Some(preview) => preview_release(&apps, file, &preview.id)?,
