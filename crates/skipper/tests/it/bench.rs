@@ -161,11 +161,21 @@ impl Bench {
 
     /// The same, with these arguments as well.
     pub(crate) fn start_with(more: &[&str]) -> Self {
-        let dir = tempfile::Builder::new().prefix("skipper-it-").tempdir().expect("a temporary folder");
-        let more = more.iter().map(|arg| (*arg).to_owned()).collect();
-        let mut bench = Self { dir, server: None, url: String::new(), ports: ports(), more };
+        let mut bench = Self::unstarted();
+        bench.add_args(more);
         bench.start_server();
         bench
+    }
+
+    /// A folder whose server is still to be started.
+    pub(crate) fn unstarted() -> Self {
+        let dir = tempfile::Builder::new().prefix("skipper-it-").tempdir().expect("a temporary folder");
+        Self { dir, server: None, url: String::new(), ports: ports(), more: Vec::new() }
+    }
+
+    /// Arguments of the server from its next start on.
+    pub(crate) fn add_args(&mut self, more: &[&str]) {
+        self.more.extend(more.iter().map(|arg| (*arg).to_owned()));
     }
 
     /// Starts a server on the folder; the one before must be gone.
@@ -182,7 +192,10 @@ impl Bench {
 
     fn server_args(&self, command: &mut Command) {
         let listen = if self.url.is_empty() { "127.0.0.1:0" } else { self.url.trim_start_matches("http://") };
-        command.args(["server", "--listen", listen, "--edge-http", "off", "--edge-https", "off"]);
+        command.args(["server", "--listen", listen, "--edge-https", "off"]);
+        if !self.more.iter().any(|arg| arg == "--edge-http") {
+            command.args(["--edge-http", "off"]);
+        }
         command.args(["--edge-ports", &self.ports]).args(&self.more).arg("--data-dir").arg(self.data());
     }
 

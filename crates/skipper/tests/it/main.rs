@@ -3,6 +3,7 @@
 
 mod bench;
 mod crashes;
+mod deploys;
 mod import;
 mod jars;
 mod java;
