@@ -6,6 +6,7 @@
 //! hands it over in [`Sources`].
 
 mod account;
+mod caddy;
 mod engine;
 mod expand;
 mod fault;
