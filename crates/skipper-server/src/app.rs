@@ -14,11 +14,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     caddy::Board,
-    config::{About, Limits, Retention, User},
+    config::{About, Apps, Limits, Retention, User},
     edge::EdgeView,
     metrics::Metrics,
     resolver::PackageResolver,
     verb::{KeptCache, catalog::HeldPackages, versions::HeldVersions},
+    webhooks::Webhooks,
 };
 
 /// The parts of a server.
@@ -47,6 +48,10 @@ pub struct Parts {
     pub admin_token: Option<SecretValue>,
     /// The user that the configuration names.
     pub user: Option<User>,
+    /// The apps of the directory that the server was given, if it was.
+    pub apps: Option<Arc<Apps>>,
+    /// What the door of webhooks keeps in memory.
+    pub webhooks: Webhooks,
     /// What the server says of itself.
     pub about: About,
     /// Bounds of what comes from outside.

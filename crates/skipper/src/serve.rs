@@ -38,6 +38,9 @@ pub(crate) fn run(surroundings: &Surroundings, loaded: Loaded) -> Done {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+    for finding in loaded.config.apps.iter().flat_map(|apps| apps.findings()) {
+        tracing::warn!("{finding}");
+    }
     let world = World {
         clock: Arc::new(SystemClock),
         ids: Arc::new(RandomIds),

@@ -50,7 +50,8 @@ async fn attempt(app: &App, meta: &Meta, mut parts: Parts, body: Bytes, next: Ne
     let actor = parts.extensions.get::<Actor>().cloned().ok_or_else(|| Error::internal("the route is not guarded"))?;
     let tenant = actor.tenant().cloned().unwrap_or_else(TenantName::default_tenant);
     let fingerprint = fingerprint(&parts, &body);
-    let holder = match begin(app, &tenant, &identity(&actor), &key, fingerprint).await? {
+    let holder = match begin(app, &tenant, &identity(&actor), &key, fingerprint, app.retention.idempotency_keys).await?
+    {
         Begun::Done(answer) => return replay(answer),
         Begun::Accepted(holder, rollout) => {
             let accepted = app.store.intent_get(rollout).await?;
@@ -100,8 +101,14 @@ fn fingerprint(parts: &Parts, body: &Bytes) -> Sha256 {
 }
 
 /// Begins, and waits while the first one is at it.
-async fn begin(app: &App, tenant: &TenantName, actor: &str, key: &str, fingerprint: Sha256) -> Result<Begun, Error> {
-    let keep = app.retention.idempotency_keys;
+pub(super) async fn begin(
+    app: &App,
+    tenant: &TenantName,
+    actor: &str,
+    key: &str,
+    fingerprint: Sha256,
+    keep: Duration,
+) -> Result<Begun, Error> {
     let waiting = async {
         loop {
             match app.store.idempotency_begin(tenant, actor, key, fingerprint, keep).await? {
@@ -113,13 +120,14 @@ async fn begin(app: &App, tenant: &TenantName, actor: &str, key: &str, fingerpri
     tokio::time::timeout(app.limits.request_timeout, waiting).await.unwrap_or_else(|_| Err(still_running()))
 }
 
-fn still_running() -> Error {
+/// What a repetition is told that has waited long enough for the first one.
+pub(super) fn still_running() -> Error {
     Error::new(Code::Timeout, "the first request with this idempotency key is still being worked on")
         .hint("repeat it in a moment")
 }
 
 /// Remembers an answer that is final. One that a repetition might turn out better frees the key.
-async fn keep(app: &App, holder: &IdempotencyKey, response: Response) -> Result<Response, Error> {
+pub(super) async fn keep(app: &App, holder: &IdempotencyKey, response: Response) -> Result<Response, Error> {
     let final_answer = response.status().is_success() || response.status().is_client_error();
     let (mut parts, body) = response.into_parts();
     if !final_answer || parts.extensions.get::<Unrendered>().is_some() {
@@ -152,7 +160,8 @@ async fn forget(app: &App, holder: &IdempotencyKey) {
     }
 }
 
-fn replay(answer: StoredAnswer) -> Result<Response, Error> {
+/// The answer of before.
+pub(super) fn replay(answer: StoredAnswer) -> Result<Response, Error> {
     let mut response = Response::new(Body::from(answer.body));
     *response.status_mut() = StatusCode::from_u16(answer.status).map_err(Error::internal)?;
     for (name, value) in answer.headers {

@@ -2,6 +2,7 @@
 
 pub mod own;
 
+pub mod deploys;
 mod etag;
 mod extract;
 mod guard;

@@ -29,8 +29,9 @@ fn status_of(code: Code) -> StatusCode {
     StatusCode::from_u16(code.status()).expect("the table holds valid status codes")
 }
 
-/// Renders a response's error, if it has one; anything else with an error status becomes the nearest code.
-pub(crate) fn render(response: Response, request_id: &str) -> Response {
+/// Renders a response's error, if it has one; anything else with an error status becomes the nearest code. With `of_slip` it
+/// is told in the way of that door as well.
+pub(crate) fn render(response: Response, request_id: &str, of_slip: bool) -> Response {
     let (mut parts, body) = response.into_parts();
     let error = match parts.extensions.remove::<Unrendered>() {
         Some(Unrendered(error)) => error,
@@ -55,7 +56,8 @@ pub(crate) fn render(response: Response, request_id: &str) -> Response {
         }
         _ => {}
     }
-    let problem = problem(&error, request_id);
+    let mut problem = problem(&error, request_id);
+    problem.error = of_slip.then(|| problem.detail.clone());
     let text = serde_json::to_vec(&problem).expect("a problem is always representable as JSON");
     Response::from_parts(parts, Body::from(text))
 }
@@ -76,6 +78,7 @@ pub(crate) fn problem(error: &Error, request_id: &str) -> Problem {
         hint: error.advice().map(str::to_owned),
         faults: error.all_faults().to_vec(),
         rollout: error.blocking_rollout().map(|id| id.to_string()),
+        error: None,
         request_id: request_id.to_owned(),
     }
 }

@@ -4,15 +4,19 @@
 use std::any::Any;
 
 use axum::{
-    Extension, Router, body::Body, extract::DefaultBodyLimit, middleware, response::IntoResponse as _,
+    Extension, Router,
+    body::Body,
+    extract::{DefaultBodyLimit, Request},
+    middleware::{self, Next},
+    response::IntoResponse as _,
     routing::MethodRouter,
 };
-use http::{Method, Response, StatusCode};
+use http::{Method, Response, StatusCode, Uri, uri::PathAndQuery};
 use skipper_core::policy::Action;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::{RefOr, path::Paths, schema::Schema};
 
-use super::{guard, observe, own, problem::Rendered, releases};
+use super::{deploys, guard, observe, own, problem::Rendered, releases};
 use crate::{
     app::App,
     error::{Code, Error},
@@ -23,8 +27,12 @@ use crate::{
 pub enum Access {
     /// Anybody, without a token.
     Public,
+    /// Whoever has signed the body; the handler verifies it.
+    Signed,
     /// Whoever may do this to the tenant named in the query.
     Tenant(Action),
+    /// The same, and whoever has the ticket of what the path names.
+    TenantOrTicket(Action),
     /// Whoever may do this to the whole installation.
     Installation(Action),
 }
@@ -36,6 +44,8 @@ pub(crate) enum BodyKind {
     Nothing,
     /// A JSON document of at most `limits.body`.
     Json,
+    /// The body of a webhook: at most 64 KiB, and no more than `limits.body`.
+    Webhook,
     /// A zip of at most `limits.package`.
     Package,
     /// A JSON document of at most `limits.body`, with a zip of at most `limits.package` in it.
@@ -74,9 +84,10 @@ impl Meta {
 
 impl Meta {
     /// Whether it takes an idempotency key. A stream is not kept, a fingerprint of a secret is nothing to keep, and Spring's
-    /// clients know of no keys: after a crash theirs would be answered in another door's shape.
+    /// clients know of no keys (a signed body is its own): after a crash theirs would be answered in another door's shape.
     pub(crate) fn takes_key(&self) -> bool {
         self.mutates()
+            && self.access != Access::Signed
             && !self.path.starts_with("/api/")
             && self.body != BodyKind::Secret
             && self.answer == Answer::Whole
@@ -144,7 +155,7 @@ pub(crate) use undescribed;
 
 /// Every route of every door.
 pub(crate) fn rows() -> Vec<Row> {
-    own::rows().into_iter().chain(releases::rows()).collect()
+    own::rows().into_iter().chain(deploys::rows()).chain(releases::rows()).collect()
 }
 
 /// A route, for those who must walk all of them.
@@ -171,6 +182,10 @@ pub(crate) fn router(app: &App) -> Router {
     for Row { meta, handler } in rows() {
         let path = meta.path;
         let guarded = handler.layer(middleware::from_fn_with_state(guard::Guard::new(app.clone(), meta), guard::guard));
+        if path.starts_with("/api/") && !path.ends_with('/') {
+            let slashed = guarded.clone().layer(middleware::from_fn(without_slash));
+            router = router.route(&format!("{path}/"), slashed);
+        }
         router = router.route(path, guarded);
     }
     router
@@ -181,6 +196,21 @@ pub(crate) fn router(app: &App) -> Router {
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(app.clone(), observe::observe))
         .with_state(app.clone())
+}
+
+/// Spring's servers answer a path with a slash at its end as the one without.
+async fn without_slash(mut request: Request, next: Next) -> Response<Body> {
+    let uri = request.uri();
+    let query = uri.query().map_or_else(String::new, |query| format!("?{query}"));
+    let target = format!("{}{query}", uri.path().trim_end_matches('/'));
+    let mut parts = uri.clone().into_parts();
+    if let Ok(target) = PathAndQuery::try_from(target) {
+        parts.path_and_query = Some(target);
+        if let Ok(uri) = Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
+        }
+    }
+    next.run(request).await
 }
 
 /// A panic is a fault of ours; it must not take the connection, and with it other requests, along.

@@ -52,7 +52,10 @@ pub(crate) async fn authenticate(
         return Ok(user.actor());
     }
     if app.admin_token.as_ref().is_some_and(|admin| same(&sent.secret, admin)) {
-        return Ok(configured());
+        return Ok(configured("ADMIN_TOKEN"));
+    }
+    if app.apps.as_ref().and_then(|apps| apps.secret()).is_some_and(|secret| same(&sent.secret, secret)) {
+        return Ok(configured("auth.secret"));
     }
     let token = app.store.token_authenticate(&sent.secret).await?;
     token.map(|token| token.actor()).ok_or_else(|| sent.unknown())
@@ -113,13 +116,8 @@ impl User {
 }
 
 /// The bearer of the token that the configuration names.
-fn configured() -> Actor {
-    Actor::Token {
-        id: TokenId::from_uuid(uuid::Uuid::nil()),
-        name: "ADMIN_TOKEN".to_owned(),
-        role: Role::Admin,
-        tenant: None,
-    }
+fn configured(name: &str) -> Actor {
+    Actor::Token { id: TokenId::from_uuid(uuid::Uuid::nil()), name: name.to_owned(), role: Role::Admin, tenant: None }
 }
 
 /// Compares by hash and in constant time, so that not even the length shows.
@@ -131,7 +129,7 @@ fn same(given: &str, expected: &SecretValue) -> bool {
 async fn without_token(app: &App, peer: Option<SocketAddr>, uri: &Uri, headers: &HeaderMap) -> Result<Actor, Error> {
     let needed = Error::new(Code::Unauthenticated, "a token is needed")
         .hint("send `Authorization: Bearer TOKEN`; the command line takes it from --token or SKIPPER_TOKEN");
-    if app.admin_token.is_some() || app.user.is_some() || app.store.token_any().await? {
+    if app.admin_token.is_some() || app.user.is_some() || app.apps.is_some() || app.store.token_any().await? {
         return Err(needed);
     }
     match judge(peer, uri, headers) {

@@ -6,7 +6,9 @@
 //! hands it over in [`Sources`].
 
 mod account;
+mod apps;
 mod caddy;
+mod directory;
 mod engine;
 mod expand;
 mod fault;
@@ -19,6 +21,8 @@ mod setting;
 mod spring;
 mod typed;
 
+pub use apps::Apps;
+pub use directory::{DirectoryTexts, read_directory, read_text};
 pub use fault::{ConfigError, Fault};
 pub use merge::{Origin, Shown};
 pub use quantity::{parse_size, parse_span};

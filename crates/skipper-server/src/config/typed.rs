@@ -37,6 +37,8 @@ pub struct Config {
     pub admin_token: Option<SecretValue>,
     /// A user with a name and a password, for clients that know no tokens.
     pub user: Option<User>,
+    /// Apps, where the server was given a directory of them.
+    pub apps: Option<std::sync::Arc<super::Apps>>,
     /// What seals secrets, as 64 hexadecimal digits or base64; a file of the data directory when absent.
     pub secret_key: Option<SecretValue>,
     /// The database.
@@ -258,6 +260,7 @@ pub(super) fn build(sources: &Sources, merged: &Merged, faults: &mut Vec<Fault>)
     let retention = Retention { idempotency_keys: take.span("retention.idempotency_keys") };
     let config = Config {
         listen,
+        apps: None,
         admin_token: take.admin_token(),
         user: take.user(),
         boot_health: take.boot_health(),

@@ -95,6 +95,8 @@ pub(super) fn assemble(
         ids: Arc::clone(&world.ids),
         admin_token: config.admin_token.clone(),
         user: config.user.clone(),
+        apps: config.apps.clone(),
+        webhooks: Default::default(),
         about: config.about.clone(),
         limits: config.limits.clone(),
         retention: config.retention.clone(),

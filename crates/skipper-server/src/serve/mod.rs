@@ -182,6 +182,7 @@ async fn guarded(config: &Config, store: &Store) -> Result<(), Error> {
     let Some(open) = config.listen.iter().find(|address| !address.ip().is_loopback()) else { return Ok(()) };
     if config.admin_token.is_some()
         || config.user.is_some()
+        || config.apps.as_ref().is_some_and(|apps| apps.secret().is_some())
         || store.token_any().await.map_err(|cause| Error::Store { cause })?
     {
         return Ok(());

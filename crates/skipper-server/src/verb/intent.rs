@@ -49,6 +49,10 @@ pub struct Options {
     pub description: Option<String>,
     /// Only if the plan has this hash.
     pub require_plan: Option<Sha256>,
+    /// The door that the name belongs to; that of packages when absent.
+    pub door: Option<Door>,
+    /// Behind an open rollout wait, in the place of whatever waited before.
+    pub wait_behind: bool,
 }
 
 impl Prepared {
@@ -80,7 +84,7 @@ pub async fn accept(app: &App, caller: &Caller, prepared: Prepared, options: Opt
     let intent = NewIntent {
         tenant: prepared.tenant,
         name: prepared.name,
-        door: Door::Releases,
+        door: options.door.unwrap_or(Door::Releases),
         verb: prepared.verb,
         source: prepared.source,
         rendered: prepared.rendered,
@@ -89,7 +93,7 @@ pub async fn accept(app: &App, caller: &Caller, prepared: Prepared, options: Opt
         purge: prepared.purge,
         provenance: caller.provenance.clone(),
         description: options.description,
-        wait_behind: false,
+        wait_behind: options.wait_behind,
         kept: prepared.kept,
         idempotency: caller.idempotency.clone(),
     };

@@ -8,6 +8,7 @@ pub mod backup;
 pub mod cancel;
 pub mod catalog;
 pub mod delete;
+pub mod deploy;
 pub mod diff;
 pub mod edge;
 pub mod events;

@@ -9,15 +9,16 @@ use skipper_core::{
     BoxFuture,
     actor::{Actor, Provenance, Role},
     id::{ReleaseId, RequestId},
-    name::TenantName,
+    name::{PlatformName, TenantName},
     port::{Error as PortError, Ids as _, Platform, Router},
     secret::SecretValue,
+    spec::Target,
 };
 use skipper_engine::{Engine, EngineConfig, Platforms, Routers, Tuning};
 use skipper_server::{
     api::own::wire::{Accepted, Problem, RolloutView},
     app::{App, Parts},
-    config::{Limits, Retention, User},
+    config::{Apps, Limits, Retention, User},
     edge::{EdgeState, EdgeView},
     metrics::Metrics,
     repository::{Repositories, Settings},
@@ -43,6 +44,9 @@ pub(crate) struct Machine {
     pub(crate) admin_token: Option<String>,
     pub(crate) user: Option<User>,
     pub(crate) limits: Limits,
+    pub(crate) apps: Option<Arc<Apps>>,
+    /// A second name of the platform account.
+    pub(crate) also: Option<&'static str>,
 }
 
 /// A server that runs.
@@ -66,6 +70,8 @@ impl Default for Machine {
             ids: Arc::new(SeededIds::default()),
             admin_token: None,
             user: None,
+            apps: None,
+            also: None,
             limits: Limits {
                 body: 64 * 1024,
                 package: 1 << 20,
@@ -110,7 +116,10 @@ impl Machine {
         let config = StoreConfig::new(location, key, self.clock.clone(), self.ids.clone()).exclusive();
         let store = Store::open(config).await.expect("the store opens");
         let account: Arc<dyn Platform> = Arc::new(self.platform.clone());
-        let platforms = Platforms::default().with(fixture::target(), account);
+        let mut platforms = Platforms::default().with(fixture::target(), Arc::clone(&account));
+        if let Some(name) = self.also {
+            platforms = platforms.with(Target(PlatformName::new(name).expect("a name")), account);
+        }
         let router: Arc<dyn Router> = Arc::new(self.edge.clone());
         let settings = Settings {
             owner: format!("test-{}", self.dir.path().display()),
@@ -153,6 +162,8 @@ impl Machine {
             ids: self.ids.clone(),
             admin_token: self.admin_token.clone().map(SecretValue::new),
             user: self.user.clone(),
+            apps: self.apps.clone(),
+            webhooks: Default::default(),
             about: Default::default(),
             limits: self.limits.clone(),
             retention: Retention { idempotency_keys: Duration::from_secs(3600) },

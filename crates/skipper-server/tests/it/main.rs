@@ -2,11 +2,13 @@
 
 mod api;
 mod auth;
+mod deploys;
 mod fixture;
 mod hal;
 mod health;
 mod idempotency;
 mod matrix;
+mod oidc;
 mod openapi;
 mod packages;
 mod problems;
@@ -16,3 +18,4 @@ mod run;
 mod secrets;
 mod streams;
 mod verbs;
+mod webhooks;

@@ -122,7 +122,10 @@ fn decision(role: Role, scope: Option<&str>, access: Access, tenant: &str) -> De
     let tenant = TenantName::new(tenant).expect("a name");
     match access {
         Access::Public => Decision::Allow,
-        Access::Tenant(action) => decide(&token.actor(), action, Resource::Of(&tenant)),
+        Access::Signed => Decision::Deny,
+        Access::Tenant(action) | Access::TenantOrTicket(action) => {
+            decide(&token.actor(), action, Resource::Of(&tenant))
+        }
         Access::Installation(action) => decide(&token.actor(), action, Resource::Installation),
     }
 }
@@ -143,6 +146,11 @@ async fn every_route_lets_in_exactly_whom_the_policy_lets_in() {
         let (anonymous, code) = status(&server, ask(route, "default")).await;
         assert_eq!(anonymous == 401, !public, "{route:?} without a token: {anonymous} {code}");
         for (role, scope, token) in &bearers {
+            if route.access == Access::Signed {
+                let (status, _) = status(&server, ask(route, OWN).token(token)).await;
+                assert_eq!(status, 401, "{route:?}: a token is no signature");
+                continue;
+            }
             for tenant in [OWN, "other"] {
                 let (status, code) = status(&server, ask(route, tenant).token(token)).await;
                 let who =
@@ -171,6 +179,7 @@ async fn the_configured_user_may_what_the_role_may_and_nothing_more() {
             let who = format!("{role:?}: {} {}: {status} {code}", route.method, route.path);
             match decision(role, None, route.access, "default") {
                 Decision::Allow => assert!(!matches!(status, 401 | 403) && status < 500, "{who}"),
+                Decision::Deny if route.access == Access::Signed => assert_eq!(status, 401, "{who}"),
                 Decision::Deny => assert_eq!(status, 403, "{who}"),
                 Decision::Hide => assert_eq!(status, 404, "{who}"),
             }

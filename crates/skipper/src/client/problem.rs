@@ -110,6 +110,7 @@ mod tests {
 
     fn problem(status: u16) -> Problem {
         Problem {
+            error: None,
             kind: "docs/errors/x".into(),
             title: "X".into(),
             status,

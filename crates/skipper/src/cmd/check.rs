@@ -1,12 +1,11 @@
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
-    io::Read as _,
     path::{Path, PathBuf},
 };
 
 use clap::ValueHint;
 use serde_json::{Value, json};
+use skipper_server::config::{read_directory, read_text};
 use skipper_source::{
     Finding,
     app::{self, Directory, Environment},
@@ -17,11 +16,6 @@ use crate::{
     failure::{Done, Exit, Failure},
     render::{tame, to_stderr},
 };
-
-/// Far more than any file of a configuration; keeps a wrong path (a log, a device) from being swallowed.
-pub(super) const MAX_BYTES: u64 = 1 << 20;
-/// Most files of a folder that are looked at.
-const MAX_FILES: usize = 20_000;
 
 /// Arguments of `config check`.
 #[derive(Debug, clap::Args)]
@@ -47,13 +41,11 @@ impl Check {
             env.extend(env_file(&context.surroundings.resolve(path)).map_err(|problem| refused(&problem))?);
         }
         let dir = folder(context.surroundings.resolve(&self.dir));
-        let server = read(&dir.join("slip.toml")).map_err(|problem| refused(&problem))?;
-        let mut unreadable = Vec::new();
-        let apps = apps(&dir.join("apps"), &mut unreadable).map_err(|problem| refused(&problem))?;
-        let directory = Directory { server: &server, apps: &apps, env: Environment::new(&env) };
+        let texts = read_directory(&dir).map_err(|problem| refused(&problem))?;
+        let directory = Directory { server: &texts.server, apps: &texts.apps, env: Environment::new(&env) };
         let mut found = app::check(&directory);
-        found.apps += unreadable.len();
-        found.findings.extend(unreadable);
+        found.apps += texts.unreadable.len();
+        found.findings.extend(texts.unreadable);
         let strict = self.strict;
         if context.out.json {
             let findings: Vec<Value> = found.findings.iter().map(finding_json).collect();
@@ -90,55 +82,15 @@ pub(super) fn finding_json(finding: &Finding) -> Value {
 }
 
 /// Whoever names the file means its folder.
-fn folder(path: PathBuf) -> PathBuf {
+pub(super) fn folder(path: PathBuf) -> PathBuf {
     match path.parent() {
         Some(parent) if path.file_name().is_some_and(|name| name == "slip.toml") && path.is_file() => parent.to_owned(),
         _ => path,
     }
 }
 
-/// The text of a plain file of bounded size.
-pub(super) fn read(path: &Path) -> Result<String, String> {
-    let cannot = |cause: &dyn std::fmt::Display| format!("{}: cannot be read: {cause}", path.display());
-    let meta = fs::metadata(path).map_err(|cause| cannot(&cause))?;
-    if !meta.is_file() {
-        return Err(cannot(&"it is no plain file"));
-    }
-    let mut text = String::new();
-    let file = File::open(path).map_err(|cause| cannot(&cause))?;
-    file.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(|cause| cannot(&cause))?;
-    if text.len() as u64 > MAX_BYTES {
-        return Err(cannot(&"it is larger than 1 MiB"));
-    }
-    Ok(text)
-}
-
-/// Texts by file name; a missing folder is an empty one.
-fn apps(dir: &Path, unreadable: &mut Vec<Finding>) -> Result<BTreeMap<String, String>, String> {
-    let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
-        Err(cause) => return Err(format!("{}: cannot be read: {cause}", dir.display())),
-    };
-    let mut texts = BTreeMap::new();
-    for entry in entries.take(MAX_FILES) {
-        let path = entry.map_err(|cause| format!("{}: cannot be read: {cause}", dir.display()))?.path();
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        if path.extension().is_none_or(|extension| extension != "toml") {
-            continue;
-        }
-        match read(&path) {
-            Ok(text) => {
-                texts.insert(name, text);
-            }
-            Err(problem) => unreadable.push(Finding::error("file-unreadable", problem)),
-        }
-    }
-    Ok(texts)
-}
-
 fn env_file(path: &Path) -> Result<BTreeMap<String, String>, String> {
-    app::env_file(&read(path)?).map_err(|lines| {
+    app::env_file(&read_text(path)?).map_err(|lines| {
         let lines: Vec<String> = lines.iter().take(20).map(ToString::to_string).collect();
         format!("{}: not a NAME=value line: {}", path.display(), lines.join(", "))
     })

@@ -17,7 +17,8 @@ use crate::{client::Call, complete, failure::Done};
 Examples:
   skipper rollback hello            back to the revision that served before
   skipper rollback hello 3          back to revision 3, as a new revision
-The stored manifest is used as it was; nothing is rendered or fetched again.")]
+The stored manifest is used as it was; nothing is rendered or fetched again. A release that was deleted is installed: as the
+revision before the one that served last, where none is named.")]
 pub(crate) struct Rollback {
     #[command(flatten)]
     release: ReleaseArg,
@@ -58,7 +59,7 @@ impl Rollback {
         };
         let call = Call::post(&["v1", "releases", self.release.name(), "rollback"]).json(&request);
         let accepted: Accepted = context.client()?.ask(&call).await?;
-        self.wait.by_default(self.release.is_spring()).settle(context, accepted).await
+        self.wait.by_default(self.release.is_spring()).settle(context, "rollback", accepted).await
     }
 
     pub(super) async fn plan(self, context: &Context) -> Done {

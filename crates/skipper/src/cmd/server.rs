@@ -2,10 +2,11 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
 };
 
 use clap::ValueHint;
-use skipper_server::config::{self, Loaded, Sources};
+use skipper_server::config::{self, Apps, Loaded, Sources, read_directory};
 
 use super::Context;
 use crate::{
@@ -34,8 +35,9 @@ pub(crate) struct Server {
 /// What a server is started with.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Settings {
-    /// Configuration file [default: skipper.toml in the data directory, else /etc/skipper/skipper.toml]
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Settings")]
+    /// Configuration file, or a folder with slip's slip.toml and apps/ [default: skipper.toml in the data directory, else
+    /// /etc/skipper/skipper.toml]
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath, help_heading = "Settings")]
     config: Option<PathBuf>,
     /// Where everything is kept [default: /var/lib/skipper for root, else ~/.local/share/skipper]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "Settings")]
@@ -92,11 +94,22 @@ impl Settings {
     ///
     /// Every fault of all sources at once.
     pub(super) fn load(&self, surroundings: &Surroundings) -> Result<Loaded, Failure> {
-        let sources = self.sources(surroundings);
-        config::load(&sources).map_err(|faults| {
+        let mut sources = self.sources(surroundings);
+        let apps = match sources.file.take_if(|path| path.is_dir()) {
+            Some(dir) => Some(Arc::new(directory(&dir, surroundings)?)),
+            None => None,
+        };
+        if let Some(apps) = &apps
+            && !LISTEN.iter().any(|name| sources.env.contains_key(*name))
+        {
+            sources.flags.entry("listen".to_owned()).or_insert_with(|| apps.server().listen.to_string());
+        }
+        let mut loaded = config::load(&sources).map_err(|faults| {
             Failure::new(Exit::Usage, format!("the configuration has faults\n{faults}"))
                 .hint("`skipper server --help` lists the settings; `skipper config show --server` shows their origins")
-        })
+        })?;
+        loaded.config.apps = apps;
+        Ok(loaded)
     }
 
     fn sources(&self, surroundings: &Surroundings) -> Sources {
@@ -129,6 +142,19 @@ impl Settings {
             working_dir: surroundings.working_dir.clone(),
         }
     }
+}
+
+/// Variables that say where the API listens, whatever `slip.toml` says.
+const LISTEN: [&str; 3] = ["SKIPPER_LISTEN", "HOST", "PORT"];
+
+/// slip's configuration. An app that is broken is told of in the log, and disabled.
+fn directory(dir: &Path, surroundings: &Surroundings) -> Result<Apps, Failure> {
+    let refused = |what: String| {
+        Failure::new(Exit::Usage, format!("the configuration has faults\n{what}"))
+            .hint(format!("`skipper config check {}` looks at all of it", dir.display()))
+    };
+    let texts = read_directory(dir).map_err(refused)?;
+    Apps::load(texts, surroundings.vars()).map_err(|faults| refused(faults.to_string()))
 }
 
 impl Server {

@@ -2,6 +2,7 @@ use std::path::{Component, Path, PathBuf};
 
 use clap::ValueHint;
 use serde_json::{Value, json};
+use skipper_server::config::read_text;
 use skipper_source::{
     Finding, Severity,
     app::{self, Kind, Validated},
@@ -32,7 +33,7 @@ impl Validate {
         if path.is_dir() {
             path.push("slip.toml");
         }
-        let mut found = match check::read(&path) {
+        let mut found = match read_text(&path) {
             Ok(text) => app::validate(&self.path.display().to_string(), &text, self.strict),
             Err(problem) => Validated { repo: None, findings: vec![Finding::error("file-unreadable", problem)] },
         };
@@ -75,7 +76,7 @@ impl Validate {
         }
         let path = file.parent().unwrap_or(file).join(&name);
         let shown = name.display().to_string();
-        let more = match (check::read(&path), &found.repo) {
+        let more = match (read_text(&path), &found.repo) {
             (Ok(text), Some(repo)) => app::validate_manifest(repo, &shown, &text, self.strict),
             (Ok(_), None) => Vec::new(),
             (Err(problem), _) if path.exists() => vec![Finding::error("file-unreadable", problem)],

@@ -17,6 +17,8 @@ mod tokens;
 mod verbs;
 mod view;
 
+pub(in crate::api) use view::time;
+
 use axum::response::Response;
 use skipper_core::{
     policy::Action::{Administer, Deploy, ManagePackages, ManageSecrets, ManageTokens, Read},

@@ -51,7 +51,7 @@ async fn accept(app: &App, caller: &Caller, prepared: Prepared, options: Options
 
 fn options(description: Option<String>, require_plan: Option<String>) -> Result<Options, Error> {
     let require_plan = require_plan.map(|hash| valid("require_plan", hash.parse::<Sha256>())).transpose()?;
-    Ok(Options { description: description.filter(|text| !text.trim().is_empty()), require_plan })
+    Ok(Options { description: description.filter(|text| !text.trim().is_empty()), require_plan, ..Options::default() })
 }
 
 fn wanted(package: PackageRef) -> Wanted {

@@ -24,6 +24,9 @@ pub struct Problem {
     /// The rollout that is in the way, where one is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<String>,
+    /// The same as `detail`, under the paths of slip, whose clients look for it here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
     /// Names the request in the server's log.
     pub request_id: String,
 }

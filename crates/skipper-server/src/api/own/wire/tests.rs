@@ -62,6 +62,7 @@ fn a_problem_is_written_like_this() {
         hint: Some("wait".into()),
         faults: Vec::new(),
         rollout: Some("018f0000-0000-7000-8000-000000000001".into()),
+        error: None,
         request_id: "r".into(),
     };
     check(

@@ -1,0 +1,62 @@
+//! slip's door: signed webhooks, and the apps and deploys they bring about.
+//!
+//! An app is a release of its name in tenant `default`; a deploy is a rollout of it. Nothing is stored for this door alone:
+//! what it shows is worked out from releases, revisions and rollouts.
+
+mod apps;
+mod id;
+mod proof;
+mod read;
+mod receive;
+mod signature;
+mod status;
+mod ticket;
+pub mod wire;
+
+use skipper_core::{
+    name::TenantName,
+    policy::Action::{self, Deploy, Read},
+};
+
+pub(in crate::api) use ticket::ticket;
+
+use super::{
+    extract,
+    table::{
+        Access::{Signed, Tenant, TenantOrTicket},
+        Row, row,
+    },
+};
+use crate::{app::App, config::Apps, error::Error, verb::Caller};
+
+/// The routes of this door.
+pub(crate) fn rows() -> Vec<Row> {
+    vec![
+        row!(POST "/v1/deploy" => receive::receive, Signed, Webhook),
+        row!(GET "/v1/deploys" => read::list, Tenant(Read)),
+        row!(GET "/v1/deploys/{id}" => read::get, TenantOrTicket(Read)),
+        row!(GET "/v1/status" => status::status, Tenant(Read)),
+        row!(GET "/v1/apps" => apps::list, Tenant(Read)),
+        row!(GET "/v1/apps/{name}" => apps::get, Tenant(Read)),
+        row!(POST "/v1/apps/{name}/rollback" => apps::rollback, Tenant(Deploy), Json),
+    ]
+}
+
+/// The tenant that is asked about, once the caller may do this to it, and its apps: only `default` has any.
+fn allowed<'a>(
+    app: &'a App,
+    caller: &Caller,
+    action: Action,
+    named: Option<&String>,
+) -> Result<(TenantName, Option<&'a Apps>), Error> {
+    let tenant = extract::tenant(caller.actor(), named)?;
+    caller.may(action, &tenant)?;
+    let apps = app.apps.as_deref().filter(|_| tenant == TenantName::default_tenant());
+    Ok((tenant, apps))
+}
+
+/// Whether slip's clients know the path, and look for a member `error` in what went wrong.
+pub(in crate::api) fn is_known(path: &str) -> bool {
+    let Some(rest) = path.strip_prefix("/v1/") else { return false };
+    matches!(rest.split('/').next(), Some("deploy" | "deploys" | "status" | "apps"))
+}

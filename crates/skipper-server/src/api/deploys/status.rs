@@ -1,0 +1,91 @@
+//! `GET /v1/status`.
+
+use axum::{Json, extract::State};
+use skipper_core::{
+    name::{ReleaseName, TenantName},
+    policy::Action,
+    release::Door,
+    spec::Target,
+};
+
+use super::{
+    allowed, read,
+    wire::{AppStatus, StatusView},
+};
+use crate::{
+    api::{
+        extract::{Query, TenantQuery},
+        own,
+    },
+    app::App,
+    config::Apps,
+    error::Error,
+    verb::Caller,
+};
+
+/// Shows the server and every app. An app is `running`, with the tag that serves, also where a later deploy failed.
+#[utoipa::path(get, path = "/v1/status", tag = "deploys", params(TenantQuery), responses((status = 200, body = StatusView)))]
+pub(super) async fn status(
+    State(app): State<App>,
+    caller: Caller,
+    Query(query): Query<TenantQuery>,
+) -> Result<Json<StatusView>, Error> {
+    let (tenant, apps) = allowed(&app, &caller, Action::Read, query.tenant.as_ref())?;
+    let word = |good: bool| if good { "ok" } else { "error" }.to_owned();
+    let is_there = |name: &_| app.platforms.get(&Target(Clone::clone(name))).is_some();
+    let runtime = app.apps.as_deref().is_some_and(|apps| is_there(&apps.target(is_there)));
+    let mut view = StatusView {
+        daemon: "skipper".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        caddy: word(app.edge.info().await.is_ok()),
+        runtime: word(runtime),
+        apps: Default::default(),
+    };
+    if let Some(apps) = apps {
+        for name in apps.names() {
+            view.apps.insert(name.to_owned(), one(&app, apps, &tenant, name).await?);
+        }
+    }
+    Ok(Json(view))
+}
+
+async fn one(app: &App, apps: &Apps, tenant: &TenantName, name: &str) -> Result<AppStatus, Error> {
+    let faults = match apps.get(name) {
+        Some(Err(faults)) => faults.findings().iter().map(ToString::to_string).collect(),
+        Some(Ok(_)) | None => Vec::new(),
+    };
+    let mut status = AppStatus {
+        status: "not_deployed".to_owned(),
+        tag: None,
+        deployed_at: None,
+        revision: None,
+        last_deploy: None,
+        faults,
+    };
+    let Ok(name) = ReleaseName::new(name) else { return Ok(status) };
+    let release = app.store.release_get(tenant, &name).await?;
+    let Some(release) = release.filter(|release| release.door == Door::Deploys) else { return Ok(status) };
+    let mut open = false;
+    let mut failed = false;
+    if let Some(latest) = app.store.rollout_latest(release.id).await? {
+        open = !latest.phase.is_final();
+        failed = !open && latest.phase.cause().is_some();
+        status.last_deploy = Some(read::view(app, &app.store.rollout_load(latest.id).await?));
+    }
+    if let Some(number) = release.serving.filter(|_| !release.deleted)
+        && let Some(revision) = app.store.revision_get(release.id, number).await?
+    {
+        status.tag =
+            read::tag_of_source(&revision.source).or_else(|| revision.spec.as_ref().and_then(read::tag_of_spec));
+        status.deployed_at = Some(own::time(revision.created_at));
+        status.revision = Some(number);
+    }
+    let word = match (open, status.revision) {
+        (true, _) => "deploying",
+        (false, Some(_)) => "running",
+        (false, None) if failed && !release.deleted => "failed",
+        (false, None) => "not_deployed",
+    };
+    word.clone_into(&mut status.status);
+    Ok(status)
+}

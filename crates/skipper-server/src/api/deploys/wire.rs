@@ -1,0 +1,124 @@
+//! slip's documents.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Body of a webhook. What else is in it is passed over, as slip does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DeployRequest {
+    /// The app.
+    pub app: String,
+    /// A tag of its image, or `sha256:…`.
+    pub tag: String,
+    /// The image; when it is named it must be the app's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// In a pod, whole references by the name of their container.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub images: BTreeMap<String, String>,
+    /// Not to be had yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub preview: Option<serde_json::Value>,
+    /// Also a tag that was deployed before what was deployed last.
+    #[serde(default)]
+    pub force: bool,
+}
+
+/// Body of a rollback.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AppRollback {
+    /// The tag; what served before when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+}
+
+/// An accepted deploy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DeployAccepted {
+    /// Its id.
+    pub deploy_id: String,
+    /// The app.
+    pub app: String,
+    /// What is deployed.
+    pub tag: String,
+    /// `accepted`.
+    pub status: String,
+    /// Where it can be watched without any other credential: it holds a token that is good for this deploy alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status_url: Option<String>,
+}
+
+/// A deploy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DeployView {
+    /// Its id.
+    pub deploy_id: String,
+    /// The app.
+    pub app: String,
+    /// What was deployed; null for a removal.
+    pub tag: Option<String>,
+    /// `accepted`, `pulling`, `configuring`, `starting`, `health_checking`, `stopping_old`, `switching`, `undoing`, and at last
+    /// `completed`, `failed`, `cancelled` or `superseded`.
+    pub status: String,
+    /// When it was accepted.
+    pub started_at: String,
+    /// When it ended.
+    pub finished_at: Option<String>,
+    /// Why it did not reach its version.
+    pub error: Option<String>,
+    /// The revision it makes.
+    pub revision: Option<u64>,
+    /// `webhook`, `oidc`, `api`, `cli`.
+    pub triggered_by: String,
+}
+
+/// Deploys, newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DeployList {
+    /// The deploys.
+    pub deploys: Vec<DeployView>,
+}
+
+/// The server and its apps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StatusView {
+    /// `skipper`.
+    pub daemon: String,
+    /// Its version.
+    pub version: String,
+    /// Whether what routes requests answers: `ok` or `error`.
+    pub caddy: String,
+    /// Whether the apps' container engine is there: `ok` or `error`.
+    pub runtime: String,
+    /// The apps.
+    pub apps: BTreeMap<String, AppStatus>,
+}
+
+/// One app.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AppStatus {
+    /// `running` where a version serves, whatever became of a later deploy; else `not_deployed`, `deploying` or `failed`.
+    pub status: String,
+    /// What serves.
+    pub tag: Option<String>,
+    /// Since when.
+    pub deployed_at: Option<String>,
+    /// The revision that serves.
+    pub revision: Option<u64>,
+    /// The newest deploy.
+    pub last_deploy: Option<DeployView>,
+    /// Why the app cannot be deployed, where its file is broken.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<String>,
+}
+
+/// All apps that are configured, in the words of their files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AppList {
+    /// The apps.
+    #[schema(value_type = Vec<Object>)]
+    pub apps: Vec<serde_json::Value>,
+}

@@ -1,0 +1,88 @@
+//! The apps that a directory of slip's configures, as the server works with them.
+
+use std::{collections::BTreeMap, fmt};
+
+use skipper_core::{name::PlatformName, secret::SecretValue};
+use skipper_source::{
+    Faults, Finding,
+    app::{self, Backend, Directory, Environment},
+};
+
+use super::DirectoryTexts;
+
+/// What a directory says, with what is left of it where an app is broken.
+pub struct Apps {
+    server: app::Server,
+    apps: BTreeMap<String, Result<app::App, Faults>>,
+    texts: BTreeMap<String, String>,
+    warnings: Vec<Finding>,
+}
+
+impl fmt::Debug for Apps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Texts may hold keys.
+        f.debug_struct("Apps").field("apps", &self.apps.keys()).finish_non_exhaustive()
+    }
+}
+
+impl Apps {
+    /// Reads the texts. An app that is broken is disabled, and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with `slip.toml`.
+    pub fn load(texts: DirectoryTexts, env: &BTreeMap<String, String>) -> Result<Self, Faults> {
+        let loaded = app::load(&Directory { server: &texts.server, apps: &texts.apps, env: Environment::new(env) });
+        let mut warnings = loaded.warnings;
+        warnings.extend(texts.unreadable);
+        Ok(Self { server: loaded.server?, apps: loaded.apps, texts: texts.apps, warnings })
+    }
+
+    /// The server's file.
+    #[must_use]
+    pub const fn server(&self) -> &app::Server {
+        &self.server
+    }
+
+    /// What is odd, and what is wrong with each app that is disabled.
+    pub fn findings(&self) -> impl Iterator<Item = &Finding> {
+        let broken = self.apps.values().filter_map(|read| read.as_ref().err());
+        self.warnings.iter().chain(broken.flat_map(Faults::findings))
+    }
+
+    /// An app; with what is wrong with it where it is disabled.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Result<app::App, Faults>> {
+        self.apps.get(name)
+    }
+
+    /// The names of all apps, broken ones too, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.apps.keys().map(String::as_str)
+    }
+
+    /// An app's file as it was written.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.texts.get(&format!("{name}.toml")).map(String::as_str)
+    }
+
+    /// `auth.secret`; `None` where it is empty, which lets nobody in.
+    #[must_use]
+    pub fn secret(&self) -> Option<&SecretValue> {
+        Some(&self.server.secret).filter(|secret| !secret.expose().is_empty())
+    }
+
+    /// The platform account of all apps: the backend that is named, else the first that `is_there`.
+    #[must_use]
+    pub fn target(&self, is_there: impl Fn(&PlatformName) -> bool) -> PlatformName {
+        let name = |word: &str| PlatformName::new(word).expect("the constant is a name");
+        match self.server.backend {
+            Backend::Docker => name("docker"),
+            Backend::Podman => name("podman"),
+            Backend::Auto => Some(name("podman"))
+                .filter(|podman| is_there(podman) && !is_there(&name("docker")))
+                .unwrap_or_else(|| name("docker")),
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! slip's door: who may deploy, what a repeated delivery does, and what is shown of it.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use http::Method;
+use serde_json::{Value, json};
+use skipper_server::config::{Apps, DirectoryTexts};
+
+use crate::fixture::{Answer, Ask, Machine, Server};
+
+pub(crate) const GLOBAL: &str = "the key of the whole server";
+pub(crate) const OWN: &str = "the key of the shop alone";
+
+pub(crate) fn machine() -> Machine {
+    let own = format!("secret = [\"an older key\", \"{OWN}\"]");
+    let bad = ("bad.toml".to_owned(), "[app]\nname = 3\n".to_owned());
+    configured("", [app("web", "", ""), app("shop", &own, ""), bad])
+}
+
+/// The file of an app, with more in its table `[app]`, and at its end.
+pub(crate) fn app(name: &str, more: &str, end: &str) -> (String, String) {
+    let text = format!(
+        "[app]\nname = \"{name}\"\nimage = \"registry.test/{name}\"\n{more}\n[routing]\ndomain = \"{name}.test\"\nport = 8080\n\
+         [health]\npath = \"/health\"\ninterval = \"10ms\"\n[deploy]\n[env]\nTOKEN = \"${{TOKEN}}\"\n{end}"
+    );
+    (format!("{name}.toml"), text)
+}
+
+/// A machine with these apps, and more at the end of its `slip.toml`.
+pub(crate) fn configured(end: &str, apps: impl IntoIterator<Item = (String, String)>) -> Machine {
+    let server = format!(
+        "[server]\n[auth]\nsecret = \"{GLOBAL}\"\n[registry]\n[storage]\n[runtime]\nbackend = \"docker\"\n{end}"
+    );
+    let env = BTreeMap::from([("TOKEN".to_owned(), "s3cret-from-outside".to_owned())]);
+    let texts = DirectoryTexts { server, apps: apps.into_iter().collect(), ..DirectoryTexts::default() };
+    let apps = Apps::load(texts, &env).unwrap_or_else(|faults| panic!("{faults}"));
+    let machine = Machine { apps: Some(Arc::new(apps)), also: Some("docker"), ..Machine::default() };
+    let mut able = testkit::fixture::capable();
+    able.schemes.push("docker".to_owned());
+    able.own_network = true;
+    Machine { platform: machine.platform.clone().capable_of(able), ..machine }
+}
+
+pub(crate) fn signed(key: &str, body: &str) -> Ask {
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(key.as_bytes()).expect("any length");
+    mac.update(body.as_bytes());
+    let hex: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut ask = Ask::new(Method::POST, "/v1/deploy").header("x-slip-signature", &format!("sha256={hex}"));
+    ask.body = body.as_bytes().to_vec();
+    // From anywhere, without a token.
+    ask.peer = Some("203.0.113.7:40000".parse().expect("an address"));
+    ask
+}
+
+pub(crate) fn error(answer: &Answer) -> (u16, String) {
+    let body: Value = answer.read();
+    (answer.status.as_u16(), body["error"].as_str().unwrap_or_default().to_owned())
+}
+
+pub(crate) fn told(status: u16, text: &str) -> (u16, String) {
+    (status, text.to_owned())
+}
+
+pub(crate) async fn read(server: &Server, uri: &str) -> Value {
+    server.send(Ask::get(uri).token(GLOBAL)).await.ok()
+}
+
+async fn deploy(server: &Server, key: &str, body: &Value) -> Value {
+    let answer = server.send(signed(key, &body.to_string())).await;
+    assert_eq!(answer.status.as_u16(), 202, "{}", answer.text());
+    answer.read()
+}
+
+/// Waits for the end of a deploy.
+pub(crate) async fn ended(server: &Server, accepted: &Value) -> Value {
+    let uri = format!("/v1/deploys/{}", accepted["deploy_id"].as_str().expect("an id"));
+    let mut changes = server.app.store.events_subscribe();
+    let waiting = async {
+        loop {
+            changes.mark_unchanged();
+            let view = read(server, &uri).await;
+            if !view["finished_at"].is_null() {
+                return view;
+            }
+            changes.changed().await.expect("the store is open");
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), waiting).await.expect("the deploy ends in time")
+}
+
+#[tokio::test]
+async fn only_who_has_the_key_of_the_app_may_deploy_it() {
+    let server = machine().boot().await;
+    let web = r#"{"app":"web","tag":"v1"}"#;
+    let shop = r#"{"app":"shop","tag":"v1"}"#;
+    let unsigned = Ask { headers: Vec::new(), ..signed(GLOBAL, web) };
+    assert_eq!(error(&server.send(unsigned).await), told(401, "missing X-Slip-Signature header"));
+    let refused = told(401, "invalid signature");
+    assert_eq!(error(&server.send(signed("another", web)).await), refused);
+    assert_eq!(error(&server.send(signed(GLOBAL, shop)).await), refused, "its own key replaces the server's");
+    assert_eq!(error(&server.send(signed(OWN, web)).await), refused);
+    assert_eq!(
+        error(&server.send(signed("another", r#"{"app":"none","tag":"v1"}"#)).await),
+        refused,
+        "no app is told of"
+    );
+    assert_eq!(error(&server.send(signed("another", r#"{"app":"bad","tag":"v1"}"#)).await), refused);
+    assert_eq!(error(&server.send(signed("another", web).token(GLOBAL)).await), refused, "a bearer does not sign");
+    let mut changed = signed(GLOBAL, web);
+    changed.body.push(b' ');
+    assert_eq!(error(&server.send(changed).await), refused, "the raw body counts");
+    assert_eq!(
+        error(&server.send(signed(GLOBAL, r#"{"app":"none","tag":"v1"}"#)).await),
+        told(404, "unknown app: none")
+    );
+    assert_eq!(error(&server.send(signed(GLOBAL, "{")).await).0, 400);
+    let (status, text) = error(&server.send(signed(GLOBAL, r#"{"app":"bad","tag":"v1"}"#)).await);
+    assert!(status == 409 && text.starts_with("app `bad` is disabled"), "{status} {text}");
+    deploy(&server, OWN, &json!({"app": "shop", "tag": "v1"})).await;
+    deploy(&server, "an older key", &json!({"app": "shop", "tag": "v2"})).await;
+}
+
+#[tokio::test]
+async fn what_is_signed_must_still_make_sense() {
+    let server = machine().boot().await;
+    for (body, text) in [
+        (json!({"app": "web", "tag": ""}), "tag must not be empty"),
+        (json!({"app": "web", "tag": "a/b"}), "tag contains invalid characters (allowed: alphanumeric, -, _, .)"),
+        (json!({"app": "web", "tag": "größe"}), "tag contains invalid characters (allowed: alphanumeric, -, _, .)"),
+        (
+            json!({"app": "web", "tag": "v1", "image": "other"}),
+            "image mismatch: expected 'registry.test/web', got 'other'",
+        ),
+    ] {
+        assert_eq!(error(&server.send(signed(GLOBAL, &body.to_string())).await), told(400, text));
+    }
+    let list = read(&server, "/v1/deploys").await;
+    assert_eq!(list["deploys"], json!([]), "nothing was stored");
+}
+
+#[tokio::test]
+async fn the_same_body_is_the_same_delivery_for_five_minutes_and_across_a_restart() {
+    let server = machine().boot().await;
+    let body = json!({"app": "web", "tag": "v1"});
+    let first = deploy(&server, GLOBAL, &body).await;
+    assert_eq!(deploy(&server, GLOBAL, &body).await, first);
+    assert_eq!(ended(&server, &first).await["status"], "completed");
+    let server = server.reboot().await;
+    assert_eq!(deploy(&server, GLOBAL, &body).await, first);
+    let second = deploy(&server, GLOBAL, &json!({"app": "web", "tag": "v2"})).await;
+    assert_ne!(second["deploy_id"], first["deploy_id"]);
+    assert_eq!(ended(&server, &second).await["status"], "completed");
+    server.machine.clock.advance(std::time::Duration::from_secs(301));
+    let (status, text) = error(&server.send(signed(GLOBAL, &body.to_string())).await);
+    assert!(status == 409 && text.contains("deployed before"), "an old body does not bring v1 back: {status} {text}");
+    let forced = deploy(&server, GLOBAL, &json!({"app": "web", "tag": "v1", "force": true})).await;
+    assert_eq!(ended(&server, &forced).await["status"], "completed");
+}
+
+#[tokio::test]
+async fn an_app_is_a_release_with_status_history_and_a_way_back() {
+    let server = machine().boot().await;
+    assert_eq!(read(&server, "/v1/status").await["apps"]["web"]["status"], "not_deployed");
+    for tag in ["v1", "v2"] {
+        let accepted = deploy(&server, GLOBAL, &json!({"app": "web", "tag": tag})).await;
+        assert_eq!(
+            (&accepted["app"], &accepted["tag"], &accepted["status"]),
+            (&json!("web"), &json!(tag), &json!("accepted"))
+        );
+        assert_eq!(ended(&server, &accepted).await["status"], "completed");
+    }
+    let app = &read(&server, "/v1/status").await["apps"]["web"];
+    assert_eq!((&app["status"], &app["tag"], &app["revision"]), (&json!("running"), &json!("v2"), &json!(2)));
+    let list = read(&server, "/v1/deploys?app=web&limit=1").await;
+    assert_eq!(list["deploys"].as_array().map(Vec::len), Some(1));
+    assert_eq!((&list["deploys"][0]["tag"], &list["deploys"][0]["triggered_by"]), (&json!("v2"), &json!("webhook")));
+    let manifest = server.send(Ask::get("/v1/releases/web/revisions/2/manifest").token(GLOBAL)).await.text();
+    assert!(manifest.contains("registry.test/web:v2"), "{manifest}");
+    assert!(!manifest.contains("s3cret-from-outside"), "a value of the environment is no part of it");
+    let back = server.send(Ask::post("/v1/apps/web/rollback", &json!({})).token(GLOBAL)).await;
+    assert_eq!(back.status.as_u16(), 202, "{}", back.text());
+    assert_eq!(ended(&server, &back.read()).await["tag"], "v1");
+    assert_eq!(read(&server, "/v1/status").await["apps"]["web"]["tag"], "v1");
+    let forward = server.send(Ask::post("/v1/apps/web/rollback", &json!({"to": "v2"})).token(GLOBAL)).await;
+    assert_eq!(ended(&server, &forward.read()).await["tag"], "v2");
+    let nothing = server.send(Ask::post("/v1/apps/shop/rollback", &json!({})).token(GLOBAL)).await;
+    assert_eq!(error(&nothing), told(409, "no previous tag to roll back to"));
+}
+
+#[tokio::test]
+async fn apps_are_shown_without_keys_and_only_to_those_who_have_a_token() {
+    let server = machine().boot().await;
+    for uri in ["/v1/status", "/v1/deploys", "/v1/deploys/dep_00000000000000000000000000", "/v1/apps", "/v1/apps/web"] {
+        assert_eq!(server.get(uri).await.status.as_u16(), 401, "{uri}");
+        assert_eq!(server.send(Ask::get(uri).token("wrong")).await.status.as_u16(), 401, "{uri}");
+    }
+    let apps = server.send(Ask::get("/v1/apps").token(GLOBAL)).await.text();
+    assert!(apps.contains("registry.test/shop") && apps.contains("${TOKEN}"), "{apps}");
+    for secret in [OWN, "an older key", GLOBAL, "s3cret-from-outside"] {
+        assert!(!apps.contains(secret), "{secret} is shown");
+    }
+    let unknown = server.send(Ask::get("/v1/deploys/dep_00000000000000000000000000").token(GLOBAL)).await;
+    assert_eq!(error(&unknown), told(404, "deploy not found"));
+}
