@@ -143,12 +143,12 @@ impl Front {
                     }
                     sleep(ASK).await;
                 }
-                std::future::pending().await
+                std::future::pending::<()>().await;
             };
             let closed = async {
                 match connection {
                     Some(mut connection) => connection.closed().await,
-                    None => std::future::pending().await,
+                    None => std::future::pending::<()>().await,
                 }
                 sleep(SETTLE).await;
             };

@@ -365,7 +365,7 @@ proptest! {
                 let Some(had) = routes(before).iter().find(|route| claim(route, host) != Claim::None) else { continue };
                 let is_slips = plan.taken_over.iter().any(|taken| taken == id(had));
                 if claim(had, host) == Claim::Names && !ours(had) && !is_slips {
-                    let now = none.get(name).map(|server| routes(server)).unwrap_or_default();
+                    let now = none.get(name).map(routes).unwrap_or_default();
                     let has = now.iter().find(|route| claim(route, host) != Claim::None);
                     // Beside a route of ours for the same name that was there already, the first of the two is.
                     let both = routes(before).iter().any(|route| id(route) == format!("{ROUTE}{host}"));
@@ -379,7 +379,7 @@ proptest! {
         let gone = super::plan(&load, Wanted { settings: &bare, hosts: &nothing, dns }).expect("a configuration");
         let gone = gone.load.unwrap_or_else(|| load.clone());
         let left = gone.pointer("/apps/http/servers").and_then(Value::as_object).cloned().unwrap_or_default();
-        let own = left.values().flat_map(|server| routes(server)).filter(|route| dial(route) == Some(EDGE) && id(route).starts_with(ROUTE));
+        let own = left.values().flat_map(routes).filter(|route| dial(route) == Some(EDGE) && id(route).starts_with(ROUTE));
         prop_assert_eq!(own.count(), 0, "everything of ours goes");
     }
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use serde_json::Value as Json;
 use skipper_core::route::Host;
+use skipper_source::app::Server;
 
 use super::{
     fault::Fault,
@@ -12,8 +13,9 @@ use super::{
 };
 use crate::caddy::{AdminAddress, Dns, Settings, Tls, parse_dial, parse_listen, parse_wildcard};
 
-/// Where the edge listens for a Caddy on the same machine unless it is told otherwise: Caddy has 80 and 443 itself.
-const UPSTREAM: &str = "127.0.0.1:8080";
+/// Where the edge listens for a Caddy on the same machine unless it is told otherwise: Caddy has 80 and 443 itself, and 8080 is what half
+/// of all applications take.
+const UPSTREAM: &str = "127.0.0.1:7580";
 /// Peers that are believed where Caddy is on this machine.
 const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1"];
 
@@ -70,6 +72,30 @@ pub(super) fn build(
         dns,
         api: api_host.zip(api_upstream),
     })
+}
+
+/// Where `caddy.tls.staging` gets certificates.
+const STAGING: &str = "https://acme-staging-v02.api.letsencrypt.org/directory";
+
+/// What a `slip.toml` says of Caddy, as settings by key.
+#[must_use]
+pub fn of_slip(server: &Server) -> Vec<(&'static str, String)> {
+    let Some(caddy) = &server.caddy else { return Vec::new() };
+    let mut all = vec![("caddy.admin", caddy.admin_api.clone())];
+    let mut say = |key, value: Option<String>| all.extend(value.map(|value| (key, value)));
+    say("caddy.email", caddy.acme_email.clone());
+    say("caddy.ca", caddy.acme_ca.clone());
+    say("caddy.api_host", server.deploy.domain.as_ref().map(ToString::to_string));
+    // As there, it is about previews alone.
+    if let (Some(tls), Some(preview)) = (&caddy.tls, &server.preview) {
+        say("caddy.wildcards", Some(preview.domain.to_string()));
+        say("caddy.dns.provider", Some(tls.dns_provider.clone()));
+        say("caddy.dns.options", Some(Json::Object(tls.dns_provider_config.0.clone()).to_string()));
+        say("caddy.dns.propagation_delay", Some(tls.propagation_delay.clone()));
+        say("caddy.dns.email", Some(tls.email.clone()));
+        say("caddy.dns.ca", tls.staging.then(|| STAGING.to_owned()));
+    }
+    all
 }
 
 struct Said<'a> {
@@ -152,5 +178,87 @@ fn reached(address: SocketAddr) -> String {
         SocketAddr::V4(v4) if v4.ip().is_unspecified() => format!("127.0.0.1:{}", v4.port()),
         SocketAddr::V6(v6) if v6.ip().is_unspecified() => format!("[::1]:{}", v6.port()),
         address => address.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, fs, path::PathBuf};
+
+    use super::*;
+    use crate::config::{self, Config, Sources};
+
+    fn load(toml: &str, flags: &[(&str, String)]) -> Result<Config, String> {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("skipper.toml");
+        fs::write(&path, toml).expect("written");
+        let sources = Sources {
+            flags: flags.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect(),
+            file: Some(path),
+            default_data_dir: PathBuf::from("/var/lib/skipper"),
+            working_dir: dir.path().to_owned(),
+            ..Sources::default()
+        };
+        config::load(&sources).map(|loaded| loaded.config).map_err(|faults| faults.to_string())
+    }
+
+    #[test]
+    fn a_caddy_that_is_named_settles_where_the_edge_listens_and_whom_it_believes() {
+        let config = load("", &[]).expect("valid");
+        assert!(config.caddy.is_none() && config.edge.trusted_proxies.is_empty());
+        assert_eq!((config.edge.http, config.edge.https), (EdgePort::Auto, EdgePort::Auto));
+
+        let config = load("[caddy]\nadmin = \"http://127.0.0.1:2019\"\n", &[]).expect("valid");
+        let caddy = config.caddy.expect("it is named");
+        assert_eq!((caddy.upstream.as_str(), caddy.tls, caddy.api), (UPSTREAM, Tls::Auto, None));
+        assert_eq!(config.edge.http, EdgePort::At(UPSTREAM.parse().expect("an address")));
+        assert_eq!((config.edge.https, config.edge.trusted_proxies.len()), (EdgePort::Off, 2));
+
+        let config = load("[edge]\nhttp = \"0.0.0.0:81\"\n[caddy]\nadmin = \"unix//c.sock\"\n", &[]).expect("valid");
+        assert_eq!(config.caddy.expect("it is named").upstream, "127.0.0.1:81");
+        let far = "[edge]\nhttp = \"10.0.0.1:81\"\n[caddy]\nadmin = \"http://10.0.0.2:2019\"\n";
+        assert!(load(far, &[]).expect("valid").edge.trusted_proxies.is_empty(), "who is elsewhere has to be named");
+    }
+
+    #[test]
+    fn what_cannot_be_is_told_with_its_key() {
+        let named = |more: &str| load(&format!("[caddy]\nadmin = \"http://127.0.0.1:2019\"\n{more}"), &[]);
+        for (more, told) in [
+            ("tls = \"on\"", "`caddy.tls` = `on`"),
+            ("listen = \"x\"", "`caddy.listen`"),
+            ("upstream = \"edge:80\"", "`edge.http` has to say"),
+            ("wildcards = [\"a b\"]", "`caddy.wildcards`"),
+            ("[caddy.dns]\nprovider = \"x\"\noptions = \"secret\"", "`caddy.dns.options` = `[secret]`"),
+            ("[edge]\nhttp = \"off\"", "Caddy leads host names to it"),
+        ] {
+            let faults = named(more).expect_err(more);
+            assert!(faults.contains(told), "{more}: {faults}");
+        }
+        let faults = load("[caddy]\ntls = \"off\"", &[]).expect_err("no admin API");
+        assert!(faults.contains("`caddy.tls` has no effect without `caddy.admin`"), "{faults}");
+        assert!(load("[caddy]\nadmin = \"localhost:2019\"", &[]).expect_err("no URL").contains("`caddy.admin`"));
+    }
+
+    #[test]
+    fn slips_own_words_mean_the_same() {
+        let text = "[server]\nlisten = \"0.0.0.0:7890\"\n[auth]\nsecret = \"k\"\n[registry]\n[storage]\n[caddy]\nadmin_api = \
+                    \"http://localhost:2019\"\nacme_email = \"a@b.example\"\n[caddy.tls]\nemail = \"c@d.example\"\ndns_provider = \
+                    \"cloudflare\"\nstaging = true\n[caddy.tls.dns_provider_config]\napi_token = \"{env.T}\"\n[preview]\ndomain = \
+                    \"p.example\"\n[deploy]\ndomain = \"deploy.example\"\n";
+        let env = BTreeMap::new();
+        let env = skipper_source::app::Environment::new(&env);
+        let (server, _) = skipper_source::app::server("slip.toml", text, env).expect("valid");
+        let mut said = of_slip(&server);
+        said.push(("listen", server.listen.to_string()));
+        said.push(("admin_token", "0123456789abcdef".to_owned()));
+        let caddy = load("", &said).expect("valid").caddy.expect("it is named");
+        assert_eq!(caddy.admin.to_string(), "http://localhost:2019");
+        assert_eq!(caddy.wildcards, [Host::new("*.p.example").expect("a host")]);
+        assert_eq!(caddy.api, Some((Host::new("deploy.example").expect("a host"), "127.0.0.1:7890".to_owned())));
+        assert_eq!(caddy.email.as_deref(), Some("a@b.example"));
+        let dns = caddy.dns.expect("a challenge");
+        assert_eq!((dns.provider.as_str(), dns.propagation_delay.as_deref()), ("cloudflare", Some("2m")));
+        assert_eq!((dns.email.as_deref(), dns.ca.as_deref()), (Some("c@d.example"), Some(STAGING)));
+        assert_eq!(dns.options.get("api_token"), Some(&Json::from("{env.T}")));
     }
 }

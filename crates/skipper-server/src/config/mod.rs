@@ -22,6 +22,7 @@ mod spring;
 mod typed;
 
 pub use apps::Apps;
+pub use caddy::of_slip as caddy_of_slip;
 pub use directory::{DirectoryTexts, read_directory, read_text};
 pub use fault::{ConfigError, Fault};
 pub use merge::{Origin, Shown};

@@ -28,7 +28,7 @@ pub(super) async fn look(context: &Context, findings: &mut Vec<Finding>) {
         // 503 has the same body, which says what is not ready.
         Ok(response) => match response.json::<Ready>().await {
             Ok(ready) => {
-                findings.extend(ready.parts.into_iter().filter_map(|(part, state)| part_finding(&part, &state)))
+                findings.extend(ready.parts.into_iter().filter_map(|(part, state)| part_finding(&part, &state)));
             }
             Err(error) => findings.push(Finding::warning("ready", error.to_string(), "is this a Skipper server?")),
         },
