@@ -6,7 +6,6 @@
 //! hands it over in [`Sources`].
 
 mod account;
-mod apps;
 mod caddy;
 mod directory;
 mod engine;
@@ -21,7 +20,6 @@ mod setting;
 mod spring;
 mod typed;
 
-pub use apps::Apps;
 pub use caddy::of_slip as caddy_of_slip;
 pub use directory::{DirectoryTexts, read_directory, read_text};
 pub use fault::{ConfigError, Fault};
