@@ -10,6 +10,7 @@
 
 mod account;
 mod config;
+mod deployer;
 mod exec;
 mod fault;
 mod fetch;
@@ -196,6 +197,10 @@ impl Platform for ContainerPlatform {
 
     fn probe<'a>(&'a self, deployment: &'a Deployment, instance: &'a Instance) -> BoxFuture<'a, Attempt> {
         Box::pin(probing::attempt(&self.account, deployment, instance))
+    }
+
+    fn watches_health(&self, app: &Application) -> bool {
+        deployer::watches_health(app)
     }
 
     fn retire<'a>(

@@ -20,10 +20,10 @@ use skipper_core::{
 use super::{
     account::Account,
     config::{ContainerConfig, EngineKind},
-    labels,
+    deployer, labels,
     options::Options,
 };
-use crate::local::{check_env, fill, part_secrets, port_env, storage};
+use crate::local::{Told, check_env, fill, part_secrets, port_env, storage};
 
 /// The network of containers that are told no other.
 pub(super) const NETWORK: &str = "skipper";
@@ -96,11 +96,15 @@ pub(super) fn body(
     let reference = app.resource.uri.trim_start_matches("docker:").trim_start_matches("//");
     let filled =
         |words: &[String]| words.iter().map(|word| fill(word, &ports, reference)).collect::<Result<Vec<String>, _>>();
+    let told = match work {
+        Work::Hook(_) => Told::default(),
+        Work::Instance(index) => deployer::arrange(deployment, *index, &ports)?,
+    };
     let (entrypoint, cmd) = match work {
         Work::Hook(hook) => (filled(&hook.command)?, Vec::new()),
-        Work::Instance(_) => (filled(&app.command)?, filled(&app.args)?),
+        Work::Instance(_) => (filled(&app.command)?, [filled(&app.args)?, told.args].concat()),
     };
-    let (env, files) = environment(deployment, secrets, options, work, &ports, reference)?;
+    let (env, files) = environment(deployment, secrets, options, work, &ports, reference, told.env)?;
     let mut mounts = Vec::new();
     for volume in &app.volumes {
         mounts.push(mount(config, deployment, volume)?);
@@ -153,7 +157,8 @@ pub(super) fn body(
 /// Name and value of each secret that becomes a file.
 pub(super) type SecretFiles = Vec<(String, skipper_core::secret::SecretValue)>;
 
-/// The environment, weakest first: the file of variables, the application's own, ports, secrets.
+/// The environment, weakest first: what Spring's applications are told, the file of variables, the application's own, ports,
+/// secrets.
 fn environment(
     deployment: &Deployment,
     secrets: &SecretValues,
@@ -161,6 +166,7 @@ fn environment(
     work: &Work<'_>,
     ports: &BTreeMap<String, u16>,
     reference: &str,
+    told: BTreeMap<String, String>,
 ) -> Result<(Vec<String>, SecretFiles), Error> {
     let app = &deployment.app;
     let mut env = BTreeMap::from([
@@ -172,6 +178,7 @@ fn environment(
     if let Work::Instance(index) = work {
         env.insert("SKIPPER_INSTANCE".to_owned(), index.to_string());
     }
+    env.extend(told);
     if let Some(path) = &options.env_file {
         env.extend(env_file(Path::new(path))?);
     }

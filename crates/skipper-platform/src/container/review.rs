@@ -8,6 +8,7 @@ use skipper_core::{
 use super::{
     account::Account,
     config::ContainerConfig,
+    deployer,
     image::Reference,
     options::{self, Options},
     prepare::LEAST_MEMORY,
@@ -19,6 +20,7 @@ pub(super) fn review(config: &ContainerConfig, app: &mut Application) -> Result<
     if app.resource.uri.starts_with("docker:") {
         Reference::parse(&app.resource.uri)?;
     }
+    let not_done = deployer::review(app)?;
     Options::of(app)?;
     if let Some(bytes) = app.limits.memory_bytes.filter(|bytes| *bytes < LEAST_MEMORY) {
         let message = format!("a memory limit of {bytes} bytes is less than a container can have");
@@ -39,10 +41,9 @@ pub(super) fn review(config: &ContainerConfig, app: &mut Application) -> Result<
                 .hint(format!("write the engine's address under `platforms.{}.publish`", config.account)));
         }
     }
-    let mut told: Vec<String> = options::unknown(app)
-        .into_iter()
-        .map(|key| format!("option `{key}` is unknown to {} and has no effect", config.kind))
-        .collect();
+    let mut told = not_done;
+    let unknown = options::unknown(app).into_iter();
+    told.extend(unknown.map(|key| format!("option `{key}` is unknown to {} and has no effect", config.kind)));
     if app.resource.uri.ends_with(":latest") {
         told.push(format!(
             "the tag of {} may mean another image tomorrow; this one is pinned by its digest",
