@@ -31,6 +31,8 @@ pub enum Access {
     Signed,
     /// Whoever may do this to the tenant named in the query.
     Tenant(Action),
+    /// The same, and whoever has the ticket of what the path names.
+    TenantOrTicket(Action),
     /// Whoever may do this to the whole installation.
     Installation(Action),
 }
@@ -42,6 +44,8 @@ pub(crate) enum BodyKind {
     Nothing,
     /// A JSON document of at most `limits.body`.
     Json,
+    /// The body of a webhook: at most 64 KiB, and no more than `limits.body`.
+    Webhook,
     /// A zip of at most `limits.package`.
     Package,
     /// A JSON document of at most `limits.body`, with a zip of at most `limits.package` in it.
