@@ -145,7 +145,7 @@ impl Table {
             match table.iter().find(|(known, _)| fits(known, name)) {
                 Some((_, Honoured)) => {}
                 Some((_, Not(reason))) => {
-                    told.push(format!("`{key}` has no effect on the platform {platform}: {reason}"))
+                    told.push(format!("`{key}` has no effect on the platform {platform}: {reason}"));
                 }
                 None => told.push(format!("`{key}` is not an option of the platform {platform}")),
             }
