@@ -11,6 +11,8 @@ mod receive;
 mod signature;
 mod status;
 mod ticket;
+mod told;
+mod watch;
 pub mod wire;
 
 use skipper_core::{
@@ -19,6 +21,7 @@ use skipper_core::{
 };
 
 pub(in crate::api) use ticket::ticket;
+pub(crate) use told::{Heard, heard};
 
 use super::{
     extract,
