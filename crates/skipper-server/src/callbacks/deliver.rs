@@ -100,9 +100,9 @@ async fn one(app: &App, sender: &Sender, mut callback: Callback) {
 
 /// Tells what waits of one deploy, in order; what the other side calls it is noted in the callback.
 async fn tell(app: &App, sender: &Sender, callback: &mut Callback, told: &mut usize) -> Result<(), Failure> {
-    let apps = app.apps.as_deref().ok_or(Failure::Nobody)?;
+    let apps = app.apps.get().ok_or(Failure::Nobody)?;
     // As it is configured now: an address or token that was mended counts.
-    let target = targets(apps, callback.release.as_str()).into_iter().find(|target| target.word() == callback.target);
+    let target = targets(&apps, callback.release.as_str()).into_iter().find(|target| target.word() == callback.target);
     let target = target.ok_or(Failure::Nobody)?;
     let loaded = match app.store.rollout_load(callback.rollout).await {
         Ok(loaded) => loaded,

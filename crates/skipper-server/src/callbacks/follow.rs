@@ -115,8 +115,8 @@ async fn notes_of(app: &App, event: &Event) -> Result<Vec<CallbackNote>, Error> 
     if !concerns || *tenant != TenantName::default_tenant() {
         return Ok(Vec::new());
     }
-    let Some(apps) = app.apps.as_deref() else { return Ok(Vec::new()) };
-    let targets = targets(apps, name.as_str());
+    let Some(apps) = app.apps.get() else { return Ok(Vec::new()) };
+    let targets = targets(&apps, name.as_str());
     if targets.is_empty() {
         return Ok(Vec::new());
     }

@@ -12,7 +12,7 @@ use skipper_source::app::{App as File, Callbacks, Github, Hook};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::{app::App, config::Apps};
+use crate::{app::App, apps::Apps};
 
 /// The words for what becomes of a deploy, as GitHub has them.
 const IN_PROGRESS: &str = "in_progress";
@@ -30,7 +30,7 @@ const PREVIEW: &str = ".preview.";
 ///
 /// Dropping it is as a crash: what was being told is told again.
 pub async fn run(app: App, stop: CancellationToken) {
-    if app.apps.is_none() {
+    if app.apps.get().is_none() {
         return;
     }
     let news = Notify::new();

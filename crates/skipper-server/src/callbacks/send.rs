@@ -83,7 +83,7 @@ impl Sender {
                 return Ok(());
             }
             let body = json!({
-                "ref": heard.tag,
+                "ref": heard.commit.as_ref().unwrap_or(&heard.tag),
                 "task": "deploy",
                 "auto_merge": false,
                 "required_contexts": [],

@@ -1,7 +1,7 @@
 //! What others are told of a deploy.
 
 use serde_json::{Value, json};
-use skipper_core::port::Loaded;
+use skipper_core::{port::Loaded, release::Source};
 use skipper_store::Told;
 
 use super::{id, read};
@@ -16,6 +16,8 @@ pub(crate) struct Heard {
     pub(crate) deploy: String,
     /// What is deployed.
     pub(crate) tag: String,
+    /// The commit, where it is known.
+    pub(crate) commit: Option<String>,
     /// Why it did not reach its version.
     pub(crate) error: Option<String>,
     /// The whole document.
@@ -26,10 +28,15 @@ pub(crate) struct Heard {
 pub(crate) fn heard(app: &App, loaded: &Loaded, told: &Told) -> Heard {
     let view = read::view(app, loaded);
     let deploy = id::of(loaded.rollout.id);
+    let commit = loaded.target.as_ref().and_then(|revision| match &revision.source {
+        Source::App { preview: Some(preview), .. } => preview.sha.clone(),
+        _ => None,
+    });
     let data = json!({
         "deploy_id": deploy,
         "app": view.app,
         "tag": view.tag,
+        "commit": commit,
         "state": told.state,
         "revision": view.revision,
         "started_at": view.started_at,
@@ -42,6 +49,7 @@ pub(crate) fn heard(app: &App, loaded: &Loaded, told: &Told) -> Heard {
         id: format!("{deploy}_{}_{}", told.state, told.seq),
         deploy,
         tag: view.tag.unwrap_or_default(),
+        commit,
         error: view.error,
         document,
     }
