@@ -107,7 +107,7 @@ fn repository(field: &Field<'_>) -> Option<String> {
         let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
         !part.is_empty() && part.bytes().all(good) && !part.starts_with('.')
     };
-    if !text.split_once('/').is_some_and(|(owner, name)| part(owner) && part(name)) {
+    if text.split_once('/').is_none_or(|(owner, name)| !part(owner) || !part(name)) {
         let message = format!("`{}` is not the name of a repository", shorten(&text));
         field.error_hint("value-invalid", message, "write OWNER/NAME, as in acme/shop");
         return None;
@@ -124,7 +124,8 @@ fn hook(mut fields: Fields<'_>, env: Environment<'_>) -> Option<Hook> {
         let is_plain = |text: &str| text.bytes().all(|b| b.is_ascii_graphic()) && text.len() <= MAX_URL;
         // A variable that is not set, where one only checks.
         let unset = url.expose().is_empty();
-        if !unset && !(authority.is_some_and(value::is_authority) && is_plain(url.expose())) {
+        let good = authority.is_some_and(value::is_authority) && is_plain(url.expose());
+        if !good && !unset {
             field.error_hint("value-invalid", "is not an address of HTTP", "write https://HOST/PATH");
             return None;
         }

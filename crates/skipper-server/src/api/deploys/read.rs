@@ -69,7 +69,7 @@ pub(super) async fn get(
         return Err(unknown());
     }
     if watch::is_asked_for(&headers) {
-        return watch::stream(app, id, &headers);
+        return watch::stream(&app, id, &headers);
     }
     let mut view = view(&app, &seen.loaded);
     view.events = app.store.events_of_rollout(id, 0, watch::MOST).await?.iter().map(watch::event).collect();

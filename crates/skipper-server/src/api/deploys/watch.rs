@@ -53,7 +53,7 @@ pub(super) fn is_asked_for(headers: &HeaderMap) -> bool {
 }
 
 /// The deploy as it happens, from the event on that the client saw last.
-pub(super) fn stream(app: App, id: RolloutId, headers: &HeaderMap) -> Result<Response, Error> {
+pub(super) fn stream(app: &App, id: RolloutId, headers: &HeaderMap) -> Result<Response, Error> {
     let last = headers.get("last-event-id").map(|value| value.to_str().unwrap_or_default());
     let after = match last {
         None | Some("") => 0,
@@ -64,7 +64,7 @@ pub(super) fn stream(app: App, id: RolloutId, headers: &HeaderMap) -> Result<Res
                 .hint("leave it out to begin with the first one")
         })?,
     };
-    Ok(sse::answer(&app, follow(app.clone(), id, after)))
+    Ok(sse::answer(app, follow(app.clone(), id, after)))
 }
 
 struct Follow {
