@@ -61,7 +61,9 @@ pub(super) async fn read(
 
 /// What was read out of images, by the engine's own id and the path; `None` for what is not there.
 #[derive(Debug, Default)]
-pub(super) struct Read(Mutex<HashMap<String, BTreeMap<String, Option<Vec<u8>>>>>);
+pub(super) struct Read(Mutex<HashMap<String, Paths>>);
+
+type Paths = BTreeMap<String, Option<Vec<u8>>>;
 
 impl Read {
     /// All of them, if all are known.
