@@ -3,6 +3,7 @@
 mod api;
 mod apps;
 mod auth;
+mod callbacks;
 mod deploys;
 mod fixture;
 mod hal;

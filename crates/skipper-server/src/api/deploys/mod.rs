@@ -14,6 +14,8 @@ mod secrets;
 mod signature;
 mod status;
 mod ticket;
+mod told;
+mod watch;
 pub mod wire;
 
 use std::sync::Arc;
@@ -24,6 +26,7 @@ use skipper_core::{
 };
 
 pub(in crate::api) use ticket::ticket;
+pub(crate) use told::{Heard, heard};
 
 use super::{
     extract,
