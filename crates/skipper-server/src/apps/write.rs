@@ -56,7 +56,7 @@ impl LiveApps {
         if fs::symlink_metadata(&path).is_ok() {
             return Err(Refusal::Exists);
         }
-        self.put(followed, dir, path, edited, MODE)
+        self.put(followed, dir, &path, edited, MODE)
     }
 
     /// Changes the file of an app. With `merge` the body is a merge patch (RFC 7396); otherwise a table that it names is
@@ -76,7 +76,7 @@ impl LiveApps {
         let path = file_of(dir, name);
         let path = fs::canonicalize(&path).map_err(|cause| failed(&path, "cannot be found", &cause))?;
         let mode = fs::metadata(&path).map_or(MODE, |meta| meta.permissions().mode() & MODE);
-        self.put(followed, dir, path, edited, mode)
+        self.put(followed, dir, &path, edited, mode)
     }
 
     /// Removes the file of an app, which is not there any more when this returns. Says whether there was one. Blocking.
@@ -103,16 +103,9 @@ impl LiveApps {
         Ok((followed, followed.dir.as_deref().ok_or(Refusal::NoDirectory)?))
     }
 
-    fn put(
-        &self,
-        followed: &Followed,
-        dir: &Path,
-        path: PathBuf,
-        edited: Edited,
-        mode: u32,
-    ) -> Result<Edited, Refusal> {
+    fn put(&self, followed: &Followed, dir: &Path, path: &Path, edited: Edited, mode: u32) -> Result<Edited, Refusal> {
         look_over(&read(dir)?, &edited, Environment::new(&followed.env))?;
-        replace(&path, edited.text.as_bytes(), mode).map_err(|cause| failed(&path, "cannot be written", &cause))?;
+        replace(path, edited.text.as_bytes(), mode).map_err(|cause| failed(path, "cannot be written", &cause))?;
         let reloaded = self.reload();
         reloaded.map_err(|what| Refusal::Failed(format!("{} is written, but not read: {what}", path.display())))?;
         Ok(edited)

@@ -70,7 +70,7 @@ pub async fn remove(app: &App, caller: &Caller, name: &str) -> Result<(), Error>
     caller.may_all(Action::Administer)?;
     let known = known(name)?;
     // It may have been written by hand a moment ago.
-    blocking(app, |apps| apps.reload()).await?.map_err(|what| Error::new(Code::Conflict, what))?;
+    blocking(app, LiveApps::reload).await?.map_err(|what| Error::new(Code::Conflict, what))?;
     let apps = app.apps.get().filter(|_| app.apps.dir().is_some()).ok_or_else(no_directory)?;
     if apps.get(name).is_none() {
         return Err(deploy::unknown(name));
