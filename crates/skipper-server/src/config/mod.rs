@@ -6,6 +6,7 @@
 //! hands it over in [`Sources`].
 
 mod account;
+mod acme;
 mod apps;
 mod directory;
 mod engine;
