@@ -14,7 +14,7 @@ use tokio::{
 };
 use zeroize::Zeroizing;
 
-use crate::{app::App, error::Error};
+use crate::{app::App, auth::oidc::KeyCache, error::Error};
 
 /// Apps share this many turns; two of them seldom the same one.
 const TURNS: usize = 64;
@@ -29,6 +29,8 @@ pub struct Webhooks {
     hasher: RandomState,
     tickets: OnceCell<Zeroizing<[u8; 32]>>,
     complaints: Mutex<Complaints>,
+    /// Keys of the issuer whose tokens deploy.
+    pub(crate) oidc: KeyCache,
 }
 
 #[derive(Default)]
@@ -40,7 +42,13 @@ struct Complaints {
 impl Default for Webhooks {
     fn default() -> Self {
         let turns = std::iter::repeat_with(Default::default).take(TURNS).collect();
-        Self { turns, hasher: RandomState::new(), tickets: OnceCell::new(), complaints: Mutex::default() }
+        Self {
+            turns,
+            hasher: RandomState::new(),
+            tickets: OnceCell::new(),
+            complaints: Mutex::default(),
+            oidc: KeyCache::default(),
+        }
     }
 }
 

@@ -1,8 +1,8 @@
-use std::{fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::Error;
+use super::{Error, ErrorKind};
 use crate::{
     BoxFuture, BoxStream,
     deployment::{Deployment, DeploymentId, Instance, Observed},
@@ -176,6 +176,29 @@ pub trait Platform: Send + Sync + fmt::Debug {
     /// [`Platform::fetch`] for a revision that is being resolved: the application may say how its resource is fetched.
     fn fetch_for<'a>(&'a self, app: &'a Application, deadline: Duration) -> BoxFuture<'a, Result<Resource, Error>> {
         self.fetch(&app.resource, deadline)
+    }
+
+    /// Pins everything that an application is made of, for a revision that is being resolved: its resource by
+    /// [`Platform::fetch_for`], and what else the platform runs for it.
+    fn pin<'a>(&'a self, app: &'a mut Application, deadline: Duration) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            app.resource = self.fetch_for(app, deadline).await?;
+            Ok(())
+        })
+    }
+
+    /// Files within a pinned resource that is here, by their absolute paths; those that are not there are left out. Each is
+    /// at most a MiB.
+    fn files_of<'a>(
+        &'a self,
+        resource: &'a Resource,
+        paths: &'a [&'a str],
+        deadline: Duration,
+    ) -> BoxFuture<'a, Result<BTreeMap<String, Vec<u8>>, Error>> {
+        let _ = (paths, deadline);
+        let message = format!("nothing can be read out of {} on this platform", resource.uri);
+        let error = Error::new(ErrorKind::Permanent, "files-unsupported", message);
+        Box::pin(async move { Err(error) })
     }
 
     /// Looks an application over before it is planned, and completes it by what the account decides: a second time changes

@@ -13,20 +13,27 @@ pub(crate) const GLOBAL: &str = "the key of the whole server";
 pub(crate) const OWN: &str = "the key of the shop alone";
 
 pub(crate) fn machine() -> Machine {
-    let server =
-        format!("[server]\n[auth]\nsecret = \"{GLOBAL}\"\n[registry]\n[storage]\n[runtime]\nbackend = \"docker\"\n");
-    let app = |name: &str, more: &str| {
-        let text = format!(
-            "[app]\nname = \"{name}\"\nimage = \"registry.test/{name}\"\n{more}\n[routing]\ndomain = \"{name}.test\"\nport = 8080\n\
-             [health]\npath = \"/health\"\ninterval = \"10ms\"\n[deploy]\n[env]\nTOKEN = \"${{TOKEN}}\"\n"
-        );
-        (format!("{name}.toml"), text)
-    };
     let own = format!("secret = [\"an older key\", \"{OWN}\"]");
-    let apps =
-        BTreeMap::from([app("web", ""), app("shop", &own), ("bad.toml".to_owned(), "[app]\nname = 3\n".to_owned())]);
+    let bad = ("bad.toml".to_owned(), "[app]\nname = 3\n".to_owned());
+    configured("", [app("web", "", ""), app("shop", &own, ""), bad])
+}
+
+/// The file of an app, with more in its table `[app]`, and at its end.
+pub(crate) fn app(name: &str, more: &str, end: &str) -> (String, String) {
+    let text = format!(
+        "[app]\nname = \"{name}\"\nimage = \"registry.test/{name}\"\n{more}\n[routing]\ndomain = \"{name}.test\"\nport = 8080\n\
+         [health]\npath = \"/health\"\ninterval = \"10ms\"\n[deploy]\n[env]\nTOKEN = \"${{TOKEN}}\"\n{end}"
+    );
+    (format!("{name}.toml"), text)
+}
+
+/// A machine with these apps, and more at the end of its `slip.toml`.
+pub(crate) fn configured(end: &str, apps: impl IntoIterator<Item = (String, String)>) -> Machine {
+    let server = format!(
+        "[server]\n[auth]\nsecret = \"{GLOBAL}\"\n[registry]\n[storage]\n[runtime]\nbackend = \"docker\"\n{end}"
+    );
     let env = BTreeMap::from([("TOKEN".to_owned(), "s3cret-from-outside".to_owned())]);
-    let texts = DirectoryTexts { server, apps, ..DirectoryTexts::default() };
+    let texts = DirectoryTexts { server, apps: apps.into_iter().collect(), ..DirectoryTexts::default() };
     let apps = Apps::load(texts, &env).unwrap_or_else(|faults| panic!("{faults}"));
     let machine = Machine { apps: Some(Arc::new(apps)), also: Some("docker"), ..Machine::default() };
     let mut able = testkit::fixture::capable();

@@ -8,6 +8,7 @@ mod hal;
 mod health;
 mod idempotency;
 mod matrix;
+mod oidc;
 mod openapi;
 mod packages;
 mod problems;

@@ -7,6 +7,7 @@ use skipper_core::{route::Host, secret::SecretValue, time::Millis};
 
 use super::{
     expand::{self, Environment},
+    oidc::{self, Oidc},
     text, units,
     value::{self, Resources},
 };
@@ -33,6 +34,8 @@ pub struct Server {
     pub caddy: Option<Caddy>,
     /// Key of webhooks of apps that have none, and bearer of the management API.
     pub secret: SecretValue,
+    /// Whose tokens may deploy; nobody's when `None`.
+    pub oidc: Option<Oidc>,
     /// Credentials, each for one registry. `registry.ghcr_token` is the one named `ghcr`.
     pub registries: Vec<Registry>,
     /// Folder of a slip to be taken over, and of what is kept in files.
@@ -169,11 +172,7 @@ fn top(mut fields: Fields<'_>, env: Environment<'_>) -> Option<Server> {
         fields.field.warning("table-missing", "missing field `caddy`", hint);
     }
     let caddy = caddy.map(|field| field.fields().and_then(caddy_table));
-    let secret = required(&mut fields, "auth").and_then(|mut auth| {
-        let secret = auth.require("secret").and_then(|field| expand::secret(&field, env));
-        auth.finish();
-        secret
-    });
+    let (secret, oidc) = required(&mut fields, "auth").map(|auth| auth_table(auth, env)).unwrap_or_default();
     let registries = registries(&mut fields, env);
     let storage = required(&mut fields, "storage").and_then(|mut storage| {
         let path = match storage.get("path") {
@@ -195,6 +194,10 @@ fn top(mut fields: Fields<'_>, env: Environment<'_>) -> Option<Server> {
             Some(read) => Some(read?),
         },
         secret: secret?,
+        oidc: match oidc {
+            None => None,
+            Some(read) => Some(read?),
+        },
         registries,
         storage: storage?,
         backend: backend?,
@@ -238,6 +241,14 @@ fn listen(mut fields: Fields<'_>) -> (Option<SocketAddr>, Option<String>) {
     let public = fields.get("public_url").and_then(|field| url(&field));
     fields.finish();
     (address, public)
+}
+
+/// The key, and `[auth.oidc]`: `Some(None)` where that is wrong.
+fn auth_table(mut auth: Fields<'_>, env: Environment<'_>) -> (Option<SecretValue>, Option<Option<Oidc>>) {
+    let secret = auth.require("secret").and_then(|field| expand::secret(&field, env));
+    let oidc = auth.get("oidc").map(|field| field.fields().and_then(oidc::server));
+    auth.finish();
+    (secret, oidc)
 }
 
 fn caddy_table(mut fields: Fields<'_>) -> Option<Caddy> {
@@ -285,7 +296,7 @@ fn caddy_tls(mut fields: Fields<'_>) -> Option<CaddyTls> {
 }
 
 /// `http://HOST[:PORT][/PATH]`.
-fn url(field: &Field<'_>) -> Option<String> {
+pub(super) fn url(field: &Field<'_>) -> Option<String> {
     let text = value::plain(field, 2048)?;
     let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
     let authority = rest.map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());

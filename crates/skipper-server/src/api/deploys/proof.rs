@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, header};
 use skipper_core::{Sha256, secret::SecretValue, time::Timestamp};
 
 use super::signature::{self, Signature};
 use crate::{
     app::App,
+    auth::oidc,
     config::Apps,
     error::{Code, Error},
     standard_webhook::{self, Signed},
@@ -28,6 +29,8 @@ pub(super) enum Proof {
     Slip(Option<Signature>),
     /// The form of Standard Webhooks.
     Standard(Signed),
+    /// A token of the issuer that the server trusts.
+    Token(String),
 }
 
 /// A delivery by somebody who may.
@@ -43,7 +46,7 @@ pub(super) struct Delivery {
     pub(super) signed_at: Option<Timestamp>,
     /// Who sent it, for people.
     pub(super) by: String,
-    /// `webhook`.
+    /// `webhook` or `oidc`.
     pub(super) trigger: &'static str,
 }
 
@@ -60,12 +63,18 @@ impl Proof {
         if standard.iter().any(|name| headers.contains_key(name)) {
             return Signed::of(headers).map(Self::Standard).map_err(refused);
         }
+        let mut bearers = headers.get_all(header::AUTHORIZATION).iter();
+        let bearer = bearers.next().and_then(|value| value.to_str().ok()?.split_once(' '));
+        let bearer = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer") && bearers.next().is_none());
+        if let Some((_, token)) = bearer.filter(|(_, token)| oidc::is_jwt(token.trim())) {
+            return Ok(Self::Token(token.trim().to_owned()));
+        }
         Err(refused("missing X-Slip-Signature header".to_owned()))
     }
 
     /// Whether whoever sent this may deploy the app. A stranger learns nothing of which apps there are: only whoever has the
     /// server's key is told that one is not.
-    pub(super) fn verify(self, app: &App, name: &str, body: &[u8]) -> Result<Delivery, Error> {
+    pub(super) async fn verify(self, app: &App, name: &str, body: &[u8]) -> Result<Delivery, Error> {
         let refused = || Error::new(Code::Unauthenticated, "invalid signature");
         let apps = app.apps.as_deref().ok_or_else(refused)?;
         let mut delivery = Delivery {
@@ -94,6 +103,26 @@ impl Proof {
                 delivery.known = app.retention.idempotency_keys.max(KNOWN);
                 delivery.signed_at = Some(at);
                 signed.is_by(keys(apps, name), body)
+            }
+            Self::Token(token) => {
+                let refused = |why: String| Error::new(Code::Unauthenticated, why);
+                let none = || refused("tokens of other issuers are not taken here (`[auth.oidc]`)".to_owned());
+                let trusted = apps.server().oidc.as_ref().ok_or_else(none)?;
+                let bindings = match apps.get(name) {
+                    Some(Ok(app)) => app.oidc.as_slice(),
+                    Some(Err(_)) | None => &[],
+                };
+                let verified = oidc::verify(app, trusted, bindings, &token).await.map_err(refused)?;
+                delivery = Delivery {
+                    // Of whatever app: a token is good for one delivery.
+                    sender: "oidc".to_owned(),
+                    id: verified.id,
+                    known: verified.known.max(KNOWN),
+                    signed_at: Some(verified.at),
+                    by: verified.by,
+                    trigger: "oidc",
+                };
+                true
             }
         };
         if !good {

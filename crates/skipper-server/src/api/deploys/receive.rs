@@ -38,7 +38,8 @@ const MAX_DEPTH: usize = 32;
 
 /// Deploys an app. Either `X-Slip-Signature: sha256=HEX` is the HMAC-SHA256 of the body by the app's key, or by the server's
 /// where the app has none; then the same body within five minutes is answered as the first was. Or it is signed in the form of
-/// Standard Webhooks by the same keys (`webhook-id`, `webhook-timestamp`, `webhook-signature`); then the same id is.
+/// Standard Webhooks by the same keys (`webhook-id`, `webhook-timestamp`, `webhook-signature`); then the same id is. Or a token
+/// of the issuer that the server trusts is the bearer; it is good for one delivery.
 #[utoipa::path(post, path = "/v1/deploy", tag = "deploys", request_body = DeployRequest, responses((status = 202, body = DeployAccepted)))]
 pub(super) async fn receive(
     State(app): State<App>,
@@ -48,10 +49,19 @@ pub(super) async fn receive(
 ) -> Result<Response, Error> {
     let proof = Proof::of(&headers)?;
     let request = parse(&body)?;
-    let delivery = proof.verify(&app, &request.app, &body).inspect_err(|error| refused(&app, &request.app, error))?;
+    let verified = proof.verify(&app, &request.app, &body).await;
+    let delivery = verified.inspect_err(|error| refused(&app, &request.app, error))?;
     let tenant = TenantName::default_tenant();
     let Delivery { sender, id, known, signed_at, by, trigger } = delivery;
-    let holder = match idempotency::begin(&app, &tenant, &sender, &id, Sha256::of(&body), known).await? {
+    let begun = idempotency::begin(&app, &tenant, &sender, &id, Sha256::of(&body), known).await;
+    let begun = begun.map_err(|error| match error.code() {
+        Code::IdempotencyMismatch if trigger == "oidc" => {
+            Error::new(Code::Unauthenticated, "the token was used for another delivery already (`jti`)")
+                .hint("ask the issuer for a new one")
+        }
+        _ => error,
+    });
+    let holder = match begun? {
         Begun::Done(answer) => return idempotency::replay(answer),
         Begun::Accepted(holder, rollout) => {
             let accepted = app.store.intent_get(rollout).await?;

@@ -71,7 +71,7 @@ pub struct DeployView {
     pub error: Option<String>,
     /// The revision it makes.
     pub revision: Option<u64>,
-    /// `webhook`, `api`, `cli`.
+    /// `webhook`, `oidc`, `api`, `cli`.
     pub triggered_by: String,
 }
 
