@@ -49,6 +49,8 @@ pub struct Parts {
     pub apps: Option<Arc<Apps>>,
     /// What the door of webhooks keeps in memory.
     pub webhooks: Webhooks,
+    /// Whether the edge orders certificates for host names that are served with TLS.
+    pub certified: bool,
     /// What the server says of itself.
     pub about: About,
     /// Bounds of what comes from outside.

@@ -96,6 +96,7 @@ pub(super) fn assemble(
         user: config.user.clone(),
         apps: config.apps.clone(),
         webhooks: Default::default(),
+        certified: config.edge.acme.is_some() && config.edge.https != EdgePort::Off,
         about: config.about.clone(),
         limits: config.limits.clone(),
         retention: config.retention.clone(),

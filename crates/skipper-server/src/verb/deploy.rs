@@ -61,7 +61,7 @@ pub async fn accept(app: &App, caller: &Caller, wanted: Wanted) -> Result<Intent
         target: &target,
         secrets: &[],
         preview_secrets: &[],
-        tls: false,
+        tls: app.certified,
     };
     let built = app::applications(&inputs)
         .map_err(|faults| package_faults(Code::Invalid, &format!("app `{}`", file.name), &faults))?;

@@ -163,6 +163,7 @@ impl Machine {
             user: self.user.clone(),
             apps: self.apps.clone(),
             webhooks: Default::default(),
+            certified: false,
             about: Default::default(),
             limits: self.limits.clone(),
             retention: Retention { idempotency_keys: Duration::from_secs(3600) },

@@ -65,7 +65,7 @@ pub struct Inputs<'a> {
     pub secrets: &'a [SecretName],
     /// Those of them that are marked for previews.
     pub preview_secrets: &'a [SecretName],
-    /// Whether the edge's shared TLS listener serves host names too.
+    /// Whether the edge's shared TLS listener serves host names too, as far as there can be certificates for them.
     pub tls: bool,
 }
 
