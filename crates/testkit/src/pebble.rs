@@ -6,6 +6,7 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
     path::PathBuf,
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
@@ -39,13 +40,15 @@ struct Ports {
     https: u16,
 }
 
-/// A port that nobody has, neither by TCP nor by UDP.
+/// A port that nobody has, neither by TCP nor by UDP; not one of those that the kernel gives out by itself, since it may be left
+/// alone for a while.
 fn free() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {
-        let socket = TcpListener::bind(at(0)).expect("a port");
-        let address = socket.local_addr().expect("address");
-        if UdpSocket::bind(address).is_ok() {
-            return address.port();
+        let number = std::process::id().wrapping_mul(64).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = 10_000 + u16::try_from(number % 9_000).expect("below 9,000");
+        if TcpListener::bind(at(port)).is_ok() && UdpSocket::bind(at(port)).is_ok() {
+            return port;
         }
     }
 }
@@ -117,8 +120,8 @@ impl Pebble {
         let server = Command::new("pebble")
             .args(["-dnsserver", &at(self.ports.names).to_string(), "-config"])
             .arg(self.path("pebble.json"))
-            // Proofs are looked at without a pause and each time, and one nonce of ten is refused.
-            .envs([("PEBBLE_VA_NOSLEEP", "1"), ("PEBBLE_AUTHZREUSE", "0"), ("PEBBLE_WFE_NONCEREJECT", "10")])
+            // Proofs are looked at without a pause and each time, and one nonce of twenty is refused.
+            .envs([("PEBBLE_VA_NOSLEEP", "1"), ("PEBBLE_AUTHZREUSE", "0"), ("PEBBLE_WFE_NONCEREJECT", "5")])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();

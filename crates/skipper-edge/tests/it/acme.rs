@@ -16,7 +16,7 @@ use testkit::pebble::{EXTERNAL, Pebble};
 use tokio::io::AsyncWriteExt as _;
 
 use crate::{
-    support::{Fixture, Upstream, eventually, get, key, pebble, read_answer, to},
+    support::{Fixture, Upstream, get, key, pebble, read_answer, to},
     tls::{connect, write},
 };
 
@@ -32,12 +32,17 @@ async fn acme(router: &EdgeRouter) -> AcmeInfo {
     router.info().await.expect("info").acme.expect("it is configured")
 }
 
-async fn eventually_valid(router: &EdgeRouter, count: u64) {
-    let waiting = eventually("the certificates are there", async || acme(router).await.valid == count);
+/// Waits until something is so, and tells what the edge says of its certificates if it never is.
+async fn eventually(router: &EdgeRouter, what: &str, so: impl AsyncFnMut() -> bool) {
+    let waiting = crate::support::eventually(what, so);
     if let Err(lost) = std::panic::AssertUnwindSafe(waiting).catch_unwind().await {
         println!("{:#?}", acme(router).await);
         std::panic::resume_unwind(lost);
     }
+}
+
+async fn eventually_valid(router: &EdgeRouter, count: u64) {
+    eventually(router, "the certificates are there", async || acme(router).await.valid == count).await;
 }
 
 /// The certificate that a client gets for a name.
@@ -115,7 +120,7 @@ async fn an_account_can_be_bound_to_one_elsewhere_and_unknown_tokens_are_the_app
         ..to(1, &one)
     };
     edge.set(&both).await;
-    eventually("it is told what is missing", async || {
+    eventually(&edge.router, "it is told what is missing", async || {
         acme(&edge.router).await.problem.is_some_and(|problem| problem.contains("externalAccountRequired"))
     })
     .await;
@@ -144,7 +149,7 @@ async fn certificates_are_renewed_without_ending_a_connection_and_only_while_a_r
     let mut open = connect(pebble.https(), SHOP, &root, b"http/1.1").await.expect("TLS");
     let gone = secure(2, &one, &["gone.example"]);
     edge.router.remove(&gone.id, Generation { epoch: 1, counter: 2 }).await.expect("removed");
-    eventually("its certificate is no longer shown", async || {
+    eventually(&edge.router, "its certificate is no longer shown", async || {
         served(pebble.https(), "gone.example", &root).await.is_none()
     })
     .await;
@@ -153,8 +158,10 @@ async fn certificates_are_renewed_without_ending_a_connection_and_only_while_a_r
     // Twice, so that the other would have been renewed too.
     let mut last = first;
     for _ in 0..2 {
-        eventually("it is renewed", async || served(pebble.https(), SHOP, &root).await.is_some_and(|now| now != last))
-            .await;
+        eventually(&edge.router, "it is renewed", async || {
+            served(pebble.https(), SHOP, &root).await.is_some_and(|now| now != last)
+        })
+        .await;
         last = served(pebble.https(), SHOP, &root).await.expect("a certificate");
     }
     assert_eq!(std::fs::read(&path).expect("there"), before);
@@ -187,7 +194,10 @@ async fn a_restart_and_a_handover_keep_certificates_without_asking_anybody() {
     let service = secure(1, &one, &[SHOP]);
     router.remove(&service.id, Generation { epoch: 1, counter: 2 }).await.expect("removed");
     router.set(&Service { generation: Generation { epoch: 1, counter: 3 }, ..service }).await.expect("set");
-    eventually("it is shown again", async || served(pebble.https(), SHOP, &root).await.as_ref() == Some(&first)).await;
+    eventually(&router, "it is shown again", async || {
+        served(pebble.https(), SHOP, &root).await.as_ref() == Some(&first)
+    })
+    .await;
     assert_eq!(figure(&router, "acme_orders_total").await, 0);
     next.stop(Duration::ZERO);
     next.join().expect("ended");
@@ -201,7 +211,7 @@ async fn an_authority_that_is_down_is_told_and_blocks_nothing_and_is_asked_again
     let service = secure(1, &one, &[SHOP]);
     edge.router.check(&service.routes["http"]).await.expect("taken");
     edge.set(&service).await;
-    eventually("it is told", async || {
+    eventually(&edge.router, "it is told", async || {
         let told = acme(&edge.router).await;
         told.failing == 1 && told.problem.is_some_and(|problem| problem.contains("localhost"))
     })
@@ -225,7 +235,7 @@ async fn a_name_that_leads_elsewhere_is_told_with_its_cause_and_waits_also_after
     pebble.record("lost.example", "127.0.0.99");
     let edge = pebble::edge(&pebble, &ChallengeKind::ALL);
     edge.set(&secure(1, &one, &["lost.example", SHOP])).await;
-    eventually("it is told", async || acme(&edge.router).await.failing == 1).await;
+    eventually(&edge.router, "it is told", async || acme(&edge.router).await.failing == 1).await;
     eventually_valid(&edge.router, 1).await;
     let told = acme(&edge.router).await.certificates.remove(0);
     assert_eq!((told.host.as_str(), told.state.as_str(), told.failures), ("lost.example", "failing", 1));
