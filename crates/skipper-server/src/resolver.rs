@@ -10,7 +10,7 @@ use skipper_core::{
     BoxFuture,
     id::ReleaseId,
     name::ReleaseName,
-    port::{Clock, Error as PortError, ErrorKind, Platform, ResolveRequest, Resolved, Resolver},
+    port::{Clock, Error as PortError, ErrorKind, Ids, Platform, ResolveRequest, Resolved, Resolver},
     release::Source,
     route::Listener,
     spec::{Application, Spec},
@@ -21,6 +21,7 @@ use skipper_store::Store;
 use tokio::time::{Instant, sleep};
 
 use crate::{
+    apps::{Builder, LiveApps},
     error::{Code, Error},
     repository::Repositories,
 };
@@ -51,6 +52,7 @@ pub struct PackageResolver {
     edge_ports: RangeInclusive<u16>,
     clock: Arc<dyn Clock>,
     boot_health: Option<Millis>,
+    apps: Option<Builder>,
 }
 
 impl PackageResolver {
@@ -63,13 +65,27 @@ impl PackageResolver {
         edge_ports: RangeInclusive<u16>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { store, repositories, platforms, edge_ports, clock, boot_health: None }
+        Self { store, repositories, platforms, edge_ports, clock, boot_health: None, apps: None }
     }
 
     /// Longest an application of Spring's deployers may take to be healthy, unless the request says otherwise.
     #[must_use]
     pub fn with_boot_health(mut self, bound: Option<Duration>) -> Self {
         self.boot_health = bound.map(|bound| Millis(u64::try_from(bound.as_millis()).unwrap_or(u64::MAX)));
+        self
+    }
+
+    /// Builds apps of that directory as well; with `tls`, for the edge's TLS listener too.
+    #[must_use]
+    pub fn with_apps(mut self, apps: LiveApps, ids: Arc<dyn Ids>, tls: bool) -> Self {
+        self.apps = Some(Builder {
+            store: self.store.clone(),
+            platforms: self.platforms.clone(),
+            apps,
+            clock: Arc::clone(&self.clock),
+            ids,
+            tls,
+        });
         self
     }
 
@@ -131,13 +147,10 @@ impl PackageResolver {
         }
         match &request.source {
             Source::Package { .. } => self.repositories.render_again(request).await,
-            // A deploy stores what was built with its intent.
-            Source::App { .. } => Err(PortError::new(
-                ErrorKind::Permanent,
-                "spec-gone",
-                format!("revision {} of the app was stored without its spec", request.revision),
-            )
-            .hint("deploy it again")),
+            Source::App { .. } => match &self.apps {
+                Some(builder) => Box::pin(builder.build(request, UNREACHABLE)).await,
+                None => Err(PortError::new(ErrorKind::Permanent, "app-unknown", "this server has no apps")),
+            },
             Source::Revision { number } => self.stored(request.release, *number).await,
             Source::Scale { number, replicas } => {
                 let (manifest, mut spec) = self.stored(request.release, *number).await?;
@@ -219,7 +232,7 @@ impl Resolver for PackageResolver {
 
 /// Asks again as long as it may help, within `bound` for the whole. What has failed for `patience` is given up: most of what
 /// cannot be reached is a wrong address, and whoever waits for the rollout wants to know.
-async fn patiently(
+pub(crate) async fn patiently(
     platform: &dyn Platform,
     app: &mut Application,
     patience: Duration,

@@ -7,7 +7,6 @@
 
 mod account;
 mod acme;
-mod apps;
 mod directory;
 mod engine;
 mod expand;
@@ -21,7 +20,6 @@ mod setting;
 mod spring;
 mod typed;
 
-pub use apps::Apps;
 pub use directory::{DirectoryTexts, read_directory, read_text};
 pub use fault::{ConfigError, Fault};
 pub use merge::{Origin, Shown};

@@ -71,6 +71,10 @@ pub(super) fn assemble(
         config.edge.ports.clone(),
         Arc::clone(&world.clock),
     );
+    // Behind Caddy TLS is Caddy's; elsewhere a route with TLS is refused that nobody has a certificate for, or could order one.
+    let behind = config.apps.get().is_some_and(|apps| apps.server().caddy.is_some());
+    let tls = config.edge.acme.is_some() && config.edge.https != EdgePort::Off && !behind;
+    let resolver = resolver.with_apps(config.apps.clone(), Arc::clone(&world.ids), tls);
     let resolver = Arc::new(resolver.with_boot_health(config.boot_health));
     let engine = Engine::new(EngineConfig {
         store: Arc::new(store.clone()),
@@ -96,7 +100,6 @@ pub(super) fn assemble(
         user: config.user.clone(),
         apps: config.apps.clone(),
         webhooks: Default::default(),
-        certified: config.edge.acme.is_some() && config.edge.https != EdgePort::Off,
         about: config.about.clone(),
         limits: config.limits.clone(),
         retention: config.retention.clone(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use skipper_core::{name::PlatformName, port::Platform, spec::Target};
 use skipper_platform::{
     artifact::{Cache, FetchLimits},
-    container::{ContainerConfig, ContainerPlatform, EngineKind, EngineSettings, answers},
+    container::{ContainerConfig, ContainerPlatform, EngineKind, EngineSettings, RegistryLogin, answers},
     local::{KeeperCommand, LocalConfig, LocalPlatform, PortPool},
 };
 use tokio_util::task::TaskTracker;
@@ -105,7 +105,14 @@ impl Opening<'_> {
         Ok(Opened::Local(Arc::new(LocalPlatform::new(local).map_err(failed(name))?)))
     }
 
-    fn engine(&self, name: &PlatformName, kind: EngineKind, settings: EngineSettings) -> Result<Opened, Error> {
+    fn engine(&self, name: &PlatformName, kind: EngineKind, mut settings: EngineSettings) -> Result<Opened, Error> {
+        for registry in self.config.apps.get().iter().flat_map(|apps| &apps.server().registries) {
+            // What the account itself names for a registry counts.
+            if let (Some(token), false) = (&registry.token, settings.registries.contains_key(&registry.host)) {
+                let login = RegistryLogin { username: registry.username.clone(), password: token.clone() };
+                settings.registries.insert(registry.host.clone(), login);
+            }
+        }
         let config = ContainerConfig {
             account: name.clone(),
             kind,

@@ -72,6 +72,8 @@ struct State {
     hook_behaviours: BTreeMap<String, HookBehaviour>,
     forgotten_hooks: bool,
     volumes: BTreeMap<String, DeploymentId>,
+    /// By image and path.
+    image_files: BTreeMap<(String, String), String>,
     apps: BTreeMap<DeploymentId, (ReleaseId, AppName)>,
     next_port: u16,
     violations: Vec<String>,
@@ -144,6 +146,12 @@ impl FakePlatform {
     /// How processes behave from now on whose application's `VERSION` is `version`.
     pub fn behave(&self, version: &str, behaviour: Behaviour) {
         self.state.lock().expect(POISONED).behaviours.insert(version.to_owned(), behaviour);
+    }
+
+    /// Puts a file into an image, by the URI of its resource.
+    pub fn image_file(&self, image: &str, path: &str, text: &str) {
+        let mut state = self.state.lock().expect(POISONED);
+        state.image_files.insert((image.to_owned(), path.to_owned()), text.to_owned());
     }
 
     /// How hooks behave whose command starts with that word.
