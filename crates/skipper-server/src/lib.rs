@@ -7,6 +7,7 @@ pub mod api;
 pub mod app;
 pub mod apps;
 pub mod auth;
+pub mod caddy;
 pub mod config;
 pub mod edge;
 pub mod error;
