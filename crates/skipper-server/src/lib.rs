@@ -8,6 +8,7 @@ pub mod app;
 pub mod apps;
 pub mod auth;
 pub mod caddy;
+pub mod callbacks;
 pub mod config;
 pub mod edge;
 pub mod error;
