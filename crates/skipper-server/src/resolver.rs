@@ -34,6 +34,9 @@ const UNREACHABLE: Duration = Duration::from_secs(30);
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LAST_PAUSE: Duration = Duration::from_secs(2);
 
+/// How many accounts an application may go through: the one that is named, and one that it is given to.
+const HANDED_OVER: usize = 2;
+
 /// Whose spec it is.
 #[derive(Debug, Clone, Copy)]
 pub struct Owner<'a> {
@@ -111,11 +114,26 @@ impl PackageResolver {
         let mut told = Vec::new();
         for app in &spec.applications {
             // One that is not configured is refused with the plan.
-            let Some(platform) = self.platforms.get(&app.target) else { continue };
-            let said = platform.review(&mut app.clone()).await.map_err(|error| port_error(&error))?;
+            if self.platforms.get(&app.target).is_none() {
+                continue;
+            }
+            let (_, said) = reviewed(&self.platforms, &mut app.clone()).await.map_err(|error| port_error(&error))?;
             told.extend(said.into_iter().map(|what| format!("application `{}`: {what}", app.name)));
         }
         Ok(told)
+    }
+
+    /// The spec with each application on the account that is going to run it. What cannot run is left as it is:
+    /// [`PackageResolver::review`] has told it.
+    pub async fn handed_over(&self, spec: &Spec) -> Spec {
+        let mut spec = spec.clone();
+        for app in &mut spec.applications {
+            let mut looked_over = app.clone();
+            if reviewed(&self.platforms, &mut looked_over).await.is_ok() {
+                app.target = looked_over.target;
+            }
+        }
+        spec
     }
 
     /// The spec as a rollout would pin it, for a plan: nothing is claimed. A port that is still to be chosen stays
@@ -200,16 +218,8 @@ impl PackageResolver {
         let fetches = spec.applications.iter_mut().map(|app| {
             let bound = bound(app);
             async move {
-                let platform = self.platforms.get(&app.target).ok_or_else(|| {
-                    let message = format!(
-                        "application `{}` asks for platform `{}`, which is not configured",
-                        app.name, app.target
-                    );
-                    PortError::new(ErrorKind::Permanent, "unknown-platform", message)
-                        .hint("see the configured platforms with `skipper platform list`")
-                })?;
                 // What cannot run is told before anything is fetched for it; the bytes are looked at when they are here.
-                platform.review(app).await?;
+                let (platform, _) = reviewed(&self.platforms, app).await?;
                 patiently(platform.as_ref(), app, patience, bound).await?;
                 platform.review(app).await?;
                 Ok::<_, PortError>(())
@@ -218,6 +228,29 @@ impl PackageResolver {
         try_join_all(fetches).await?;
         Ok(())
     }
+}
+
+/// Has an application looked over by the account that it is for, and by the one that this gives it to; see
+/// [`Platform::review`]. Returns that account, and what will not be done as it was asked.
+pub(crate) async fn reviewed<'a>(
+    platforms: &'a Platforms,
+    app: &mut Application,
+) -> Result<(&'a Arc<dyn Platform>, Vec<String>), PortError> {
+    let mut told = Vec::new();
+    for _ in 0..HANDED_OVER {
+        let target = app.target.clone();
+        let platform = platforms.get(&target).ok_or_else(|| {
+            let message = format!("application `{}` asks for platform `{target}`, which is not configured", app.name);
+            PortError::new(ErrorKind::Permanent, "unknown-platform", message)
+                .hint("see the configured platforms with `skipper platform list`")
+        })?;
+        told.extend(platform.review(app).await?);
+        if app.target == target {
+            return Ok((platform, told));
+        }
+    }
+    let message = format!("application `{}` is given from one platform to the next", app.name);
+    Err(PortError::new(ErrorKind::Permanent, "no-platform", message).hint("name the platform that is to run it"))
 }
 
 impl Resolver for PackageResolver {

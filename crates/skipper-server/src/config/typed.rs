@@ -10,13 +10,14 @@ use std::{
 };
 
 use skipper_core::{actor::Role, name::PlatformName, secret::SecretValue};
+use skipper_edge::{AcmeConfig, Network, Redirect};
 use skipper_platform::{
     container::{EngineKind, EngineSettings},
     local::DeployerSettings,
 };
 
 use super::{
-    Sources, account, engine,
+    Sources, account, acme, caddy, engine,
     fault::Fault,
     maven,
     merge::{Merged, Value},
@@ -44,6 +45,8 @@ pub struct Config {
     pub database: Database,
     /// The edge.
     pub edge: EdgeConfig,
+    /// The Caddy in front of it, if one is.
+    pub caddy: Option<crate::caddy::Settings>,
     /// Ports that are given to local processes.
     pub local_ports: RangeInclusive<u16>,
     /// Platform accounts; empty only where Spring's configuration forbids `local` and no other kind is there.
@@ -132,14 +135,20 @@ pub struct EdgeConfig {
     pub http: EdgePort,
     /// For host routes with TLS: 443, else 8443.
     pub https: EdgePort,
-    /// Certificates; the edge serves no TLS while the folder is empty.
+    /// Certificates; without `acme`, the edge serves no TLS while the folder is empty.
     pub tls_dir: PathBuf,
+    /// Whether requests without TLS are sent to where the host is served with it.
+    pub redirect_https: Option<Redirect>,
+    /// How certificates are ordered for names that have none in `tls_dir`.
+    pub acme: Option<AcmeConfig>,
     /// The control socket, unless the data directory's own.
     pub socket: Option<PathBuf>,
     /// Where ports of routes listen: the address of the API.
     pub address: IpAddr,
     /// Ports that are given to applications which name neither host nor port.
     pub ports: RangeInclusive<u16>,
+    /// Peers whose `X-Forwarded-*` headers it believes.
+    pub trusted_proxies: Vec<Network>,
 }
 
 /// A platform account.
@@ -212,14 +221,18 @@ pub(super) fn build(sources: &Sources, merged: &Merged, faults: &mut Vec<Fault>)
     let listen = take.listen();
     let address = listen.first().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), SocketAddr::ip);
     let tls_dir = take.path("edge.tls_dir").unwrap_or_else(|| data_dir.join("edge/tls"));
-    let edge = EdgeConfig {
+    let mut edge = EdgeConfig {
         http: take.edge_port("edge.http", address),
         https: take.edge_port("edge.https", address),
         tls_dir,
+        redirect_https: acme::redirect(&mut take),
+        acme: acme::acme(&mut take),
         socket: take.path("edge.socket"),
         address,
         ports: take.parse("edge.ports", parse_ports).unwrap_or(1..=1),
+        trusted_proxies: take.parse("edge.trusted_proxies", parse_networks).unwrap_or_default(),
     };
+    let caddy = caddy::build(merged, &mut edge, &listen, take.faults);
     let platforms = take.platforms(sources);
     let usual_engines = take.usual_engines(sources, &platforms);
     let maven = maven::settings(sources, merged, take.faults);
@@ -263,6 +276,7 @@ pub(super) fn build(sources: &Sources, merged: &Merged, faults: &mut Vec<Fault>)
             .map(SecretValue::new),
         database: take.database(&data_dir),
         edge,
+        caddy,
         local_ports: take.parse("local.ports", parse_ports).unwrap_or(1..=1),
         platforms,
         usual_engines,
@@ -278,7 +292,7 @@ pub(super) fn build(sources: &Sources, merged: &Merged, faults: &mut Vec<Fault>)
     (faults.len() == before).then_some(config)
 }
 
-struct Taker<'a> {
+pub(super) struct Taker<'a> {
     merged: &'a Merged,
     faults: &'a mut Vec<Fault>,
 }
@@ -288,7 +302,17 @@ impl Taker<'_> {
         self.faults.push(Fault { place: value.origin.to_string(), message });
     }
 
-    fn parse<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+    /// A fault of two settings that do not go together, told where one of them is said.
+    pub(super) fn fault_at(&mut self, key: &str, message: String) {
+        let value = self.merged.get(key).clone();
+        self.fault(&value, message);
+    }
+
+    pub(super) fn text(&self, key: &str) -> Option<String> {
+        Some(self.merged.get(key).text.trim().to_owned()).filter(|text| !text.is_empty())
+    }
+
+    pub(super) fn parse<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
         let value = self.merged.get(key).clone();
         match parse(&value.text) {
             Ok(parsed) => Some(parsed),
@@ -317,7 +341,7 @@ impl Taker<'_> {
         self.parse(key, bounded).unwrap_or_default()
     }
 
-    fn path(&mut self, key: &str) -> Option<PathBuf> {
+    pub(super) fn path(&mut self, key: &str) -> Option<PathBuf> {
         Some(self.merged.get(key).text.as_str()).filter(|text| !text.is_empty()).map(PathBuf::from)
     }
 
@@ -497,7 +521,12 @@ fn parse_ports(text: &str) -> Result<RangeInclusive<u16>, String> {
     if from == 0 || from > to { Err(wrong()) } else { Ok(from..=to) }
 }
 
-fn parse_bool(text: &str) -> Result<bool, String> {
+fn parse_networks(text: &str) -> Result<Vec<Network>, String> {
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    parts.map(|part| part.parse::<Network>().map_err(|wrong| wrong.to_string())).collect()
+}
+
+pub(super) fn parse_bool(text: &str) -> Result<bool, String> {
     text.parse().map_err(|_| "is neither true nor false".to_owned())
 }
 

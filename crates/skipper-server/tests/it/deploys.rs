@@ -67,7 +67,7 @@ pub(crate) async fn read(server: &Server, uri: &str) -> Value {
     server.send(Ask::get(uri).token(GLOBAL)).await.ok()
 }
 
-async fn deploy(server: &Server, key: &str, body: &Value) -> Value {
+pub(crate) async fn deploy(server: &Server, key: &str, body: &Value) -> Value {
     let answer = server.send(signed(key, &body.to_string())).await;
     assert_eq!(answer.status.as_u16(), 202, "{}", answer.text());
     answer.read()
@@ -207,7 +207,7 @@ async fn apps_are_shown_without_keys_and_only_to_those_who_have_a_token() {
 
 impl Server {
     /// Waits until something holds; the store tells when it is worth asking.
-    async fn until(&self, holds: impl AsyncFn() -> bool) {
+    pub(crate) async fn until(&self, holds: impl AsyncFn() -> bool) {
         let mut changes = self.app.store.events_subscribe();
         let waiting = async {
             loop {

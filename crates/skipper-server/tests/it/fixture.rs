@@ -119,7 +119,10 @@ impl Machine {
         let account: Arc<dyn Platform> = Arc::new(self.platform.clone());
         let mut platforms = Platforms::default().with(fixture::target(), Arc::clone(&account));
         if let Some(name) = self.also {
-            platforms = platforms.with(Target(PlatformName::new(name).expect("a name")), account);
+            let mut able = account.capabilities();
+            able.schemes.push("docker".to_owned());
+            let other = Arc::new(self.platform.clone().capable_of(able));
+            platforms = platforms.with(Target(PlatformName::new(name).expect("a name")), other);
         }
         let router: Arc<dyn Router> = Arc::new(self.edge.clone());
         let settings = Settings {
@@ -153,6 +156,7 @@ impl Machine {
             default_platform: fixture::target().0,
             router,
             edge: Arc::new(FakeEdge(self.edge.clone())),
+            caddy: Default::default(),
             resolver,
             clock: self.clock.clone(),
             ids: self.ids.clone(),

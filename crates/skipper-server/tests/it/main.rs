@@ -1,7 +1,9 @@
 //! The server in one process: the real store (SQLite) and engine, with platforms and edge in memory.
 
 mod api;
+mod apps;
 mod auth;
+mod callbacks;
 mod deploys;
 mod fixture;
 mod hal;

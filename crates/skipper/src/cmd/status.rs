@@ -15,6 +15,7 @@ use crate::{
 pub(crate) struct Status {
     #[command(flatten)]
     release: ReleaseArg,
+    /// Of this revision [default: the newest]
     #[arg(long, value_name = "REVISION", hide = true, add = complete::revisions())]
     release_version: Option<u64>,
 }

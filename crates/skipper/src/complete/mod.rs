@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use clap_complete::{ArgValueCompleter, CompleteEnv, CompletionCandidate};
+use clap_complete::{ArgValueCompleter, CompleteEnv, CompletionCandidate, PathCompleter, engine::ValueCompleter as _};
 use serde::de::DeserializeOwned;
 use skipper_server::api::own::wire::{
     HistoryPage, PackagePage, PackageView, PlatformList, ReleasePage, ReleaseStatus, RepositoryList, SecretList,
@@ -190,6 +190,16 @@ pub(crate) fn tokens() -> ArgValueCompleter {
     completer(|_| async {
         let list: TokenList = ask(&Call::get(&["v1", "tokens"])).await?;
         Some(list.items.into_iter().map(|token| (token.id, format!("{}, {}", token.name, token.role))).collect())
+    })
+}
+
+/// `@FILE`, the scripts of the shell.
+pub(crate) fn scripts() -> ArgValueCompleter {
+    ArgValueCompleter::new(|word: &OsStr| {
+        let Some(path) = word.to_str().and_then(|word| word.strip_prefix('@')) else { return Vec::new() };
+        let found = PathCompleter::file().complete(OsStr::new(path));
+        let at = |candidate: CompletionCandidate| candidate.add_prefix("@");
+        found.into_iter().map(at).collect()
     })
 }
 

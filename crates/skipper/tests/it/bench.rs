@@ -192,9 +192,10 @@ impl Bench {
 
     fn server_args(&self, command: &mut Command) {
         let listen = if self.url.is_empty() { "127.0.0.1:0" } else { self.url.trim_start_matches("http://") };
-        command.args(["server", "--listen", listen, "--edge-https", "off"]);
-        if !self.more.iter().any(|arg| arg == "--edge-http") {
-            command.args(["--edge-http", "off"]);
+        command.args(["server", "--listen", listen]);
+        // Unless a configuration of its own says where host names are served.
+        if !self.more.iter().any(|arg| arg == "--config") {
+            command.args(["--edge-http", "off", "--edge-https", "off"]);
         }
         command.args(["--edge-ports", &self.ports]).args(&self.more).arg("--data-dir").arg(self.data());
     }
@@ -370,6 +371,16 @@ pub(crate) fn get(address: &str, path: &str) -> std::io::Result<(u16, String)> {
     status
         .map(|status| (status, body.to_owned()))
         .ok_or_else(|| std::io::Error::other(format!("no answer: {answer:?}")))
+}
+
+/// One GET for a host: the whole answer.
+pub(crate) fn get_as(address: &str, host: &str, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(LONG))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
 }
 
 /// Asks until the answer is the wanted one.

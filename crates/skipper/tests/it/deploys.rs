@@ -66,7 +66,7 @@ impl Yard {
         );
         fs::write(data.join("skipper.toml"), account).expect("written");
         let edge = format!("127.0.0.1:{}", bench.port(9));
-        bench.add_args(&["--config", "cfg", "--edge-http", &edge]);
+        bench.add_args(&["--config", "cfg", "--edge-http", &edge, "--edge-https", "off"]);
         bench.start_server();
         let prefix = format!("skipper-bb-{}-{}", std::process::id(), bench.port(0));
         Some(Self { bench, kind, socket, prefix, edge })

@@ -2,6 +2,8 @@
 //! processes on free ports in folders of their own.
 
 mod bench;
+mod caddy;
+mod certificates;
 mod crashes;
 mod deploys;
 mod import;

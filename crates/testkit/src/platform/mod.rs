@@ -16,6 +16,7 @@ use skipper_core::{
     name::AppName,
     port::{Capabilities, Clock as _, Error, ErrorKind, HookJob, HookState, Launch},
     rollout::Instances,
+    spec::Target,
     time::Timestamp,
 };
 use tokio::{sync::Notify, time::Instant};
@@ -76,6 +77,7 @@ struct State {
     image_files: BTreeMap<(String, String), String>,
     apps: BTreeMap<DeploymentId, (ReleaseId, AppName)>,
     next_port: u16,
+    engine: Option<Target>,
     violations: Vec<String>,
 }
 
@@ -172,6 +174,11 @@ impl FakePlatform {
         }
         self.changed.notify_waiters();
         self.changed.notify_one();
+    }
+
+    /// From now on images are given to the account of that target.
+    pub fn give_images_to(&self, engine: Target) {
+        self.state.lock().expect(POISONED).engine = Some(engine);
     }
 
     /// From now on nothing that runs is well.

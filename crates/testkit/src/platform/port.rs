@@ -41,6 +41,16 @@ impl Platform for FakePlatform {
         })
     }
 
+    fn review<'a>(&'a self, app: &'a mut Application) -> BoxFuture<'a, Result<Vec<String>, Error>> {
+        Box::pin(async move {
+            let engine = self.state.lock().expect(POISONED).engine.clone();
+            if let Some(engine) = engine.filter(|_| app.resource.uri.starts_with("docker:")) {
+                app.target = engine;
+            }
+            Ok(Vec::new())
+        })
+    }
+
     fn files_of<'a>(
         &'a self,
         resource: &'a Resource,

@@ -88,6 +88,29 @@ pub struct DeployView {
     pub revision: Option<u64>,
     /// `webhook`, `oidc`, `api`, `cli`.
     pub triggered_by: String,
+    /// What happened, oldest first; only where one deploy is asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<DeployEvent>,
+}
+
+/// One thing that happened in a deploy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DeployEvent {
+    /// Its number; also its id in the stream.
+    pub id: u64,
+    /// When.
+    pub at: String,
+    /// What: `rollout.started`, `step.done`, `rollout.failed`.
+    pub event: String,
+    /// The step, where it is one: `fetch`, `launch`, `await-healthy`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+    /// The container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
+    /// What there is to say of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// Deploys, newest first.
@@ -143,6 +166,49 @@ pub struct TornDown {
 pub struct Done {
     /// `ok`.
     pub status: String,
+}
+
+impl Done {
+    /// It is.
+    pub(super) fn ok() -> Self {
+        Self { status: "ok".to_owned() }
+    }
+}
+
+/// The secrets of an app.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AppSecretKeys {
+    /// Their keys, in order.
+    pub secrets: Vec<String>,
+}
+
+/// Secrets to be set.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+pub struct AppSecretValues {
+    /// Values by key.
+    pub secrets: BTreeMap<String, String>,
+}
+
+/// Secrets that were set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AppSecretsSet {
+    /// Their keys, in order.
+    pub set: Vec<String>,
+}
+
+/// A secret of an app, without its value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AppSecret {
+    /// The app.
+    pub app: String,
+    /// Its key.
+    pub name: String,
+    /// Its current version, from 1.
+    pub version: u64,
+    /// When it was first set.
+    pub created_at: String,
+    /// When it was last set.
+    pub updated_at: String,
 }
 
 /// The server and its apps.

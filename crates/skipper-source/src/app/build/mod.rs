@@ -65,7 +65,7 @@ pub struct Inputs<'a> {
     pub secrets: &'a BTreeMap<String, SecretName>,
     /// Variables of those of them that are marked for previews, beside those that the app's file names.
     pub preview_secrets: &'a [String],
-    /// Whether the edge's shared TLS listener serves host names too.
+    /// Whether the edge's shared TLS listener serves host names too, as far as there can be certificates for them.
     pub tls: bool,
 }
 
@@ -234,6 +234,8 @@ fn application(
             labels: &labels(shape, tag),
             volumes: &container::pod_volumes(&volumes),
             ports: &ways.published(),
+            // The server's bounds of previews hold for each container.
+            most: if shape.preview.is_some() { shape.resources } else { Resources::default() },
         };
         let document = pod::render(pod, &with, findings);
         // JSON is YAML as well, and whoever fills in ports and secrets can read it without knowing YAML.

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use skipper_server::api::own::wire::{EdgeView, Health, PlatformList, Ready, ReleasePage};
+use skipper_edge::AcmeInfo;
+use skipper_server::{
+    api::own::wire::{CaddyView, EdgeView, Health, PlatformList, Ready, ReleasePage},
+    edge::EdgeState,
+};
 
 use super::{super::Context, Finding};
 use crate::{
@@ -27,7 +31,9 @@ pub(super) async fn look(context: &Context, findings: &mut Vec<Finding>) {
     match client.open_once(&Call::get(&["readyz"]), &[]).await {
         // 503 has the same body, which says what is not ready.
         Ok(response) => match response.json::<Ready>().await {
-            Ok(ready) => findings.extend(ready.parts.into_iter().map(|(part, state)| part_finding(&part, &state))),
+            Ok(ready) => {
+                findings.extend(ready.parts.into_iter().filter_map(|(part, state)| part_finding(&part, &state)));
+            }
             Err(error) => findings.push(Finding::warning("ready", error.to_string(), "is this a Skipper server?")),
         },
         Err(lost) => findings.push(broken("ready", client.lost(&lost))),
@@ -57,8 +63,13 @@ pub(super) async fn look(context: &Context, findings: &mut Vec<Finding>) {
         Err(failure) => findings.push(broken("platform", failure)),
     }
     match client.ask::<EdgeView>(&Call::get(&["v1", "edge"])).await {
-        Ok(edge) if edge.reachable => findings.push(Finding::ok("edge", "the server reaches it")),
+        Ok(edge) if edge.reachable => {
+            findings.push(Finding::ok("edge", "the server reaches it"));
+            findings.extend(certificates(&edge));
+            findings.extend(edge.caddy.iter().flat_map(caddy_findings));
+        }
         Ok(edge) => {
+            findings.extend(edge.caddy.iter().flat_map(caddy_findings));
             let why = edge.error.unwrap_or_else(|| "no reason given".to_owned());
             findings.push(Finding::broken(
                 "edge",
@@ -70,6 +81,40 @@ pub(super) async fn look(context: &Context, findings: &mut Vec<Finding>) {
     }
 }
 
+/// What the edge orders itself: one line when all is well, one for each name that is not.
+fn certificates(edge: &EdgeView) -> Vec<Finding> {
+    let acme = edge.status.get("acme").and_then(|acme| serde_json::from_value::<AcmeInfo>(acme.clone()).ok());
+    let Some(acme) = acme else { return Vec::new() };
+    let state = EdgeState { acme: Some(acme.clone()), ..EdgeState::default() };
+    let troubles: Vec<String> =
+        acme.certificates.iter().filter_map(|certificate| state.certificate_trouble(&certificate.host)).collect();
+    if troubles.is_empty() {
+        let waiting = if acme.pending == 0 { String::new() } else { format!(", {} awaited", acme.pending) };
+        return vec![Finding::ok("certificates", format!("{} from {}{waiting}", acme.valid, acme.directory))];
+    }
+    let advice =
+        "does the name lead here, and do ports 80 and 443 of it reach the edge? SIGHUP makes the edge try at once";
+    troubles.into_iter().map(|trouble| Finding::warning("certificates", trouble, advice)).collect()
+}
+
+/// Caddy itself, and each host name that it does not lead to the edge.
+fn caddy_findings(caddy: &CaddyView) -> Vec<Finding> {
+    let mut findings = vec![match (caddy.health.as_str(), &caddy.cause) {
+        ("ok", _) => Finding::ok("caddy", format!("{} leads {} host names to the edge", caddy.admin, caddy.hosts)),
+        ("unknown", _) => Finding::ok("caddy", format!("{} is being asked", caddy.admin)),
+        (_, cause) => {
+            let cause = cause.as_deref().unwrap_or("no reason given");
+            let advice = caddy.advice.as_deref().unwrap_or("look at the server's log");
+            Finding::warning("caddy", format!("{}, since {}: {cause}", caddy.admin, caddy.since), advice)
+        }
+    }];
+    findings.extend(caddy.left.iter().map(|left| {
+        let (why, advice) = left.why.split_once("; ").unwrap_or((&left.why, "look at Caddy's configuration"));
+        Finding::warning("host name", format!("{}: {why}", left.host), advice)
+    }));
+    findings
+}
+
 fn version(client: &Client, health: &Health) -> Finding {
     let own = env!("CARGO_PKG_VERSION");
     let detail = format!("{} answers, version {}", client.url(), health.version);
@@ -79,15 +124,21 @@ fn version(client: &Client, health: &Health) -> Finding {
     Finding::warning("server", detail, format!("this client is version {own}; use the same where you can"))
 }
 
-fn part_finding(part: &str, state: &str) -> Finding {
+fn part_finding(part: &str, state: &str) -> Option<Finding> {
     let check = match part {
         "store" => "store",
         "edge" => "edge ready",
         "engine" => "engine",
+        // Told in full further below, and no reason to call anything broken.
+        "caddy" | "certificates" => return None,
         _ => "ready",
     };
     let detail = if check == "ready" { format!("{part}: {state}") } else { state.to_owned() };
-    if state == "ok" { Finding::ok(check, detail) } else { Finding::broken(check, detail, "look at the server's log") }
+    Some(if state == "ok" {
+        Finding::ok(check, detail)
+    } else {
+        Finding::broken(check, detail, "look at the server's log")
+    })
 }
 
 fn broken(check: &'static str, failure: Failure) -> Finding {
