@@ -92,8 +92,9 @@ impl Yard {
     fn build(&self, app: &str, tag: &str, text: &str, files: &[(&str, &str)], command: &str) {
         let root = tempfile::tempdir().expect("a temporary folder");
         let root = root.path();
-        let folder = |name: &str| fs::create_dir_all(root.join(name)).expect("made");
-        ["bin", "www", "slip", "data"].map(folder);
+        for name in ["bin", "www", "slip", "data"] {
+            fs::create_dir_all(root.join(name)).expect("made");
+        }
         let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| Path::new(path).exists());
         fs::copy(busybox.expect("busybox-static is installed"), root.join("bin/busybox")).expect("copied");
         for name in ["sh", "date", "sleep", "cat", "true", "false"] {
