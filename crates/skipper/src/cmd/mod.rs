@@ -1,5 +1,7 @@
 //! The verbs, a file each. A verb reads its arguments, asks the server, and shows the answer; it decides nothing.
 
+mod app_status;
+mod apps;
 mod backup;
 mod cancel;
 mod check;
@@ -7,6 +9,7 @@ mod completions;
 mod config;
 mod confirm;
 mod delete;
+mod deploy;
 mod diff;
 mod doctor;
 pub(crate) mod edge;
@@ -29,6 +32,7 @@ mod package_arg;
 mod password;
 mod plan;
 mod platform;
+mod previews;
 mod release_arg;
 mod repo;
 mod restore;
@@ -47,6 +51,8 @@ mod welcome;
 mod why;
 
 pub(crate) use config::Targeted;
+pub(crate) use previews::previews_of;
+pub(crate) use secrets::AppSecrets;
 
 use std::{cell::OnceCell, future::Future, process::ExitCode};
 
@@ -120,6 +126,14 @@ pub(crate) enum Command {
     Repo(repo::Repo),
     /// List the platforms that releases run on
     Platform(platform::Platform),
+    /// Deploy an app of slip's configuration at a tag
+    Deploy(deploy::Deploy),
+    /// Look after the apps of slip's configuration
+    #[command(visible_alias = "app")]
+    Apps(apps::Apps),
+    /// List previews of an app, and remove them
+    #[command(visible_alias = "preview")]
+    Previews(previews::Previews),
     /// Keep secrets for applications
     #[command(visible_alias = "secret")]
     Secrets(secrets::Secrets),
@@ -336,6 +350,9 @@ impl Command {
             Self::Upload(verb) => verb.run(context).await,
             Self::Repo(verb) => verb.run(context).await,
             Self::Platform(verb) => verb.run(context).await,
+            Self::Deploy(verb) => verb.run(context).await,
+            Self::Apps(verb) => verb.run(context).await,
+            Self::Previews(verb) => verb.run(context).await,
             Self::Secrets(verb) => verb.run(context).await,
             Self::Token(verb) => verb.run(context).await,
             Self::Import(verb) => verb.run(context).await,
