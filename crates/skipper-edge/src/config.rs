@@ -8,6 +8,8 @@ use std::{
 
 use skipper_core::Sha256;
 
+use crate::AcmeConfig;
+
 /// Longest path of a unix socket that is used as it is. Linux takes 107 bytes; the rest is room for temporary names.
 const SOCKET_PATH_MAX: usize = 100;
 
@@ -34,6 +36,10 @@ pub struct EdgeConfig {
     pub certificates: Vec<Certificates>,
     /// Peers whose `X-Forwarded-*` and `Forwarded` headers are believed and extended; those of all others are replaced.
     pub trusted_proxies: Vec<Network>,
+    /// Whether requests on the plain listener are sent to the TLS listener, where the host is served there.
+    pub redirect_https: Option<Redirect>,
+    /// How certificates are ordered for host names that have none in `certificates`; kept in `acme` below the state's folder.
+    pub acme: Option<AcmeConfig>,
     /// Longest time that requests in flight, open WebSockets included, get to end after a stop or a handover.
     pub lame_duck: Duration,
     /// What it was started for: a word that another start for the same purpose repeats, so that a supervisor can tell an
@@ -59,6 +65,8 @@ impl EdgeConfig {
             limits: Limits::default(),
             certificates: Vec::new(),
             trusted_proxies: Vec::new(),
+            redirect_https: None,
+            acme: None,
             lame_duck: Duration::from_secs(3600),
             origin: None,
             detach: false,
@@ -100,6 +108,15 @@ impl SharedListen {
     pub fn at(address: SocketAddr) -> Self {
         Self(vec![address])
     }
+}
+
+/// Where requests are sent that came without TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Redirect {
+    /// The port of the TLS listener.
+    Listener,
+    /// The port by which clients reach the TLS listener, where something in front translates it.
+    Port(u16),
 }
 
 /// What a client may cost. Everything has a bound but the time and size of bodies, which belong to the application.

@@ -17,6 +17,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     EdgeConfig, Error,
+    acme::{self, Acme},
     control::{
         handover::{self, Predecessor, unpoisoned},
         server, socket,
@@ -130,9 +131,9 @@ impl Edge {
         self.core.leave(Leave { bound, successor: false });
     }
 
-    /// Reads the certificates again.
+    /// Reads the certificates again, and orders at once what could not be had before.
     pub fn reload_certificates(&self) {
-        self.core.certificates.reload();
+        self.handle().reload();
     }
 
     /// Waits until it has ended, after [`Edge::stop`], a call of `shutdown`, or a handover.
@@ -161,6 +162,9 @@ impl Handle {
 
     pub(crate) fn reload(&self) {
         self.0.certificates.reload();
+        if let Some(acme) = &self.0.shared.acme {
+            acme.retry();
+        }
     }
 }
 
@@ -190,10 +194,19 @@ async fn control(
     tasks.spawn(async move {
         until.run_until_cancelled_owned(serving).await;
     });
+    let ordering = CancellationToken::new();
+    if let Some(acme) = core.shared.acme.clone() {
+        let (core, until) = (core.clone(), ordering.clone());
+        tasks.spawn(async move {
+            until.run_until_cancelled_owned(acme::keep(core, acme)).await;
+        });
+    }
     // Nobody to tell: then nobody will join either, and the edge runs until it is told to stop.
     let _ = up.send(core.clone());
 
     let how = housekeep(&core, log_file).await;
+    // A successor orders what it needs; two must not order the same.
+    ordering.cancel();
     if how.successor {
         // The successor answers from now on; calls that wait here were closed already.
         answering.cancel();
@@ -226,8 +239,13 @@ async fn boot(config: EdgeConfig, early: &CancellationToken) -> Result<(Arc<Core
     let (lock, taken) = early.run_until_cancelled(taking).await.unwrap_or(Err(Error::Interrupted))?;
 
     let token = format!("{:032x}", rand::random::<u128>());
-    let shared = Arc::new(Shared::new(config.limits.clone(), config.trusted_proxies.clone(), token));
-    let certificates = CertificateStore::new(config.certificates.clone());
+    let state = |cause| Error::State { path: config.state_dir.clone(), cause };
+    let acme = match config.acme.clone() {
+        Some(acme) => Some(Acme::open(acme, config.state_dir.join("acme")).map_err(state)?),
+        None => None,
+    };
+    let shared = Arc::new(Shared::new(&config, token, acme));
+    let certificates = shared.certificates.clone();
     let kill = CancellationToken::new();
     let mut workers = Vec::new();
     for number in 0..config.threads.get() {
@@ -237,7 +255,6 @@ async fn boot(config: EdgeConfig, early: &CancellationToken) -> Result<(Arc<Core
     let acceptor = Acceptor::start(Pool::new(&workers), shared.clone(), may_accept)?;
     let tls = certificates.acceptor()?;
     let mut listeners = Listeners::new(config.http.clone(), config.https.clone(), config.bind, tls, acceptor);
-    let state = |cause| Error::State { path: config.state_dir.clone(), cause };
     let (journal, loaded) = Journal::open(&config.state_dir).map_err(state)?;
 
     let (restored, control, link) = match taken {
@@ -260,6 +277,10 @@ async fn boot(config: EdgeConfig, early: &CancellationToken) -> Result<(Arc<Core
     };
     let mut registry = Registry::new(shared.clone(), listeners, journal, restored);
     registry.listeners_mut().drop_inherited();
+    if let Some(acme) = &shared.acme {
+        // Served from the first connection on.
+        acme.want(&certificates.names_to_order(registry.tls_hosts()));
+    }
     let predecessor = match link {
         Some(link) => {
             if early.is_cancelled() {

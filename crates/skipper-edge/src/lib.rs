@@ -12,6 +12,7 @@
 //! sees; one accepts and hands the connections out in turn; one answers the control socket. A request touches shared
 //! memory for the table (two atomic loads) and the counters of its target, and nothing else.
 
+mod acme;
 mod config;
 mod control;
 mod edge;
@@ -29,8 +30,9 @@ mod supervisor;
 mod table;
 mod verify;
 
-pub use config::{Certificates, ConfigError, EdgeConfig, Limits, Network, SharedListen, control_path};
-pub use control::wire::{EdgeInfo, ListenerInfo, ShutInfo, TableRow};
+pub use acme::{AcmeConfig, ChallengeKind, ExternalAccount};
+pub use config::{Certificates, ConfigError, EdgeConfig, Limits, Network, Redirect, SharedListen, control_path};
+pub use control::wire::{AcmeInfo, CertificateInfo, EdgeInfo, ListenerInfo, ShutInfo, TableRow};
 pub use edge::Edge;
 pub use error::Error;
 pub use router::EdgeRouter;

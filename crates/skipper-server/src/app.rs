@@ -18,6 +18,7 @@ use crate::{
     metrics::Metrics,
     resolver::PackageResolver,
     verb::{KeptCache, catalog::HeldPackages, versions::HeldVersions},
+    webhooks::Webhooks,
 };
 
 /// The parts of a server.
@@ -46,6 +47,8 @@ pub struct Parts {
     pub user: Option<User>,
     /// The apps of the directory that the server was given, if it was.
     pub apps: Option<Arc<Apps>>,
+    /// What the door of webhooks keeps in memory.
+    pub webhooks: Webhooks,
     /// What the server says of itself.
     pub about: About,
     /// Bounds of what comes from outside.

@@ -16,3 +16,6 @@ pub mod resolver;
 pub mod serve;
 pub mod telemetry;
 pub mod verb;
+pub mod webhooks;
+
+mod standard_webhook;

@@ -13,7 +13,7 @@ use skipper_core::{
     port::{Clock, Error as PortError, ErrorKind, Platform, ResolveRequest, Resolved, Resolver},
     release::Source,
     route::Listener,
-    spec::{Application, Resource, Spec},
+    spec::{Application, Spec},
     time::Millis,
 };
 use skipper_engine::Platforms;
@@ -197,7 +197,7 @@ impl PackageResolver {
                 })?;
                 // What cannot run is told before anything is fetched for it; the bytes are looked at when they are here.
                 platform.review(app).await?;
-                app.resource = patiently(platform.as_ref(), app, patience, bound).await?;
+                patiently(platform.as_ref(), app, patience, bound).await?;
                 platform.review(app).await?;
                 Ok::<_, PortError>(())
             }
@@ -221,16 +221,16 @@ impl Resolver for PackageResolver {
 /// cannot be reached is a wrong address, and whoever waits for the rollout wants to know.
 async fn patiently(
     platform: &dyn Platform,
-    app: &Application,
+    app: &mut Application,
     patience: Duration,
     bound: Duration,
-) -> Result<Resource, PortError> {
+) -> Result<(), PortError> {
     let (begun, mut pause) = (Instant::now(), FIRST_PAUSE);
     // Not since the beginning: one large file may take longer than that, and fail at its end.
     let mut failing = None;
     loop {
-        let error = match platform.fetch_for(app, bound.saturating_sub(begun.elapsed())).await {
-            Ok(resource) => return Ok(resource),
+        let error = match platform.pin(app, bound.saturating_sub(begun.elapsed())).await {
+            Ok(()) => return Ok(()),
             Err(error) => error,
         };
         let worth_it = matches!(error.kind(), ErrorKind::Transient | ErrorKind::Unknown);

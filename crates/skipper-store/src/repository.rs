@@ -15,6 +15,9 @@ statements! {
     GET_ANY = "SELECT * FROM repository WHERE name = $1";
     INSERT = "INSERT INTO repository (name, kind, url, source_url, description, priority, ordered, created_at) \
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING";
+    /// With a number that has become free.
+    INSERT_NUMBERED = "INSERT INTO repository (name, kind, url, source_url, description, priority, ordered, created_at, num) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING";
     /// The number is given, so that the others are counted from 1.
     INSERT_BUILT_IN = "INSERT INTO repository (num, name, kind, description, priority, created_at) \
         VALUES (-1, $1, 'built-in', $2, $3, $4) ON CONFLICT DO NOTHING";
@@ -32,7 +35,7 @@ statements! {
     DELETE = "DELETE FROM repository WHERE name = $1";
     /// As the first migration made it, and nothing in it.
     DELETE_UNTOUCHED = "DELETE FROM repository WHERE name = $1 AND created_at = 0 AND row_version = 1 \
-        AND NOT EXISTS (SELECT 1 FROM package WHERE repository = $1)";
+        AND NOT EXISTS (SELECT 1 FROM package WHERE repository = $1) RETURNING num";
     HIDE = "UPDATE repository SET kind = 'removed', digest = NULL, row_version = row_version + 1 WHERE name = $1";
 }
 
@@ -166,7 +169,7 @@ impl Store {
         let now = txn.shared().clock.now();
         let name = new.name.as_str();
         txn.run(FORGET_REMOVED, args![name]).await?;
-        if !insert_in_txn(&mut txn, new.clone(), now).await? {
+        if !insert_in_txn(&mut txn, new.clone(), None, now).await? {
             return Err(Error::Exists { kind: "repository", name: new.name.to_string() });
         }
         let repository = read(&txn.row(GET, args![name]).await?)?;
@@ -176,7 +179,7 @@ impl Store {
     }
 
     /// Adds those that are not there, in this order. The one that uploads go to is added anew with them as long as nobody
-    /// used it, so that it is numbered and described as they say.
+    /// used it, so that it is numbered and described as they say; the first of them gets the number that it had.
     ///
     /// # Errors
     ///
@@ -188,13 +191,17 @@ impl Store {
     pub async fn repository_seed(&self, new: Vec<NewRepository>, provenance: &Provenance) -> Result<(), Error> {
         let mut txn = self.txn("add the repositories of the configuration").await?;
         let now = txn.shared().clock.now();
-        if new.iter().any(|one| one.name.as_str() == LOCAL) {
-            txn.run(DELETE_UNTOUCHED, args![LOCAL]).await?;
+        let mut free = None;
+        if new.iter().any(|one| one.name.as_str() == LOCAL)
+            && let Some(row) = txn.one(DELETE_UNTOUCHED, args![LOCAL]).await?
+        {
+            free = Some(row.int("num")?);
         }
         for one in new {
             let (name, url) = (one.name.clone(), one.url.clone());
             txn.run(FORGET_REMOVED, args![name.as_str()]).await?;
-            if insert_in_txn(&mut txn, one, now).await? {
+            if insert_in_txn(&mut txn, one, free, now).await? {
+                free = None;
                 txn.tell([told("repository.added", &name, provenance, serde_json::json!({"url": url}))]);
             }
         }
@@ -292,12 +299,14 @@ const fn flipped(order: i64) -> i64 {
     1_i64.saturating_sub(order)
 }
 
-/// Whether it was not there.
-async fn insert_in_txn(txn: &mut Txn, new: NewRepository, now: Timestamp) -> Result<bool, Error> {
+/// Whether it was not there. Without a number it gets the next one.
+async fn insert_in_txn(txn: &mut Txn, new: NewRepository, num: Option<i64>, now: Timestamp) -> Result<bool, Error> {
     let NewRepository { name, kind, url, source_url, description, order } = new;
     let (priority, ordered) = (priority(order), order.is_some());
-    let args = args![name.as_str(), kind.as_str(), url, source_url, description, priority, ordered, now];
-    Ok(txn.run(INSERT, args).await? > 0)
+    let mut args = args![name.as_str(), kind.as_str(), url, source_url, description, priority, ordered, now];
+    let sql = if num.is_some() { INSERT_NUMBERED } else { INSERT };
+    args.extend(num.map(Into::into));
+    Ok(txn.run(sql, args).await? > 0)
 }
 
 /// An event about a repository, with its name in the data.

@@ -152,17 +152,6 @@ impl Store {
         row.as_ref().map(read).transpose()
     }
 
-    /// The newest revision of a release that served until it was deleted.
-    ///
-    /// # Errors
-    ///
-    /// Only those of the database.
-    pub async fn revision_last_deleted(&self, release: ReleaseId) -> Result<Option<Revision>, Error> {
-        let state = RevisionState::Deleted.as_str();
-        let row = self.one("read the last revision", LATEST_IN_STATE, args![release, state, i64::MAX]).await?;
-        row.as_ref().map(read).transpose()
-    }
-
     /// Revisions, newest first, below number `before`, at most `limit` (and never more than 1000).
     ///
     /// # Errors

@@ -14,9 +14,10 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chacha20poly1305::{
-    KeyInit as _, XChaCha20Poly1305, XNonce,
+    XChaCha20Poly1305, XNonce,
     aead::{Aead as _, Payload},
 };
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use skipper_core::{
     Sha256,
     name::{SecretName, TenantName},
@@ -164,6 +165,14 @@ impl Key {
         let payload = Payload { msg: &sealed.bytes, aad: &aad };
         let clear = self.cipher().decrypt(&XNonce::from(nonce), payload).map_err(|_| broken())?;
         String::from_utf8(clear).map(SecretValue::new).map_err(|_| broken())
+    }
+
+    /// A key for another purpose, from which this one cannot be had back.
+    pub(crate) fn derive(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
+        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&*self.bytes).expect("HMAC takes keys of any length");
+        mac.update(b"skipper derived key\0");
+        mac.update(purpose.as_bytes());
+        Zeroizing::new(mac.finalize().into_bytes().into())
     }
 
     fn cipher(&self) -> XChaCha20Poly1305 {

@@ -7,6 +7,7 @@ use skipper_core::{
     secret::{SecretValue, SecretValues, SecretVersions},
     time::Timestamp,
 };
+use zeroize::Zeroizing;
 
 use crate::{
     Error, Store,
@@ -99,6 +100,17 @@ impl Store {
         txn.tell([told("secret.set", tenant, name, version, provenance)]);
         txn.commit().await?;
         Ok(version)
+    }
+
+    /// A key for a purpose that is named by the caller: the same for every server that has the sealing key. It is made of that
+    /// one, which is made first where nothing was sealed before.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Key`] when the sealing key cannot be read, or is missing although something was sealed with it.
+    pub async fn key_for(&self, purpose: &str) -> Result<Zeroizing<[u8; 32]>, Error> {
+        let sealed_before = self.one("look for sealed secrets", ANY_SEALED, args![]).await?.is_some();
+        Ok(self.shared.keys.key(!sealed_before)?.derive(purpose))
     }
 
     /// The tenant's secrets by name; at most 10,000.

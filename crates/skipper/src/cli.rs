@@ -87,7 +87,7 @@ pub(crate) struct Cli {
 }
 
 /// Commands, by their path, that never talk to a server.
-const OFFLINE: [&str; 18] = [
+const OFFLINE: [&str; 19] = [
     "server",
     "edge",
     "keeper",
@@ -95,6 +95,7 @@ const OFFLINE: [&str; 18] = [
     "demo",
     "load",
     "config",
+    "init",
     "validate",
     "completions",
     "man",

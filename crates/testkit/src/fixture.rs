@@ -88,6 +88,7 @@ pub fn app(name: &str, version: &str) -> Application {
         bounds: Bounds::default(),
         working_dir: None,
         platform_options: BTreeMap::new(),
+        images: BTreeMap::new(),
         deployer: None,
         relaunched: None,
     }

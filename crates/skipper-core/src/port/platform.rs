@@ -1,8 +1,8 @@
-use std::{fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::Error;
+use super::{Error, ErrorKind};
 use crate::{
     BoxFuture, BoxStream,
     deployment::{Deployment, DeploymentId, Instance, Observed},
@@ -178,6 +178,29 @@ pub trait Platform: Send + Sync + fmt::Debug {
         self.fetch(&app.resource, deadline)
     }
 
+    /// Pins everything that an application is made of, for a revision that is being resolved: its resource by
+    /// [`Platform::fetch_for`], and what else the platform runs for it.
+    fn pin<'a>(&'a self, app: &'a mut Application, deadline: Duration) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            app.resource = self.fetch_for(app, deadline).await?;
+            Ok(())
+        })
+    }
+
+    /// Files within a pinned resource that is here, by their absolute paths; those that are not there are left out. Each is
+    /// at most a MiB.
+    fn files_of<'a>(
+        &'a self,
+        resource: &'a Resource,
+        paths: &'a [&'a str],
+        deadline: Duration,
+    ) -> BoxFuture<'a, Result<BTreeMap<String, Vec<u8>>, Error>> {
+        let _ = (paths, deadline);
+        let message = format!("nothing can be read out of {} on this platform", resource.uri);
+        let error = Error::new(ErrorKind::Permanent, "files-unsupported", message);
+        Box::pin(async move { Err(error) })
+    }
+
     /// Looks an application over before it is planned, and completes it by what the account decides: a second time changes
     /// nothing. Asks nobody; what depends on the bytes of the resource is looked at once that is pinned and here. Returns
     /// what will not be done as it was asked, as sentences.
@@ -200,6 +223,13 @@ pub trait Platform: Send + Sync + fmt::Debug {
     /// Makes one health attempt by `deployment.app.health`, within that probe's own timeout. Never an error: an answer
     /// that could not be had is an attempt that failed.
     fn probe<'a>(&'a self, deployment: &'a Deployment, instance: &'a Instance) -> BoxFuture<'a, Attempt>;
+
+    /// Whether an application that got healthy names a path that says whether it still is: whoever tells of it asks
+    /// [`Platform::probe`] first.
+    fn watches_health(&self, app: &Application) -> bool {
+        let _ = app;
+        false
+    }
 
     /// Stops instances (signal, grace, kill; the whole group) and removes them. `last`: the deployment's own folders go
     /// as well, volumes stay. Absent instances are fine.

@@ -160,6 +160,9 @@ pub enum Source {
         image: String,
         /// The tag, or `sha256:…`.
         tag: String,
+        /// When whoever asked signed it, where that is known: the order of commits, whenever they arrive.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signed_at: Option<Timestamp>,
     },
     /// The stored manifest and spec of an earlier revision.
     Revision {

@@ -67,6 +67,9 @@ pub struct Application {
     /// Settings that only one platform understands, kept as they were written.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub platform_options: BTreeMap<String, serde_json::Value>,
+    /// In a pod, what its containers are made of, by their names; Resolve pins it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub images: BTreeMap<String, Resource>,
     /// Properties and options, where it was written for Spring's deployers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployer: Option<Deployer>,

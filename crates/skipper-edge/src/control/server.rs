@@ -183,6 +183,7 @@ fn greet(core: &Core, hello: &Hello) -> Result<EdgeInfo, Fault> {
         listeners: registry.listeners().infos(),
         shut: registry.shut().map(|(listener, fault)| shut_info(*listener, fault)).collect(),
         origin: core.origin.clone(),
+        acme: core.shared.acme.as_ref().map(|acme| acme.info()),
     })
 }
 
@@ -198,7 +199,7 @@ fn check(core: &Core, routes: &[wire::Route]) -> Result<(), Fault> {
     for route in routes {
         let key = RouteKey::try_from(route).map_err(|error| fault("permanent", "bad-request", error.to_string()))?;
         core.registry().listeners().check(key.listener)?;
-        if key.listener == Listener::Https && !core.certificates.has(key.host.as_ref()) {
+        if key.listener == Listener::Https && !core.certificates.could_have(key.host.as_ref()) {
             return Err(Fault {
                 hint: Some(core.certificates.advice(key.host.as_ref())),
                 ..fault("permanent", "no-certificate", format!("there is no certificate for the route {key}"))
@@ -285,6 +286,9 @@ fn metrics(core: &Core) -> String {
     page.number("routes", "Routes in the table.", core.shared.table.load().len() as u64);
     page.number("connections_open", "Client connections that are open.", core.shared.connections());
     page.number("waiting", "Held requests that wait.", core.shared.waiting() as u64);
+    if let Some(acme) = &core.shared.acme {
+        acme.metrics(&mut page);
+    }
     let mut refs: Vec<(&Deployment, u64)> = all.iter().map(|(deployment, count)| (&**deployment, *count)).collect();
     refs.sort_by(|a, b| a.0.id.cmp(&b.0.id));
     page.deployments(&refs);

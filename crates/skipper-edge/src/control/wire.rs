@@ -98,6 +98,55 @@ pub struct EdgeInfo {
     /// What it was started for, as [`crate::EdgeConfig::origin`] has it.
     #[serde(default)]
     pub origin: Option<String>,
+    /// Certificates that it orders itself; `None` where it orders none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acme: Option<AcmeInfo>,
+}
+
+/// The certificates that an edge has from an authority.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AcmeInfo {
+    /// The authority's directory.
+    pub directory: String,
+    /// Why the authority cannot be asked now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+    /// When it is asked again, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_try: Option<u64>,
+    /// Names with a certificate.
+    #[serde(default)]
+    pub valid: u64,
+    /// Names whose first certificate is awaited.
+    #[serde(default)]
+    pub pending: u64,
+    /// Names whose certificate cannot be had or renewed now.
+    #[serde(default)]
+    pub failing: u64,
+    /// Name by name, at most 100, those that are not well first.
+    #[serde(default)]
+    pub certificates: Vec<CertificateInfo>,
+}
+
+/// A name that an edge has, or wants, a certificate for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateInfo {
+    /// The host name.
+    pub host: String,
+    /// `valid`, `renewing`, `pending` or `failing`.
+    pub state: String,
+    /// When the certificate that is served ends, in seconds since 1970; `None` while there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<u64>,
+    /// What went wrong with the last order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Failed orders in a row.
+    #[serde(default)]
+    pub failures: u32,
+    /// When it is ordered again after a failure, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_try: Option<u64>,
 }
 
 /// A listener that cannot be opened.

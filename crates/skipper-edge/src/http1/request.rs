@@ -39,6 +39,8 @@ pub(crate) struct Request {
     pub(crate) upgrade: bool,
     /// Carries the verify token.
     pub(crate) probe: bool,
+    /// A trusted proxy says that the client spoke TLS.
+    pub(crate) secure: bool,
 }
 
 /// What came of reading a head.
@@ -164,6 +166,7 @@ fn translate(
         expects,
         upgrade,
         probe: found.probe,
+        secure: found.said.is_secure(),
     })
 }
 

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     net::Wire,
-    proxy::{Entry, IDLE_LOOK, Origin, Reply, Shared, checkout, enter},
+    proxy::{Asked, Entry, IDLE_LOOK, Origin, Reply, Shared, answer, checkout, enter},
     stats::count,
     table::Ticket,
 };
@@ -166,6 +166,16 @@ impl Turn<'_> {
     /// Serves the request. Whether the connection can carry another one.
     async fn take(&mut self, scratch: &mut Scratch) -> bool {
         let request = self.request;
+        let asked = Asked {
+            host: &scratch.host,
+            path: &scratch.path,
+            head: &scratch.head,
+            probe: request.probe,
+            secure: request.secure,
+        };
+        if let Some(reply) = answer(self.shared, self.origin, asked) {
+            return self.refuse(&reply).await;
+        }
         let encoder = match request.length {
             Length::None | Length::Known(0) => Encoder::Nothing,
             Length::Known(_) => Encoder::Identity,

@@ -163,6 +163,9 @@ impl Answer {
         if let Some(allow) = reply.allow {
             parts.add("allow", allow);
         }
+        if let Some(location) = &reply.location {
+            parts.add("location", location);
+        }
         let text = (!head_only).then(|| Bytes::copy_from_slice(reply.text.as_bytes()));
         parts.into_response(Self::Own(text))
     }

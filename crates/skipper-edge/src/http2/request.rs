@@ -20,6 +20,8 @@ pub(super) struct Translated {
     /// May be sent twice.
     pub(super) repeatable: bool,
     pub(super) probe: bool,
+    /// A trusted proxy says that the client spoke TLS.
+    pub(super) secure: bool,
 }
 
 /// Checks a request and writes it as HTTP/1.1. What HTTP/2 itself forbids, the library below has refused already.
@@ -46,6 +48,7 @@ pub(super) fn translate(request: &Request<Incoming>, shared: &Shared, origin: &O
     } else {
         Said::default()
     };
+    let secure = said.is_secure();
     let earlier = headers.get_all("x-forwarded-for").iter().filter(|_| origin.client.trusted);
     origin.client.write(&mut head, earlier.map(http::HeaderValue::as_bytes), &said, &host, port);
     match length {
@@ -66,6 +69,7 @@ pub(super) fn translate(request: &Request<Incoming>, shared: &Shared, origin: &O
         head_only: *method == Method::HEAD,
         repeatable: matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) && !has_body,
         probe,
+        secure,
     })
 }
 

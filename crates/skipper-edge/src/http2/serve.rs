@@ -28,7 +28,7 @@ use super::{
 use crate::{
     http1::Length,
     net::{Stream, Wire},
-    proxy::{Entry, IDLE_LOOK, Origin, Reply, Shared, checkout, enter},
+    proxy::{Asked, Entry, IDLE_LOOK, Origin, Reply, Shared, answer, checkout, enter},
     stats::count,
     verify::DEPLOYMENT_HEADER,
 };
@@ -190,7 +190,10 @@ async fn forward(
     origin: &Origin,
     arrived: Instant,
 ) -> Result<Response<Answer>, Reply> {
-    let Translated { host, path, head, length, head_only, repeatable, probe } = translated;
+    let Translated { host, path, head, length, head_only, repeatable, probe, secure } = translated;
+    if let Some(reply) = answer(shared, origin, Asked { host: &host, path: &path, head: &head, probe, secure }) {
+        return Err(reply);
+    }
     let body = (!matches!(length, Length::None | Length::Known(0))).then_some(body);
     let mut pump = Pump::new(head, body, length == Length::Chunked, shared.limits.body_bytes);
     let entry = Entry { listener: origin.listener, host: Some(&host), path: &path, arrived, probe };

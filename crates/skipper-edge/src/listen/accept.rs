@@ -120,6 +120,10 @@ impl Acceptor {
         Ok(Self { orders, shared, thread: Some(thread) })
     }
 
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// Accepts from a socket until `stop`.
     pub(super) fn accept(&self, face: Arc<Face>, socket: Arc<TcpListener>, stop: CancellationToken) -> io::Result<()> {
         self.shared.accepting_begins();

@@ -1,5 +1,5 @@
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -17,7 +17,12 @@ use rustls::{
 use skipper_core::route::Host;
 use tokio_rustls::TlsAcceptor;
 
-use crate::{config::Certificates, error::Error};
+use crate::{
+    acme::{Acme, ChallengeKind, PROOF_PROTOCOL},
+    config::Certificates,
+    error::Error,
+    proxy::same,
+};
 
 /// Certificate pairs by host name; the empty name is for everybody else.
 type Keys = HashMap<String, Arc<CertifiedKey>>;
@@ -26,6 +31,10 @@ type Keys = HashMap<String, Arc<CertifiedKey>>;
 #[derive(Debug)]
 pub(crate) struct CertificateStore {
     places: Vec<Certificates>,
+    /// Those that this edge orders itself, where it does.
+    acme: Option<Arc<Acme>>,
+    /// What an ALPN protocol must be called for a handshake to be this machine's own probe.
+    token: String,
     provider: Arc<CryptoProvider>,
     keys: ArcSwap<Keys>,
     /// What the files looked like when they were read last.
@@ -42,9 +51,10 @@ struct Pair {
 
 impl CertificateStore {
     /// Reads what is there. A pair that cannot be read is logged and missing.
-    pub(crate) fn new(places: Vec<Certificates>) -> Arc<Self> {
+    pub(crate) fn new(places: Vec<Certificates>, acme: Option<Arc<Acme>>, token: String) -> Arc<Self> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let store = Self { places, provider, keys: ArcSwap::from_pointee(Keys::new()), seen: Mutex::new(Vec::new()) };
+        let (keys, seen) = (ArcSwap::from_pointee(Keys::new()), Mutex::new(Vec::new()));
+        let store = Self { places, acme, token, provider, keys, seen };
         store.reload();
         Arc::new(store)
     }
@@ -56,14 +66,45 @@ impl CertificateStore {
             .map_err(|cause| Error::System { what: "TLS", cause: io::Error::other(cause) })?;
         let mut config = builder.with_no_client_auth().with_cert_resolver(self.clone());
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        if self.acme.as_ref().is_some_and(|acme| acme.uses(ChallengeKind::TlsAlpn01)) {
+            config.alpn_protocols.push(PROOF_PROTOCOL.to_vec());
+        }
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
 
-    /// Whether TLS could be spoken for a route's host; `None` stands for any.
-    pub(crate) fn has(&self, host: Option<&Host>) -> bool {
+    /// Whether TLS could be spoken for a route's host, now or once a certificate is ordered for it; `None` stands for any.
+    pub(crate) fn could_have(&self, host: Option<&Host>) -> bool {
+        self.has(host) || self.acme.as_ref().is_some_and(|acme| acme.orders(host))
+    }
+
+    /// Whether a handshake for that very name gets a certificate.
+    pub(crate) fn serves(&self, name: &str) -> bool {
+        self.find(name).is_some()
+    }
+
+    /// The names among these hosts that a certificate is to be ordered for: whoever put one into the files means it.
+    pub(crate) fn names_to_order(&self, hosts: BTreeSet<Host>) -> BTreeSet<String> {
+        let Some(acme) = &self.acme else { return BTreeSet::new() };
+        let keys = self.keys.load();
+        let filed =
+            |name: &str| keys.contains_key(name) || wildcard_of(name).is_some_and(|name| keys.contains_key(&name));
+        let hosts = hosts.into_iter().filter(|host| acme.orders(Some(host)) && !filed(host.as_str()));
+        hosts.map(String::from).collect()
+    }
+
+    /// The certificate of a name: from the files, then the one that was ordered, then the files' for every other name.
+    fn find(&self, name: &str) -> Option<Arc<CertifiedKey>> {
+        let keys = self.keys.load();
+        let exact = keys.get(name).filter(|_| !name.is_empty());
+        let filed = exact.or_else(|| keys.get(&wildcard_of(name)?)).cloned();
+        let ordered = || self.acme.as_ref().and_then(|acme| acme.certificate(name));
+        filed.or_else(ordered).or_else(|| keys.get("").cloned())
+    }
+
+    fn has(&self, host: Option<&Host>) -> bool {
         let keys = self.keys.load();
         let name = host.map_or("", |host| host.as_str());
-        let wildcard = || name.split_once('.').is_some_and(|(_, rest)| keys.contains_key(&format!("*.{rest}")));
+        let wildcard = || wildcard_of(name).is_some_and(|name| keys.contains_key(&name));
         // A route for many hosts is reached by those of its names that there is a certificate for.
         let some = || match name.strip_prefix('*') {
             Some(domain) => keys.keys().any(|key| key.ends_with(domain)),
@@ -80,7 +121,14 @@ impl CertificateStore {
             Certificates::Pair { .. } => None,
         });
         match folder {
-            Some(folder) => format!("put {name}.crt and {name}.key (PEM) into {}", folder.display()),
+            Some(folder) if self.acme.is_some() => format!(
+                "put {name}.crt and {name}.key (PEM) into {}: only a full host name can be ordered by ACME here",
+                folder.display()
+            ),
+            Some(folder) => format!(
+                "put {name}.crt and {name}.key (PEM) into {}, or switch `edge.acme.enabled` on",
+                folder.display()
+            ),
             None => "give the edge a certificate for it".to_owned(),
         }
     }
@@ -164,6 +212,11 @@ impl CertificateStore {
     }
 }
 
+/// The pattern that a name falls under.
+fn wildcard_of(name: &str) -> Option<String> {
+    name.split_once('.').map(|(_, rest)| format!("*.{rest}"))
+}
+
 /// `<host>.crt` with `<host>.key`; `_.` in front stands for `*.`; `default` is for every other name.
 fn pairs_in(folder: &Path) -> io::Result<Vec<Pair>> {
     let mut pairs = Vec::new();
@@ -194,11 +247,18 @@ fn pairs_in(folder: &Path) -> io::Result<Vec<Pair>> {
 
 impl ResolvesServerCert for CertificateStore {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let keys = self.keys.load();
         let name = hello.server_name().map(str::to_ascii_lowercase).unwrap_or_default();
-        let exact = keys.get(&name).filter(|_| !name.is_empty());
-        let wildcard = || name.split_once('.').and_then(|(_, rest)| keys.get(&format!("*.{rest}")));
-        exact.or_else(wildcard).or_else(|| keys.get("")).cloned()
+        let Some(acme) = &self.acme else { return self.find(&name) };
+        let protocols = || hello.alpn().into_iter().flatten();
+        // The authority offers nothing else (RFC 8737, 3), and nobody else gets that certificate.
+        if protocols().all(|protocol| protocol == PROOF_PROTOCOL) && protocols().next().is_some() {
+            return acme.proof(&name);
+        }
+        self.find(&name).or_else(|| {
+            // A rollout proves that its deployment answers; it does not wait for the authority.
+            let is_probe = protocols().any(|protocol| same(protocol, self.token.as_bytes()));
+            is_probe.then(|| acme.stand_in()).flatten()
+        })
     }
 }
 

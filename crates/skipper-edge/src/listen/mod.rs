@@ -96,6 +96,9 @@ impl Listeners {
         let tls = (listener == Listener::Https).then(|| self.tls.clone());
         let face = Arc::new(Face { listener, address: address.to_string(), tls });
         self.acceptor.accept(face, socket.clone(), stop.clone()).map_err(|error| unusable(listener, &error))?;
+        if listener == Listener::Https {
+            self.acceptor.shared().tls_opened(address.port());
+        }
         tracing::info!(%listener, %address, "listening");
         self.open.insert(listener, Opened { socket, address, stop });
         Ok(true)
@@ -116,6 +119,11 @@ impl Listeners {
             });
         }
         self.bind(listener).map(drop).map_err(|(address, error)| refused(listener, address, &error))
+    }
+
+    /// Whether this edge listens there at all.
+    pub(crate) fn may_open(&self, listener: Listener) -> bool {
+        !self.candidates(listener).is_empty()
     }
 
     fn candidates(&self, listener: Listener) -> Vec<SocketAddr> {

@@ -17,6 +17,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::accept::{Accepted, Face};
 use crate::{
+    acme::PROOF_PROTOCOL,
     error::Error,
     http1, http2,
     net::{Stream, Wire},
@@ -141,6 +142,10 @@ async fn serve(socket: OwnedFd, client: Client, face: &Face, shared: Arc<Shared>
         }
         Err(_) => return count(&shared.counters.tls_failed),
     };
+    // The handshake was the proof; there is nothing else to say.
+    if tls.get_ref().1.alpn_protocol() == Some(PROOF_PROTOCOL) {
+        return;
+    }
     let is_http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
     let wire = Wire::new(Stream::Tls(Box::new(tls)));
     if is_http2 {

@@ -18,6 +18,13 @@ pub(crate) struct Said<'a> {
     pub(crate) proto: Option<&'a [u8]>,
 }
 
+impl Said<'_> {
+    /// Whether the client itself spoke TLS.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.proto.is_some_and(|proto| proto.eq_ignore_ascii_case(b"https"))
+    }
+}
+
 impl Client {
     pub(crate) fn new(peer: SocketAddr, secure: bool, trusted: &[Network]) -> Self {
         let address: IpAddr = peer.ip().to_canonical();

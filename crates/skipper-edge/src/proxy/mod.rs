@@ -2,6 +2,7 @@
 //! the edge's own answers.
 
 mod admission;
+mod answer;
 pub(crate) mod date;
 mod fields;
 mod forwarded;
@@ -12,10 +13,11 @@ mod shared;
 
 pub(crate) use self::{
     admission::{Entry, enter},
+    answer::{Asked, answer},
     fields::{Field, Nominated, classify, tokens},
     forwarded::{Client, Said},
     host::normalise,
     pool::{checkout, keep, reap},
     reply::Reply,
-    shared::{IDLE_LOOK, Origin, Shared},
+    shared::{IDLE_LOOK, Origin, Shared, same},
 };

@@ -13,11 +13,23 @@ pub(crate) struct Reply {
     pub(crate) retry_after: Option<u32>,
     /// `Allow`, for 405.
     pub(crate) allow: Option<&'static str>,
+    /// `Location`, for 308.
+    pub(crate) location: Option<String>,
 }
 
 impl Reply {
     fn new(status: u16, reason: &'static str, text: impl Into<String>) -> Self {
-        Self { status, reason, text: text.into(), html: false, retry_after: None, allow: None }
+        Self { status, reason, text: text.into(), html: false, retry_after: None, allow: None, location: None }
+    }
+
+    /// What a certificate authority asked for.
+    pub(crate) fn proof(text: String) -> Self {
+        Self::new(200, "OK", text)
+    }
+
+    /// The same is served elsewhere. No client may remember it: the setting may be taken back.
+    pub(crate) fn redirect(location: String) -> Self {
+        Self { location: Some(location), ..Self::new(308, "Permanent Redirect", "this is served with TLS\n") }
     }
 
     /// The request is malformed or can be read in two ways.
@@ -108,6 +120,9 @@ impl Reply {
         }
         if let Some(allow) = self.allow {
             let _ = write!(head, "allow: {allow}\r\n");
+        }
+        if let Some(location) = &self.location {
+            let _ = write!(head, "location: {location}\r\n");
         }
         head.push_str(if close { "connection: close\r\n\r\n" } else { "\r\n" });
         let mut bytes = head.into_bytes();

@@ -1,5 +1,8 @@
 use std::{
-    sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -9,7 +12,9 @@ use tokio::sync::Notify;
 
 use super::Client;
 use crate::{
-    config::{Limits, Network},
+    acme::Acme,
+    config::{EdgeConfig, Limits, Network, Redirect},
+    listen::CertificateStore,
     stats::EdgeCounters,
     table::Table,
 };
@@ -18,6 +23,11 @@ use crate::{
 pub(crate) const IDLE_LOOK: Duration = Duration::from_secs(5);
 /// How long an idle connection may stay while most places are taken.
 const CROWDED_IDLE: Duration = Duration::from_secs(1);
+
+/// Compares in constant time.
+pub(crate) fn same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |diff, (a, b)| diff | (a ^ b)) == 0
+}
 
 /// What all threads of an edge share.
 #[derive(Debug)]
@@ -28,6 +38,12 @@ pub(crate) struct Shared {
     /// What `x-skipper-verify` must be.
     pub(crate) token: String,
     pub(crate) counters: EdgeCounters,
+    /// Certificates that this edge orders itself, where it does.
+    pub(crate) acme: Option<Arc<Acme>>,
+    /// Whether requests are sent from the plain listener to the one with TLS, and to which port.
+    pub(crate) redirect: Option<Redirect>,
+    pub(crate) certificates: Arc<CertificateStore>,
+    tls_port: AtomicU16,
     /// Held requests that wait.
     waiting: AtomicUsize,
     /// Client connections that are open.
@@ -39,13 +55,17 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(limits: Limits, trusted: Vec<Network>, token: String) -> Self {
+    pub(crate) fn new(config: &EdgeConfig, token: String, acme: Option<Arc<Acme>>) -> Self {
         Self {
             table: ArcSwap::from_pointee(Table::default()),
-            limits,
-            trusted,
-            token,
+            limits: config.limits.clone(),
+            trusted: config.trusted_proxies.clone(),
             counters: EdgeCounters::default(),
+            redirect: config.redirect_https,
+            certificates: CertificateStore::new(config.certificates.clone(), acme.clone(), token.clone()),
+            token,
+            acme,
+            tls_port: AtomicU16::new(0),
             waiting: AtomicUsize::new(0),
             connections: AtomicU64::new(0),
             accepting: AtomicU64::new(0),
@@ -54,10 +74,18 @@ impl Shared {
         }
     }
 
-    /// Compares in constant time.
     pub(crate) fn is_token(&self, value: &[u8]) -> bool {
-        let token = self.token.as_bytes();
-        token.len() == value.len() && token.iter().zip(value).fold(0, |diff, (a, b)| diff | (a ^ b)) == 0
+        same(self.token.as_bytes(), value)
+    }
+
+    /// Where the TLS listener is.
+    pub(crate) fn tls_opened(&self, port: u16) {
+        self.tls_port.store(port, Ordering::Relaxed);
+    }
+
+    /// The port of the TLS listener; 0 before it was opened.
+    pub(crate) fn tls_port(&self) -> u16 {
+        self.tls_port.load(Ordering::Relaxed)
     }
 
     /// A place among the held requests, if there is one.

@@ -1,4 +1,5 @@
 mod checks;
+mod ways;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
@@ -17,6 +18,7 @@ use super::{
     journal::{Journal, Loaded, Record},
 };
 use crate::{
+    acme::ChallengeKind,
     control::wire::{self, Fault, RemoveBody},
     listen::Listeners,
     proxy::Shared,
@@ -40,6 +42,8 @@ pub(crate) struct Registry {
     /// Listeners that routes need and that cannot be opened now: the others serve, and these are tried again.
     shut: BTreeMap<Listener, Fault>,
     journal: Journal,
+    /// The edge itself answers on the plain listener for hosts that are served with TLS.
+    plain_beside_tls: bool,
     /// Nobody has told us everything since we started.
     needs_sync: bool,
     /// A successor has what we have; nothing may change until it takes over or fails.
@@ -89,7 +93,9 @@ impl Registry {
     /// Builds the table and opens the listeners it needs. What cannot be restored is logged and left for the server to set
     /// again.
     pub(crate) fn new(shared: Arc<Shared>, listeners: Listeners, journal: Journal, restored: Restored) -> Self {
+        let proves = shared.acme.as_ref().is_some_and(|acme| acme.uses(ChallengeKind::Http01));
         let mut registry = Self {
+            plain_beside_tls: proves || shared.redirect.is_some(),
             shared,
             services: BTreeMap::new(),
             tombstones: HashMap::new(),
@@ -228,64 +234,6 @@ impl Registry {
         Ok(())
     }
 
-    /// Opens what is not open, all or none; but what the service had before, or has to be served whatever happens, keeps
-    /// nobody from being served who can be.
-    fn open_listeners(&mut self, id: &ServiceId, keys: &[(RouteKey, usize)], missing: Missing) -> Result<(), Fault> {
-        let had: HashSet<Listener> = match self.services.get(id) {
-            Some(entry) => entry.service.routes.values().flatten().map(|key| key.listener).collect(),
-            None => HashSet::new(),
-        };
-        let mut opened = Vec::new();
-        for (key, _) in keys {
-            match self.listeners.open(key.listener) {
-                Ok(true) => {
-                    self.shut.remove(&key.listener);
-                    opened.push(key.listener);
-                }
-                Ok(false) => {}
-                Err(refused) if missing == Missing::Bears || had.contains(&key.listener) => {
-                    self.note_shut(key.listener, refused);
-                }
-                Err(refused) => {
-                    // One that routes wait for already stays: it was shut, and could be opened at last.
-                    for listener in
-                        opened.into_iter().filter(|listener| self.routes.get(listener).is_none_or(|count| *count == 0))
-                    {
-                        self.listeners.close(listener);
-                    }
-                    return Err(refused);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn note_shut(&mut self, listener: Listener, fault: Fault) {
-        let news = self.shut.get(&listener).is_none_or(|known| known.message != fault.message);
-        if news {
-            tracing::error!(%listener, reason = fault.message, "a listener cannot be opened; the others serve");
-        }
-        self.shut.insert(listener, fault);
-    }
-
-    /// Tries again to open what could not be opened.
-    pub(crate) fn reopen(&mut self) {
-        if self.frozen {
-            return;
-        }
-        for listener in self.shut.keys().copied().collect::<Vec<_>>() {
-            match self.listeners.open(listener) {
-                Ok(_) => drop(self.shut.remove(&listener)),
-                Err(refused) => self.note_shut(listener, refused),
-            }
-        }
-    }
-
-    /// What cannot be opened now, and why.
-    pub(crate) fn shut(&self) -> impl Iterator<Item = (&Listener, &Fault)> {
-        self.shut.iter()
-    }
-
     fn state_of(&mut self, service: &Service) -> State {
         let ports = service.routes.keys().map(|port| {
             let choices = service.backends.iter().map(|backend| {
@@ -321,9 +269,11 @@ impl Registry {
         }
         for (key, port) in keys {
             table.insert(key, cell.clone(), *port);
-            *self.routes.entry(key.listener).or_default() += 1;
         }
-        self.shared.table.store(Arc::new(table));
+        for listener in self.needed(keys.iter().map(|(key, _)| key.listener)) {
+            *self.routes.entry(listener).or_default() += 1;
+        }
+        self.publish(table);
         if let Some(entry) = before {
             entry.cell.store(State::Moved);
         }
@@ -331,11 +281,19 @@ impl Registry {
     }
 
     fn forget_routes(&mut self, table: &mut Table, service: &Service) {
-        for key in service.routes.values().flatten() {
-            table.remove(key);
-            if let Some(count) = self.routes.get_mut(&key.listener) {
+        let keys = || service.routes.values().flatten();
+        keys().for_each(|key| table.remove(key));
+        for listener in self.needed(keys().map(|key| key.listener)) {
+            if let Some(count) = self.routes.get_mut(&listener) {
                 *count = count.saturating_sub(1);
             }
+        }
+    }
+
+    fn publish(&self, table: Table) {
+        self.shared.table.store(Arc::new(table));
+        if let Some(acme) = &self.shared.acme {
+            acme.wake();
         }
     }
 
@@ -343,21 +301,10 @@ impl Registry {
         let Some(entry) = self.services.remove(id) else { return };
         let mut table = Table::clone(&self.shared.table.load());
         self.forget_routes(&mut table, &entry.service);
-        self.shared.table.store(Arc::new(table));
+        self.publish(table);
         entry.cell.store(State::Moved);
         self.books.settle(&entry.service.backends, &[]);
         self.close_unused(&entry.service);
-    }
-
-    /// Closes the listeners that only the service used.
-    fn close_unused(&mut self, gone: &Service) {
-        for key in gone.routes.values().flatten() {
-            if self.routes.get(&key.listener).is_some_and(|count| *count == 0) {
-                self.routes.remove(&key.listener);
-                self.shut.remove(&key.listener);
-                self.listeners.close(key.listener);
-            }
-        }
     }
 
     fn bury(&mut self, id: ServiceId, generation: Generation) {

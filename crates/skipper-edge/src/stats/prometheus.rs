@@ -21,6 +21,15 @@ impl Page {
         let _ = writeln!(self.text, "skipper_edge_{name} {value}");
     }
 
+    /// When the certificates end that this edge ordered itself, by host.
+    pub(crate) fn certificates<'a>(&mut self, ends: impl Iterator<Item = (&'a str, u64)>) {
+        self.header("certificate_expires_seconds", "When a certificate ends, in seconds since 1970.", "gauge");
+        for (host, until) in ends {
+            let _ =
+                writeln!(self.text, "skipper_edge_certificate_expires_seconds{{host=\"{}\"}} {until}", escape(host));
+        }
+    }
+
     fn header(&mut self, name: &str, help: &str, kind: &str) {
         let _ = writeln!(self.text, "# HELP skipper_edge_{name} {help}\n# TYPE skipper_edge_{name} {kind}");
     }

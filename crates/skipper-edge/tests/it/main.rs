@@ -2,6 +2,7 @@
 
 mod support;
 
+mod acme;
 mod control;
 mod forwarding;
 mod handover;

@@ -14,14 +14,14 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 use crate::support::{Fixture, Upstream, eventually, key, read_answer, to};
 
 /// Writes a self-signed pair and returns the certificate.
-fn write(folder: &Path, file: &str, host: &str) -> rustls::pki_types::CertificateDer<'static> {
+pub(crate) fn write(folder: &Path, file: &str, host: &str) -> rustls::pki_types::CertificateDer<'static> {
     let pair = rcgen::generate_simple_self_signed([host.to_owned()]).expect("a pair");
     std::fs::write(folder.join(format!("{file}.key")), pair.signing_key.serialize_pem()).expect("write");
     std::fs::write(folder.join(format!("{file}.crt")), pair.cert.pem()).expect("write");
     pair.cert.der().clone()
 }
 
-async fn connect(
+pub(crate) async fn connect(
     at: SocketAddr,
     host: &str,
     trusted: &rustls::pki_types::CertificateDer<'static>,

@@ -131,6 +131,9 @@ fn answered(config: &ContainerConfig, what: &str, status: u16, message: &str) ->
             "see that the image has the program: `command` replaces its entry point",
         );
     }
+    if has(&["workdir"]) && has(&["does not exist"]) {
+        return told(permanent, "working-dir-missing", "see that the image has the working folder");
+    }
     if has(&["exec format error"]) {
         return told(permanent, "program-format", "the image is built for another kind of processor");
     }

@@ -4,6 +4,8 @@
 //! registry has (built here, loaded from a file), the engine's own id. Either way an image that is here is found by its
 //! digest without asking anybody: a rollback needs no registry.
 
+use std::collections::BTreeMap;
+
 use bollard::{
     Docker,
     auth::DockerCredentials,
@@ -14,7 +16,7 @@ use futures::TryStreamExt as _;
 use skipper_core::{
     Sha256,
     port::{Error, ErrorKind},
-    spec::Resource,
+    spec::{Application, Resource},
 };
 use tracing::{info, warn};
 
@@ -23,6 +25,8 @@ use super::{
     config::Pull,
     fault,
     image::{Reference, full_name, registry_keys},
+    options::Options,
+    pod::Manifest,
 };
 use crate::artifact;
 
@@ -72,6 +76,26 @@ pub(super) async fn fetch(account: &Account, resource: &Resource, pull: Pull) ->
         Error::new(ErrorKind::Permanent, "image-invalid", message)
     })?;
     Ok(Resource { uri: resource.uri.clone(), sha256: Some(digest) })
+}
+
+/// Pins what an application is made of; see [`skipper_core::port::Platform::pin`]. The containers of a pod have an image
+/// each; one that is the application's own is fetched once.
+pub(super) async fn pin(account: &Account, app: &mut Application) -> Result<(), Error> {
+    let told = Options::of(app)?.pull;
+    let usual = account.config.settings.pull;
+    app.resource = fetch(account, &app.resource, told.unwrap_or(usual)).await?;
+    let Some(manifest) = Manifest::of(app)? else { return Ok(()) };
+    let mut images: BTreeMap<String, Resource> = BTreeMap::new();
+    for part in &manifest.parts {
+        let known = images.values().chain([&app.resource]).find(|known| known.uri == part.uri).cloned();
+        let image = match known {
+            Some(known) => known,
+            None => fetch(account, &part.pinned(app), told.or(part.pull).unwrap_or(usual)).await?,
+        };
+        images.insert(part.name.clone(), image);
+    }
+    app.images = images;
+    Ok(())
 }
 
 /// The engine's id of a pinned image that is here.

@@ -21,6 +21,7 @@ use super::{
     list, logs,
     look::{Looked, Seen, look},
     options::Options,
+    pod,
     prepare::{self, Work},
     secret_files,
 };
@@ -70,6 +71,7 @@ pub(super) async fn run(account: Arc<Account>, job: Job) -> Result<HookState, Er
             let options = Options::of(&job.deployment.app)?;
             let image = fetch::pinned(&account, &engine, &job.deployment.app.resource).await?;
             network(&account, &engine, prepare::network(&account.config, &options)).await?;
+            let joined = pod::network_of(&account, &job.deployment).await?;
             let dir = secret_files::dir(&account.config.root.join(".hooks").join(&job.id));
             let (account_too, dir_too) = (Arc::clone(&account), dir.clone());
             let body = blocking(move || {
@@ -77,7 +79,11 @@ pub(super) async fn run(account: Arc<Account>, job: Job) -> Result<HookState, Er
                 labels.insert(labels::TIMEOUT.to_owned(), job.hook.timeout.0.to_string());
                 let (secrets, options) = (&job.secrets, &options);
                 let order = prepare::Order { image, secrets, options, labels, secrets_dir: &dir_too };
-                let (body, files) = prepare::body(&account_too, &job.deployment, order, &Work::Hook(&job.hook))?;
+                let (mut body, files) = prepare::body(&account_too, &job.deployment, order, &Work::Hook(&job.hook))?;
+                if let (Some(pid), Some(host)) = (joined, &mut body.host_config) {
+                    // What runs in the pod is at localhost for it as well. Podman takes no container of a pod here.
+                    host.network_mode = Some(format!("ns:/proc/{pid}/ns/net"));
+                }
                 secret_files::write(&dir_too, &files)?;
                 Ok::<_, Error>(body)
             })

@@ -20,6 +20,8 @@ pub(super) const INDEX: &str = "skipper.index";
 /// Of the first launch: labels cannot be changed later.
 pub(super) const GENERATION: &str = "skipper.generation";
 pub(super) const KIND: &str = "skipper.kind";
+/// Of what belongs to a pod: the pod's name.
+pub(super) const POD: &str = "skipper.pod";
 /// Longest a job may run, in milliseconds.
 pub(super) const TIMEOUT: &str = "skipper.timeout-ms";
 const CONTENTS: &str = "skipper.contents";
@@ -31,6 +33,8 @@ const IMAGE: &str = "skipper.image";
 
 /// [`KIND`] of an instance.
 pub(super) const INSTANCE: &str = "instance";
+/// [`KIND`] of what is made to read an image, and never runs.
+pub(super) const LOOK: &str = "look";
 /// [`KIND`] of a hook's job.
 pub(super) const HOOK: &str = "hook";
 

@@ -138,7 +138,7 @@ impl Job<'_> {
 
     /// Whether a container is the one that is wanted; it may be somebody's who has a newer right.
     fn check(&self, seen: &Seen) -> Result<Fits, Error> {
-        stop::fence(seen, &self.wanted.deployment.id, self.wanted.generation)?;
+        stop::fence(&seen.labels, &self.wanted.deployment.id, self.wanted.generation)?;
         if seen.labels.get(labels::DEPLOYMENT).is_none_or(|of| *of != self.wanted.deployment.id.as_str()) {
             let message = format!("a container named {} is there, and it is not Skipper's", seen.name);
             return Err(Error::new(ErrorKind::Permanent, "name-taken", message)
@@ -247,15 +247,20 @@ impl Job<'_> {
 
     /// Counts that it is started again.
     async fn count(&self, index: u32) -> Result<(), Error> {
-        let path = self.account.instance_dir(&self.wanted.deployment.id, index);
-        let next = self.restarts(index).await.saturating_add(1);
-        blocking(move || {
-            fs::create_dir_all(&path)?;
-            fs::write(path.join("restarts"), next.to_string())
-        })
-        .await?
-        .map_err(|cause| storage("count a restart", cause))
+        count_restart(self.account, &self.wanted.deployment, index).await
     }
+}
+
+/// Counts that an instance is started again.
+pub(super) async fn count_restart(account: &Account, deployment: &Deployment, index: u32) -> Result<(), Error> {
+    let path = account.instance_dir(&deployment.id, index);
+    let next = restarts(account, deployment, index).await.saturating_add(1);
+    blocking(move || {
+        fs::create_dir_all(&path)?;
+        fs::write(path.join("restarts"), next.to_string())
+    })
+    .await?
+    .map_err(|cause| storage("count a restart", cause))
 }
 
 /// How often an instance was started again by us.

@@ -8,16 +8,17 @@ use skipper_core::{
     port::{Error, Found},
 };
 
-use super::{account::Account, labels, raw};
+use super::{account::Account, labels, pod, raw};
 use crate::local::{blocking, check_id};
 
 /// All deployments of this account that have a container, in whatever state. Jobs are not told: they go with their
 /// deployment.
 pub(super) async fn deployments(account: Arc<Account>) -> Result<Vec<Found>, Error> {
     let listed = of_kind(&account, labels::INSTANCE).await?;
+    let mut all: Vec<_> = listed.into_iter().map(|one| one.labels.unwrap_or_default()).collect();
+    all.extend(pod::listed(&account, &[(labels::KIND, labels::INSTANCE)]).await?.into_iter().map(|(_, labels)| labels));
     let mut found: BTreeMap<DeploymentId, Found> = BTreeMap::new();
-    for one in listed {
-        let labels = one.labels.unwrap_or_default();
+    for labels in all {
         let Some(id) = labels.get(labels::DEPLOYMENT).map(DeploymentId::from_stored) else { continue };
         if check_id(&id).is_err() {
             continue;

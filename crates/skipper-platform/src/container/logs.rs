@@ -1,6 +1,11 @@
 //! Reading what containers print. The engine keeps it; each line comes with the time at which the engine read it.
 
-use std::{collections::VecDeque, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use bollard::{container::LogOutput, errors::Error as Said, query_parameters::LogsOptionsBuilder};
 use bytes::Bytes;
@@ -16,6 +21,7 @@ use super::{
     account::Account,
     fault, labels, list,
     look::{Looked, look, time},
+    pod,
 };
 use crate::local::keeper::LINE_BYTES;
 
@@ -32,20 +38,57 @@ pub(super) async fn of_deployment(account: &Arc<Account>, query: LogQuery) -> Re
         return Err(missing(format!("deployment {} is not here; its logs went with it", query.deployment)));
     }
     if let Some(only) = query.instance {
-        here.retain(|(index, _)| *index == only);
+        here.retain(|one| one.index == only);
         if here.is_empty() {
             return Err(missing(format!("{} has no instance {only}", query.deployment)));
         }
     }
+    if let Some(container) = &query.container {
+        let known: BTreeSet<String> = here.iter().filter_map(|one| one.part.clone()).collect();
+        here.retain(|one| one.part.as_ref() == Some(container));
+        if here.is_empty() {
+            let container: String = container.chars().take(100).collect();
+            let known = known.into_iter().collect::<Vec<_>>().join(", ");
+            let error = missing(format!("{} has no container `{container}`", query.deployment));
+            return Err(if known.is_empty() { error } else { error.hint(format!("its containers are: {known}")) });
+        }
+    }
     let mut all = Vec::new();
-    for (index, name) in here {
+    // Each container of a pod has a tail of its own; together they may not be longer than one.
+    let longest = query.tail.filter(|_| here.iter().any(|one| one.part.is_some()));
+    for Here { index, name, .. } in here {
         let reading = Reading { account: Arc::clone(account), name, index, tail: query.tail, since: None, passed: 0 };
         all.push(if query.follow { reading.follow().await? } else { reading.once().await? });
     }
     if query.follow {
         return Ok(Box::pin(stream::select_all(all)));
     }
-    Ok(Box::pin(merge(all)))
+    match longest {
+        Some(longest) => Ok(Box::pin(stream::iter(last_of_each(merge(all), longest).await))),
+        None => Ok(Box::pin(merge(all))),
+    }
+}
+
+/// The last lines of each instance, in their order.
+async fn last_of_each(
+    lines: impl Stream<Item = Result<LogChunk, Error>> + Send,
+    longest: usize,
+) -> Vec<Result<LogChunk, Error>> {
+    let lines: Vec<_> = lines.collect().await;
+    let mut left: HashMap<u32, usize> = HashMap::new();
+    let mut last: Vec<_> = lines
+        .into_iter()
+        .rev()
+        .filter(|line| {
+            let Ok(chunk) = line else { return true };
+            let left = left.entry(chunk.instance).or_insert(longest);
+            let counts = *left > 0;
+            *left = left.saturating_sub(1);
+            counts
+        })
+        .collect();
+    last.reverse();
+    last
 }
 
 /// The last lines of one container.
@@ -53,14 +96,28 @@ pub(super) async fn of_container(account: &Arc<Account>, id: &str, tail: Option<
     Reading { account: Arc::clone(account), name: id.to_owned(), index: 0, tail, since: None, passed: 0 }.once().await
 }
 
-/// Names of a deployment's containers by index.
-async fn instances(account: &Account, id: &DeploymentId) -> Result<Vec<(u32, String)>, Error> {
+/// A container of a deployment.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Here {
+    index: u32,
+    name: String,
+    /// What it is called in its pod.
+    part: Option<String>,
+}
+
+/// A deployment's containers by index.
+async fn instances(account: &Account, id: &DeploymentId) -> Result<Vec<Here>, Error> {
     let listed = list::of_deployment(account, id).await?;
-    let mut found: Vec<(u32, String)> = listed
+    let mut found: Vec<Here> = listed
         .into_iter()
         .filter_map(|one| {
-            let index = one.labels?.get(labels::INDEX)?.parse().ok()?;
-            Some((index, labels::instance_name(id, index)))
+            let index = one.labels.as_ref()?.get(labels::INDEX)?.parse().ok()?;
+            let instance = labels::instance_name(id, index);
+            let names = one.names.unwrap_or_default();
+            let prefix = format!("/{instance}-");
+            let part = names.iter().find_map(|name| name.strip_prefix(&prefix)).map(str::to_owned);
+            let name = part.as_ref().map_or_else(|| instance.clone(), |part| pod::part_name(&instance, part));
+            Some(Here { index, name, part })
         })
         .collect();
     found.sort_unstable();

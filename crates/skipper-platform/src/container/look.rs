@@ -39,6 +39,8 @@ pub(super) struct Seen {
     /// The image it was made of, by the engine's own id.
     pub image: String,
     pub started_at: Timestamp,
+    /// Of its first process, while it runs.
+    pub pid: Option<i64>,
     /// What the image, or the spec, wants to be stopped by: `SIGTERM`.
     pub stop_signal: Option<String>,
     /// How often the engine itself has started it again.
@@ -65,6 +67,7 @@ fn understood(found: ContainerInspectResponse) -> Looked {
         labels: config.labels.unwrap_or_default(),
         image: found.image.unwrap_or_default(),
         started_at: started.unwrap_or_default(),
+        pid: state.pid.filter(|pid| *pid > 0),
         stop_signal: config.stop_signal.filter(|signal| !signal.is_empty()),
         engine_restarts: found.restart_count.and_then(|count| u32::try_from(count).ok()).unwrap_or_default(),
         published: found.network_settings.and_then(|network| network.ports).unwrap_or_default(),

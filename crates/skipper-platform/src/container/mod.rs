@@ -5,6 +5,8 @@
 //! made. What an engine has no place for is beside it in the account's folder: the highest right seen of each deployment,
 //! how often an instance was started again, and files of secrets.
 //!
+//! [`pod`] does the same for applications of several containers, on Podman alone.
+//!
 //! The way of a launch: [`launch`] takes the container's turn, [`fetch`] says which image it is, [`prepare`] writes what the
 //! engine is asked for, [`look`] tells what came of it, [`watch`] hears when it ends. [`stop`] is the way back.
 
@@ -13,6 +15,7 @@ mod config;
 mod exec;
 mod fault;
 mod fetch;
+mod files;
 mod hook;
 mod image;
 mod labels;
@@ -21,6 +24,7 @@ mod list;
 mod logs;
 mod look;
 mod options;
+mod pod;
 mod prepare;
 mod probing;
 mod raw;
@@ -31,7 +35,7 @@ mod watch;
 
 pub use config::{ContainerConfig, EngineKind, EngineSettings, Pull, RegistryLogin, answers};
 
-use std::{fs, future::Future, io, os::unix::fs::DirBuilderExt as _, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fs, future::Future, io, os::unix::fs::DirBuilderExt as _, sync::Arc, time::Duration};
 
 use skipper_core::{
     BoxFuture, BoxStream,
@@ -96,6 +100,11 @@ impl ContainerPlatform {
 
     async fn observe_one(&self, deployment: &Deployment, index: u32) -> Observed {
         let account = &self.account;
+        match pod::Manifest::of(&deployment.app) {
+            Ok(None) => {}
+            Ok(Some(manifest)) => return pod::observe(account, deployment, &manifest, index).await,
+            Err(error) => return Observed::Unknown { reason: error.chain() },
+        }
         let restarts = launch::restarts(account, deployment, index).await;
         match look(account, &labels::instance_name(&deployment.id, index)).await {
             Ok(Looked::Running(seen)) => Observed::Running(seen.instance(account, deployment, index, restarts)),
@@ -125,7 +134,7 @@ impl Platform for ContainerPlatform {
             memory_limits: true,
             cpu_limits: true,
             hooks: true,
-            pods: false,
+            pods: self.account.config.kind == EngineKind::Podman,
             own_network: true,
             converges: false,
             routes: false,
@@ -163,6 +172,26 @@ impl Platform for ContainerPlatform {
         })
     }
 
+    fn pin<'a>(&'a self, app: &'a mut Application, deadline: Duration) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            let (account, mut pinned) = (Arc::clone(&self.account), app.clone());
+            let work = async move { fetch::pin(&account, &mut pinned).await.map(|()| pinned) };
+            *app = self.within("fetch", deadline, work).await?;
+            Ok(())
+        })
+    }
+
+    fn files_of<'a>(
+        &'a self,
+        resource: &'a Resource,
+        paths: &'a [&'a str],
+        deadline: Duration,
+    ) -> BoxFuture<'a, Result<BTreeMap<String, Vec<u8>>, Error>> {
+        let paths = paths.iter().map(|path| (*path).to_owned()).collect();
+        let reading = files::read(Arc::clone(&self.account), resource.clone(), paths);
+        Box::pin(self.within("look into an image", deadline, reading))
+    }
+
     fn review<'a>(&'a self, app: &'a mut Application) -> BoxFuture<'a, Result<Vec<String>, Error>> {
         Box::pin(async move { review::review(&self.account.config, app) })
     }
@@ -176,7 +205,12 @@ impl Platform for ContainerPlatform {
                 generation: launch.generation,
             });
             let account = Arc::clone(&self.account);
-            self.within("launch", deadline, launch::all(account, wanted, launch.instances)).await
+            match pod::Manifest::of(&launch.deployment.app)? {
+                None => self.within("launch", deadline, launch::all(account, wanted, launch.instances)).await,
+                Some(manifest) => {
+                    self.within("launch", deadline, pod::all(account, wanted, manifest, launch.instances)).await
+                }
+            }
         })
     }
 
@@ -195,7 +229,13 @@ impl Platform for ContainerPlatform {
     }
 
     fn probe<'a>(&'a self, deployment: &'a Deployment, instance: &'a Instance) -> BoxFuture<'a, Attempt> {
-        Box::pin(probing::attempt(&self.account, deployment, instance))
+        Box::pin(async move {
+            match pod::Manifest::of(&deployment.app) {
+                Ok(Some(manifest)) => pod::attempt(&self.account, deployment, &manifest, instance).await,
+                // What is wrong with a manifest is told by whoever launches it.
+                Ok(None) | Err(_) => probing::attempt(&self.account, deployment, instance).await,
+            }
+        })
     }
 
     fn retire<'a>(
@@ -242,6 +282,10 @@ impl Platform for ContainerPlatform {
         Box::pin(async move {
             check_id(&deployment.id)?;
             let name = labels::instance_name(&deployment.id, instance);
+            let name = match pod::Manifest::of(&deployment.app)? {
+                None => name,
+                Some(manifest) => pod::part_name(&name, &manifest.main),
+            };
             let running = exec::output(&self.account, &name, command, deadline);
             // The command is bounded by itself; this is about the engine.
             let bound = deadline + DESCRIBED;

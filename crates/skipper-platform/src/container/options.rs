@@ -12,7 +12,7 @@ use skipper_core::{
 use super::{config::Pull, labels};
 
 /// The keys.
-const KNOWN: [&str; 6] = ["pull", "network", "env_file", "restart", "labels", "user"];
+const KNOWN: [&str; 8] = ["pull", "network", "env_file", "restart", "labels", "user", "pod", "pod_health"];
 /// How an engine itself may restart a container. Without a word it does not: Skipper does.
 const RESTARTS: [&str; 4] = ["no", "always", "unless-stopped", "on-failure"];
 

@@ -41,6 +41,8 @@ pub(super) const LEAST_MEMORY: u64 = 6 << 20;
 /// What is to be made.
 pub(super) enum Work<'a> {
     Instance(u32),
+    /// A container of a pod: its ports are its own business.
+    Pod(u32),
     /// A job in the application's environment, without ports.
     Hook(&'a Hook),
 }
@@ -90,7 +92,7 @@ pub(super) fn body(
     let app = &deployment.app;
     let config = &account.config;
     let ports = match work {
-        Work::Instance(_) => container_ports(app),
+        Work::Instance(_) | Work::Pod(_) => container_ports(app),
         Work::Hook(_) => app.ports.iter().map(|port| (port.name.to_string(), 0)).collect(),
     };
     let reference = app.resource.uri.trim_start_matches("docker:").trim_start_matches("//");
@@ -98,9 +100,10 @@ pub(super) fn body(
         |words: &[String]| words.iter().map(|word| fill(word, &ports, reference)).collect::<Result<Vec<String>, _>>();
     let (entrypoint, cmd) = match work {
         Work::Hook(hook) => (filled(&hook.command)?, Vec::new()),
-        Work::Instance(_) => (filled(&app.command)?, filled(&app.args)?),
+        Work::Instance(_) | Work::Pod(_) => (filled(&app.command)?, filled(&app.args)?),
     };
     let (env, files) = environment(deployment, secrets, options, work, &ports, reference)?;
+    let env = env.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
     let mut mounts = Vec::new();
     for volume in &app.volumes {
         mounts.push(mount(config, deployment, volume)?);
@@ -116,7 +119,7 @@ pub(super) fn body(
     let some = |words: Vec<String>| (!words.is_empty()).then_some(words);
     let published = match work {
         Work::Instance(_) => published(config, app, &ports),
-        Work::Hook(_) => PortMap::new(),
+        Work::Pod(_) | Work::Hook(_) => PortMap::new(),
     };
     let host = HostConfig {
         network_mode: Some(network(config, options).to_owned()),
@@ -154,14 +157,14 @@ pub(super) fn body(
 pub(super) type SecretFiles = Vec<(String, skipper_core::secret::SecretValue)>;
 
 /// The environment, weakest first: the file of variables, the application's own, ports, secrets.
-fn environment(
+pub(super) fn environment(
     deployment: &Deployment,
     secrets: &SecretValues,
     options: &Options,
     work: &Work<'_>,
     ports: &BTreeMap<String, u16>,
     reference: &str,
-) -> Result<(Vec<String>, SecretFiles), Error> {
+) -> Result<(BTreeMap<String, String>, SecretFiles), Error> {
     let app = &deployment.app;
     let mut env = BTreeMap::from([
         ("SKIPPER_RELEASE".to_owned(), deployment.release_name.to_string()),
@@ -169,7 +172,7 @@ fn environment(
         ("SKIPPER_REVISION".to_owned(), deployment.revision.to_string()),
         ("SKIPPER_DEPLOYMENT".to_owned(), deployment.id.to_string()),
     ]);
-    if let Work::Instance(index) = work {
+    if let Work::Instance(index) | Work::Pod(index) = work {
         env.insert("SKIPPER_INSTANCE".to_owned(), index.to_string());
     }
     if let Some(path) = &options.env_file {
@@ -191,7 +194,7 @@ fn environment(
         env.insert("SKIPPER_SECRETS_DIR".to_owned(), SECRETS_DIR.to_owned());
     }
     check_env(&env)?;
-    Ok((env.into_iter().map(|(name, value)| format!("{name}={value}")).collect(), files))
+    Ok((env, files))
 }
 
 /// Reads a file of `NAME=VALUE` lines; empty lines and those that begin with `#` are passed over.
@@ -238,7 +241,7 @@ fn published(config: &ContainerConfig, app: &Application, ports: &BTreeMap<Strin
     app.ports.iter().filter_map(one).collect()
 }
 
-fn mount(config: &ContainerConfig, deployment: &Deployment, volume: &Volume) -> Result<Mount, Error> {
+pub(super) fn mount(config: &ContainerConfig, deployment: &Deployment, volume: &Volume) -> Result<Mount, Error> {
     let invalid = |message: String| Error::new(ErrorKind::Permanent, "volume-invalid", message);
     if !volume.path.starts_with('/') {
         let message = format!("volume `{}`: {} is no absolute path within the container", volume.name, volume.path);

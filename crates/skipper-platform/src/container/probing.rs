@@ -41,11 +41,21 @@ async fn ask(account: &Arc<Account>, deployment: &Deployment, instance: &Instanc
         Err(error) => return Outcome::bad(error.chain()),
     };
     let health = &deployment.app.health;
-    let timeout = health.timeout.duration();
+    asked(account, &seen.name, &health.check, instance, health.timeout.duration()).await
+}
+
+/// Asks one question of a container that runs.
+pub(super) async fn asked(
+    account: &Arc<Account>,
+    container: &str,
+    check: &Check,
+    instance: &Instance,
+    timeout: std::time::Duration,
+) -> Outcome {
     let address = |port: &PortName| instance.addresses.get(port.as_str()).copied();
     let no_port = |port: &PortName| Outcome::bad(format!("the instance has no port `{port}`"));
-    match &health.check {
-        Check::Running => Outcome::good(format!("container {} runs", seen.id.get(..12).unwrap_or(&seen.id))),
+    match check {
+        Check::Running => Outcome::good(format!("container {container} runs")),
         Check::Tcp { port } => match address(port) {
             Some(address) => probe::tcp(address, timeout).await,
             None => no_port(port),
@@ -58,7 +68,7 @@ async fn ask(account: &Arc<Account>, deployment: &Deployment, instance: &Instanc
             Some(address) => probe::http(address, path, status, timeout).await,
             None => no_port(port),
         },
-        Check::Command { command } => command_says(account, &name, command, timeout).await,
+        Check::Command { command } => command_says(account, container, command, timeout).await,
     }
 }
 

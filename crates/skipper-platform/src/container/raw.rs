@@ -1,4 +1,5 @@
-//! Two questions whose answers the client's types do not take: Podman has states of its own between those of Docker.
+//! Questions whose answers the client's types do not take, since Podman has states of its own between those of Docker, and
+//! requests that the client does not know.
 
 use std::io;
 
@@ -6,8 +7,8 @@ use bollard::{
     errors::Error as Said,
     models::{ContainerInspectResponse, ContainerSummary},
 };
-use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper::{Request, body::Bytes, client::conn::http1, header};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::{Method, Request, body::Bytes, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -63,7 +64,22 @@ fn read<T: DeserializeOwned>(answer: Value) -> Result<T, Said> {
     serde_json::from_value(answer).map_err(Said::from)
 }
 
+/// A request of libpod's own API, which the client does not know; the answer's body.
+pub(super) async fn libpod(account: &Account, method: Method, path: &str, body: Option<String>) -> Result<Value, Said> {
+    exchange(account, method, &format!("/v4.0.0/libpod{path}"), body).await
+}
+
 async fn ask(account: &Account, path: &str) -> Result<Value, Said> {
+    // The oldest version that knows all that is read here; engines answer older ones than their own.
+    exchange(account, Method::GET, &format!("/v1.41{path}"), None).await
+}
+
+async fn exchange(account: &Account, method: Method, path: &str, body: Option<String>) -> Result<Value, Said> {
+    let request = Request::builder().method(method).uri(path).header(header::HOST, "engine");
+    let request = match body {
+        None => request.body(Full::default()),
+        Some(text) => request.header(header::CONTENT_TYPE, "application/yaml").body(Full::from(text)),
+    }?;
     let host = &account.config.host;
     if let Some(socket) = host.strip_prefix("unix://") {
         let stream = match UnixStream::connect(socket).await {
@@ -73,16 +89,17 @@ async fn ask(account: &Account, path: &str) -> Result<Value, Said> {
             }
             Err(error) => return Err(error.into()),
         };
-        return get(stream, path).await;
+        return send(stream, request).await;
     }
     let address = host.split_once("://").map_or(host.as_str(), |(_, address)| address);
-    get(TcpStream::connect(address).await?, path).await
+    send(TcpStream::connect(address).await?, request).await
 }
 
-async fn get(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, path: &str) -> Result<Value, Said> {
+async fn send(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    request: Request<Full<Bytes>>,
+) -> Result<Value, Said> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    // The oldest version that knows all that is read here; engines answer older ones than their own.
-    let request = Request::get(format!("/v1.41{path}")).header(header::HOST, "engine").body(Empty::<Bytes>::new())?;
     let asking = async {
         let answer = sender.send_request(request).await?;
         let status = answer.status();

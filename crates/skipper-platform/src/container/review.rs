@@ -10,6 +10,7 @@ use super::{
     config::ContainerConfig,
     image::Reference,
     options::{self, Options},
+    pod::{self, Manifest},
     prepare::LEAST_MEMORY,
 };
 
@@ -19,7 +20,11 @@ pub(super) fn review(config: &ContainerConfig, app: &mut Application) -> Result<
     if app.resource.uri.starts_with("docker:") {
         Reference::parse(&app.resource.uri)?;
     }
-    Options::of(app)?;
+    let options = Options::of(app)?;
+    let pod = Manifest::of(app)?;
+    if pod.is_some() {
+        pod::supported(config)?;
+    }
     if let Some(bytes) = app.limits.memory_bytes.filter(|bytes| *bytes < LEAST_MEMORY) {
         let message = format!("a memory limit of {bytes} bytes is less than a container can have");
         return Err(refuse("limits-invalid", message).hint("the least is 6 MiB"));
@@ -43,13 +48,30 @@ pub(super) fn review(config: &ContainerConfig, app: &mut Application) -> Result<
         .into_iter()
         .map(|key| format!("option `{key}` is unknown to {} and has no effect", config.kind))
         .collect();
+    let moving =
+        |uri: &str| format!("the tag of {uri} may mean another image tomorrow; this one is pinned by its digest");
     if app.resource.uri.ends_with(":latest") {
-        told.push(format!(
-            "the tag of {} may mean another image tomorrow; this one is pinned by its digest",
-            app.resource.uri
-        ));
+        told.push(moving(&app.resource.uri));
+    }
+    if let Some(pod) = pod {
+        let others = pod.parts.iter().filter(|part| part.uri != app.resource.uri && part.uri.ends_with(":latest"));
+        told.extend(others.map(|part| moving(&part.uri)));
+        told.extend(without_effect(app, &options));
     }
     Ok(told)
+}
+
+/// What a manifest says for each container, and nobody for all of them.
+fn without_effect(app: &Application, options: &Options) -> Vec<String> {
+    let said = [
+        ("command", !app.command.is_empty()),
+        ("args", !app.args.is_empty()),
+        ("resources", app.limits.memory_bytes.is_some() || app.limits.cpu_millis.is_some()),
+        ("workingDir", app.working_dir.is_some()),
+        ("user", options.user.is_some()),
+    ];
+    let told = said.iter().filter(|(_, is_said)| *is_said);
+    told.map(|(key, _)| format!("`{key}` has no effect on a pod: its manifest says it for each container")).collect()
 }
 
 fn is_loopback(host: &str) -> bool {

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bollard::{Docker, query_parameters::DownloadFromContainerOptionsBuilder};
+use bollard::{Docker, errors::Error as Said, query_parameters::DownloadFromContainerOptionsBuilder};
 use futures::StreamExt as _;
 use skipper_core::port::{Error, ErrorKind};
 
@@ -70,19 +70,36 @@ pub(super) async fn hand_over(account: &Account, engine: &Docker, id: &str, dir:
 
 /// A user's number by the image's own table.
 async fn uid_of(engine: &Docker, id: &str, name: &str) -> Option<u32> {
-    let options = DownloadFromContainerOptionsBuilder::default().path("/etc/passwd").build();
-    let mut parts = engine.download_from_container(id, Some(options));
-    let mut tar = Vec::new();
-    while let Some(part) = parts.next().await {
-        tar.extend_from_slice(&part.ok()?);
-        if tar.len() > PASSWD_BYTES {
-            return None;
-        }
-    }
-    // One file in an archive: its header is a block of 512 bytes, and what follows the text are zeros.
-    let text = String::from_utf8_lossy(tar.get(512..)?);
+    let table = download(engine, id, "/etc/passwd", PASSWD_BYTES).await.ok()??;
+    let text = String::from_utf8_lossy(&table);
     text.lines().find_map(|line| {
         let mut fields = line.split(':');
         (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok())?
     })
+}
+
+/// A file of a container; `None` where it is larger, or is none.
+pub(super) async fn download(engine: &Docker, id: &str, path: &str, largest: usize) -> Result<Option<Vec<u8>>, Said> {
+    const BLOCK: usize = 512;
+    let options = DownloadFromContainerOptionsBuilder::default().path(path).build();
+    let mut parts = engine.download_from_container(id, Some(options));
+    let mut tar: Vec<u8> = Vec::new();
+    while let Some(part) = parts.next().await {
+        tar.extend_from_slice(&part?);
+        if tar.len() > largest + 8 * BLOCK {
+            return Ok(None);
+        }
+    }
+    let mut at = 0;
+    // The header of a file is a block; headers that only tell more of the next one are before it.
+    while let Some(header) = tar.get(at..at + BLOCK) {
+        let digits: String = header[124..135].iter().map(|b| char::from(*b)).filter(char::is_ascii_digit).collect();
+        let Ok(size) = usize::from_str_radix(&digits, 8) else { return Ok(None) };
+        match header[156] {
+            b'0' | 0 => return Ok(tar.get(at + BLOCK..at + BLOCK + size).map(<[u8]>::to_vec)),
+            b'x' | b'g' => at += BLOCK + size.div_ceil(BLOCK) * BLOCK,
+            _ => return Ok(None),
+        }
+    }
+    Ok(None)
 }

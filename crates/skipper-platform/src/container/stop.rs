@@ -1,8 +1,11 @@
 //! Stopping: the polite signal, its grace, SIGKILL, and then the container is removed.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use bollard::query_parameters::{KillContainerOptionsBuilder, RemoveContainerOptionsBuilder};
+use bollard::{
+    Docker,
+    query_parameters::{KillContainerOptionsBuilder, RemoveContainerOptionsBuilder},
+};
 use skipper_core::{
     deployment::{Deployment, DeploymentId},
     generation::Generation,
@@ -16,8 +19,8 @@ use tracing::{info, warn};
 use super::{
     account::Account,
     fault, hook, labels,
-    look::{Looked, Seen, look},
-    raw,
+    look::{Looked, look},
+    pod, raw,
 };
 use crate::local::{blocking, remove_dir, storage};
 
@@ -39,9 +42,15 @@ pub(super) async fn retire(
     // There may be no folder, and none is made only to be removed.
     blocking(move || account_too.fences.pass(&passing, generation, false)).await??;
     let (account, deployment) = (&account, &deployment);
+    let is_pod = deployment.app.platform_options.contains_key("pod");
     let one = |index| async move {
         let name = labels::instance_name(&deployment.id, index);
-        by_name(account, &name, &deployment.app.stop, Some((&deployment.id, generation))).await?;
+        let right = Some((&deployment.id, generation));
+        if is_pod {
+            pod::by_name(account, &name, &deployment.app.stop, right).await?;
+        } else {
+            by_name(account, &name, &deployment.app.stop, right).await?;
+        }
         forget(account, &deployment.id, index).await
     };
     let outcomes = futures::future::join_all(range.range().map(one)).await;
@@ -69,9 +78,15 @@ async fn rest(
     let filters = labels::filter(&account.config, &[(labels::DEPLOYMENT, id.as_str())]);
     let found = raw::list(account, &filters).await;
     let found = found.map_err(|said| account.failed(format!("look for what is left of {id}"), said))?;
-    let names = found.into_iter().filter_map(|one| one.names?.into_iter().next());
+    // Those of pods go with their pods.
+    let names = found.into_iter().filter(|one| one.labels.as_ref().is_none_or(|has| !has.contains_key(labels::POD)));
+    let names = names.filter_map(|one| one.names?.into_iter().next());
     let names: Vec<String> = names.map(|name| name.trim_start_matches('/').to_owned()).collect();
     let right = generation.map(|generation| (id, generation));
+    let pods = pod::listed(account, &[(labels::DEPLOYMENT, id.as_str())]).await?;
+    let outcomes =
+        futures::future::join_all(pods.iter().map(|(name, _)| pod::by_name(account, name, stop, right))).await;
+    outcomes.into_iter().collect::<Result<(), Error>>()?;
     let outcomes = futures::future::join_all(names.iter().map(|name| by_name(account, name, stop, right))).await;
     outcomes.into_iter().collect::<Result<(), Error>>()?;
     hook::forget(account, &names).await;
@@ -98,14 +113,14 @@ async fn by_name(
             warn!(container = name, "bears the name of an instance and is not Skipper's; it stays");
             return Ok(());
         }
-        fence(&seen, id, generation)?;
+        fence(&seen.labels, id, generation)?;
     }
     container(account, &seen.id, stop).await
 }
 
 /// Refuses to act on a container that was made under a newer right.
-pub(super) fn fence(seen: &Seen, id: &DeploymentId, generation: Generation) -> Result<(), Error> {
-    match labels::generation(&seen.labels) {
+pub(super) fn fence(seen: &HashMap<String, String>, id: &DeploymentId, generation: Generation) -> Result<(), Error> {
+    match labels::generation(seen) {
         Some(made) if generation < made => Err(Error::new(
             ErrorKind::Fenced,
             "fenced",
@@ -124,8 +139,14 @@ async fn forget(account: &Account, id: &DeploymentId, index: u32) -> Result<(), 
 
 /// Stops a container and removes it.
 pub(super) async fn container(account: &Account, id: &str, stop: &StopPolicy) -> Result<(), Error> {
-    let begun = Instant::now();
     let engine = account.engine().await?;
+    end(account, id, stop).await?;
+    remove(account, &engine, id).await
+}
+
+/// Stops a container.
+pub(super) async fn end(account: &Account, id: &str, stop: &StopPolicy) -> Result<(), Error> {
+    let begun = Instant::now();
     if let Looked::Running(seen) | Looked::Between(seen, _) = look(account, id).await? {
         let signal = seen.stop_signal.as_deref().unwrap_or("SIGTERM");
         kill(account, id, signal).await?;
@@ -141,6 +162,10 @@ pub(super) async fn container(account: &Account, id: &str, stop: &StopPolicy) ->
         }
         info!(container = seen.name, duration_ms = begun.elapsed().as_millis() as u64, "stopped");
     }
+    Ok(())
+}
+
+async fn remove(account: &Account, engine: &Docker, id: &str) -> Result<(), Error> {
     let until = Instant::now() + KILL_BOUND;
     loop {
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();

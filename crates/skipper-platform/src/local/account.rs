@@ -5,7 +5,7 @@
 
 use std::{
     collections::HashMap,
-    io,
+    fs, io,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, Once, OnceLock, PoisonError},
@@ -18,6 +18,7 @@ use skipper_core::{
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use super::{
     LocalConfig,
@@ -90,13 +91,21 @@ impl Slot {
 
     /// Whether what runs is known to have started.
     pub(super) fn has_started(&self) -> bool {
-        let cookie = self.cookie();
-        cookie.is_some() && *self.started.lock().unwrap_or_else(PoisonError::into_inner) == cookie
+        let Some(cookie) = self.cookie() else { return false };
+        let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
+        if started.as_ref() != Some(&cookie) && fs::read_to_string(self.folder.started()).is_ok_and(|it| it == cookie) {
+            *started = Some(cookie.clone());
+        }
+        *started == Some(cookie)
     }
 
-    /// Remembers that what runs has started.
+    /// Remembers that what runs has started, also for a server after this one.
     pub(super) fn set_started(&self) {
-        *self.started.lock().unwrap_or_else(PoisonError::into_inner) = self.cookie();
+        let Some(cookie) = self.cookie() else { return };
+        if let Err(error) = fs::write(self.folder.started(), &cookie) {
+            warn!(%error, instance = %self.folder.0.display(), "that it has started is not remembered over a restart");
+        }
+        *self.started.lock().unwrap_or_else(PoisonError::into_inner) = Some(cookie);
     }
 
     fn cookie(&self) -> Option<String> {

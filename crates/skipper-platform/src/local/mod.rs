@@ -223,6 +223,10 @@ impl Platform for LocalPlatform {
         Box::pin(probing::attempt(&self.account, deployment, instance))
     }
 
+    fn watches_health(&self, app: &Application) -> bool {
+        deployer::probes(&self.account, app).is_some_and(|probes| probes.health.is_some())
+    }
+
     fn retire<'a>(
         &'a self,
         deployment: &'a Deployment,

@@ -302,20 +302,26 @@ async fn what_is_no_jar_is_executed_and_gets_the_same() {
 
 #[tokio::test]
 async fn a_startup_probe_decides_that_it_has_started_and_a_health_probe_that_it_is_well() {
-    let world = World::new();
+    let mut world = World::new();
     let mut it = app("builtin:sample", &[], &[("local.startupProbe.path", "/up"), ("local.healthProbe.path", "/well")]);
+    assert!(
+        world.platform.watches_health(&it.app) && !world.platform.watches_health(&app("builtin:sample", &[], &[]).app)
+    );
     it.app.health.check = Check::Boot { port: PortName::new("http").expect("valid") };
     it.app.health.timeout = Millis(2000);
     reviewed(&world, &mut it).await.expect("it can run");
     let instance = world.start(&it).await;
     eventually("it listens", || std::net::TcpStream::connect(instance.addresses["http"]).is_ok()).await;
     let mut asked = Vec::new();
-    for _ in 0..3 {
+    for nth in 0..4 {
+        if nth == 3 {
+            world.restart();
+        }
         let attempt = world.platform.probe(&it, &instance).await;
         assert!(attempt.ok, "{}", attempt.detail);
         asked.push(attempt.detail.split(':').next().unwrap_or_default().to_owned());
     }
-    assert_eq!(asked, ["/up", "/well", "/well"]);
+    assert_eq!(asked, ["/up", "/well", "/well", "/well"], "that it has started outlasts the server");
 }
 
 /// A folder with `Hello.jar`, or `None` where there is no JDK.

@@ -196,6 +196,9 @@ async fn a_repository_that_lies_about_a_sum_is_refused_by_whatever_sum_it_is() {
     let cache = cache(dir.path(), Settings { repositories: vec![strict], ..Settings::default() });
     let error = fetch(&cache, "maven://g:a:1").await.expect_err("it publishes none");
     assert_eq!(error.code(), "checksum-missing");
+    let (told, hint) = (error.chain(), error.advice().unwrap_or_default());
+    assert!(told.contains("`strict` publishes no checksum of g/a/1/a-1.jar") && told.contains(".sha256"), "{told}");
+    assert!(!told.contains("could not be asked") && hint.contains("checksum policy to warn"), "{told}; {hint}");
 }
 
 #[tokio::test]

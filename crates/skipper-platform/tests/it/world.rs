@@ -230,6 +230,7 @@ pub(crate) fn deployment(command: &[&str]) -> Deployment {
         bounds: Default::default(),
         working_dir: None,
         platform_options: BTreeMap::new(),
+        images: BTreeMap::new(),
         deployer: None,
         relaunched: None,
     };

@@ -14,7 +14,7 @@ use skipper_core::actor::Actor;
 use tracing::Instrument as _;
 
 use super::{
-    extract, idempotency,
+    deploys, extract, idempotency,
     table::{Access, Answer, BodyKind, Meta},
 };
 use crate::{
@@ -23,6 +23,9 @@ use crate::{
     error::{Code, Error},
     verb,
 };
+
+/// Longest body of a webhook, as slip has it: it is read before anybody knows who sent it.
+const WEBHOOK: usize = 64 << 10;
 
 /// The state of the guard of one route.
 #[derive(Debug, Clone)]
@@ -50,6 +53,14 @@ async fn admit(app: &App, meta: &Meta, mut request: Request, next: Next) -> Resu
     let asked = match meta.access {
         Access::Signed => false,
         Access::Public => auth::is_signed(app, request.headers()),
+        Access::TenantOrTicket(_) => match deploys::ticket(app, request.uri(), request.headers()).await? {
+            Some(actor) => {
+                tracing::Span::current().record("actor", tracing::field::display(&actor));
+                request.extensions_mut().insert(actor);
+                false
+            }
+            None => true,
+        },
         Access::Installation(_) | Access::Tenant(_) => true,
     };
     if asked {
@@ -89,7 +100,7 @@ fn permit(meta: &Meta, actor: &Actor, uri: &Uri) -> Result<(), Error> {
     match meta.access {
         Access::Public | Access::Signed => Ok(()),
         Access::Installation(action) => verb::permit_all(actor, action),
-        Access::Tenant(action) => {
+        Access::Tenant(action) | Access::TenantOrTicket(action) => {
             let named = axum::extract::Query::<AnyTenant>::try_from_uri(uri)
                 .map_err(|_| Error::new(Code::BadRequest, "the query cannot be read"))?;
             verb::permit(actor, action, &extract::tenant(actor, named.0.tenant.as_ref())?)
@@ -129,6 +140,7 @@ async fn within<F: Future>(limit: Duration, future: F) -> Result<F::Output, Erro
 async fn read(app: &App, meta: &Meta, headers: &http::HeaderMap, body: Body) -> Result<Bytes, Error> {
     let most = match meta.body {
         BodyKind::Nothing | BodyKind::Json => app.limits.body,
+        BodyKind::Webhook => app.limits.body.min(WEBHOOK),
         BodyKind::Package => app.limits.package,
         // In base64 four bytes stand for three.
         BodyKind::Plan => app.limits.body + app.limits.package.div_ceil(3) * 4,

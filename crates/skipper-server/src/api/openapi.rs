@@ -93,7 +93,12 @@ fn complete(operation: &mut Operation, meta: &Meta) {
         operation.parameters.get_or_insert_default().push(if_none_match().into());
     }
     let mut codes = vec![Code::BadRequest, Code::Internal, Code::StoreUnavailable];
-    if !matches!(meta.access, Access::Public | Access::Signed) {
+    if meta.access == Access::Signed {
+        // The signature is in the body's own headers; a bearer is one way of several.
+        let bearer = SecurityRequirement::new::<_, [&str; 0], &str>(SCHEME, []);
+        operation.security = Some(vec![SecurityRequirement::default(), bearer]);
+        codes.extend([Code::Unauthenticated, Code::NotFound, Code::Invalid, Code::Timeout]);
+    } else if meta.access != Access::Public {
         operation.security = Some(vec![SecurityRequirement::new::<_, [&str; 0], &str>(SCHEME, [])]);
         codes.extend([Code::Unauthenticated, Code::Forbidden, Code::NotFound, Code::Invalid, Code::Timeout]);
     }
@@ -103,7 +108,7 @@ fn complete(operation: &mut Operation, meta: &Meta) {
     if meta.mutates() {
         codes.extend([Code::Conflict, Code::StorageFull]);
     }
-    if matches!(meta.access, Access::Tenant(_)) {
+    if matches!(meta.access, Access::Tenant(_) | Access::TenantOrTicket(_)) {
         // What a platform or the edge says is passed on.
         codes.push(Code::EdgeFailed);
     }

@@ -4,10 +4,14 @@
 use std::any::Any;
 
 use axum::{
-    Extension, Router, body::Body, extract::DefaultBodyLimit, middleware, response::IntoResponse as _,
+    Extension, Router,
+    body::Body,
+    extract::{DefaultBodyLimit, Request},
+    middleware::{self, Next},
+    response::IntoResponse as _,
     routing::MethodRouter,
 };
-use http::{Method, Response, StatusCode};
+use http::{Method, Response, StatusCode, Uri, uri::PathAndQuery};
 use skipper_core::policy::Action;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::{RefOr, path::Paths, schema::Schema};
@@ -27,6 +31,8 @@ pub enum Access {
     Signed,
     /// Whoever may do this to the tenant named in the query.
     Tenant(Action),
+    /// The same, and whoever has the ticket of what the path names.
+    TenantOrTicket(Action),
     /// Whoever may do this to the whole installation.
     Installation(Action),
 }
@@ -38,6 +44,8 @@ pub(crate) enum BodyKind {
     Nothing,
     /// A JSON document of at most `limits.body`.
     Json,
+    /// The body of a webhook: at most 64 KiB, and no more than `limits.body`.
+    Webhook,
     /// A zip of at most `limits.package`.
     Package,
     /// A JSON document of at most `limits.body`, with a zip of at most `limits.package` in it.
@@ -174,6 +182,10 @@ pub(crate) fn router(app: &App) -> Router {
     for Row { meta, handler } in rows() {
         let path = meta.path;
         let guarded = handler.layer(middleware::from_fn_with_state(guard::Guard::new(app.clone(), meta), guard::guard));
+        if path.starts_with("/api/") && !path.ends_with('/') {
+            let slashed = guarded.clone().layer(middleware::from_fn(without_slash));
+            router = router.route(&format!("{path}/"), slashed);
+        }
         router = router.route(path, guarded);
     }
     router
@@ -184,6 +196,21 @@ pub(crate) fn router(app: &App) -> Router {
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(app.clone(), observe::observe))
         .with_state(app.clone())
+}
+
+/// Spring's servers answer a path with a slash at its end as the one without.
+async fn without_slash(mut request: Request, next: Next) -> Response<Body> {
+    let uri = request.uri();
+    let query = uri.query().map_or_else(String::new, |query| format!("?{query}"));
+    let target = format!("{}{query}", uri.path().trim_end_matches('/'));
+    let mut parts = uri.clone().into_parts();
+    if let Ok(target) = PathAndQuery::try_from(target) {
+        parts.path_and_query = Some(target);
+        if let Ok(uri) = Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
+        }
+    }
+    next.run(request).await
 }
 
 /// A panic is a fault of ours; it must not take the connection, and with it other requests, along.

@@ -7,7 +7,7 @@ use skipper_store::{NewRepository, RepositoryKind};
 
 use super::{
     fault::Fault,
-    merge::{Merged, Value},
+    merge::{Merged, Origin, Value},
     setting,
 };
 use crate::repository::Repositories;
@@ -29,7 +29,7 @@ pub struct RepositoriesConfig {
     pub built_in: bool,
     /// Whether the server reads indexes by itself; otherwise only when somebody asks.
     pub scheduled: bool,
-    /// Added when the server starts, unless one of the name is there.
+    /// Added when the server starts, unless one of the name is there, and numbered in this order: clients show the numbers.
     pub named: Vec<RepositoryConfig>,
 }
 
@@ -64,9 +64,20 @@ impl RepositoryConfig {
     }
 }
 
-/// Reads all of them.
+/// Reads all of them, in the order in which they were written. Of those from the environment and from arguments nobody knows
+/// that; as in Spring's own configuration, those that are read elsewhere come first.
 pub(super) fn build(merged: &Merged, faults: &mut Vec<Fault>) -> Vec<RepositoryConfig> {
-    merged.package_repositories.iter().filter_map(|(name, options)| one(name, options, faults)).collect()
+    let mut all: Vec<_> = merged.package_repositories.iter().collect();
+    let line = |options: &BTreeMap<String, Value>| {
+        let lines = options.values().filter_map(|value| match value.origin {
+            Origin::File(_, line) => Some(line),
+            _ => None,
+        });
+        lines.min().unwrap_or(usize::MAX)
+    };
+    let local = |options: &BTreeMap<String, Value>| options.get("local").is_some_and(|value| value.text == "true");
+    all.sort_by_key(|(_, options)| (line(options), local(options)));
+    all.into_iter().filter_map(|(name, options)| one(name, options, faults)).collect()
 }
 
 fn one(name: &str, options: &BTreeMap<String, Value>, faults: &mut Vec<Fault>) -> Option<RepositoryConfig> {

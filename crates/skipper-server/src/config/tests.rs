@@ -43,6 +43,29 @@ fn an_empty_file_gives_the_documented_defaults() {
 }
 
 #[test]
+fn repositories_are_in_the_order_in_which_they_were_written() {
+    let names = |toml: &str| {
+        let (_dir, sources) = sources(toml, &[], &[]);
+        let named = load(&sources).expect("valid").config.repositories.named;
+        named.iter().map(|one| one.name.to_string()).collect::<Vec<_>>().join(" ")
+    };
+    let (local, zoo, ant) = (
+        "[repositories.local]\nlocal = true\n",
+        "[repositories.zoo]\nurl = \"http://a\"\n",
+        "[repositories.ant]\nurl = \"http://b\"\n",
+    );
+    assert_eq!(names(&[local, zoo, ant].concat()), "local zoo ant");
+    assert_eq!(names(&[zoo, ant, local].concat()), "zoo ant local");
+    // In the environment nobody knows which came first.
+    let of = |option: &str, name: &str| format!("SPRING_CLOUD_SKIPPER_SERVER_PACKAGEREPOSITORIES_{name}_{option}");
+    let env = [(of("LOCAL", "LOCAL"), "true"), (of("URL", "ZOO"), "http://a")];
+    let env: Vec<_> = env.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    let (_dir, sources) = sources("", &env, &[]);
+    let named = load(&sources).expect("valid").config.repositories.named;
+    assert_eq!(named.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["zoo", "local"]);
+}
+
+#[test]
 fn where_nobody_says_so_the_account_of_that_name_or_the_only_one_is_the_default() {
     let chosen = |names: &[&str]| {
         let toml: String = names.iter().map(|name| format!("[platforms.{name}]\ntype = \"local\"\n")).collect();

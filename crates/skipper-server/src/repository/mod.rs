@@ -27,7 +27,7 @@ use skipper_core::{
     spec::Spec,
 };
 use skipper_source::{Built, RenderOptions, UserValues};
-use skipper_store::{NewRepository, Package, PackageCursor, PackageFilter, RepositoryKind, Store};
+use skipper_store::{Package, PackageCursor, PackageFilter, RepositoryKind, Store};
 use tokio::{sync::Notify, time::Instant};
 use tracing::warn;
 
@@ -107,9 +107,7 @@ impl Repositories {
         for repository in configured.iter().filter(|repository| repository.url.is_some()) {
             self.make_room(repository).await?;
         }
-        let mut new: Vec<NewRepository> = configured.iter().map(RepositoryConfig::new_one).collect();
-        // As Spring's own configuration has them, whose numbers clients show.
-        new.sort_by_key(|one| one.kind == RepositoryKind::Local);
+        let new = configured.iter().map(RepositoryConfig::new_one).collect();
         self.store.repository_seed(new, &self.provenance()).await?;
         if built_in { self.build_in().await } else { Ok(()) }
     }

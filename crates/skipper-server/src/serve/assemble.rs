@@ -95,6 +95,7 @@ pub(super) fn assemble(
         admin_token: config.admin_token.clone(),
         user: config.user.clone(),
         apps: config.apps.clone(),
+        webhooks: Default::default(),
         about: config.about.clone(),
         limits: config.limits.clone(),
         retention: config.retention.clone(),

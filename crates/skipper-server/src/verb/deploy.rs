@@ -7,6 +7,7 @@ use skipper_core::{
     rollout::Verb,
     secret::SecretValues,
     spec::{Application, SecretUse, Spec, Target},
+    time::Timestamp,
 };
 use skipper_source::app::{self, Inputs};
 use skipper_store::IntentAccepted;
@@ -30,6 +31,8 @@ pub struct Wanted {
     pub deploy: app::Deploy,
     /// Also a tag that was deployed before what runs now.
     pub force: bool,
+    /// When it was signed, where that is known: it says which of two is the newer one, in whatever order they come.
+    pub signed_at: Option<Timestamp>,
 }
 
 /// Builds the app and stores the intent. Behind an open rollout it waits, in the place of whatever waited before.
@@ -42,9 +45,11 @@ pub async fn accept(app: &App, caller: &Caller, wanted: Wanted) -> Result<Intent
     caller.may(Action::Deploy, &tenant)?;
     let apps = app.apps.as_deref().ok_or_else(|| unknown(&wanted.app))?;
     let file = configured(apps, &wanted.app)?;
+    // What is older is found out, and what is accepted made known, by one delivery of an app at a time.
+    let _turn = app.webhooks.turn(file.name.as_str()).await;
     let release = app.store.release_get(&tenant, &file.name).await?;
     if let Some(release) = release.as_ref().filter(|_| !wanted.force) {
-        refuse_outdated(app, release, &wanted.deploy.tag).await?;
+        refuse_outdated(app, release, &wanted.deploy.tag, wanted.signed_at).await?;
     }
     let target = apps.target(|name| app.platforms.get(&Target(name.clone())).is_some());
     let inputs = Inputs {
@@ -71,7 +76,7 @@ pub async fn accept(app: &App, caller: &Caller, wanted: Wanted) -> Result<Intent
         name: built.release,
         release,
         verb: if there { Verb::Upgrade } else { Verb::Install },
-        source: Some(Source::App { image: file.image.clone(), tag: wanted.deploy.tag }),
+        source: Some(Source::App { image: file.image.clone(), tag: wanted.deploy.tag, signed_at: wanted.signed_at }),
         rendered: Some((skipper_source::manifest::write(&spec), spec)),
         kept: None,
         warnings,
@@ -107,21 +112,25 @@ pub fn unknown(name: &str) -> Error {
     Error::new(Code::ReleaseNotFound, format!("unknown app: {name}"))
 }
 
-/// slip's webhook carries neither id nor time: an old one that is sent again must not bring its version back.
-async fn refuse_outdated(app: &App, release: &Release, tag: &str) -> Result<(), Error> {
+/// An old delivery must not bring its version back. Which of two is the older one is told by when they were signed; slip's
+/// webhook does not say that, so a tag that was deployed before another one is taken for one that was sent again.
+async fn refuse_outdated(app: &App, release: &Release, tag: &str, signed_at: Option<Timestamp>) -> Result<(), Error> {
     let past = app.store.revision_list(release.id, None, LOOK_BACK).await?;
-    let is_it = |source: &Source| matches!(source, Source::App { tag: deployed, .. } if deployed == tag);
     let counts = [RevisionState::Pending, RevisionState::Live, RevisionState::Superseded];
-    let Some(newest) = past.iter().find(|revision| counts.contains(&revision.state)) else { return Ok(()) };
-    if is_it(&newest.source) || !past.iter().any(|revision| is_it(&revision.source)) {
-        return Ok(());
-    }
+    let mut past = past.iter().filter(|revision| counts.contains(&revision.state));
+    let is_it = |source: &Source| matches!(source, Source::App { tag: deployed, .. } if deployed == tag);
+    let (why, newer) = if let Some(at) = signed_at {
+        let is_newer = |source: &Source| matches!(source, Source::App { signed_at: Some(then), .. } if *then > at);
+        ("signed before", past.find(|revision| is_newer(&revision.source) && !is_it(&revision.source)))
+    } else {
+        let newest = past.next().filter(|newest| !is_it(&newest.source));
+        ("deployed before", newest.filter(|_| past.any(|revision| is_it(&revision.source))))
+    };
+    let Some(newer) = newer else { return Ok(()) };
+    let (name, number) = (&release.name, newer.number);
     Err(Error::new(
         Code::Conflict,
-        format!(
-            "`{tag}` of `{}` was deployed before, and something else since (revision {})",
-            release.name, newest.number
-        ),
+        format!("`{tag}` of `{name}` was {why}, and something else since (revision {number})"),
     )
     .hint("send `\"force\": true` with it, or roll back"))
 }

@@ -26,7 +26,7 @@ pub(super) async fn pinned_like(app: &App, fresh: &Spec, current: &Spec) -> Opti
     }
     for application in &mut pinned.applications {
         let platform = app.platforms.get(&application.target)?;
-        application.resource = platform.fetch_for(application, LOOK).await.ok()?;
+        platform.pin(application, LOOK).await.ok()?;
     }
     Some(pinned)
 }
@@ -50,7 +50,10 @@ fn keep_ports(fresh: &mut Application, old: &Application) {
 fn same_but_digests(a: &Spec, b: &Spec) -> bool {
     let bare = |spec: &Spec| {
         let mut spec = spec.clone();
-        spec.applications.iter_mut().for_each(|app| app.resource.sha256 = None);
+        for app in &mut spec.applications {
+            app.resource.sha256 = None;
+            app.images.clear();
+        }
         spec
     };
     bare(a) == bare(b)

@@ -43,15 +43,21 @@ pub(super) async fn at_rest(app: &App, release: &Release) -> Result<bool, Error>
 /// The release, and the revision of it that serves.
 pub(super) async fn serving(app: &App, tenant: &TenantName, name: &ReleaseName) -> Result<(Release, Revision), Error> {
     let release = release(app, tenant, name).await?;
+    let revision = serving_of(app, &release).await?;
+    Ok((release, revision))
+}
+
+/// The revision of a release that serves.
+pub(super) async fn serving_of(app: &App, release: &Release) -> Result<Revision, Error> {
     let Some(number) = release.serving.filter(|_| !release.deleted) else {
+        let name = &release.name;
         let what = if release.deleted { "was deleted" } else { "has never served a revision" };
         let refusal = Error::new(Code::NotServing, format!("release `{name}` {what}")).hint(format!(
             "`skipper install {name} …` gives it a revision, `skipper rollback {name} REVISION` one that it had"
         ));
-        return Err(unless_busy(app, &release, refusal).await);
+        return Err(unless_busy(app, release, refusal).await);
     };
-    let revision = revision(app, &release, number).await?;
-    Ok((release, revision))
+    revision(app, release, number).await
 }
 
 /// One revision of a release.

@@ -8,7 +8,7 @@ use skipper_core::{
     time::Millis,
 };
 
-use super::{Caller, Prepared, difference, find};
+use super::{Caller, Prepared, difference, find, versions};
 use crate::{
     app::App,
     error::{Code, Error},
@@ -21,37 +21,31 @@ pub struct Rollback {
     pub tenant: TenantName,
     /// Which release.
     pub name: ReleaseName,
-    /// The revision; the one that served before when absent.
+    /// The revision; the one before that which serves, or served last, when absent.
     pub to: Option<u64>,
     /// How long it waits for health, in place of each application's own bound.
     pub health: Option<Millis>,
-    /// Also where nothing serves: then the revision is installed again.
-    pub or_install: bool,
 }
 
 impl Rollback {
-    /// To that revision, within the bounds of its own. Of a release of which nothing runs, a revision that is named is
-    /// installed again; which one served before it does not say.
+    /// To that revision, within the bounds of its own.
     #[must_use]
     pub const fn of(tenant: TenantName, name: ReleaseName, to: Option<u64>) -> Self {
-        Self { tenant, name, or_install: to.is_some(), to, health: None }
+        Self { tenant, name, to, health: None }
     }
 }
 
-/// Takes manifest and spec of the earlier revision as they are stored: nothing is rendered or asked for anew.
+/// Takes manifest and spec of the earlier revision as they are stored: nothing is rendered or asked for anew. Where nothing
+/// serves and nothing is on its way, that revision is installed again.
 ///
 /// # Errors
 ///
-/// Nothing serves; there is no such revision, or it was never resolved; it serves already.
+/// There is no such release or revision; it was never resolved; it serves already.
 pub async fn prepare(app: &App, caller: &Caller, wanted: Rollback) -> Result<Prepared, Error> {
     caller.may(Action::Deploy, &wanted.tenant)?;
-    let Rollback { tenant, name, to, health, or_install } = wanted;
+    let Rollback { tenant, name, to, health } = wanted;
     let release = find::release(app, &tenant, &name).await?;
-    let serving = if or_install && find::at_rest(app, &release).await? {
-        None
-    } else {
-        Some(find::serving(app, &tenant, &name).await?.1)
-    };
+    let serving = if find::at_rest(app, &release).await? { None } else { Some(find::serving_of(app, &release).await?) };
     let target = match (to, &serving) {
         (Some(number), Some(serving)) if number == serving.number => {
             let refusal = Error::new(Code::NoDifference, format!("revision {number} of `{name}` serves already"))
@@ -59,9 +53,16 @@ pub async fn prepare(app: &App, caller: &Caller, wanted: Rollback) -> Result<Pre
             return Err(find::unless_busy(app, &release, refusal).await);
         }
         (Some(number), _) => find::revision(app, &release, number).await?,
-        (None, None) => app.store.revision_last_deleted(release.id).await?.ok_or_else(|| {
-            Error::new(Code::RevisionNotFound, format!("release `{name}` has no revision that served"))
-        })?,
+        (None, None) => {
+            let before = versions::way_back(app, caller, &tenant, &name, None).await;
+            let before = before.map_err(|error| match error.code() {
+                Code::ReleaseNotFound => Error::new(Code::RevisionNotFound, error.detail().to_owned()).hint(format!(
+                    "`skipper history {name}` lists its revisions; `skipper rollback {name} REVISION` installs one again"
+                )),
+                _ => error,
+            })?;
+            find::revision(app, &release, before).await?
+        }
         (None, Some(serving)) => app.store.revision_previous(release.id, serving.number).await?.ok_or_else(|| {
             Error::new(
                 Code::RevisionNotFound,

@@ -1,5 +1,6 @@
 //! Upgrade, with the rule for values that Helm's users expect: values that are given replace those of before, no values
-//! keep them; `reuse_values` puts the given ones over those of before, `reset_values` forgets those of before.
+//! keep them; `reuse_values` puts the given ones over those of before, `reset_values` forgets those of before. A release of
+//! which nothing serves is installed.
 
 use std::collections::BTreeSet;
 
@@ -49,8 +50,6 @@ pub struct Upgrade {
     pub again: Again,
     /// How long the rollout waits for health, in place of each application's own bound.
     pub health: Option<Millis>,
-    /// Also where nothing serves: then it is installed.
-    pub or_install: bool,
     /// The platform of applications that name none; that of before when absent.
     pub platform: Option<PlatformName>,
 }
@@ -83,17 +82,16 @@ impl Upgrade {
             force: false,
             again: Again::No,
             health: None,
-            or_install: false,
             platform: None,
         }
     }
 }
 
-/// Finds what serves, and renders what is to follow it.
+/// Finds what serves, and renders what is to follow it; where nothing does and nothing is on its way, that is an install.
 ///
 /// # Errors
 ///
-/// Nothing serves; the package is not there, or cannot be rendered; nothing differs and `force` is not set.
+/// There is no such release; the package is not there, or cannot be rendered; nothing differs and `force` is not set.
 pub async fn prepare(app: &App, caller: &Caller, wanted: Upgrade) -> Result<Prepared, Error> {
     caller.may(Action::Deploy, &wanted.tenant)?;
     if wanted.reuse_values && wanted.reset_values {
@@ -182,18 +180,16 @@ enum Current {
 
 async fn current(app: &App, wanted: &Upgrade) -> Result<(Release, Current), Error> {
     let Upgrade { tenant, name, .. } = wanted;
-    if wanted.or_install {
-        let release = find::release(app, tenant, name).await?;
-        if find::at_rest(app, &release).await? {
-            let newest = app.store.revision_list(release.id, None, 1).await?.pop();
-            let source = match newest {
-                Some(newest) => find::package_of(app, release.id, &newest.source).await?,
-                None => None,
-            };
-            return Ok((release, Current::Rests(Box::new(source))));
-        }
+    let release = find::release(app, tenant, name).await?;
+    if find::at_rest(app, &release).await? {
+        let newest = app.store.revision_list(release.id, None, 1).await?.pop();
+        let source = match newest {
+            Some(newest) => find::package_of(app, release.id, &newest.source).await?,
+            None => None,
+        };
+        return Ok((release, Current::Rests(Box::new(source))));
     }
-    let (release, serving) = find::serving(app, tenant, name).await?;
+    let serving = find::serving_of(app, &release).await?;
     Ok((release, Current::Serves(Box::new(serving))))
 }
 

@@ -9,24 +9,31 @@ use skipper_server::config::{Apps, DirectoryTexts};
 
 use crate::fixture::{Answer, Ask, Machine, Server};
 
-const GLOBAL: &str = "the key of the whole server";
-const OWN: &str = "the key of the shop alone";
+pub(crate) const GLOBAL: &str = "the key of the whole server";
+pub(crate) const OWN: &str = "the key of the shop alone";
 
-fn machine() -> Machine {
-    let server =
-        format!("[server]\n[auth]\nsecret = \"{GLOBAL}\"\n[registry]\n[storage]\n[runtime]\nbackend = \"docker\"\n");
-    let app = |name: &str, more: &str| {
-        let text = format!(
-            "[app]\nname = \"{name}\"\nimage = \"registry.test/{name}\"\n{more}\n[routing]\ndomain = \"{name}.test\"\nport = 8080\n\
-             [health]\npath = \"/health\"\ninterval = \"10ms\"\n[deploy]\n[env]\nTOKEN = \"${{TOKEN}}\"\n"
-        );
-        (format!("{name}.toml"), text)
-    };
+pub(crate) fn machine() -> Machine {
     let own = format!("secret = [\"an older key\", \"{OWN}\"]");
-    let apps =
-        BTreeMap::from([app("web", ""), app("shop", &own), ("bad.toml".to_owned(), "[app]\nname = 3\n".to_owned())]);
+    let bad = ("bad.toml".to_owned(), "[app]\nname = 3\n".to_owned());
+    configured("", [app("web", "", ""), app("shop", &own, ""), bad])
+}
+
+/// The file of an app, with more in its table `[app]`, and at its end.
+pub(crate) fn app(name: &str, more: &str, end: &str) -> (String, String) {
+    let text = format!(
+        "[app]\nname = \"{name}\"\nimage = \"registry.test/{name}\"\n{more}\n[routing]\ndomain = \"{name}.test\"\nport = 8080\n\
+         [health]\npath = \"/health\"\ninterval = \"10ms\"\n[deploy]\n[env]\nTOKEN = \"${{TOKEN}}\"\n{end}"
+    );
+    (format!("{name}.toml"), text)
+}
+
+/// A machine with these apps, and more at the end of its `slip.toml`.
+pub(crate) fn configured(end: &str, apps: impl IntoIterator<Item = (String, String)>) -> Machine {
+    let server = format!(
+        "[server]\n[auth]\nsecret = \"{GLOBAL}\"\n[registry]\n[storage]\n[runtime]\nbackend = \"docker\"\n{end}"
+    );
     let env = BTreeMap::from([("TOKEN".to_owned(), "s3cret-from-outside".to_owned())]);
-    let texts = DirectoryTexts { server, apps, ..DirectoryTexts::default() };
+    let texts = DirectoryTexts { server, apps: apps.into_iter().collect(), ..DirectoryTexts::default() };
     let apps = Apps::load(texts, &env).unwrap_or_else(|faults| panic!("{faults}"));
     let machine = Machine { apps: Some(Arc::new(apps)), also: Some("docker"), ..Machine::default() };
     let mut able = testkit::fixture::capable();
@@ -35,7 +42,7 @@ fn machine() -> Machine {
     Machine { platform: machine.platform.clone().capable_of(able), ..machine }
 }
 
-fn signed(key: &str, body: &str) -> Ask {
+pub(crate) fn signed(key: &str, body: &str) -> Ask {
     let mut mac = Hmac::<sha2::Sha256>::new_from_slice(key.as_bytes()).expect("any length");
     mac.update(body.as_bytes());
     let hex: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
@@ -46,16 +53,16 @@ fn signed(key: &str, body: &str) -> Ask {
     ask
 }
 
-fn error(answer: &Answer) -> (u16, String) {
+pub(crate) fn error(answer: &Answer) -> (u16, String) {
     let body: Value = answer.read();
     (answer.status.as_u16(), body["error"].as_str().unwrap_or_default().to_owned())
 }
 
-fn told(status: u16, text: &str) -> (u16, String) {
+pub(crate) fn told(status: u16, text: &str) -> (u16, String) {
     (status, text.to_owned())
 }
 
-async fn read(server: &Server, uri: &str) -> Value {
+pub(crate) async fn read(server: &Server, uri: &str) -> Value {
     server.send(Ask::get(uri).token(GLOBAL)).await.ok()
 }
 
@@ -66,7 +73,7 @@ async fn deploy(server: &Server, key: &str, body: &Value) -> Value {
 }
 
 /// Waits for the end of a deploy.
-async fn ended(server: &Server, accepted: &Value) -> Value {
+pub(crate) async fn ended(server: &Server, accepted: &Value) -> Value {
     let uri = format!("/v1/deploys/{}", accepted["deploy_id"].as_str().expect("an id"));
     let mut changes = server.app.store.events_subscribe();
     let waiting = async {

@@ -162,6 +162,7 @@ impl Machine {
             admin_token: self.admin_token.clone().map(SecretValue::new),
             user: self.user.clone(),
             apps: self.apps.clone(),
+            webhooks: Default::default(),
             about: Default::default(),
             limits: self.limits.clone(),
             retention: Retention { idempotency_keys: Duration::from_secs(3600) },

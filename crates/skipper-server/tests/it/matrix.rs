@@ -123,7 +123,9 @@ fn decision(role: Role, scope: Option<&str>, access: Access, tenant: &str) -> De
     match access {
         Access::Public => Decision::Allow,
         Access::Signed => Decision::Deny,
-        Access::Tenant(action) => decide(&token.actor(), action, Resource::Of(&tenant)),
+        Access::Tenant(action) | Access::TenantOrTicket(action) => {
+            decide(&token.actor(), action, Resource::Of(&tenant))
+        }
         Access::Installation(action) => decide(&token.actor(), action, Resource::Installation),
     }
 }

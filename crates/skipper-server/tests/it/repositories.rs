@@ -431,6 +431,10 @@ async fn the_configuration_adds_what_is_not_there_and_changes_nothing() {
         [("local", "local", 99), ("mine", "remote", 3), ("java", "remote", 2), ("experimental", "remote", 1)],
         "the built-in one gives way to another of its name, and the one for uploads is as it is said first"
     );
+    for (num, name) in [(1, "local"), (2, "mine"), (3, "java"), (4, "experimental")] {
+        let numbered: Value = server.get(&format!("/api/repositories/{num}")).await.ok();
+        assert_eq!(numbered["name"], name, "numbered as they come, from 1");
+    }
     let java = server.post("/v1/repositories/java/refresh", &json!({})).await.problem("repository-failed");
     assert!(java.detail.contains("inside a Java program"), "{}", java.detail);
 }

@@ -71,6 +71,45 @@ async fn upgrade_rollback_scale_and_delete_follow_one_another_in_the_history() {
 }
 
 #[tokio::test]
+async fn a_deleted_release_is_installed_by_an_upgrade_and_by_a_rollback_without_a_number() {
+    let server = Server::serving().await;
+    let delete = async || {
+        let gone: Accepted = server.send(Ask::new(Method::DELETE, "/v1/releases/web")).await.ok();
+        assert_eq!(server.ended(&gone.rollout.id).await.phase, "succeeded");
+    };
+    let installed = async |verb: &str, body: &Value| {
+        let back: Accepted = server.post(&format!("/v1/releases/web/{verb}"), body).await.ok();
+        assert_eq!(
+            (back.rollout.verb.as_str(), server.ended(&back.rollout.id).await.phase.as_str()),
+            ("install", "succeeded")
+        );
+        let status: ReleaseStatus = server.get("/v1/releases/web").await.ok();
+        (status.revision.expect("one serves"), status.package.expect("of a package"))
+    };
+    delete().await;
+    let refused = server.post("/v1/releases/web/rollback", &json!({})).await.problem("revision-not-found");
+    assert!(
+        refused.hint.is_some_and(|hint| hint.contains("rollback web REVISION")),
+        "nothing served before revision 1"
+    );
+    // Of the package that it had, where none is named.
+    assert_eq!(installed("upgrade", &json!({"values": {"greeting": "moin"}})).await, (2, "hello-1.0.0".to_owned()));
+    let two = json!({"package": {"name": "hello", "version": "2.0.0"}});
+    let up: Accepted = server.post("/v1/releases/web/upgrade", &two).await.ok();
+    assert_eq!((up.rollout.verb.as_str(), server.ended(&up.rollout.id).await.phase.as_str()), ("upgrade", "succeeded"));
+    delete().await;
+    let planned: PlanView = server.post("/v1/plans", &json!({"verb": "rollback", "name": "web"})).await.ok();
+    assert_eq!(planned.verb, "install");
+    assert_eq!(
+        installed("rollback", &json!({})).await,
+        (4, "hello-1.0.0".to_owned()),
+        "before the one that served last"
+    );
+    let manifest = server.get("/v1/releases/web/revisions/4/manifest").await;
+    assert!(manifest.text().contains("moin"), "{}", manifest.text());
+}
+
+#[tokio::test]
 async fn an_upgrade_that_would_change_nothing_is_refused_unless_forced() {
     let server = Server::serving().await;
     server.post("/v1/releases/web/upgrade", &json!({})).await.problem("no-difference");

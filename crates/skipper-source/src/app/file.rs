@@ -12,6 +12,7 @@ use skipper_core::{
 use super::{
     expand::{self, Environment, Text},
     health::{self, HealthKeys},
+    oidc::{self, OidcClaims},
     repo::Kind,
     server::missing,
     text,
@@ -37,6 +38,8 @@ pub struct App {
     pub image: String,
     /// Keys of its webhooks, several while they are rotated; when there is one, the server's key does not count.
     pub keys: Vec<SecretValue>,
+    /// Tokens of the server's issuer that deploy it as well; none where it is empty.
+    pub oidc: Vec<OidcClaims>,
     /// What it is, where the image does not say it.
     pub kind: Option<Kind>,
     /// Path of a pod's manifest on the server, absolute; takes the place of the image's.
@@ -137,6 +140,7 @@ struct Identity {
     name: ReleaseName,
     image: String,
     keys: Vec<SecretValue>,
+    oidc: Vec<OidcClaims>,
     kind: Option<Kind>,
     manifest: Option<String>,
 }
@@ -170,11 +174,12 @@ fn top(mut fields: Fields<'_>, stem: &str, env: Environment<'_>) -> Option<App> 
     let preview = value::table(&mut fields, "preview").map(|table| preview(table, env)).unwrap_or_default();
     let volumes = fields.get("volumes").map(|field| volumes(&field)).unwrap_or_default();
     fields.finish();
-    let Identity { name, image, keys, kind, manifest } = identity?;
+    let Identity { name, image, keys, oidc, kind, manifest } = identity?;
     Some(App {
         name,
         image,
         keys,
+        oidc,
         kind,
         manifest,
         routes,
@@ -202,10 +207,11 @@ fn identity(mut table: Fields<'_>, stem: &str, env: Environment<'_>) -> Option<I
     });
     let image = table.require("image").and_then(|field| value::image(&field));
     let keys = table.get("secret").map(|field| keys(&field, env)).unwrap_or_default();
+    let oidc = table.get("oidc").map(|field| oidc::bindings(&field)).unwrap_or_default();
     let kind = table.get("kind").and_then(|field| Kind::read(&field));
     let manifest = table.get("manifest").and_then(|field| value::absolute_path(&field));
     table.finish();
-    Some(Identity { name: name?, image: image?, keys, kind, manifest })
+    Some(Identity { name: name?, image: image?, keys, oidc, kind, manifest })
 }
 
 /// One key, or several.

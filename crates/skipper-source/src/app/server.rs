@@ -7,6 +7,7 @@ use skipper_core::{route::Host, secret::SecretValue, time::Millis};
 
 use super::{
     expand::{self, Environment},
+    oidc::{self, Oidc},
     text, units,
     value::{self, Resources},
 };
@@ -27,10 +28,14 @@ const GHCR: &str = "ghcr.io";
 pub struct Server {
     /// Where the API listens.
     pub listen: SocketAddr,
+    /// `server.public_url`: where the API is to its callers.
+    pub public: Option<String>,
     /// Caddy; without the table the edge itself serves host names.
     pub caddy: Option<Caddy>,
     /// Key of webhooks of apps that have none, and bearer of the management API.
     pub secret: SecretValue,
+    /// Whose tokens may deploy; nobody's when `None`.
+    pub oidc: Option<Oidc>,
     /// Credentials, each for one registry. `registry.ghcr_token` is the one named `ghcr`.
     pub registries: Vec<Registry>,
     /// Folder of a slip to be taken over, and of what is kept in files.
@@ -132,6 +137,15 @@ pub struct ServerDeploy {
     pub tls: Option<Value>,
 }
 
+impl Server {
+    /// Where the API is to its callers, without a slash at its end: `server.public_url`, else `deploy.domain` by HTTPS.
+    #[must_use]
+    pub fn public_url(&self) -> Option<String> {
+        let domain = self.deploy.domain.as_ref().map(|domain| format!("https://{domain}"));
+        self.public.clone().or(domain)
+    }
+}
+
 /// Reads the text; with the warnings.
 ///
 /// # Errors
@@ -149,7 +163,8 @@ pub fn server(file: &str, text: &str, env: Environment<'_>) -> Result<(Server, V
 }
 
 fn top(mut fields: Fields<'_>, env: Environment<'_>) -> Option<Server> {
-    let listen = required(&mut fields, "server").and_then(listen);
+    let server = required(&mut fields, "server");
+    let (listen, public) = server.map(listen).unwrap_or_default();
     let caddy = fields.get("caddy");
     if caddy.is_none() {
         let hint =
@@ -157,11 +172,7 @@ fn top(mut fields: Fields<'_>, env: Environment<'_>) -> Option<Server> {
         fields.field.warning("table-missing", "missing field `caddy`", hint);
     }
     let caddy = caddy.map(|field| field.fields().and_then(caddy_table));
-    let secret = required(&mut fields, "auth").and_then(|mut auth| {
-        let secret = auth.require("secret").and_then(|field| expand::secret(&field, env));
-        auth.finish();
-        secret
-    });
+    let (secret, oidc) = required(&mut fields, "auth").map(|auth| auth_table(auth, env)).unwrap_or_default();
     let registries = registries(&mut fields, env);
     let storage = required(&mut fields, "storage").and_then(|mut storage| {
         let path = match storage.get("path") {
@@ -177,11 +188,16 @@ fn top(mut fields: Fields<'_>, env: Environment<'_>) -> Option<Server> {
     fields.finish();
     Some(Server {
         listen: listen?,
+        public,
         caddy: match caddy {
             None => None,
             Some(read) => Some(read?),
         },
         secret: secret?,
+        oidc: match oidc {
+            None => None,
+            Some(read) => Some(read?),
+        },
         registries,
         storage: storage?,
         backend: backend?,
@@ -210,7 +226,7 @@ pub(super) fn missing(fields: &Fields<'_>, key: &str) {
     fields.field.error_hint("table-missing", format!("missing field `{key}`"), hint);
 }
 
-fn listen(mut fields: Fields<'_>) -> Option<SocketAddr> {
+fn listen(mut fields: Fields<'_>) -> (Option<SocketAddr>, Option<String>) {
     let address = match fields.get("listen") {
         None => DEFAULT_LISTEN.parse().ok(),
         Some(field) => value::plain(&field, 255).and_then(|text| {
@@ -222,8 +238,17 @@ fn listen(mut fields: Fields<'_>) -> Option<SocketAddr> {
             parsed
         }),
     };
+    let public = fields.get("public_url").and_then(|field| url(&field));
     fields.finish();
-    address
+    (address, public)
+}
+
+/// The key, and `[auth.oidc]`: `Some(None)` where that is wrong.
+fn auth_table(mut auth: Fields<'_>, env: Environment<'_>) -> (Option<SecretValue>, Option<Option<Oidc>>) {
+    let secret = auth.require("secret").and_then(|field| expand::secret(&field, env));
+    let oidc = auth.get("oidc").map(|field| field.fields().and_then(oidc::server));
+    auth.finish();
+    (secret, oidc)
 }
 
 fn caddy_table(mut fields: Fields<'_>) -> Option<Caddy> {
@@ -271,7 +296,7 @@ fn caddy_tls(mut fields: Fields<'_>) -> Option<CaddyTls> {
 }
 
 /// `http://HOST[:PORT][/PATH]`.
-fn url(field: &Field<'_>) -> Option<String> {
+pub(super) fn url(field: &Field<'_>) -> Option<String> {
     let text = value::plain(field, 2048)?;
     let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
     let authority = rest.map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());

@@ -1,5 +1,7 @@
 //! From a document to an application.
 
+use std::collections::BTreeMap;
+
 use skipper_core::{
     name::{AppName, PlatformName},
     spec::{Application, Bounds, Limits, Resource, Target},
@@ -16,6 +18,7 @@ use crate::{
 
 /// Most instances of an application.
 const MAX_REPLICAS: u32 = 1000;
+const MAX_IMAGES: usize = 64;
 
 /// Reads a document. `platform` is the account of an application that names none.
 ///
@@ -100,6 +103,7 @@ fn spec_of(mut spec: Fields<'_>, name: Option<AppName>, platform: Option<&Platfo
     let platform_options = spec.get("platformOptions").map(|field| {
         field.entries(100).into_iter().map(|(key, value)| (key.to_owned(), value.node.to_value())).collect()
     });
+    let images = spec.get("images").map(|field| images(&field)).unwrap_or_default();
     let field = spec.field.clone();
     spec.finish();
     let application = Application {
@@ -123,6 +127,7 @@ fn spec_of(mut spec: Fields<'_>, name: Option<AppName>, platform: Option<&Platfo
         bounds,
         working_dir,
         platform_options: platform_options.unwrap_or_default(),
+        images,
         deployer: None,
         relaunched: None,
     };
@@ -154,6 +159,17 @@ fn resource(spec: &mut Fields<'_>) -> Option<Resource> {
         );
     }
     Some(Resource { uri, sha256 })
+}
+
+/// What the containers of a pod are pinned to.
+fn images(field: &Field<'_>) -> BTreeMap<String, Resource> {
+    let image = |(name, field): (&str, Field<'_>)| {
+        let mut fields = field.fields()?;
+        let resource = resource(&mut fields);
+        fields.finish();
+        Some((name.to_owned(), resource?))
+    };
+    field.entries(MAX_IMAGES).into_iter().filter_map(image).collect()
 }
 
 fn resource_uri(field: &Field<'_>) -> Option<String> {

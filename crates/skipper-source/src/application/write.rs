@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use skipper_core::{
     route::{Host, Listener, PathPrefix},
-    spec::{Application, Bounds, Check, Health, Hooks, Port, Route, SecretUse, StopPolicy, Volume},
+    spec::{Application, Bounds, Check, Health, Hooks, Port, Resource, Route, SecretUse, StopPolicy, Volume},
     time::Millis,
 };
 
@@ -42,7 +42,15 @@ pub fn write(app: &Application) -> Value {
     spec.set_keys("bounds", bounds(&app.bounds));
     spec.set_some("workingDir", app.working_dir.clone());
     spec.set_map("platformOptions", app.platform_options.clone().into_iter());
+    spec.set_map("images", app.images.iter().map(|(container, image)| (container.clone(), resource(image))));
     json!({"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": app.name}, "spec": spec.0})
+}
+
+fn resource(resource: &Resource) -> Value {
+    let mut keys = Keys::default();
+    keys.set("resource", resource.uri.as_str());
+    keys.set_some("checksum", resource.sha256.map(|digest| format!("sha256:{digest}")));
+    keys.0.into()
 }
 
 /// A map that is filled with what is worth saying.

@@ -199,6 +199,7 @@ fn bare(name: AppName, uri: String, options: &RenderOptions) -> Application {
         bounds: Bounds { health: HEALTH, ..Bounds::default() },
         working_dir: None,
         platform_options: BTreeMap::new(),
+        images: BTreeMap::new(),
         deployer: None,
         relaunched: None,
     }

@@ -483,6 +483,7 @@ fn application() -> impl Strategy<Value = Application> {
                 bounds: Bounds { fetch: bounds.0, start: bounds.1, health: bounds.2, hold: bounds.3, drain: bounds.4 },
                 working_dir,
                 platform_options: options,
+                images: BTreeMap::new(),
                 deployer: None,
                 relaunched: None,
             }

@@ -187,14 +187,14 @@ async fn repositories_of_the_configuration_are_numbered_as_they_come(world: &Wor
         let mut all: Vec<_> =
             listed.into_iter().map(|one| (one.numeric.num, one.name.to_string(), one.order)).collect();
         all.sort();
-        all.into_iter().map(|(_, name, order)| (name, order)).collect::<Vec<_>>()
+        all
     };
-    let both = [("test".to_owned(), Some(0)), ("local".to_owned(), None)];
+    let both = [(1, "test".to_owned(), Some(0)), (2, "local".to_owned(), None)];
     assert_eq!(numbers().await, both, "nobody had used `local`");
     upload(store, "hello", "1.0.0").await.expect("uploaded");
     let other = NewRepository { order: Some(9), ..local.clone() };
     store.repository_seed(vec![repository("later", 3), other], &provenance()).await.expect("added");
-    assert_eq!(numbers().await, [&both[..], &[("later".to_owned(), Some(3))]].concat(), "what is there stays");
+    assert_eq!(numbers().await, [&both[..], &[(3, "later".to_owned(), Some(3))]].concat(), "what is there stays");
 }
 
 async fn a_repository_goes_with_its_packages_unless_something_runs(world: &World) {

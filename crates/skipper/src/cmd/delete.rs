@@ -55,7 +55,7 @@ impl Delete {
             .maybe("purge", self.purge.then_some(true))
             .maybe("require_plan", self.require_plan.as_deref());
         let accepted: Accepted = context.client()?.ask(&call).await?;
-        self.wait.by_default(self.release.is_spring()).settle(context, accepted).await
+        self.wait.by_default(self.release.is_spring()).settle(context, "delete", accepted).await
     }
 
     /// Checks first and answers when it is done, as the path of Spring's clients has it.

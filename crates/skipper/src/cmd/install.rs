@@ -63,7 +63,7 @@ impl Install {
         let request = self.request(context).await?;
         let asked = context.client()?.ask(&Call::post(&["v1", "releases"]).json(&request)).await;
         let accepted: Accepted = asked.map_err(|failure| package_arg::or_folder(context, self.word(), failure))?;
-        self.wait.by_default(self.release_name.is_some()).settle(context, accepted).await
+        self.wait.by_default(self.release_name.is_some()).settle(context, "install", accepted).await
     }
 
     pub(super) async fn plan(self, context: &Context) -> Done {

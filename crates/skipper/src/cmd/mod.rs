@@ -19,6 +19,7 @@ mod follow;
 mod history;
 mod hold;
 mod import;
+mod init;
 mod install;
 mod list;
 mod local;
@@ -145,6 +146,8 @@ pub(crate) enum Command {
     Backup(backup::Backup),
     /// Bring back what `backup` saved
     Restore(restore::Restore),
+    /// Set up a server on this machine: user, keys, configuration, units, first app
+    Init(Box<init::Init>),
     /// Look at the slip.toml that an image brings along
     Validate(validate::Validate),
     /// Name the servers you talk to
@@ -334,6 +337,7 @@ impl Command {
             Self::Status(verb) => verb.run(context).await,
             Self::List(verb) => verb.run(context).await,
             Self::History(verb) => verb.run(context).await,
+            Self::Init(verb) => verb.run(context),
             Self::Validate(verb) => verb.run(context),
             Self::Manifest(verb) => verb.run(context).await,
             Self::Get(verb) => verb.run(context).await,

@@ -23,7 +23,8 @@ Examples:
   skipper rollback hello            back to the revision that served before
   skipper rollback hello 3          back to revision 3, as a new revision
   skipper rollback web --to v1      an app of slip's configuration: back to a tag that served
-The stored manifest is used as it was; nothing is rendered or fetched again.")]
+The stored manifest is used as it was; nothing is rendered or fetched again. A release that was deleted is installed: as the
+revision before the one that served last, where none is named.")]
 pub(crate) struct Rollback {
     #[command(flatten)]
     release: ReleaseArg,
@@ -79,7 +80,7 @@ impl Rollback {
         };
         let call = Call::post(&["v1", "releases", self.release.name(), "rollback"]).json(&request);
         let accepted: Accepted = context.client()?.ask(&call).await?;
-        self.wait.clone().by_default(self.release.is_spring()).settle(context, accepted).await
+        self.wait.clone().by_default(self.release.is_spring()).settle(context, "rollback", accepted).await
     }
 
     /// Whether the name is that of an app; one that was never deployed is no release yet.

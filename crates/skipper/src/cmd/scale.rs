@@ -45,7 +45,7 @@ impl Scale {
         };
         let call = Call::post(&["v1", "releases", self.release.name(), "scale"]).json(&request);
         let accepted: Accepted = context.client()?.ask(&call).await?;
-        self.wait.by_default(self.release.is_spring()).settle(context, accepted).await
+        self.wait.by_default(self.release.is_spring()).settle(context, "scale", accepted).await
     }
 
     pub(super) async fn plan(self, context: &Context) -> Done {

@@ -24,7 +24,8 @@ Examples:
   skipper upgrade hello --set greeting=Hi --reuse-values
   skipper upgrade shop ./shop --wait --timeout 5m
 Without values those of the serving revision are kept; with values they are forgotten, unless --reuse-values says to put
-the new ones over them. The old revision serves until the new one is healthy, and again if that one fails.")]
+the new ones over them. The old revision serves until the new one is healthy, and again if that one fails. A release that
+was deleted is installed.")]
 pub(crate) struct Upgrade {
     #[command(flatten)]
     release: ReleaseArg,
@@ -84,7 +85,7 @@ impl Upgrade {
         let request = self.request(context).await?;
         let call = Call::post(&["v1", "releases", self.release.name(), "upgrade"]).json(&request);
         let accepted: Accepted = context.client()?.ask(&call).await?;
-        self.wait.by_default(self.release.is_spring()).settle(context, accepted).await
+        self.wait.by_default(self.release.is_spring()).settle(context, "upgrade", accepted).await
     }
 
     pub(super) async fn plan(self, context: &Context) -> Done {

@@ -28,6 +28,35 @@ fn a_script_installs_upgrades_rolls_back_and_deletes_in_the_words_of_the_guide()
 }
 
 #[test]
+fn a_deleted_release_comes_back_by_an_upgrade_and_by_a_rollback_without_a_number() {
+    let bench = Bench::start();
+    let script = "\
+        install --release-name hello --package-name helloworld --package-version 1.0.0\n\
+        delete --release-name hello\n\
+        upgrade --release-name hello --package-name helloworld --package-version 1.0.1\n\
+        delete --release-name hello\n\
+        rollback --release-name hello\n\
+        manifest get --release-name hello\n";
+    let out = run_with_input(&mut bench.command(&["shell"]), script).ok();
+    let (said, manifest) = out.split_at(out.find("Now at version v3.\n").expect("three versions") + 19);
+    assert_eq!(
+        said,
+        "Released hello. Now at version v1.\n\
+         hello has been deleted.\n\
+         hello has been upgraded.  Now at version v2.\n\
+         hello has been deleted.\n\
+         hello has been rolled back.  Now at version v3.\n"
+    );
+    assert!(
+        manifest.contains("1.0.0") && !manifest.contains("1.0.1"),
+        "the one before that which served last: {manifest}"
+    );
+    bench.run(&["delete", "hello", "--wait"]).ok();
+    let out = bench.run(&["upgrade", "hello", "helloworld", "--package-version", "1.0.1", "--wait"]).ok();
+    assert!(out.ends_with("hello has been upgraded.  Now at version v4.\n"), "{out}");
+}
+
+#[test]
 fn versions_are_counted_in_one_way_also_after_a_scaling() {
     let bench = Bench::start();
     let script = "\

@@ -4,7 +4,7 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
-    os::unix::net::UnixListener,
+    os::unix::{fs::PermissionsExt as _, net::UnixListener},
     path::Path,
     process::Command,
 };
@@ -115,7 +115,9 @@ fn a_deploy_is_signed_and_its_exit_code_says_how_it_ended() {
     assert_eq!(id.map(|id| id.trim_end().len()), Some(27), "{out}");
     let err = signed(&bench, &["deploy", "web", "v2", "--wait"]).fails(5);
     assert!(err.contains("the deploy of web at v2 ended as failed after") && err.contains("nothing serves"), "{err}");
-    let ended = signed(&bench, &["deploy", "web", "v3", "--wait", "--json", "--quiet"]);
+    // Whoever signs needs no token to wait.
+    let waits = ["deploy", "web", "v3", "--wait", "--json", "--quiet"];
+    let ended = run(slip(&bench, &waits).env("SLIP_SECRET", KEY).env_remove("SLIP_TOKEN"));
     let view: Value = serde_json::from_str(&ended.out).expect("a deploy");
     assert_eq!((view["tag"].as_str(), view["status"].as_str(), ended.code), (Some("v3"), Some("failed"), 5));
     assert_eq!(run(slip(&bench, &["deploy", "web", "v4", "--wait-timeout", "0"]).env("SLIP_SECRET", KEY)).code, 6);
@@ -244,4 +246,94 @@ fn secrets_of_an_app_are_set_before_the_server_ever_ran() {
         let found = bytes.windows(key.trim_end().len()).any(|window| window == key.trim_end().as_bytes());
         assert!(!found && !bytes.windows(9).any(|window| window == b"two\nlines"), "{:?}", entry.path());
     }
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).permissions().mode() & 0o777
+}
+
+#[test]
+fn init_sets_up_a_server_below_a_folder_and_destroys_nothing_the_second_time() {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let root = home.path().join("root");
+    let args = [
+        "init",
+        "--yes",
+        "--root",
+        "root",
+        "--app",
+        "my-app",
+        "--image",
+        "acme/web",
+        "--host",
+        "web.test",
+        "--health-path",
+        "/up",
+    ];
+    let out = run(called("slip", home.path()).args(args).arg("--dry-run")).ok();
+    assert!(out.contains("would make  /etc/skipper/slip.toml") && !root.exists(), "{out}");
+    let out = run(called("slip", home.path()).args(args)).ok();
+    for line in [
+        "made        /etc/skipper/slip.toml\n",
+        "made        /etc/skipper/apps/my-app.toml\n",
+        "slip deploy my-app TAG --wait",
+    ] {
+        assert!(out.contains(line), "{line}: {out}");
+    }
+    let etc = root.join("etc/skipper");
+    assert_eq!(
+        (mode(&etc.join("skipper.env")), mode(&etc.join("slip.toml")), mode(&root.join("var/lib/skipper"))),
+        (0o600, 0o640, 0o700)
+    );
+    let keys = fs::read_to_string(etc.join("skipper.env")).expect("read");
+    let values: Vec<&str> = keys.lines().filter_map(|line| line.split_once('=')).map(|(_, value)| value).collect();
+    assert!(values.len() == 2 && values[0].len() == 64 && values[0] != values[1], "{keys}");
+    assert!(values.iter().all(|value| !out.contains(value)), "keys are not shown");
+
+    // What it wrote is what the server takes.
+    let env_file = etc.join("skipper.env");
+    let checked =
+        run(called("slipd", home.path()).args(["--check", "--config"]).arg(&etc).arg("--env-file").arg(&env_file));
+    assert_eq!(checked.code, 0, "{}", checked.err);
+    let units = root.join("etc/systemd/system");
+    let drop_in = fs::read_to_string(units.join("skipper.service.d/10-init.conf")).expect("read");
+    assert!(
+        drop_in.contains("EnvironmentFile=/etc/skipper/skipper.env\n") && drop_in.contains("User=skipper\n"),
+        "{drop_in}"
+    );
+    assert_eq!(fs::read_link(root.join("usr/local/bin/slip")).expect("a link"), Path::new("skipper"));
+
+    // Again, with another app: it is added, and the rest stays to the letter.
+    fs::write(etc.join("slip.toml"), "# mine\n").expect("written");
+    let again = ["init", "--yes", "--root", "root", "--app", "jobs", "--image", "acme/jobs", "--json"];
+    let shown = run(skipper(home.path()).args(again)).json();
+    let state = |what: &str| {
+        let items = shown["items"].as_array().expect("a list");
+        items.iter().find(|item| item["what"] == what).map(|item| item["state"].clone()).unwrap_or_default()
+    };
+    assert_eq!((state("/etc/skipper/slip.toml"), state("/etc/skipper/apps/jobs.toml")), ("kept".into(), "made".into()));
+    assert_eq!(state("/etc/skipper/skipper.env"), "changed");
+    assert_eq!(fs::read_to_string(etc.join("slip.toml")).expect("read"), "# mine\n");
+    let more = fs::read_to_string(etc.join("skipper.env")).expect("read");
+    assert!(more.starts_with(&keys) && more.lines().count() == keys.lines().count() + 1, "{more}");
+    assert!(etc.join("apps/my-app.toml").exists());
+
+    run(skipper(home.path()).args(["init", "--root", "other"])).fails(2);
+    run(skipper(home.path()).args(["init", "--yes", "--root", "other", "--app", "../x", "--image", "acme/x"])).fails(2);
+    run(skipper(home.path()).args(["init", "--yes", "--root", "other", "--config-dir", "a b"])).fails(2);
+    assert!(!home.path().join("other").exists());
+}
+
+#[test]
+fn init_uses_slips_own_configuration_where_it_is() {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    fs::create_dir_all(home.path().join("etc/slip/apps")).expect("made");
+    fs::write(home.path().join("etc/slip/slip.toml"), "[server]\n[auth]\nsecret = \"x\"\n[registry]\n[storage]\n")
+        .expect("written");
+    run(skipper(home.path()).args(["init", "--yes", "--root", "."])).ok();
+    assert!(!home.path().join("etc/skipper/slip.toml").exists());
+    let drop_in = home.path().join("etc/systemd/system/skipper.service.d/10-init.conf");
+    assert!(
+        fs::read_to_string(drop_in).expect("read").contains("server --config /etc/slip --data-dir /var/lib/skipper\n")
+    );
 }

@@ -166,6 +166,12 @@ impl FakePlatform {
         self.changed.notify_one();
     }
 
+    /// From now on nothing that runs is well.
+    pub fn sicken(&self) {
+        let mut state = self.state.lock().expect(POISONED);
+        state.processes.values_mut().for_each(|process| process.behaviour.healthy_after = None);
+    }
+
     /// Puts something there that no store knows.
     pub fn plant(&self, deployment: &Deployment, index: u32) {
         let mut state = self.state.lock().expect(POISONED);

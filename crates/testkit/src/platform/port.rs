@@ -10,7 +10,7 @@ use skipper_core::{
         LogQuery, LogStreamKind, Platform,
     },
     rollout::Instances,
-    spec::Resource,
+    spec::{Application, Resource},
 };
 
 use super::{FakePlatform, POISONED};
@@ -81,6 +81,10 @@ impl Platform for FakePlatform {
             let detail = if ok { "200 OK" } else { "connection refused" };
             Attempt { at: now, instance: instance.index, ok, detail: detail.to_owned() }
         })
+    }
+
+    fn watches_health(&self, app: &Application) -> bool {
+        app.deployer.as_ref().is_some_and(|asked| asked.options.keys().any(|key| key.ends_with(".healthProbe.path")))
     }
 
     fn retire<'a>(

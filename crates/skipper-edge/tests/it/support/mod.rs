@@ -1,6 +1,7 @@
 //! An edge with its folder and router, upstreams that answer with their own name, and clients that say what they see.
 
 mod client;
+pub(crate) mod pebble;
 mod upstream;
 
 use std::{

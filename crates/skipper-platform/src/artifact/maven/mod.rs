@@ -219,6 +219,10 @@ impl Maven {
             Some(told) => error.because(io::Error::other(told)),
             None => error,
         };
+        let unsummed = asked.failures.iter().find(|(_, error)| error.code() == "checksum-missing");
+        if let Some(hint) = unsummed.filter(|_| code == "checksum-missing").and_then(|(_, error)| error.advice()) {
+            return error.hint(hint.to_owned());
+        }
         error.hint(if self.settings.offline {
             "`maven.offline` is set: only the local repository and what was fetched before are looked into"
         } else if ids.is_empty() {
@@ -240,8 +244,12 @@ impl Asked {
     }
 
     fn told(&self) -> Option<String> {
-        let told: Vec<String> =
-            self.failures.iter().map(|(id, error)| format!("`{id}` could not be asked: {}", error.chain())).collect();
+        let one = |(id, error): &(String, Error)| match error.code() {
+            // It has answered, and what it sent is not taken.
+            "checksum-missing" => error.chain(),
+            _ => format!("`{id}` could not be asked: {}", error.chain()),
+        };
+        let told: Vec<String> = self.failures.iter().map(one).collect();
         (!told.is_empty()).then(|| told.join("; "))
     }
 }

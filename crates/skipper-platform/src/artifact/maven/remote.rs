@@ -96,9 +96,16 @@ impl Remote<'_> {
             _ if held => Ok(()),
             Some(error) => Err(error),
             None if self.repository.sums_required => {
-                let message = format!("the repository `{}` publishes no checksum of {path}", self.repository.id);
-                Err(Error::new(ErrorKind::Permanent, "checksum-missing", message)
-                    .hint("set its checksum_policy to warn to accept that"))
+                let kinds = sums::KINDS.map(|(kind, _)| format!(".{kind}")).join(", ");
+                let message = format!(
+                    "the repository `{}` publishes no checksum of {path} (no file {path} with one of {kinds} after it), and its \
+                     checksum policy is fail",
+                    self.repository.id
+                );
+                Err(Error::new(ErrorKind::Permanent, "checksum-missing", message).hint(
+                    "have the repository's owner upload the checksums, or set its checksum policy to warn to accept files \
+                     without them",
+                ))
             }
             None => {
                 // A local one has none of what was built here.

@@ -206,6 +206,10 @@ impl Folder {
     pub(crate) fn exit(&self) -> PathBuf {
         self.0.join("exit")
     }
+    /// The cookie of the launch whose startup probe was answered well.
+    pub(crate) fn started(&self) -> PathBuf {
+        self.0.join("started")
+    }
     pub(crate) fn lock(&self) -> PathBuf {
         self.0.join("keeper.lock")
     }

@@ -2,6 +2,7 @@
 
 mod images;
 mod launching;
+mod pods;
 mod reading;
 mod trouble;
 mod world;

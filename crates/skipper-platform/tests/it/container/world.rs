@@ -149,6 +149,23 @@ impl Engine {
         serde_json::from_slice(&told).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&told)))
     }
 
+    /// Names of our pods.
+    pub(crate) fn pods(&self) -> Vec<String> {
+        let filter = format!("%7B%22label%22%3A%5B%22skipper.owner%3D{}%22%5D%7D", self.owner);
+        let told = self.curl("GET", &format!("/../v4.0.0/libpod/pods/json?filters={filter}"));
+        let told: serde_json::Value = serde_json::from_slice(&told).unwrap_or_default();
+        told.as_array().into_iter().flatten().filter_map(|pod| Some(pod["Name"].as_str()?.to_owned())).collect()
+    }
+
+    /// Names of volumes that were made for our pods.
+    pub(crate) fn volumes(&self) -> Vec<String> {
+        let filter = format!("%7B%22label%22%3A%5B%22skipper.owner%3D{}%22%5D%7D", self.owner);
+        let told: serde_json::Value =
+            serde_json::from_slice(&self.curl("GET", &format!("/volumes?filters={filter}"))).unwrap_or_default();
+        let all = told["Volumes"].as_array().into_iter().flatten();
+        all.filter_map(|volume| Some(volume["Name"].as_str()?.to_owned())).collect()
+    }
+
     fn curl(&self, method: &str, path: &str) -> Vec<u8> {
         let mut command = Command::new("curl");
         command.args(["-sg", "-m", "20", "-X", method, "--unix-socket", self.host.trim_start_matches("unix://")]);
@@ -161,8 +178,16 @@ impl Drop for Engine {
     /// Whatever a failing test left.
     fn drop(&mut self) {
         self.platform.close();
+        if self.kind == EngineKind::Podman {
+            for name in self.pods() {
+                self.curl("DELETE", &format!("/../v4.0.0/libpod/pods/{name}?force=true"));
+            }
+        }
         for id in self.listed().iter().filter_map(|one| one["Id"].as_str()) {
             self.curl("DELETE", &format!("/containers/{id}?force=true&v=true"));
+        }
+        for name in self.volumes() {
+            self.curl("DELETE", &format!("/volumes/{name}"));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The configured apps.
 
 use axum::{Json, extract::State, response::Response};
+use http::HeaderMap;
 use serde_json::{Value, json};
 use skipper_core::{
     name::ReleaseName,
@@ -69,6 +70,7 @@ pub(super) async fn rollback(
     caller: Caller,
     Path(name): Path<String>,
     Query(query): Query<TenantQuery>,
+    headers: HeaderMap,
     Body(body): Body<AppRollback>,
 ) -> Result<Response, Error> {
     let (tenant, apps) = allowed(&app, &caller, Action::Deploy, query.tenant.as_ref())?;
@@ -90,7 +92,8 @@ pub(super) async fn rollback(
         Code::RevisionNotFound | Code::NotServing => no_previous(),
         _ => error,
     })?;
-    Ok(receive::answer(&intent::accept(&app, &caller, prepared, deploy::options()).await?))
+    let accepted = intent::accept(&app, &caller, prepared, deploy::options()).await?;
+    Ok(receive::answer(&app, &headers, &accepted).await)
 }
 
 fn no_previous() -> Error {

@@ -5,10 +5,12 @@
 
 mod apps;
 mod id;
+mod proof;
 mod read;
 mod receive;
 mod signature;
 mod status;
+mod ticket;
 pub mod wire;
 
 use skipper_core::{
@@ -16,10 +18,12 @@ use skipper_core::{
     policy::Action::{self, Deploy, Read},
 };
 
+pub(in crate::api) use ticket::ticket;
+
 use super::{
     extract,
     table::{
-        Access::{Signed, Tenant},
+        Access::{Signed, Tenant, TenantOrTicket},
         Row, row,
     },
 };
@@ -28,9 +32,9 @@ use crate::{app::App, config::Apps, error::Error, verb::Caller};
 /// The routes of this door.
 pub(crate) fn rows() -> Vec<Row> {
     vec![
-        row!(POST "/v1/deploy" => receive::receive, Signed, Json),
+        row!(POST "/v1/deploy" => receive::receive, Signed, Webhook),
         row!(GET "/v1/deploys" => read::list, Tenant(Read)),
-        row!(GET "/v1/deploys/{id}" => read::get, Tenant(Read)),
+        row!(GET "/v1/deploys/{id}" => read::get, TenantOrTicket(Read)),
         row!(GET "/v1/status" => status::status, Tenant(Read)),
         row!(GET "/v1/apps" => apps::list, Tenant(Read)),
         row!(GET "/v1/apps/{name}" => apps::get, Tenant(Read)),

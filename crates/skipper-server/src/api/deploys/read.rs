@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     api::{
-        extract::{Path, Query, TenantQuery},
+        extract::{Path, Query},
         own,
     },
     app::App,
@@ -30,13 +30,28 @@ const USUAL: u32 = 20;
 /// Most deploys of a list.
 const MOST: u32 = 100;
 
+/// The query of one deploy; the guard has looked at both.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Asked {
+    /// `default`, where apps are.
+    #[serde(default)]
+    #[expect(dead_code, reason = "a deploy is found by its id alone")]
+    tenant: Option<String>,
+    /// The token of `status_url`, instead of any other.
+    #[serde(default)]
+    #[expect(dead_code, reason = "the guard reads it, and the document tells of it")]
+    token: Option<String>,
+}
+
 /// Shows a deploy.
-#[utoipa::path(get, path = "/v1/deploys/{id}", tag = "deploys", params(("id" = String, Path, description = "The deploy: `dep_…`"), TenantQuery), responses((status = 200, body = DeployView)))]
+#[utoipa::path(get, path = "/v1/deploys/{id}", tag = "deploys", params(("id" = String, Path, description = "The deploy: `dep_…`"), Asked), responses((status = 200, body = DeployView)))]
 pub(super) async fn get(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
-    _query: Query<TenantQuery>,
+    _query: Query<Asked>,
 ) -> Result<Json<DeployView>, Error> {
     let unknown = || Error::new(Code::RolloutNotFound, "deploy not found");
     let id = id::parse(&id).ok_or_else(unknown)?;

@@ -1,7 +1,5 @@
 //! `POST /v1/deploy`.
 
-use std::time::Duration;
-
 use axum::{
     Extension, Json,
     body::Bytes,
@@ -14,14 +12,16 @@ use skipper_core::{
     actor::{Actor, Provenance, Role},
     id::TokenId,
     name::TenantName,
-    secret::SecretValue,
+    time::Timestamp,
 };
 use skipper_source::app::Deploy;
 use skipper_store::{Begun, IntentAccepted};
+use tracing::warn;
 
 use super::{
-    id, read,
-    signature::{self, Signature},
+    id,
+    proof::{Delivery, Proof},
+    read, ticket,
     wire::{DeployAccepted, DeployRequest},
 };
 use crate::{
@@ -31,13 +31,15 @@ use crate::{
     verb::{self, Caller, deploy},
 };
 
-/// slip's form has neither id nor time: the same bytes within this time are the same delivery.
-const SAME: Duration = Duration::from_secs(5 * 60);
 /// Longest tag that registries take.
 const MAX_TAG: usize = 128;
+/// Deepest that a body may be nested.
+const MAX_DEPTH: usize = 32;
 
-/// Deploys an app: `X-Slip-Signature: sha256=HEX` is the HMAC-SHA256 of the body by the app's key, or by the server's where
-/// the app has none. The same body within five minutes is answered as the first was.
+/// Deploys an app. Either `X-Slip-Signature: sha256=HEX` is the HMAC-SHA256 of the body by the app's key, or by the server's
+/// where the app has none; then the same body within five minutes is answered as the first was. Or it is signed in the form of
+/// Standard Webhooks by the same keys (`webhook-id`, `webhook-timestamp`, `webhook-signature`); then the same id is. Or a token
+/// of the issuer that the server trusts is the bearer; it is good for one delivery.
 #[utoipa::path(post, path = "/v1/deploy", tag = "deploys", request_body = DeployRequest, responses((status = 202, body = DeployAccepted)))]
 pub(super) async fn receive(
     State(app): State<App>,
@@ -45,62 +47,96 @@ pub(super) async fn receive(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Error> {
-    let Ok(signature) = signature::of(&headers) else {
-        return Err(Error::new(Code::Unauthenticated, "missing X-Slip-Signature header"));
-    };
-    let request: DeployRequest = serde_json::from_slice(&body)
-        .map_err(|wrong| Error::new(Code::BadRequest, format!("invalid JSON: {wrong}")))?;
-    authorise(&app, signature, &request.app, &body)?;
+    let proof = Proof::of(&headers)?;
+    let request = parse(&body)?;
+    let verified = proof.verify(&app, &request.app, &body).await;
+    let delivery = verified.inspect_err(|error| refused(&app, &request.app, error))?;
     let tenant = TenantName::default_tenant();
-    let actor = Actor::Token {
-        id: TokenId::from_uuid(uuid::Uuid::nil()),
-        name: "webhook".to_owned(),
-        role: Role::Operator,
-        tenant: Some(tenant.clone()),
-    };
-    let hash = Sha256::of(&body);
-    let sender = format!("webhook:{}", request.app);
-    let holder = match idempotency::begin(&app, &tenant, &sender, &hash.to_string(), hash, SAME).await? {
+    let Delivery { sender, id, known, signed_at, by, trigger } = delivery;
+    let begun = idempotency::begin(&app, &tenant, &sender, &id, Sha256::of(&body), known).await;
+    let begun = begun.map_err(|error| match error.code() {
+        Code::IdempotencyMismatch if trigger == "oidc" => {
+            Error::new(Code::Unauthenticated, "the token was used for another delivery already (`jti`)")
+                .hint("ask the issuer for a new one")
+        }
+        _ => error,
+    });
+    let holder = match begun? {
         Begun::Done(answer) => return idempotency::replay(answer),
         Begun::Accepted(holder, rollout) => {
             let accepted = app.store.intent_get(rollout).await?;
-            return idempotency::keep(&app, &holder, answer(&accepted)).await;
+            return idempotency::keep(&app, &holder, answer(&app, &headers, &accepted).await).await;
         }
         Begun::InProgress => return Err(idempotency::still_running()),
         Begun::New(holder) => holder,
     };
+    let actor = Actor::Token {
+        id: TokenId::from_uuid(uuid::Uuid::nil()),
+        name: by,
+        role: Role::Operator,
+        tenant: Some(tenant.clone()),
+    };
     let caller = Caller {
         provenance: Provenance {
             actor,
-            trigger: "webhook".to_owned(),
+            trigger: trigger.to_owned(),
             request: ids.request,
             correlation: ids.correlation,
         },
         idempotency: Some(holder.clone()),
     };
-    let response = match carry_out(&app, &caller, request).await {
-        Ok(accepted) => answer(&accepted),
+    let response = match carry_out(&app, &caller, request, signed_at).await {
+        Ok(accepted) => answer(&app, &headers, &accepted).await,
         Err(error) => error.into_response(),
     };
     idempotency::keep(&app, &holder, response).await
 }
 
-/// A stranger learns nothing of which apps there are: only whoever has the server's key is told that one is not.
-fn authorise(app: &App, signature: Option<Signature>, name: &str, body: &[u8]) -> Result<(), Error> {
-    let refused = || Error::new(Code::Unauthenticated, "invalid signature");
-    let apps = app.apps.as_deref().ok_or_else(refused)?;
-    let global = || apps.secret().into_iter();
-    let own: &[SecretValue] = match apps.get(name) {
-        Some(Ok(app)) => &app.keys,
-        Some(Err(_)) | None => &[],
-    };
-    // Whatever the app, something is computed, so that time tells nothing either.
-    let signature = signature.ok_or_else(refused)?;
-    let good = if own.is_empty() { signature.is_by(global(), body) } else { signature.is_by(own, body) };
-    if good { deploy::configured(apps, name).map(drop) } else { Err(refused()) }
+/// Read before anybody knows who sent it: nothing may grow with how deep it is.
+fn parse(body: &[u8]) -> Result<DeployRequest, Error> {
+    let wrong = |text: String| Error::new(Code::BadRequest, format!("invalid JSON: {text}"));
+    if is_deeper(body, MAX_DEPTH) {
+        return Err(wrong(format!("nested deeper than {MAX_DEPTH}")));
+    }
+    serde_json::from_slice(body).map_err(|cause| wrong(cause.to_string()))
 }
 
-async fn carry_out(app: &App, caller: &Caller, request: DeployRequest) -> Result<IntentAccepted, Error> {
+/// Whether brackets outside of texts are nested deeper than that.
+fn is_deeper(json: &[u8], most: usize) -> bool {
+    let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b'{' | b'[' if !in_text => depth += 1,
+            b'}' | b']' if !in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > most {
+            return true;
+        }
+    }
+    false
+}
+
+/// Somebody should hear of it, but not of each.
+fn refused(app: &App, name: &str, error: &Error) {
+    let is_known = app.apps.as_deref().is_some_and(|apps| apps.get(name).is_some());
+    if error.code() == Code::Unauthenticated
+        && let Some(more) = app.webhooks.complains()
+    {
+        let name = if is_known { name } else { "(unknown)" };
+        warn!(app = name, unreported = more, "a webhook was refused: {error}");
+    }
+}
+
+async fn carry_out(
+    app: &App,
+    caller: &Caller,
+    request: DeployRequest,
+    signed_at: Option<Timestamp>,
+) -> Result<IntentAccepted, Error> {
     let bad = |text: String| Error::new(Code::BadRequest, text);
     let apps = app.apps.as_deref().ok_or_else(|| deploy::unknown(&request.app))?;
     let image = &deploy::configured(apps, &request.app)?.image;
@@ -113,7 +149,8 @@ async fn carry_out(app: &App, caller: &Caller, request: DeployRequest) -> Result
         return Err(bad("preview deployments are not to be had on this server yet".to_owned()));
     }
     let deploy = Deploy { tag: request.tag, image: None, images: request.images, preview: None };
-    verb::deploy::accept(app, caller, deploy::Wanted { app: request.app, deploy, force: request.force }).await
+    verb::deploy::accept(app, caller, deploy::Wanted { app: request.app, deploy, force: request.force, signed_at })
+        .await
 }
 
 /// Letters, digits, `-`, `_` and `.`, all of ASCII; or a digest.
@@ -130,7 +167,7 @@ fn check_tag(tag: &str) -> Result<(), Error> {
 }
 
 /// The answer to an accepted deploy, however far it is by now.
-pub(super) fn answer(accepted: &IntentAccepted) -> Response {
+pub(super) async fn answer(app: &App, headers: &HeaderMap, accepted: &IntentAccepted) -> Response {
     let tag = accepted.revision.as_ref().and_then(|revision| {
         let spec = revision.spec.as_ref();
         read::tag_of_source(&revision.source).or_else(|| spec.and_then(read::tag_of_spec))
@@ -140,6 +177,20 @@ pub(super) fn answer(accepted: &IntentAccepted) -> Response {
         app: accepted.release.name.to_string(),
         tag: tag.unwrap_or_default(),
         status: "accepted".to_owned(),
+        status_url: ticket::status_url(app, headers, accepted.rollout.id).await,
     };
     (StatusCode::ACCEPTED, Json(accepted)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn brackets_count_outside_of_texts() {
+        assert!(!is_deeper(br#"{"a":["[[[[","\"[[[[",{}]}"#, 3));
+        assert!(is_deeper(br#"{"a":[{}]}"#, 2));
+        let deep = "[".repeat(MAX_DEPTH + 1);
+        assert!(is_deeper(deep.as_bytes(), MAX_DEPTH) && !is_deeper(&deep.as_bytes()[1..], MAX_DEPTH));
+    }
 }

@@ -46,6 +46,9 @@ pub struct DeployAccepted {
     pub tag: String,
     /// `accepted`.
     pub status: String,
+    /// Where it can be watched without any other credential: it holds a token that is good for this deploy alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status_url: Option<String>,
 }
 
 /// A deploy.
@@ -68,7 +71,7 @@ pub struct DeployView {
     pub error: Option<String>,
     /// The revision it makes.
     pub revision: Option<u64>,
-    /// `webhook`, `api`, `cli`.
+    /// `webhook`, `oidc`, `api`, `cli`.
     pub triggered_by: String,
 }
 

@@ -242,7 +242,6 @@ pub(super) async fn upgrade(
         reset_values: true,
         again,
         health: health(body.timeout.filter(|_| v2))?,
-        or_install: true,
         ..Upgrade::of(client.tenant.clone(), name.clone())
     };
     let prepared = verb::upgrade::prepare(app, &client.caller, wanted).await;
@@ -274,13 +273,8 @@ pub(super) async fn rollback(
         }
         _ => Failure::of_verb(error, Verb::Rollback, &named, wanted_version),
     })?;
-    let wanted = Rollback {
-        tenant: client.tenant.clone(),
-        name: name.clone(),
-        to: Some(target),
-        health: health(timeout)?,
-        or_install: true,
-    };
+    let wanted =
+        Rollback { tenant: client.tenant.clone(), name: name.clone(), to: Some(target), health: health(timeout)? };
     let prepared = verb::rollback::prepare(app, &client.caller, wanted).await;
     let prepared = prepared.map_err(|error| Failure::of_verb(error, Verb::Rollback, &named, wanted_version))?;
     let accepted = accept(app, client, prepared).await?;

@@ -1,12 +1,12 @@
 //! What platforms say of the applications of a version, in the words of Spring's deployers.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry},
     net::SocketAddr,
 };
 
 use skipper_core::{
-    deployment::{DeploymentId, Instance, Observed},
+    deployment::{DeploymentId, Instance, Live, Observed},
     port::Loaded,
     rollout::{Action, StepState},
     spec::Application,
@@ -115,7 +115,34 @@ pub fn aggregate(states: impl IntoIterator<Item = Running>) -> Running {
 
 /// What was seen already while one question is answered.
 #[derive(Debug, Default)]
-pub(super) struct Eyes(HashMap<DeploymentId, Vec<(u32, Observed)>>);
+pub(super) struct Eyes(HashMap<DeploymentId, Seen>);
+
+/// What was seen of one deployment.
+#[derive(Debug)]
+struct Seen {
+    /// By index.
+    observed: Vec<(u32, Observed)>,
+    /// Those that run, and whose own path says that they are not well.
+    unwell: BTreeSet<u32>,
+}
+
+impl Seen {
+    async fn of(app: &App, live: &Live) -> Self {
+        let observed = observe(app, live).await;
+        let platform = app.platforms.get(live.deployment.target());
+        let platform = platform.filter(|platform| platform.watches_health(&live.deployment.app));
+        let asking = platform.into_iter().flat_map(|platform| {
+            let running = observed.iter().filter_map(|(_, observed)| match observed {
+                Observed::Running(instance) => Some(instance),
+                _ => None,
+            });
+            running.map(|instance| platform.probe(&live.deployment, instance))
+        });
+        let attempts = futures::future::join_all(asking).await;
+        let unwell = attempts.into_iter().filter(|attempt| !attempt.ok).map(|attempt| attempt.instance).collect();
+        Self { observed, unwell }
+    }
+}
 
 /// The applications of a version. `running` is all that runs of its release.
 pub(super) async fn look(
@@ -136,19 +163,20 @@ pub(super) async fn look(
         let mut state = nothing_of(stored, application, version);
         if let Some(runs) = runs {
             let deployment = &runs.live.deployment.id;
-            if !eyes.0.contains_key(deployment) {
-                eyes.0.insert(deployment.clone(), observe(app, &runs.live).await);
-            }
+            let sight = match eyes.0.entry(deployment.clone()) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(unknown) => unknown.insert(Seen::of(app, &runs.live).await),
+            };
             let health = app.engine.health(stored.release);
             let waits = open.as_ref().is_some_and(|open| is_on_its_way(open, deployment));
             let elsewhere = app.tended_by.borrow().is_some();
-            let instances = eyes.0.get(deployment).into_iter().flatten();
-            state.instances = instances
-                .filter_map(|(index, observed)| {
-                    let judged = judge(observed, waits, elsewhere, watched(health.as_ref(), deployment, *index))?;
-                    Some(instance(stored, &state, runs, *index, observed, judged))
-                })
-                .collect();
+            let instances = sight.observed.iter().filter_map(|(index, observed)| {
+                let judged = judge(observed, waits, elsewhere, watched(health.as_ref(), deployment, *index))?;
+                let unwell = judged == Running::Deployed && sight.unwell.contains(index);
+                let judged = if unwell { Running::Failed } else { judged };
+                Some(instance(stored, &state, runs, *index, observed, judged))
+            });
+            state.instances = instances.collect();
             state.deployment = Some(deployment.clone());
             state.state = aggregate(state.instances.iter().map(|instance| instance.state));
         }

@@ -128,6 +128,32 @@ async fn force_launches_anew_what_did_not_change() {
 }
 
 #[tokio::test]
+async fn an_instance_whose_health_probe_fails_later_is_failed() {
+    let server = Server::start().await;
+    for (version, path) in [("1.0.0", ""), ("2.0.0", "spring.cloud.deployer.local.healthProbe.path: /well")] {
+        let options = if path.is_empty() { String::new() } else { format!("  deploymentProperties:\n    {path}\n") };
+        let mut upload = Ask::new(Method::POST, "/v1/packages").header("content-type", "application/zip");
+        upload.body = crate::hal::classic_with("hello", version, &options);
+        server.send(upload).await.ok::<Value>();
+        let release = format!("v{}", &version[..1]);
+        server.post("/api/package/install", &install(version, &release)).await.ok::<Value>();
+        let status: Value = server.get(&format!("/v1/releases/{release}")).await.ok();
+        if let Some(rollout) = status["rollout"]["id"].as_str() {
+            server.ended(rollout).await;
+        }
+    }
+    let state = async |release: &str| {
+        let info: Value = server.get(&format!("/api/release/status/{release}")).await.ok();
+        assert_eq!(info["status"]["statusCode"], "DEPLOYED");
+        platform_status(&info)[0]["state"].as_str().expect("text").to_owned()
+    };
+    assert_eq!((state("v1").await, state("v2").await), ("deployed".to_owned(), "deployed".to_owned()));
+    server.machine.platform.sicken();
+    assert_eq!(state("v2").await, "failed");
+    assert_eq!(state("v1").await, "deployed", "which names no path");
+}
+
+#[tokio::test]
 async fn a_deleted_release_that_is_upgraded_is_installed() {
     let server = installed().await;
     server.send(Ask::new(Method::DELETE, "/api/release/web")).await.ok::<Value>();

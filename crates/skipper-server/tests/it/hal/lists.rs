@@ -1,7 +1,8 @@
+use http::Method;
 use serde_json::{Value, json};
 
 use super::{href, keys, path};
-use crate::fixture::{Server, package};
+use crate::fixture::{Answer, Ask, Server, package};
 
 /// `name-version` of the items of a list.
 fn packages(list: &Value) -> Vec<String> {
@@ -33,6 +34,40 @@ async fn a_list_is_whole_and_says_so() {
     assert_eq!(list["_links"]["self"], json!({"href": "http://localhost:7577/api/deployers?size=2000"}));
     let list: Value = server.get("/api/packageMetadata/search/findByName?name=none").await.ok();
     assert_eq!(list["_embedded"]["packageMetadata"], json!([]), "an empty list is there");
+}
+
+#[tokio::test]
+async fn a_slash_at_the_end_changes_nothing() {
+    let server = with_several().await;
+    for path in [
+        "/api/about",
+        "/api/packageMetadata?size=2",
+        "/api/packageMetadata/1?projection=summary",
+        "/api/packageMetadata/search/findByName?name=fig",
+        "/api/profile/repositories",
+        "/api/release/list",
+        "/api/list",
+        "/api/release/status/none",
+    ] {
+        let (bare, query) =
+            path.split_once('?').map_or((path, String::new()), |(bare, query)| (bare, format!("?{query}")));
+        let (with, without) = (server.get(&format!("{bare}/{query}")).await, server.get(path).await);
+        assert_eq!(with.status, without.status, "{path}");
+        let document = |answer: &Answer| {
+            let mut document: Value = answer.read();
+            if let Some(failure) = document.as_object_mut() {
+                failure.retain(|field, _| !["timestamp", "path"].contains(&field.as_str()));
+            }
+            document
+        };
+        assert_eq!(document(&with), document(&without), "{path}");
+    }
+    let remove = server.send(Ask::new(Method::DELETE, "/api/package/pear/")).await;
+    assert_eq!(remove.status, 200, "{}", remove.text());
+    let options = server.send(Ask::new(Method::OPTIONS, "/api/repositories/1/")).await;
+    assert_eq!(options.header("allow"), Some("GET,HEAD,PUT,PATCH,DELETE,OPTIONS"));
+    assert_eq!(server.get("/api/about//").await.status, 404);
+    assert_eq!(server.get("/v1/releases/").await.status, 404, "that is Spring's way");
 }
 
 #[tokio::test]

@@ -41,6 +41,11 @@ impl Server {
 
 /// The zip of a package as Spring's tools write them, with a template of their kind.
 fn classic(name: &str, version: &str) -> Vec<u8> {
+    classic_with(name, version, "")
+}
+
+/// The same with more in its spec.
+pub(crate) fn classic_with(name: &str, version: &str, extra: &str) -> Vec<u8> {
     let file = |path: &str, text: String| File { path: path.to_owned(), bytes: text.into_bytes() };
     let metadata = format!(
         "apiVersion: skipper.spring.io/v1\nkind: SkipperPackageMetadata\nname: {name}\nversion: {version}\n\
@@ -49,7 +54,7 @@ fn classic(name: &str, version: &str) -> Vec<u8> {
     );
     let template = format!(
         "apiVersion: skipper.spring.io/v1\nkind: SpringCloudDeployerApplication\nmetadata:\n  name: {name}\nspec:\n  \
-         resource: file:///srv/example/{name}.jar\n  version: {{{{version}}}}\n"
+         resource: file:///srv/example/{name}.jar\n  version: {{{{version}}}}\n{extra}"
     );
     let files = vec![
         file("package.yml", metadata),

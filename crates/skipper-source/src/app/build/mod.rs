@@ -254,6 +254,7 @@ fn application(
         bounds: Bounds { fetch: shape.timeout, health: shape.timeout, drain: merged.drain, ..Bounds::default() },
         working_dir: None,
         platform_options: options,
+        images: BTreeMap::new(),
         deployer: None,
         relaunched: None,
     })

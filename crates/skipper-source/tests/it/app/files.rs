@@ -1,7 +1,7 @@
 //! The files as people write them.
 
 use skipper_core::{secret::SecretValue, time::Millis};
-use skipper_source::app::{self, Backend, Directory, Environment, Kind, Text, check, env_file};
+use skipper_source::app::{self, Backend, Directory, Environment, JwksAt, Kind, Text, check, env_file};
 
 use super::{CONTAINER, POD, SERVER, WORKER, good, load, server, try_app, vars, with};
 
@@ -396,4 +396,40 @@ fn defaults_are_slips() {
     assert_eq!(server.listen.to_string(), "0.0.0.0:7890");
     assert_eq!(server.caddy.map(|caddy| caddy.admin_api).as_deref(), Some("http://localhost:2019"));
     assert_eq!(server.storage, "/var/lib/slip");
+}
+
+#[test]
+fn tokens_that_deploy_are_bound_to_whose_they_are() {
+    let auth = "[auth.oidc]\naudience = \"skipper\"\n";
+    let server = server(&format!("{SERVER}\n{auth}"), &SECRET);
+    let oidc = server.oidc.expect("it is there");
+    assert_eq!(oidc.issuer, "https://token.actions.githubusercontent.com");
+    assert_eq!(oidc.keys, JwksAt::Url("https://token.actions.githubusercontent.com/.well-known/jwks".to_owned()));
+    for (text, code) in [
+        ("", "key-missing"),
+        ("audience = \"a\"\nissuer = \"https://other.test\"", "key-missing"),
+        ("audience = \"a\"\njwks_url = \"http://other.test/keys\"", "value-invalid"),
+        ("audience = \"a\"\njwks_url = \"http://localhost.evil/keys\"", "value-invalid"),
+        ("audience = \"a\"\njwks_file = \"keys\"", "value-invalid"),
+        ("audience = \"a\"\njwks_file = \"/keys\"\njwks_url = \"https://a.test\"", "value-invalid"),
+    ] {
+        let faults = load(&format!("{SERVER}\n[auth.oidc]\n{text}\n"), &[], &SECRET).server.expect_err("refused");
+        assert!(faults.findings().iter().any(|finding| finding.code == code), "{text}: {faults}");
+    }
+    let app = |oidc: &str| try_app(&CONTAINER.replace("[app]", &format!("[app]\noidc = {oidc}")), &[]);
+    let bound =
+        app(r#"{ repository = "acme/*", ref = "refs/heads/main" }"#).unwrap_or_else(|faults| panic!("{faults}"));
+    assert!(bound.oidc[0].0["repository"].matches("acme/shop"));
+    for (oidc, code) in [
+        ("{}", "claim-missing"),
+        (r#"{ ref = "refs/heads/main" }"#, "claim-missing"),
+        (r#"{ repository = "*" , ref = "x"}"#, "claim-open"),
+        (r#"{ repository = "ac*/shop", ref = "x" }"#, "claim-open"),
+        (r#"{ repository_owner = "ac*", ref = "x" }"#, "claim-open"),
+        (r#"{ sub = "**" }"#, "claim-open"),
+        (r#"[{ repository = "acme/shop", ref = "x" }, {}]"#, "claim-missing"),
+    ] {
+        let faults = app(oidc).expect_err("refused");
+        assert!(faults.findings().iter().any(|finding| finding.code == code), "{oidc}: {faults}");
+    }
 }

@@ -49,17 +49,18 @@ impl WaitArgs {
         self.waits(context).then_some(self.timeout)
     }
 
-    /// Tells of a rollout that was accepted, and of its end if that is waited for.
+    /// Tells of a rollout that was accepted, and of its end if that is waited for, in the words of the verb that was asked
+    /// for: what was deleted is upgraded by an install.
     ///
     /// # Errors
     ///
     /// The rollout failed, the time passed, Ctrl-C, or the server is gone for good.
-    pub(super) async fn settle(&self, context: &Context, accepted: Accepted) -> Done {
+    pub(super) async fn settle(&self, context: &Context, asked: &str, accepted: Accepted) -> Done {
         if !self.waits(context) {
             return tell_accepted(context, &accepted);
         }
         match watch::until_ended(context, &accepted, self.timeout).await? {
-            Ended::Final(view) if view.phase == "succeeded" => succeeded(context, &view).await,
+            Ended::Final(view) if view.phase == "succeeded" => succeeded(context, asked, &view).await,
             Ended::Final(view) => Err(failed::report(context, &view)?),
             Ended::Gone if context.out.guide => context.out.line(&sentence("delete", &accepted.release, None)),
             Ended::Gone => {
@@ -129,7 +130,7 @@ pub(super) fn sentence(verb: &str, release: &str, revision: Option<u64>) -> Stri
     }
 }
 
-async fn succeeded(context: &Context, view: &RolloutView) -> Done {
+async fn succeeded(context: &Context, asked: &str, view: &RolloutView) -> Done {
     let out = &context.out;
     if out.json {
         return out.json(view);
@@ -140,9 +141,9 @@ async fn succeeded(context: &Context, view: &RolloutView) -> Done {
         }
         // Scalings do not count there.
         let version = if view.to.is_some() { guide::newest(context, &view.release).await? } else { None };
-        return out.line(&sentence(&view.verb, &view.release, version));
+        return out.line(&sentence(asked, &view.release, version));
     }
-    let sentence = sentence(&view.verb, &view.release, view.to);
+    let sentence = sentence(asked, &view.release, view.to);
     let name = tame(&view.release);
     let took = lasted(Duration::from_millis(view.duration_ms));
     for notice in &view.notices {

@@ -2,6 +2,7 @@ mod app;
 mod value;
 
 pub(crate) use app::AppSecrets;
+pub(super) use app::generated;
 
 use std::path::PathBuf;
 

@@ -41,6 +41,7 @@ fn web(version: &str, strategy: Strategy, replicas: u32) -> Application {
         bounds: Bounds::default(),
         working_dir: None,
         platform_options: [].into(),
+        images: [].into(),
         deployer: None,
         relaunched: None,
     }

@@ -235,6 +235,7 @@ fn application(name: &AppName, traits: &Traits) -> Application {
         bounds: Bounds::default(),
         working_dir: None,
         platform_options: BTreeMap::new(),
+        images: BTreeMap::new(),
         deployer: None,
         relaunched: None,
     }

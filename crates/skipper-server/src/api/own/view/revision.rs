@@ -20,7 +20,7 @@ pub(crate) fn source(source: &Source) -> SourceView {
             sha256: sha256.to_string(),
             values: values.clone(),
         },
-        Source::App { image, tag } => SourceView::App { image: image.clone(), tag: tag.clone() },
+        Source::App { image, tag, .. } => SourceView::App { image: image.clone(), tag: tag.clone() },
         Source::Revision { number } => SourceView::Revision { revision: *number },
         Source::Scale { number, replicas } => SourceView::Scale { revision: *number, replicas: replicas.clone() },
     }
