@@ -57,6 +57,7 @@ pub(super) fn review(config: &ContainerConfig, app: &mut Application) -> Result<
         let others = pod.parts.iter().filter(|part| part.uri != app.resource.uri && part.uri.ends_with(":latest"));
         told.extend(others.map(|part| moving(&part.uri)));
         told.extend(without_effect(app, &options));
+        told.extend(pod::complete(app, &pod)?);
     }
     Ok(told)
 }

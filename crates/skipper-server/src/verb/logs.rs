@@ -22,6 +22,8 @@ pub struct Wanted {
     pub app: Option<AppName>,
     /// Of one instance only.
     pub instance: Option<u32>,
+    /// In pods, of the container of that name only.
+    pub container: Option<String>,
     /// Of one revision only: of what runs of it, and of what is kept of it.
     pub revision: Option<u64>,
     /// At most this many of the last lines of each instance.
@@ -116,7 +118,7 @@ async fn open(app: &App, live: Live, wanted: &Wanted) -> stream::BoxStream<'stat
         instance: wanted.instance,
         tail: wanted.tail,
         follow: wanted.follow,
-        container: None,
+        container: wanted.container.clone(),
     };
     // Without the values nothing could be blackened.
     let blackener = match app.store.secret_values(&live.deployment.tenant, &live.deployment.secrets).await {

@@ -37,6 +37,9 @@ pub(crate) struct Logs {
     /// Only this instance
     #[arg(long, value_name = "INDEX")]
     instance: Option<u32>,
+    /// In a pod, only this container
+    #[arg(long, value_name = "NAME", conflicts_with = "revision")]
+    container: Option<String>,
     /// Only this revision: of one that failed, the lines that it wrote last
     #[arg(long, value_name = "NUMBER")]
     revision: Option<u64>,
@@ -63,6 +66,7 @@ impl Logs {
                 .maybe("tail", tail)
                 .maybe("app", self.app.as_deref())
                 .maybe("instance", self.instance)
+                .maybe("container", self.container.as_deref())
                 .maybe("revision", self.revision);
             match client.open_once(&call, &[]).await {
                 Ok(response) => {

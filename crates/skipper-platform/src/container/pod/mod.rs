@@ -6,6 +6,7 @@
 //! and hangs holds nobody up, and each failure has the name of its container. Host ports are chosen here too ([`ports`]),
 //! since Podman would publish on the container's own number, at all addresses.
 
+mod complete;
 mod launch;
 mod look;
 mod manifest;
@@ -14,6 +15,7 @@ mod ports;
 mod probing;
 mod stop;
 
+pub(super) use complete::complete;
 pub(super) use launch::all;
 pub(super) use manifest::{Manifest, part_name};
 pub(super) use probing::attempt;

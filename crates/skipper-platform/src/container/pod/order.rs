@@ -19,12 +19,11 @@ use super::{
         prepare::{self, SECRETS_DIR, SecretFiles, Work},
         secret_files,
     },
+    complete::PROBES,
     manifest::{LISTS, Manifest},
     ports,
 };
 
-/// What Podman's own probes need is systemd, and they restart behind our back: these are asked from here.
-const PROBES: [&str; 3] = ["livenessProbe", "readinessProbe", "startupProbe"];
 /// Longest host name.
 const HOSTNAME: usize = 63;
 
@@ -90,6 +89,7 @@ pub(super) fn made(account: &Account, deployment: &Deployment, order: Order<'_>)
             container.insert("image".to_owned(), image.into());
             // It is here, and pinned.
             container.insert("imagePullPolicy".to_owned(), "Never".into());
+            // Podman's own need systemd, and restart behind our back: they are asked from here.
             for probe in PROBES {
                 container.remove(probe);
             }

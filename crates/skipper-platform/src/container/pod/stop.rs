@@ -24,6 +24,8 @@ use super::super::{
 
 /// How long removing may take, once nothing runs any more.
 const REMOVED: Duration = Duration::from_secs(20);
+/// How long removing waits for Podman's own cleaning up.
+const CLEANED: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Stops and removes the pod of that name, if it is ours.
@@ -73,10 +75,29 @@ pub(super) async fn pod(account: &Account, name: &str, stop: &StopPolicy) -> Res
         let ids = listed.filter_map(|one| one.get("Id").and_then(Value::as_str)).filter(|id| *id != infra);
         let ending = futures::future::join_all(ids.map(|id| containers::end(account, id, stop))).await;
         ending.into_iter().collect::<Result<(), Error>>()?;
+        // Podman stops it as well, now that nothing else runs: one that is on its way down holds up the removal.
+        containers::end(account, infra, stop).await?;
+        cleaned(account, name).await?;
         remove(account, name).await?;
         info!(pod = name, duration_ms = begun.elapsed().as_millis() as u64, "stopped");
     }
     volumes(account, name).await
+}
+
+/// Waits until Podman has cleaned up behind what ended: a removal that is in its way takes seconds.
+async fn cleaned(account: &Account, name: &str) -> Result<(), Error> {
+    let until = Instant::now() + CLEANED;
+    while Instant::now() < until {
+        let Some(told) = inspect(account, name).await? else { return Ok(()) };
+        let mut states = told.pointer("/Containers").and_then(Value::as_array).into_iter().flatten();
+        if !states
+            .any(|one| matches!(one.get("State").and_then(Value::as_str), Some("stopped" | "stopping" | "running")))
+        {
+            return Ok(());
+        }
+        tokio::time::sleep(PAUSE / 4).await;
+    }
+    Ok(())
 }
 
 /// Podman stops a pod whose last container ended at the same time, and may be in its own way.

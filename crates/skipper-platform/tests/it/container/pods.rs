@@ -15,7 +15,7 @@ use skipper_core::{
     port::{Error, ErrorKind, HookJob, HookState, Launch, LogQuery, Platform as _},
     rollout::plan::Instances,
     secret::{SecretValue, SecretValues},
-    spec::{Application, Check, Hook, Port, Resource, SecretUse, Volume},
+    spec::{Application, Check, Hook, Port, Resource, SecretUse, StopPolicy, Volume},
     time::Millis,
 };
 use skipper_platform::container::{EngineKind, EngineSettings};
@@ -497,6 +497,59 @@ async fn a_pod_on_docker_is_refused_before_anything_is_done() {
     app.limits.memory_bytes = Some(64 << 20);
     let told = podman.review(&mut app).await.expect("Podman has");
     assert_eq!(told, ["`resources` has no effect on a pod: its manifest says it for each container"]);
+}
+
+#[tokio::test]
+async fn probes_become_questions_and_what_outlives_a_pod_has_one_writer() {
+    let (_dir, podman) = account(EngineKind::Podman);
+    let mut told = manifest("true", WEB, WORKER);
+    told["spec"]["terminationGracePeriodSeconds"] = json!(7);
+    told["spec"]["containers"][0]["ports"][1]["name"] = json!("admin");
+    told["spec"]["containers"][0]["livenessProbe"] = json!({"tcpSocket": {"port": 8000}});
+    told["spec"]["containers"][0]["readinessProbe"] = json!({"httpGet": {"path": "ready", "port": "admin"}});
+    told["spec"]["containers"][1]["startupProbe"] = json!({"exec": {"command": ["test", "-e", "/up"]}});
+    let mut app = described(told.clone());
+    app.ports = vec![port("http", "web", 8000)];
+    app.stop = StopPolicy::default();
+    assert_eq!(podman.review(&mut app).await.expect("it can run"), Vec::<String>::new());
+    let expected = json!([
+        {"container": "web", "kind": "http", "port": "web-8001", "path": "/ready", "status": [[200, 399]]},
+        {"container": "worker", "kind": "command", "command": ["test", "-e", "/up"]},
+    ]);
+    assert_eq!(app.platform_options["pod_health"], expected);
+    assert_eq!(app.ports[1], port("web-8001", "web", 8001), "it is published, so that it can be asked");
+    assert_eq!(app.stop.grace, Millis::secs(7));
+    let once = app.clone();
+    podman.review(&mut app).await.expect("it can run");
+    assert_eq!(app, once, "a second time changes nothing");
+    // Somebody says what the container is asked.
+    let mut app = described(told.clone());
+    app.ports = vec![port("http", "web", 8000)];
+    app.health.check = Check::Tcp { port: app.ports[0].name.clone() };
+    podman.review(&mut app).await.expect("it can run");
+    assert_eq!(app.platform_options["pod_health"], json!([expected[1]]));
+    told["spec"]["containers"][0]["readinessProbe"] = json!({"httpGet": {"port": "nowhere"}});
+    let error = podman.review(&mut described(told)).await.expect_err("there is no such port");
+    assert!(error.chain().contains("at spec.containers[0].readinessProbe.httpGet.port"), "{}", error.chain());
+
+    let mut told = manifest("true", WEB, WORKER);
+    told["spec"]["volumes"] = json!([
+        {"name": "shared", "emptyDir": {"medium": "Memory"}},
+        {"name": "db", "persistentVolumeClaim": {"claimName": "shop-db"}},
+        {"name": "time", "hostPath": {"path": "/etc/localtime"}},
+    ]);
+    let mounts = told["spec"]["containers"][0]["volumeMounts"].as_array_mut().expect("a list");
+    mounts.push(json!({"name": "time", "mountPath": "/etc/localtime", "readOnly": true}));
+    let mut app = described(told.clone());
+    let said = podman.review(&mut app).await.expect("it can run");
+    assert_eq!(said, ["volume `shared` of the pod is on the disk: Podman has none in memory"]);
+    assert_eq!(app.strategy.name(), "blue-green", "it is only read");
+    let mounts = told["spec"]["containers"][1]["volumeMounts"].as_array_mut().expect("a list");
+    mounts.push(json!({"name": "db", "mountPath": "/db"}));
+    let mut app = described(told);
+    let said = podman.review(&mut app).await.expect("it can run");
+    assert!(said[1].contains("the pod writes to volume `db`, which outlives it"), "{said:?}");
+    assert_eq!(app.strategy.name(), "recreate");
 }
 
 #[tokio::test]

@@ -93,6 +93,8 @@ pub(super) struct LogsQuery {
     app: Option<String>,
     /// Of this instance only.
     instance: Option<u32>,
+    /// In pods, of the container of this name only.
+    container: Option<String>,
     /// Of this revision only; of one that failed, what is kept: its last lines.
     revision: Option<u64>,
 }
@@ -110,6 +112,7 @@ pub(super) async fn logs(
     let wanted = Wanted {
         app: query.app.map(AppName::new).map(name_of).transpose()?,
         instance: query.instance,
+        container: query.container,
         revision: query.revision,
         tail: query.tail,
         follow: query.follow,

@@ -167,7 +167,8 @@ fn pod_checks(
 ) -> Vec<Value> {
     let mut checks = Vec::new();
     for port in ports.iter().filter(|port| port.container.as_ref() != main) {
-        if let Some(container) = &port.container {
+        let asked = port.container.as_ref().filter(|name| pod.container(name).is_some_and(|known| !known.probed));
+        if let Some(container) = asked {
             // Their paths are their own, and nobody says them: an open port is what can be asked.
             checks.push(json!({"container": container, "kind": "tcp", "port": port.name}));
         }

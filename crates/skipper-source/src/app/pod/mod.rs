@@ -15,12 +15,15 @@ use super::{
 use crate::{
     fields::{Document, Field},
     finding::{Faults, Finding},
+    nearest::suggestion,
     yaml::{self, Content, Input, shorten},
 };
 
 const MAX_CONTAINERS: usize = 64;
 /// Lists of containers, those that run first and end included.
 const LISTS: [&str; 2] = ["initContainers", "containers"];
+
+const PROBES: [&str; 3] = ["readinessProbe", "livenessProbe", "startupProbe"];
 
 /// A manifest that can be rendered.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +46,8 @@ pub struct PodContainer {
     pub ports: Vec<u16>,
     /// Runs to its end before the others start.
     pub init: bool,
+    /// It has a probe of its own.
+    pub probed: bool,
 }
 
 impl Pod {
@@ -132,7 +137,12 @@ fn spec_of(spec: &Field<'_>) -> Vec<PodContainer> {
         let hint = "leave hostNetwork out; ways in are published on ports of 127.0.0.1";
         spec.error_hint("manifest-network", "a pod in the host's network cannot have two versions side by side", hint);
     }
+    let mut volumes = BTreeSet::new();
     for volume in child(spec, "volumes").map(|field| field.items(200)).unwrap_or_default() {
+        match child(&volume, "name").map(|field| field.text()) {
+            Some(name) => volumes.extend(name),
+            None => missing(&volume, "name"),
+        }
         if let Some(path) = child(&volume, "hostPath").and_then(|source| child(&source, "path"))
             && let Some(path) = path.text()
         {
@@ -149,7 +159,7 @@ fn spec_of(spec: &Field<'_>) -> Vec<PodContainer> {
     for list in LISTS {
         let Some(field) = child(spec, list) else { continue };
         for item in field.items(MAX_CONTAINERS) {
-            let Some(container) = container(&item, list == "initContainers") else { continue };
+            let Some(container) = container(&item, list == "initContainers", &volumes) else { continue };
             if !names.insert(container.name.clone()) {
                 item.error("value-invalid", format!("two containers are called `{}`", container.name));
             }
@@ -162,7 +172,7 @@ fn spec_of(spec: &Field<'_>) -> Vec<PodContainer> {
     containers
 }
 
-fn container(item: &Field<'_>, init: bool) -> Option<PodContainer> {
+fn container(item: &Field<'_>, init: bool, volumes: &BTreeSet<String>) -> Option<PodContainer> {
     let name = match child(item, "name") {
         Some(field) => super::value::container(&field),
         None => {
@@ -184,17 +194,36 @@ fn container(item: &Field<'_>, init: bool) -> Option<PodContainer> {
             None => missing(&port, "containerPort"),
         }
     }
+    for key in ["command", "args"] {
+        for word in child(item, key).map(|field| field.items(1000)).unwrap_or_default() {
+            word.text();
+        }
+    }
     for variable in child(item, "env").map(|field| field.items(1000)).unwrap_or_default() {
+        // Without a value it is empty.
+        if let Some(value) = child(&variable, "value").filter(|value| value.node.to_value() != Value::Null) {
+            value.text();
+        }
         match child(&variable, "name").and_then(|field| field.text()) {
             Some(name) if is_variable(&name) => {}
             Some(name) => variable.error("value-invalid", format!("`{}` cannot name a variable", shorten(&name))),
             None => missing(&variable, "name"),
         }
     }
-    for key in ["volumeMounts", "volumes"] {
-        if let Some(field) = child(item, key) {
-            field.items(200);
+    for mount in child(item, "volumeMounts").map(|field| field.items(200)).unwrap_or_default() {
+        if child(&mount, "mountPath").and_then(|field| field.text()).is_none() {
+            missing(&mount, "mountPath");
+        }
+        match child(&mount, "name").map(|field| (field.text(), field)) {
+            None => missing(&mount, "name"),
+            Some((Some(name), field)) if !volumes.contains(&name) => {
+                let hint = suggestion(&name, volumes.iter().map(String::as_str));
+                let message = format!("there is no volume `{}` under spec.volumes", shorten(&name));
+                field.error_hint("volume-unknown", message, hint.unwrap_or_default());
+            }
+            Some(_) => {}
         }
     }
-    Some(PodContainer { name: name?, image: image?, ports, init })
+    let probed = PROBES.iter().any(|probe| child(item, probe).is_some());
+    Some(PodContainer { name: name?, image: image?, ports, init, probed })
 }

@@ -341,6 +341,16 @@ fn a_pod_is_rendered_and_reached_by_container() {
 }
 
 #[test]
+fn a_container_with_a_probe_of_its_own_is_asked_by_that() {
+    let mut world = pod_world();
+    let probe = "ports: [{ containerPort: 3000 }]\n      readinessProbe: { httpGet: { path: /ready, port: 3000 } }";
+    world.manifest = Some(POD_YAML.replacen("ports: [{ containerPort: 3000 }]", probe, 1));
+    let app = world.one();
+    assert_eq!(app.platform_options.get("pod_health"), None, "who runs the pod reads the probe");
+    assert_eq!(pod_of(&app)["spec"]["containers"][1]["readinessProbe"]["httpGet"]["path"], "/ready");
+}
+
+#[test]
 fn images_of_containers_are_named_by_the_deploy() {
     let mut world = pod_world();
     world.deploy.images = BTreeMap::from([("jobs-web".to_owned(), "ghcr.io/acme/jobs:j7".to_owned())]);
@@ -370,6 +380,18 @@ fn manifests_that_cannot_be_used_are_told_about() {
         ("jobs:${tag}", "jobs:${other}", "is not an image"),
         ("  containers:", "  hostNetwork: true\n  containers:", "cannot have two versions side by side"),
         ("kind: Pod", "kind: [", "/slip/pod.yaml:"),
+        (
+            "command: [setup]",
+            "command: setup",
+            "/slip/pod.yaml:10:16: spec.initContainers[0].command: must be a list, and is the text `setup`",
+        ),
+        ("value: own", "value: [own]", "spec.containers[0].env[0].value: must be text"),
+        (
+            "name: scratch, mountPath",
+            "name: scrath, mountPath",
+            "there is no volume `scrath` under spec.volumes; did you mean `scratch`?",
+        ),
+        ("mountPath: /scratch", "mount: /scratch", "missing required field: mountPath"),
     ] {
         let mut world = pod_world();
         assert!(POD_YAML.contains(from), "{from}");
