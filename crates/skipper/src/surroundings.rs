@@ -54,6 +54,13 @@ impl Surroundings {
         &self.vars
     }
 
+    /// Adds variables; those that are there already stay.
+    pub(crate) fn add(&mut self, more: BTreeMap<String, String>) {
+        for (name, value) in more {
+            self.vars.entry(name).or_insert(value);
+        }
+    }
+
     /// Whether this is the superuser, whose data lives in the system's folders.
     pub(crate) fn is_root(&self) -> bool {
         rustix::process::geteuid().is_root()

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Signs a deploy, sends it, and waits for its end at the address that the server gives for it. Needs curl, openssl and jq.
 #
-# SKIPPER_SERVER, SKIPPER_APP, SKIPPER_TAG and SKIPPER_SECRET say what; SKIPPER_IMAGES (lines CONTAINER=REFERENCE), SKIPPER_PREVIEW,
+# SKIPPER_SERVER, SKIPPER_APP, SKIPPER_TAG and SKIPPER_SECRET say what; without a key the job's own token is sent, for SKIPPER_AUDIENCE
+# (else the server). SKIPPER_IMAGES (lines CONTAINER=REFERENCE), SKIPPER_PREVIEW,
 # SKIPPER_SHA, SKIPPER_FORCE (true), SKIPPER_WAIT (false), SKIPPER_TIMEOUT (seconds) and SKIPPER_DELIVERY are optional.
 # Exit codes: 0 done, 1 error, 2 something is missing, 3 the key is wrong, 4 no such app, 5 the deploy failed, 6 timeout.
 set -euo pipefail
@@ -12,7 +13,9 @@ need() {
 need SKIPPER_SERVER "no server: set the input \`server\`"
 need SKIPPER_APP "no app: set the input \`app\`"
 need SKIPPER_TAG "no tag: set the input \`tag\`"
-need SKIPPER_SECRET "no key: set the input \`secret\` from a secret of the repository"
+if [ -z "${SKIPPER_SECRET:-}" ] && [ -z "${ACTIONS_ID_TOKEN_REQUEST_URL:-}" ]; then
+    need SKIPPER_SECRET "no key: set the input \`secret\`, or let the job have a token of its own: permissions: id-token: write"
+fi
 for tool in curl openssl jq; do
     command -v "$tool" >/dev/null || { echo "::error::$tool is not on this runner" >&2; exit 2; }
 done
@@ -33,15 +36,25 @@ jq --null-input --compact-output \
     + (if $force == "true" then {force: true} else {} end)
     + (if $delivery == "" then {} else {delivery: $delivery} end)' | tr -d '\n' >"$work/body"
 
-# The key goes in by a file descriptor: what stands on a command line is seen by every process of the runner.
-signature=$(perl -MDigest::SHA=hmac_sha256_hex -0777 -e '
-    open(my $body, "<:raw", $ARGV[0]) or die; print hmac_sha256_hex(scalar <$body>, $ENV{SKIPPER_SECRET})' "$work/body" 2>/dev/null) ||
-    signature=$(openssl dgst -sha256 -hmac "$SKIPPER_SECRET" <"$work/body" | sed 's/^.* //')
+if [ -n "${SKIPPER_SECRET:-}" ]; then
+    # Perl reads the key from its environment: what stands on a command line is seen by every process of the runner.
+    # shellcheck disable=SC2016
+    signature=$(perl -MDigest::SHA=hmac_sha256_hex -0777 -e '
+        open(my $body, "<:raw", $ARGV[0]) or die; print hmac_sha256_hex(scalar <$body>, $ENV{SKIPPER_SECRET})' "$work/body" 2>/dev/null) ||
+        signature=$(openssl dgst -sha256 -hmac "$SKIPPER_SECRET" <"$work/body" | sed 's/^.* //')
+    printf 'X-Slip-Signature: sha256=%s\n' "$signature" >"$work/credential"
+else
+    # The token says which repository and branch this job is of; the server's [auth.oidc] says whom it is for.
+    printf 'Authorization: Bearer %s\n' "$ACTIONS_ID_TOKEN_REQUEST_TOKEN" >"$work/ask"
+    curl --fail --silent --show-error --connect-timeout 10 --max-time 60 --get --header "@$work/ask" \
+        --data-urlencode "audience=${SKIPPER_AUDIENCE:-$server}" --output "$work/token" "$ACTIONS_ID_TOKEN_REQUEST_URL"
+    printf 'Authorization: Bearer %s\n' "$(jq --raw-output .value "$work/token")" >"$work/credential"
+fi
 unset SKIPPER_SECRET
 
 status=$(curl --silent --show-error --connect-timeout 10 --max-time 60 --retry 5 --retry-connrefused --output "$work/answer" \
     --write-out '%{http_code}' --request POST "$server/v1/deploy" --header 'Content-Type: application/json' \
-    --header "X-Slip-Signature: sha256=$signature" --data-binary "@$work/body") || {
+    --header "@$work/credential" --data-binary "@$work/body") || {
     echo "::error::no answer of $server" >&2
     exit 1
 }

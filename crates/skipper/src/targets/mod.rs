@@ -14,6 +14,9 @@ use crate::{
 /// Where a server listens unless it was told otherwise.
 pub(crate) const DEFAULT_URL: &str = "http://127.0.0.1:7577";
 
+/// What an address comes from that nobody named.
+pub(crate) const THE_DEFAULT: &str = "the default";
+
 /// Where slip's daemon listens.
 const SLIP_URL: &str = "http://localhost:7890";
 
@@ -193,7 +196,7 @@ pub(crate) fn resolve(connection: &Connection, surroundings: &Surroundings) -> R
         .or_else(|| of_target.as_ref().map(|(_, url)| url.clone()))
         .unwrap_or_else(|| {
             let default = if surroundings.is_slip { SLIP_URL } else { DEFAULT_URL };
-            Origin::new(default.to_owned(), "the default")
+            Origin::new(default.to_owned(), THE_DEFAULT)
         });
     // A target's token is for that target's address and is sent nowhere else.
     let entry = of_target.as_ref().filter(|(_, of_target)| same_server(&of_target.value, &url.value));

@@ -337,3 +337,46 @@ fn init_uses_slips_own_configuration_where_it_is() {
         fs::read_to_string(drop_in).expect("read").contains("server --config /etc/slip --data-dir /var/lib/skipper\n")
     );
 }
+
+#[test]
+fn doctor_says_what_is_wrong_with_apps_and_keys_and_mends_what_is_safe() {
+    let bench = bench();
+    let cfg = bench.home().join("cfg");
+    fs::write(cfg.join("apps/bad.toml"), "[app]\nname = \"bad\"\n").expect("written");
+    let routed = "[app]\nname = \"open\"\nimage = \"acme/open\"\n[routing]\ndomain = \"no-such-name.invalid\"\nport = 80\n[health]\n[deploy]\n";
+    fs::write(cfg.join("apps/open.toml"), routed).expect("written");
+    fs::set_permissions(cfg.join("slip.toml"), fs::Permissions::from_mode(0o644)).expect("set");
+    let doctor = |more: &[&str]| {
+        let mut command =
+            bench.command(&["doctor", "--config", "cfg", "--data-dir", "data", "--json", "--token", BEARER]);
+        command.env("DOCKER_HOST", format!("unix://{}/none.sock", bench.home().display())).args(more);
+        let ended = run(&mut command);
+        let shown: Value = serde_json::from_str(&ended.out).unwrap_or_else(|error| panic!("{error}: {}", ended.err));
+        (shown, ended.code)
+    };
+    let state = |shown: &Value, check: &str, text: &str| {
+        let items = shown["items"].as_array().expect("a list");
+        let is_it = |item: &&Value| {
+            item["check"] == check && item["detail"].as_str().is_some_and(|detail| detail.contains(text))
+        };
+        items.iter().find(is_it).unwrap_or_else(|| panic!("{check}: {text}: {shown:#}"))["state"].clone()
+    };
+    let (shown, code) = doctor(&[]);
+    assert_eq!(code, 1);
+    for (check, text, expected) in [
+        ("app files", "apps/bad.toml", "broken"),
+        ("apps", "2 of 3 can be deployed", "ok"),
+        ("engine", "Docker does not run: there is no socket", "broken"),
+        ("dns", "no-such-name.invalid leads nowhere", "warning"),
+        ("webhook key", "signs the webhooks of open:", "warning"),
+        ("key files", "slip.toml can be opened by every user (mode 644)", "broken"),
+        ("access", "this client is let in", "ok"),
+    ] {
+        assert_eq!(state(&shown, check, text), expected, "{check}");
+    }
+    assert_eq!(mode(&cfg.join("slip.toml")), 0o644, "nothing is changed unless it is asked for");
+    let (shown, _) = doctor(&["--fix"]);
+    assert_eq!(state(&shown, "key files", "slip.toml"), "fixed");
+    assert_eq!(mode(&cfg.join("slip.toml")), 0o640);
+    assert!(!shown.to_string().contains(KEY) && !shown.to_string().contains(BEARER));
+}
