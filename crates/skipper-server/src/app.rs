@@ -13,7 +13,8 @@ use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    config::{About, Apps, Limits, Retention, User},
+    apps::LiveApps,
+    config::{About, Limits, Retention, User},
     edge::EdgeView,
     metrics::Metrics,
     resolver::PackageResolver,
@@ -46,7 +47,7 @@ pub struct Parts {
     /// The user that the configuration names.
     pub user: Option<User>,
     /// The apps of the directory that the server was given, if it was.
-    pub apps: Option<Arc<Apps>>,
+    pub apps: LiveApps,
     /// What the door of webhooks keeps in memory.
     pub webhooks: Webhooks,
     /// What the server says of itself.

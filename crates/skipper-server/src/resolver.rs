@@ -10,7 +10,7 @@ use skipper_core::{
     BoxFuture,
     id::ReleaseId,
     name::ReleaseName,
-    port::{Clock, Error as PortError, ErrorKind, Platform, ResolveRequest, Resolved, Resolver},
+    port::{Clock, Error as PortError, ErrorKind, Ids, Platform, ResolveRequest, Resolved, Resolver},
     release::Source,
     route::Listener,
     spec::{Application, Spec},
@@ -21,6 +21,7 @@ use skipper_store::Store;
 use tokio::time::{Instant, sleep};
 
 use crate::{
+    apps::{Builder, LiveApps},
     error::{Code, Error},
     repository::Repositories,
 };
@@ -32,6 +33,9 @@ const UNREACHABLE: Duration = Duration::from_secs(30);
 /// First and longest pause between two tries.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LAST_PAUSE: Duration = Duration::from_secs(2);
+
+/// How many accounts an application may go through: the one that is named, and one that it is given to.
+const HANDED_OVER: usize = 2;
 
 /// Whose spec it is.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +55,7 @@ pub struct PackageResolver {
     edge_ports: RangeInclusive<u16>,
     clock: Arc<dyn Clock>,
     boot_health: Option<Millis>,
+    apps: Option<Builder>,
 }
 
 impl PackageResolver {
@@ -63,13 +68,27 @@ impl PackageResolver {
         edge_ports: RangeInclusive<u16>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { store, repositories, platforms, edge_ports, clock, boot_health: None }
+        Self { store, repositories, platforms, edge_ports, clock, boot_health: None, apps: None }
     }
 
     /// Longest an application of Spring's deployers may take to be healthy, unless the request says otherwise.
     #[must_use]
     pub fn with_boot_health(mut self, bound: Option<Duration>) -> Self {
         self.boot_health = bound.map(|bound| Millis(u64::try_from(bound.as_millis()).unwrap_or(u64::MAX)));
+        self
+    }
+
+    /// Builds apps of that directory as well; with `tls`, for the edge's TLS listener too.
+    #[must_use]
+    pub fn with_apps(mut self, apps: LiveApps, ids: Arc<dyn Ids>, tls: bool) -> Self {
+        self.apps = Some(Builder {
+            store: self.store.clone(),
+            platforms: self.platforms.clone(),
+            apps,
+            clock: Arc::clone(&self.clock),
+            ids,
+            tls,
+        });
         self
     }
 
@@ -95,11 +114,26 @@ impl PackageResolver {
         let mut told = Vec::new();
         for app in &spec.applications {
             // One that is not configured is refused with the plan.
-            let Some(platform) = self.platforms.get(&app.target) else { continue };
-            let said = platform.review(&mut app.clone()).await.map_err(|error| port_error(&error))?;
+            if self.platforms.get(&app.target).is_none() {
+                continue;
+            }
+            let (_, said) = reviewed(&self.platforms, &mut app.clone()).await.map_err(|error| port_error(&error))?;
             told.extend(said.into_iter().map(|what| format!("application `{}`: {what}", app.name)));
         }
         Ok(told)
+    }
+
+    /// The spec with each application on the account that is going to run it. What cannot run is left as it is:
+    /// [`PackageResolver::review`] has told it.
+    pub async fn handed_over(&self, spec: &Spec) -> Spec {
+        let mut spec = spec.clone();
+        for app in &mut spec.applications {
+            let mut looked_over = app.clone();
+            if reviewed(&self.platforms, &mut looked_over).await.is_ok() {
+                app.target = looked_over.target;
+            }
+        }
+        spec
     }
 
     /// The spec as a rollout would pin it, for a plan: nothing is claimed. A port that is still to be chosen stays
@@ -131,13 +165,10 @@ impl PackageResolver {
         }
         match &request.source {
             Source::Package { .. } => self.repositories.render_again(request).await,
-            // A deploy stores what was built with its intent.
-            Source::App { .. } => Err(PortError::new(
-                ErrorKind::Permanent,
-                "spec-gone",
-                format!("revision {} of the app was stored without its spec", request.revision),
-            )
-            .hint("deploy it again")),
+            Source::App { .. } => match &self.apps {
+                Some(builder) => Box::pin(builder.build(request, UNREACHABLE)).await,
+                None => Err(PortError::new(ErrorKind::Permanent, "app-unknown", "this server has no apps")),
+            },
             Source::Revision { number } => self.stored(request.release, *number).await,
             Source::Scale { number, replicas } => {
                 let (manifest, mut spec) = self.stored(request.release, *number).await?;
@@ -187,16 +218,8 @@ impl PackageResolver {
         let fetches = spec.applications.iter_mut().map(|app| {
             let bound = bound(app);
             async move {
-                let platform = self.platforms.get(&app.target).ok_or_else(|| {
-                    let message = format!(
-                        "application `{}` asks for platform `{}`, which is not configured",
-                        app.name, app.target
-                    );
-                    PortError::new(ErrorKind::Permanent, "unknown-platform", message)
-                        .hint("see the configured platforms with `skipper platform list`")
-                })?;
                 // What cannot run is told before anything is fetched for it; the bytes are looked at when they are here.
-                platform.review(app).await?;
+                let (platform, _) = reviewed(&self.platforms, app).await?;
                 patiently(platform.as_ref(), app, patience, bound).await?;
                 platform.review(app).await?;
                 Ok::<_, PortError>(())
@@ -205,6 +228,29 @@ impl PackageResolver {
         try_join_all(fetches).await?;
         Ok(())
     }
+}
+
+/// Has an application looked over by the account that it is for, and by the one that this gives it to; see
+/// [`Platform::review`]. Returns that account, and what will not be done as it was asked.
+pub(crate) async fn reviewed<'a>(
+    platforms: &'a Platforms,
+    app: &mut Application,
+) -> Result<(&'a Arc<dyn Platform>, Vec<String>), PortError> {
+    let mut told = Vec::new();
+    for _ in 0..HANDED_OVER {
+        let target = app.target.clone();
+        let platform = platforms.get(&target).ok_or_else(|| {
+            let message = format!("application `{}` asks for platform `{target}`, which is not configured", app.name);
+            PortError::new(ErrorKind::Permanent, "unknown-platform", message)
+                .hint("see the configured platforms with `skipper platform list`")
+        })?;
+        told.extend(platform.review(app).await?);
+        if app.target == target {
+            return Ok((platform, told));
+        }
+    }
+    let message = format!("application `{}` is given from one platform to the next", app.name);
+    Err(PortError::new(ErrorKind::Permanent, "no-platform", message).hint("name the platform that is to run it"))
 }
 
 impl Resolver for PackageResolver {
@@ -219,7 +265,7 @@ impl Resolver for PackageResolver {
 
 /// Asks again as long as it may help, within `bound` for the whole. What has failed for `patience` is given up: most of what
 /// cannot be reached is a wrong address, and whoever waits for the rollout wants to know.
-async fn patiently(
+pub(crate) async fn patiently(
     platform: &dyn Platform,
     app: &mut Application,
     patience: Duration,

@@ -139,7 +139,7 @@ pub fn app_toml(bytes: &[u8]) {
             manifest: pod.is_ok().then_some(text).or(Some(FUZZ_POD)),
             deploy: &deploy,
             target: &PlatformName::new("docker").expect("a valid name"),
-            secrets: &[],
+            secrets: &std::collections::BTreeMap::new(),
             preview_secrets: &[],
             tls: true,
         });

@@ -42,7 +42,7 @@ pub struct PastRevision {
     pub manifest: Option<String>,
     /// Its typed form, where the text could be read; without it nobody can go back to the revision.
     pub spec: Option<Spec>,
-    /// Free text.
+    /// Free text. Of one that failed, why it did.
     pub description: Option<String>,
     /// The package as it was, to be remembered with it.
     pub kept: Option<String>,
@@ -156,7 +156,9 @@ async fn insert_in_txn(txn: &mut Txn, id: ReleaseId, one: &PastRevision, by: &st
     };
     let phase = match one.state {
         RevisionState::Failed => {
-            Phase::Failed { cause: ended("failed-elsewhere", "it had failed before the release was taken over") }
+            let told = one.description.as_deref().filter(|told| !told.trim().is_empty());
+            let told = told.unwrap_or("it had failed before the release was taken over");
+            Phase::Failed { cause: ended(Cause::ELSEWHERE, told) }
         }
         RevisionState::Cancelled => {
             Phase::Cancelled { cause: ended(Cause::CANCELLED, "it had not ended when the release was taken over") }

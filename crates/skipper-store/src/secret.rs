@@ -102,6 +102,45 @@ impl Store {
         Ok(version)
     }
 
+    /// Sets a secret unless it has that value already. Returns the number of its current version.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::secret_set`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe to drop.
+    pub async fn secret_ensure(
+        &self,
+        tenant: &TenantName,
+        name: &SecretName,
+        value: &SecretValue,
+        provenance: &Provenance,
+    ) -> Result<u64, Error> {
+        if let Some(row) = self.one("read a secret's version", CURRENT, args![tenant.as_str(), name.as_str()]).await? {
+            let version = row.count("version")?;
+            let known = SecretVersions([(name.clone(), version)].into());
+            let open = self.secret_open(tenant, &known).await?;
+            if open.get(name).is_some_and(|known| known.expose() == value.expose()) {
+                return Ok(version);
+            }
+        }
+        self.secret_set(tenant, name, value, provenance).await
+    }
+
+    /// The current value of a secret; `None` when it is not set.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Key`] when it cannot be opened.
+    pub async fn secret_value(&self, tenant: &TenantName, name: &SecretName) -> Result<Option<SecretValue>, Error> {
+        let row = self.one("read a secret's version", CURRENT, args![tenant.as_str(), name.as_str()]).await?;
+        let Some(row) = row else { return Ok(None) };
+        let known = SecretVersions([(name.clone(), row.count("version")?)].into());
+        Ok(self.secret_open(tenant, &known).await?.remove(name))
+    }
+
     /// A key for a purpose that is named by the caller: the same for every server that has the sealing key. It is made of that
     /// one, which is made first where nothing was sealed before.
     ///

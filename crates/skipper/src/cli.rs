@@ -2,7 +2,10 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
-use clap::{Arg, ArgMatches, Args as _, FromArgMatches as _, Subcommand as _, ValueHint};
+use clap::{
+    Arg, ArgMatches, Args as _, FromArgMatches as _, Subcommand as _, ValueHint,
+    error::{ContextKind, ContextValue},
+};
 
 use crate::{
     cmd::{Command, edge::Edge, server::Server},
@@ -180,7 +183,27 @@ pub(crate) fn parse(args: Vec<OsString>) -> Result<Cli, clap::Error> {
     if let Some(resident) = resident(&args) {
         return Ok(resident);
     }
-    understood(&command().try_get_matches_from(spelling::kebab(args))?)
+    let mut tree = command();
+    let matches = tree.try_get_matches_from_mut(spelling::kebab(args));
+    understood(&matches.map_err(|error| tactful(error, &tree))?)
+}
+
+/// An error about a command that is not there, without the advice to take one that nobody is meant to type.
+pub(crate) fn tactful(mut error: clap::Error, tree: &clap::Command) -> clap::Error {
+    let hidden = |name: &String| tree.find_subcommand(name).is_some_and(clap::Command::is_hide_set);
+    let suggested = match error.get(ContextKind::SuggestedSubcommand) {
+        Some(ContextValue::String(name)) => vec![name.clone()],
+        Some(ContextValue::Strings(names)) => names.clone(),
+        _ => return error,
+    };
+    let shown: Vec<String> = suggested.iter().filter(|name| !hidden(name)).cloned().collect();
+    if shown.is_empty() {
+        error.remove(ContextKind::SuggestedSubcommand);
+        error.remove(ContextKind::Suggested);
+    } else if shown.len() < suggested.len() {
+        error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(shown));
+    }
+    error
 }
 
 /// What the matches of the whole tree say.

@@ -38,7 +38,7 @@ pub(crate) fn run(surroundings: &Surroundings, loaded: Loaded) -> Done {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    for finding in loaded.config.apps.iter().flat_map(|apps| apps.findings()) {
+    for finding in loaded.config.apps.get().iter().flat_map(|apps| apps.findings()) {
         tracing::warn!("{finding}");
     }
     let world = World {

@@ -82,7 +82,7 @@ case $watch in
 '') echo "::error::the server gives no status_url; set \`wait: false\`" >&2 && exit 1 ;;
 /*) watch=$server$watch ;;
 esac
-echo "::add-mask::$watch"
+[ -z "${GITHUB_ACTIONS:-}" ] || echo "::add-mask::$watch"
 
 until=$((SECONDS + timeout)) pause=1 shown=
 while [ "$SECONDS" -lt "$until" ]; do

@@ -202,8 +202,9 @@ pub trait Platform: Send + Sync + fmt::Debug {
     }
 
     /// Looks an application over before it is planned, and completes it by what the account decides: a second time changes
-    /// nothing. Asks nobody; what depends on the bytes of the resource is looked at once that is pinned and here. Returns
-    /// what will not be done as it was asked, as sentences.
+    /// nothing. Asks nobody; what depends on the bytes of the resource is looked at once that is pinned and here. May give the
+    /// application to another account, by its target, which then is to review it. Returns what will not be done as it was
+    /// asked, as sentences.
     fn review<'a>(&'a self, app: &'a mut Application) -> BoxFuture<'a, Result<Vec<String>, Error>> {
         let _ = app;
         Box::pin(async { Ok(Vec::new()) })

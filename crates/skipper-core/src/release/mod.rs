@@ -130,6 +130,18 @@ pub struct Revision {
     pub created_at: Timestamp,
 }
 
+/// Of what a release is a preview.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreviewOf {
+    /// The app.
+    pub app: ReleaseName,
+    /// The preview's id as it was asked for.
+    pub id: String,
+    /// The commit, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha: Option<String>,
+}
+
 /// What a revision was made of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
@@ -160,6 +172,12 @@ pub enum Source {
         image: String,
         /// The tag, or `sha256:…`.
         tag: String,
+        /// In a pod, whole references by the name of their container.
+        #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+        images: std::collections::BTreeMap<String, String>,
+        /// What it is a preview of.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        preview: Option<Box<PreviewOf>>,
         /// When whoever asked signed it, where that is known: the order of commits, whenever they arrive.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         signed_at: Option<Timestamp>,

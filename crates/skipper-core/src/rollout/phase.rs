@@ -20,6 +20,8 @@ pub struct Cause {
 impl Cause {
     /// The code of a rollout that somebody stopped.
     pub const CANCELLED: &'static str = "cancelled";
+    /// The code of one that failed before its release was taken over; the message is what was said of it there.
+    pub const ELSEWHERE: &'static str = "failed-elsewhere";
 }
 
 /// Where a rollout stands.

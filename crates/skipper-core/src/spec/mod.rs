@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     name::{AppName, PlatformName},
+    route::Host,
     time::Millis,
 };
 
@@ -48,6 +49,37 @@ pub struct Spec {
     /// What the documents say of themselves beside their names: key, and every value that one of them has.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, BTreeSet<String>>,
+    /// What is to be known of a preview.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<Box<PreviewTerms>>,
+}
+
+/// On what terms a preview lives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreviewTerms {
+    /// Its host names; that of the address comes first. None for an app without ways in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<Host>,
+    /// How long it lives after it was asked for; for ever when `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<Millis>,
+    /// Most previews of the app at a time, this one included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<u32>,
+    /// The branch of a database that was made for it, and goes with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<DatabaseBranch>,
+}
+
+/// A branch of a database, by its provider.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatabaseBranch {
+    /// Who made it.
+    pub provider: String,
+    /// The provider's project.
+    pub project: String,
+    /// Its name there.
+    pub name: String,
 }
 
 /// Where an application runs: the name of a configured platform account.
@@ -100,7 +132,14 @@ impl Spec {
     /// A spec of these applications, by today's [`SPEC_VERSION`].
     #[must_use]
     pub fn new(applications: Vec<Application>) -> Self {
-        Self { version: SPEC_VERSION, applications, verbatim: false, health_bound: None, metadata: BTreeMap::new() }
+        Self {
+            version: SPEC_VERSION,
+            applications,
+            verbatim: false,
+            health_bound: None,
+            metadata: BTreeMap::new(),
+            preview: None,
+        }
     }
 
     /// The spec with the bounds that its rollout keeps.

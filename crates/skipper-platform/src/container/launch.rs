@@ -128,6 +128,8 @@ impl Job<'_> {
                         self.start(index, &id).await?;
                         return self.started(index, &name).await;
                     }
+                    // Its name is given away before it can be looked at.
+                    tokio::time::sleep(PAUSE * 5).await;
                 }
             }
         }

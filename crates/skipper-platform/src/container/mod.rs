@@ -12,6 +12,7 @@
 
 mod account;
 mod config;
+mod deployer;
 mod exec;
 mod fault;
 mod fetch;
@@ -236,6 +237,10 @@ impl Platform for ContainerPlatform {
                 Ok(None) | Err(_) => probing::attempt(&self.account, deployment, instance).await,
             }
         })
+    }
+
+    fn watches_health(&self, app: &Application) -> bool {
+        deployer::watches_health(app)
     }
 
     fn retire<'a>(

@@ -20,7 +20,7 @@ use skipper_core::{
 use super::{
     account::Account,
     config::{ContainerConfig, EngineKind},
-    labels,
+    deployer, labels,
     options::Options,
 };
 use crate::local::{check_env, fill, part_secrets, port_env, storage};
@@ -100,7 +100,11 @@ pub(super) fn body(
         |words: &[String]| words.iter().map(|word| fill(word, &ports, reference)).collect::<Result<Vec<String>, _>>();
     let (entrypoint, cmd) = match work {
         Work::Hook(hook) => (filled(&hook.command)?, Vec::new()),
-        Work::Instance(_) | Work::Pod(_) => (filled(&app.command)?, filled(&app.args)?),
+        Work::Instance(index) => {
+            let told = deployer::arrange(deployment, *index, &ports)?;
+            (filled(&app.command)?, [filled(&app.args)?, told.args].concat())
+        }
+        Work::Pod(_) => (filled(&app.command)?, filled(&app.args)?),
     };
     let (env, files) = environment(deployment, secrets, options, work, &ports, reference)?;
     let env = env.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -156,7 +160,8 @@ pub(super) fn body(
 /// Name and value of each secret that becomes a file.
 pub(super) type SecretFiles = Vec<(String, skipper_core::secret::SecretValue)>;
 
-/// The environment, weakest first: the file of variables, the application's own, ports, secrets.
+/// The environment, weakest first: what Spring's applications are told, the file of variables, the application's own, ports,
+/// secrets.
 pub(super) fn environment(
     deployment: &Deployment,
     secrets: &SecretValues,
@@ -174,6 +179,9 @@ pub(super) fn environment(
     ]);
     if let Work::Instance(index) | Work::Pod(index) = work {
         env.insert("SKIPPER_INSTANCE".to_owned(), index.to_string());
+    }
+    if let Work::Instance(index) = work {
+        env.extend(deployer::arrange(deployment, *index, ports)?.env);
     }
     if let Some(path) = &options.env_file {
         env.extend(env_file(Path::new(path))?);

@@ -8,6 +8,7 @@ use skipper_core::{
 use super::{
     account::Account,
     config::ContainerConfig,
+    deployer,
     image::Reference,
     options::{self, Options},
     pod::{self, Manifest},
@@ -20,6 +21,7 @@ pub(super) fn review(config: &ContainerConfig, app: &mut Application) -> Result<
     if app.resource.uri.starts_with("docker:") {
         Reference::parse(&app.resource.uri)?;
     }
+    let not_done = deployer::review(app)?;
     let options = Options::of(app)?;
     let pod = Manifest::of(app)?;
     if pod.is_some() {
@@ -44,10 +46,9 @@ pub(super) fn review(config: &ContainerConfig, app: &mut Application) -> Result<
                 .hint(format!("write the engine's address under `platforms.{}.publish`", config.account)));
         }
     }
-    let mut told: Vec<String> = options::unknown(app)
-        .into_iter()
-        .map(|key| format!("option `{key}` is unknown to {} and has no effect", config.kind))
-        .collect();
+    let mut told = not_done;
+    let unknown = options::unknown(app).into_iter();
+    told.extend(unknown.map(|key| format!("option `{key}` is unknown to {} and has no effect", config.kind)));
     let moving =
         |uri: &str| format!("the tag of {uri} may mean another image tomorrow; this one is pinned by its digest");
     if app.resource.uri.ends_with(":latest") {

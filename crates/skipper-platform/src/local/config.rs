@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use skipper_core::{name::PlatformName, port::Clock};
+use skipper_core::{name::PlatformName, port::Clock, spec::Target};
 use tokio_util::task::TaskTracker;
 
 use super::{deployer::DeployerSettings, ports::PortPool};
@@ -62,6 +62,8 @@ pub struct LocalConfig {
     pub base_env: BTreeMap<String, String>,
     /// How applications are run that were written for Spring's deployers, and which Java runs jars.
     pub deployer: DeployerSettings,
+    /// The account with a container engine that applications are handed over to which are images; `None` where there is none.
+    pub engine: Option<Target>,
     /// How much output is kept.
     pub logs: LogBounds,
     /// Where the account's tasks run; wait for it after [`super::LocalPlatform::close`].
@@ -95,6 +97,7 @@ impl LocalConfig {
             clock,
             base_env: base_env(),
             deployer: DeployerSettings::default(),
+            engine: None,
             logs: LogBounds::default(),
             tasks,
         })

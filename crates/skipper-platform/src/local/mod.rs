@@ -32,6 +32,7 @@ mod watch;
 
 pub(crate) use account::{blocking, storage};
 pub use config::{KeeperCommand, LocalConfig, LogBounds, base_env};
+pub(crate) use deployer::{Dealt, Options, Table, Told, mebibytes, told};
 pub use deployer::{DeployerSettings, ENV_VARS_TO_INHERIT, inherit, unsupported};
 pub(crate) use fence::Fences;
 pub(crate) use list::check_id;
@@ -130,7 +131,9 @@ impl Platform for LocalPlatform {
                 };
                 let release = system.release().to_string_lossy();
                 let java = deployer::java(&account).map_or_else(|| "no Java".to_owned(), |at| format!("Java at {at}"));
-                let summary = format!("processes on Linux {release}, {cpus} CPUs, {ports}, {limits}, {java}");
+                let images = account.config.engine.as_ref();
+                let images = images.map_or_else(String::new, |engine| format!(", images on {engine}"));
+                let summary = format!("processes on Linux {release}, {cpus} CPUs, {ports}, {limits}, {java}{images}");
                 let mode = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
                 (summary, rustix::fs::access(&account.config.root, mode).is_ok())
             });

@@ -192,7 +192,8 @@ fn stand_in(resource: &Resource) -> Option<StandIn> {
 pub(super) fn needs_engine(account: &Account, uri: &str) -> Error {
     let message = format!("`{uri}` is an image, and `{}` runs processes of this host", account.config.account);
     Error::new(ErrorKind::Permanent, "resource-scheme", message).hint(
-        "deploy it to an account with a container engine, or name a jar or a program: maven://…, https://… or file:…",
+        "start Docker or Podman, and then the server again, or name an account of such an engine; or deploy a jar or a program: \
+         maven://…, https://… or file:…",
     )
 }
 

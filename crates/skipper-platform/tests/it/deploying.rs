@@ -12,9 +12,9 @@ use std::{
 
 use skipper_core::{
     deployment::Deployment,
-    name::PortName,
+    name::{PlatformName, PortName},
     port::{Error, ErrorKind, Platform as _},
-    spec::{Check, Deployer, Resource, StopPolicy},
+    spec::{Check, Deployer, Resource, StopPolicy, Target},
     time::Millis,
 };
 use skipper_platform::local::DeployerSettings;
@@ -284,6 +284,30 @@ async fn what_cannot_run_is_refused_before_anything_is_started() {
     assert_eq!(error.code(), "java-missing");
     let sample = "maven://org.springframework.cloud.samples:spring-cloud-skipper-samples-helloworld:1.0.1.RELEASE";
     without.platform.review(&mut app(sample, &[], &[]).app).await.expect("the sample needs none");
+}
+
+#[tokio::test]
+async fn an_image_is_given_to_the_account_that_has_an_engine_with_what_this_one_would_do_differently() {
+    let mut world = World::deploying(DeployerSettings {
+        use_spring_application_json: false,
+        health_probe: Some("/well".to_owned()),
+        ..DeployerSettings::default()
+    });
+    world.engine = Some(Target(PlatformName::new("boxes").expect("valid")));
+    world.restart();
+    let mut it = app("docker:springcloud/x:1", &[], &[("local.healthProbe.path", "/own")]);
+    assert_eq!(world.platform.review(&mut it.app).await.expect("somebody can run it"), Vec::<String>::new());
+    assert_eq!(it.app.target.to_string(), "boxes");
+    let options = it.app.deployer.expect("as before").options;
+    let told: Vec<_> = options.iter().map(|(key, value)| format!("{}={value}", key.trim_start_matches(BOTH))).collect();
+    assert_eq!(told, ["local.healthProbe.path=/own", "local.useSpringApplicationJson=false"]);
+    let mut native = deployment(&[]);
+    native.app.resource.uri = "docker:web:1".to_owned();
+    world.platform.review(&mut native.app).await.expect("whoever wrote the package");
+    assert_eq!(native.app.target.to_string(), "boxes");
+    let mut jar = app("builtin:sample", &[], &[]);
+    world.platform.review(&mut jar.app).await.expect("it runs here");
+    assert_eq!(jar.app.target.to_string(), "here");
 }
 
 #[tokio::test]

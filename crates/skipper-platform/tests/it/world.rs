@@ -54,6 +54,8 @@ pub(crate) struct World {
     pub fetch: FetchLimits,
     pub base_env: BTreeMap<String, String>,
     pub deployer: DeployerSettings,
+    /// Where images go, from the next restart on.
+    pub engine: Option<Target>,
 }
 
 /// Each test a range of ports, so that tests running side by side do not meet.
@@ -81,8 +83,8 @@ impl World {
         let dir = tempfile::tempdir().expect("temp dirs can be made");
         let ports = own_ports();
         let base_env = base_env();
-        let platform = open(dir.path(), &ports, logs, &fetch, &base_env, &deployer);
-        Self { dir, platform, ports, logs, fetch, base_env, deployer }
+        let platform = open(dir.path(), &ports, logs, &fetch, &base_env, &deployer, None);
+        Self { dir, platform, ports, logs, fetch, base_env, deployer, engine: None }
     }
 
     /// As a server that was killed and started anew: nothing in memory stays.
@@ -93,7 +95,8 @@ impl World {
 
     /// A second server on the same folder.
     pub(crate) fn another(&self) -> Arc<LocalPlatform> {
-        open(self.dir.path(), &self.ports, self.logs, &self.fetch, &self.base_env, &self.deployer)
+        let engine = self.engine.clone();
+        open(self.dir.path(), &self.ports, self.logs, &self.fetch, &self.base_env, &self.deployer, engine)
     }
 
     pub(crate) fn folder(&self, deployment: &Deployment, index: u32) -> PathBuf {
@@ -167,6 +170,7 @@ fn open(
     fetch: &FetchLimits,
     base_env: &BTreeMap<String, String>,
     deployer: &DeployerSettings,
+    engine: Option<Target>,
 ) -> Arc<LocalPlatform> {
     let artifacts = Arc::new(Cache::new(dir.join("artifacts"), fetch.clone()).expect("the folder can be made"));
     let keeper = KeeperCommand { program: FIXTURE.into(), args: vec!["keeper".into()] };
@@ -181,6 +185,7 @@ fn open(
         clock: Arc::new(RealClock),
         base_env: base_env.clone(),
         deployer: deployer.clone(),
+        engine,
         logs,
         tasks: TaskTracker::new(),
     };

@@ -52,6 +52,7 @@ async fn admit(app: &App, meta: &Meta, mut request: Request, next: Next) -> Resu
     // Who signs the body itself needs no actor: the handler looks at the signature, and makes one.
     let asked = match meta.access {
         Access::Signed => false,
+        Access::SignedOr(_) => !deploys::is_signed(request.headers()),
         Access::Public => auth::is_signed(app, request.headers()),
         Access::TenantOrTicket(_) => match deploys::ticket(app, request.uri(), request.headers()).await? {
             Some(actor) => {
@@ -100,7 +101,7 @@ fn permit(meta: &Meta, actor: &Actor, uri: &Uri) -> Result<(), Error> {
     match meta.access {
         Access::Public | Access::Signed => Ok(()),
         Access::Installation(action) => verb::permit_all(actor, action),
-        Access::Tenant(action) | Access::TenantOrTicket(action) => {
+        Access::Tenant(action) | Access::TenantOrTicket(action) | Access::SignedOr(action) => {
             let named = axum::extract::Query::<AnyTenant>::try_from_uri(uri)
                 .map_err(|_| Error::new(Code::BadRequest, "the query cannot be read"))?;
             verb::permit(actor, action, &extract::tenant(actor, named.0.tenant.as_ref())?)

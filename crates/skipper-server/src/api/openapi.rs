@@ -108,7 +108,7 @@ fn complete(operation: &mut Operation, meta: &Meta) {
     if meta.mutates() {
         codes.extend([Code::Conflict, Code::StorageFull]);
     }
-    if matches!(meta.access, Access::Tenant(_) | Access::TenantOrTicket(_)) {
+    if matches!(meta.access, Access::Tenant(_) | Access::TenantOrTicket(_) | Access::SignedOr(_)) {
         // What a platform or the edge says is passed on.
         codes.push(Code::EdgeFailed);
     }

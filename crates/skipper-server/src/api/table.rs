@@ -29,6 +29,8 @@ pub enum Access {
     Public,
     /// Whoever has signed the body; the handler verifies it.
     Signed,
+    /// Whoever may do this to apps, or has signed what is asked as slip's clients do: then the handler verifies it.
+    SignedOr(Action),
     /// Whoever may do this to the tenant named in the query.
     Tenant(Action),
     /// The same, and whoever has the ticket of what the path names.
@@ -87,7 +89,7 @@ impl Meta {
     /// clients know of no keys (a signed body is its own): after a crash theirs would be answered in another door's shape.
     pub(crate) fn takes_key(&self) -> bool {
         self.mutates()
-            && self.access != Access::Signed
+            && !matches!(self.access, Access::Signed | Access::SignedOr(_))
             && !self.path.starts_with("/api/")
             && self.body != BodyKind::Secret
             && self.answer == Answer::Whole

@@ -13,6 +13,7 @@ use subtle::ConstantTimeEq as _;
 use super::{NotLocal, judge, loopback::is_foreign};
 use crate::{
     app::App,
+    apps::Apps,
     config::User,
     error::{Code, Error},
 };
@@ -54,7 +55,7 @@ pub(crate) async fn authenticate(
     if app.admin_token.as_ref().is_some_and(|admin| same(&sent.secret, admin)) {
         return Ok(configured("ADMIN_TOKEN"));
     }
-    if app.apps.as_ref().and_then(|apps| apps.secret()).is_some_and(|secret| same(&sent.secret, secret)) {
+    if app.apps.get().as_deref().and_then(Apps::secret).is_some_and(|secret| same(&sent.secret, secret)) {
         return Ok(configured("auth.secret"));
     }
     let token = app.store.token_authenticate(&sent.secret).await?;
@@ -129,7 +130,7 @@ fn same(given: &str, expected: &SecretValue) -> bool {
 async fn without_token(app: &App, peer: Option<SocketAddr>, uri: &Uri, headers: &HeaderMap) -> Result<Actor, Error> {
     let needed = Error::new(Code::Unauthenticated, "a token is needed")
         .hint("send `Authorization: Bearer TOKEN`; the command line takes it from --token or SKIPPER_TOKEN");
-    if app.admin_token.is_some() || app.user.is_some() || app.apps.is_some() || app.store.token_any().await? {
+    if app.admin_token.is_some() || app.user.is_some() || app.apps.get().is_some() || app.store.token_any().await? {
         return Err(needed);
     }
     match judge(peer, uri, headers) {

@@ -25,6 +25,15 @@ pub struct DirectoryTexts {
     pub unreadable: Vec<Finding>,
 }
 
+impl DirectoryTexts {
+    /// Of all of it: whether two readings are the same.
+    pub(crate) fn digest(&self) -> skipper_core::Sha256 {
+        let unreadable: Vec<String> = self.unreadable.iter().map(ToString::to_string).collect();
+        let all = serde_json::json!([self.server, self.apps, unreadable]);
+        skipper_core::Sha256::of_json(&all)
+    }
+}
+
 /// Reads `slip.toml` and `apps/*.toml`. A folder `apps` that is missing is an empty one.
 ///
 /// # Errors

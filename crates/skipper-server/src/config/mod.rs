@@ -6,7 +6,6 @@
 //! hands it over in [`Sources`].
 
 mod account;
-mod apps;
 mod directory;
 mod engine;
 mod expand;
@@ -20,7 +19,6 @@ mod setting;
 mod spring;
 mod typed;
 
-pub use apps::Apps;
 pub use directory::{DirectoryTexts, read_directory, read_text};
 pub use fault::{ConfigError, Fault};
 pub use merge::{Origin, Shown};

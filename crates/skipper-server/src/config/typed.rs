@@ -37,7 +37,7 @@ pub struct Config {
     /// A user with a name and a password, for clients that know no tokens.
     pub user: Option<User>,
     /// Apps, where the server was given a directory of them.
-    pub apps: Option<std::sync::Arc<super::Apps>>,
+    pub apps: crate::apps::LiveApps,
     /// What seals secrets, as 64 hexadecimal digits or base64; a file of the data directory when absent.
     pub secret_key: Option<SecretValue>,
     /// The database.
@@ -253,7 +253,7 @@ pub(super) fn build(sources: &Sources, merged: &Merged, faults: &mut Vec<Fault>)
     let retention = Retention { idempotency_keys: take.span("retention.idempotency_keys") };
     let config = Config {
         listen,
-        apps: None,
+        apps: crate::apps::LiveApps::default(),
         admin_token: take.admin_token(),
         user: take.user(),
         boot_health: take.boot_health(),

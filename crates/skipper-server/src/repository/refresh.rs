@@ -30,6 +30,8 @@ const BATCH: usize = 250;
 const AHEAD: usize = 4;
 /// Faults that are told.
 const TOLD: usize = 20;
+/// Longest sentence about them: more than fits into it is counted.
+const NAMED_BYTES: usize = 2000;
 /// First pause after an index could not be read; it doubles up to the usual time between two refreshes.
 const FIRST_RETRY: std::time::Duration = std::time::Duration::from_secs(5);
 
@@ -51,9 +53,26 @@ pub struct Report {
 impl Report {
     /// One sentence about what could not be used.
     fn problem(&self) -> Option<String> {
-        let first = self.faults.first()?;
-        let more = if self.broken > 1 { format!(" (and {} more)", self.broken - 1) } else { String::new() };
-        Some(format!("{} of its packages cannot be used: {first}{more}", self.broken))
+        (self.broken > 0).then(|| format!("{} of its packages cannot be used: {}", self.broken, self.named()))
+    }
+
+    /// What could not be used, one after the other, as far as there is room.
+    fn named(&self) -> String {
+        let mut named = String::new();
+        let mut told = 0;
+        for fault in &self.faults {
+            if told > 0 && named.len() + fault.len() > NAMED_BYTES {
+                break;
+            }
+            let between = if told == 0 { "" } else { "; " };
+            named.push_str(between);
+            named.push_str(fault);
+            told += 1;
+        }
+        match self.broken.saturating_sub(told) {
+            0 => named,
+            more => format!("{named} (and {more} more)"),
+        }
     }
 }
 
@@ -147,8 +166,7 @@ impl Repositories {
         let text = String::from_utf8(bytes).map_err(|_| failed(format!("{file} is not UTF-8 text")))?;
         let report = self.take_over(&repository.name, text, provenance).await?;
         if report.packages == 0 && report.broken > 0 {
-            let why = report.faults.first().map(String::as_str).unwrap_or_default();
-            return Err(failed(format!("{file} is not the index of a repository: {why}")));
+            return Err(failed(format!("{file} is not the index of a repository: {}", report.named())));
         }
         Ok((report, etag, digest))
     }
@@ -262,4 +280,23 @@ fn compare(
     }
     flush(&mut batch, 1);
     report
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_that_cannot_be_used_is_named_as_far_as_there_is_room() {
+        let of = |faults: &[String], broken| Report { faults: faults.to_vec(), broken, ..Report::default() }.problem();
+        let fault = |nth: usize| format!("document {nth}: no name");
+        assert_eq!(of(&[], 0), None);
+        let both = "2 of its packages cannot be used: document 1: no name; document 2: no name";
+        assert_eq!(of(&[fault(1), fault(2)], 2).as_deref(), Some(both));
+        let many: Vec<String> = (1..=TOLD).map(fault).collect();
+        let told = of(&many, 100_000).expect("there are some");
+        assert!(told.contains("document 20: no name (and 99980 more)"), "{told}");
+        let long = of(&["x".repeat(NAMED_BYTES), fault(2)], 2).expect("there are some");
+        assert!(long.ends_with("x (and 1 more)") && long.len() < NAMED_BYTES + 100);
+    }
 }

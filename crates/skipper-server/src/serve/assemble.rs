@@ -71,6 +71,10 @@ pub(super) fn assemble(
         config.edge.ports.clone(),
         Arc::clone(&world.clock),
     );
+    // Behind Caddy TLS is Caddy's.
+    let behind = config.apps.get().is_some_and(|apps| apps.server().caddy.is_some());
+    let tls = config.edge.https != EdgePort::Off && !behind;
+    let resolver = resolver.with_apps(config.apps.clone(), Arc::clone(&world.ids), tls);
     let resolver = Arc::new(resolver.with_boot_health(config.boot_health));
     let engine = Engine::new(EngineConfig {
         store: Arc::new(store.clone()),

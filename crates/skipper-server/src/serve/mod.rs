@@ -20,7 +20,7 @@ use tokio::{net::TcpListener, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-use crate::config::Config;
+use crate::{apps::previews, config::Config};
 
 /// What a server needs of the process it runs in.
 #[derive(Debug, Clone)]
@@ -148,6 +148,8 @@ pub async fn run(config: Config, world: World, stop: CancellationToken) -> Resul
     let working = tasks.spawn(parts.tender.run(later.clone()));
     tasks.spawn(follow::wake(parts.app.clone(), later.clone()));
     tasks.spawn(follow::count(parts.app.clone(), later.clone()));
+    tasks.spawn(config.apps.clone().follow(later.clone()));
+    tasks.spawn(previews::tend(parts.app.clone(), later.clone()));
 
     announce(&config, &listeners);
     let bounds = listen::Bounds {
@@ -182,7 +184,7 @@ async fn guarded(config: &Config, store: &Store) -> Result<(), Error> {
     let Some(open) = config.listen.iter().find(|address| !address.ip().is_loopback()) else { return Ok(()) };
     if config.admin_token.is_some()
         || config.user.is_some()
-        || config.apps.as_ref().is_some_and(|apps| apps.secret().is_some())
+        || config.apps.get().is_some_and(|apps| apps.secret().is_some())
         || store.token_any().await.map_err(|cause| Error::Store { cause })?
     {
         return Ok(());

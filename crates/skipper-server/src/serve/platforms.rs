@@ -1,11 +1,11 @@
 //! The platform accounts of a server, opened: what the configuration names, and the engines that are there without it.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use skipper_core::{name::PlatformName, port::Platform, spec::Target};
 use skipper_platform::{
     artifact::{Cache, FetchLimits},
-    container::{ContainerConfig, ContainerPlatform, EngineKind, EngineSettings, answers},
+    container::{ContainerConfig, ContainerPlatform, EngineKind, EngineSettings, RegistryLogin, answers},
     local::{KeeperCommand, LocalConfig, LocalPlatform, PortPool},
 };
 use tokio_util::task::TaskTracker;
@@ -45,28 +45,40 @@ pub(super) fn open(
     tasks: &TaskTracker,
 ) -> Result<Vec<(Target, Opened)>, Error> {
     let opening = Opening { config, world, owner, tasks, ports: Arc::new(PortPool::new(config.local_ports.clone())) };
-    let mut artifacts = None;
     let mut all = Vec::new();
     for (name, account) in &config.platforms {
-        let opened = match &account.kind {
-            PlatformKind::Local => {
-                let artifacts = match &artifacts {
-                    Some(shared) => Arc::clone(shared),
-                    None => Arc::clone(artifacts.insert(opening.cache(name)?)),
-                };
-                opening.local(name, account, artifacts)?
-            }
-            PlatformKind::Container(kind, settings) => opening.engine(name, *kind, settings.clone())?,
-        };
-        all.push((Target(name.clone()), opened));
+        if let PlatformKind::Container(kind, settings) = &account.kind {
+            all.push((Target(name.clone()), opening.engine(name, *kind, settings.clone())?));
+        }
     }
     for (kind, hosts) in &config.usual_engines {
-        let Some(host) = hosts.iter().find(|host| answers(host)) else { continue };
         let Ok(name) = PlatformName::new(kind.word()) else { continue };
-        info!(platform = %name, host, "found a container engine");
+        let root = opening.containers(&name);
+        let has_ours = || root.read_dir().is_ok_and(|mut entries| entries.next().is_some());
+        let host = match hosts.iter().find(|host| answers(host)) {
+            Some(host) => host,
+            None => match hosts.first() {
+                // It will be back: what ran on it is not to be taken for something that nobody has configured.
+                Some(host) if has_ours() => host,
+                _ => continue,
+            },
+        };
+        info!(platform = %name, host, answers = answers(host), "found a container engine");
         let settings = EngineSettings { host: Some(host.clone()), ..EngineSettings::default() };
         let opened = opening.engine(&name, *kind, settings)?;
         all.push((Target(name), opened));
+    }
+    // Images that are meant for processes of this host go to the first of them.
+    let engine = all.first().map(|(target, _)| target.clone());
+    let mut artifacts = None;
+    for (name, account) in &config.platforms {
+        if matches!(account.kind, PlatformKind::Local) {
+            let artifacts = match &artifacts {
+                Some(shared) => Arc::clone(shared),
+                None => Arc::clone(artifacts.insert(opening.cache(name)?)),
+            };
+            all.push((Target(name.clone()), opening.local(name, account, artifacts, engine.clone())?));
+        }
     }
     Ok(all)
 }
@@ -85,7 +97,13 @@ impl Opening<'_> {
         Ok(Arc::new(cache.with_maven(self.config.maven.clone())))
     }
 
-    fn local(&self, name: &PlatformName, account: &PlatformConfig, artifacts: Arc<Cache>) -> Result<Opened, Error> {
+    fn local(
+        &self,
+        name: &PlatformName,
+        account: &PlatformConfig,
+        artifacts: Arc<Cache>,
+        engine: Option<Target>,
+    ) -> Result<Opened, Error> {
         let usual = LocalConfig::new(
             name.clone(),
             &self.config.data_dir,
@@ -100,18 +118,31 @@ impl Opening<'_> {
             keeper: KeeperCommand { program: program.clone(), args: vec!["keeper".into()] },
             builtins: [("sample".to_owned(), vec![program.into_os_string(), "sample".into()])].into(),
             deployer: account.deployer.clone(),
+            engine,
             ..usual
         };
         Ok(Opened::Local(Arc::new(LocalPlatform::new(local).map_err(failed(name))?)))
     }
 
-    fn engine(&self, name: &PlatformName, kind: EngineKind, settings: EngineSettings) -> Result<Opened, Error> {
+    /// The folder of an account with an engine.
+    fn containers(&self, name: &PlatformName) -> PathBuf {
+        self.config.data_dir.join("containers").join(name.as_str())
+    }
+
+    fn engine(&self, name: &PlatformName, kind: EngineKind, mut settings: EngineSettings) -> Result<Opened, Error> {
+        for registry in self.config.apps.get().iter().flat_map(|apps| &apps.server().registries) {
+            // What the account itself names for a registry counts.
+            if let (Some(token), false) = (&registry.token, settings.registries.contains_key(&registry.host)) {
+                let login = RegistryLogin { username: registry.username.clone(), password: token.clone() };
+                settings.registries.insert(registry.host.clone(), login);
+            }
+        }
         let config = ContainerConfig {
             account: name.clone(),
             kind,
             host: settings.host.clone().unwrap_or_default(),
             owner: self.owner.to_owned(),
-            root: self.config.data_dir.join("containers").join(name.as_str()),
+            root: self.containers(name),
             settings,
             clock: Arc::clone(&self.world.clock),
             tasks: self.tasks.clone(),

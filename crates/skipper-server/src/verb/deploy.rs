@@ -1,21 +1,22 @@
-//! Deploys an app of the configuration at a tag: the next revision of the release of its name.
+//! Deploys an app of the configuration at a tag: the next revision of the release of its name, or of the release of one of
+//! its previews. What it comes to is built when it is resolved, once its image is here.
+
+use std::collections::BTreeMap;
 
 use skipper_core::{
-    name::{ReleaseName, SecretName, TenantName},
+    name::{ReleaseName, TenantName},
     policy::Action,
-    release::{Door, Release, RevisionState, Source},
+    release::{Door, PreviewOf, Release, RevisionState, Source},
     rollout::Verb,
-    secret::SecretValues,
-    spec::{Application, SecretUse, Spec, Target},
     time::Timestamp,
 };
-use skipper_source::app::{self, Inputs};
+use skipper_source::app;
 use skipper_store::IntentAccepted;
 
 use super::{Caller, Options, Prepared, intent};
 use crate::{
     app::App,
-    config::Apps,
+    apps::Apps,
     error::{Code, Error, package_faults},
 };
 
@@ -27,63 +28,70 @@ const LOOK_BACK: u32 = 200;
 pub struct Wanted {
     /// The app, by its name.
     pub app: String,
-    /// What of it.
-    pub deploy: app::Deploy,
+    /// The tag, or `sha256:…`.
+    pub tag: String,
+    /// In a pod, whole references by the name of their container.
+    pub images: BTreeMap<String, String>,
+    /// A preview rather than the app itself: its id, and the commit where it is known.
+    pub preview: Option<(String, Option<String>)>,
     /// Also a tag that was deployed before what runs now.
     pub force: bool,
     /// When it was signed, where that is known: it says which of two is the newer one, in whatever order they come.
     pub signed_at: Option<Timestamp>,
 }
 
-/// Builds the app and stores the intent. Behind an open rollout it waits, in the place of whatever waited before.
+/// Stores the intent. Behind an open rollout it waits, in the place of whatever waited before.
 ///
 /// # Errors
 ///
-/// The app is unknown or disabled; it cannot be built, or not be run; the tag was deployed before another one.
+/// The app is unknown or disabled; previews are not to be had; the tag was deployed before another one.
 pub async fn accept(app: &App, caller: &Caller, wanted: Wanted) -> Result<IntentAccepted, Error> {
     let tenant = TenantName::default_tenant();
     caller.may(Action::Deploy, &tenant)?;
-    let apps = app.apps.as_deref().ok_or_else(|| unknown(&wanted.app))?;
-    let file = configured(apps, &wanted.app)?;
+    let apps = app.apps.get().ok_or_else(|| unknown(&wanted.app))?;
+    let file = configured(&apps, &wanted.app)?;
+    let preview = wanted.preview.map(|(id, sha)| Box::new(PreviewOf { app: file.name.clone(), id, sha }));
+    let name = match &preview {
+        None => file.name.clone(),
+        Some(preview) => preview_release(&apps, file, &preview.id)?,
+    };
     // What is older is found out, and what is accepted made known, by one delivery of an app at a time.
     let _turn = app.webhooks.turn(file.name.as_str()).await;
-    let release = app.store.release_get(&tenant, &file.name).await?;
+    let release = app.store.release_get(&tenant, &name).await?;
     if let Some(release) = release.as_ref().filter(|_| !wanted.force) {
-        refuse_outdated(app, release, &wanted.deploy.tag, wanted.signed_at).await?;
+        refuse_outdated(app, release, &wanted.tag, wanted.signed_at).await?;
     }
-    let target = apps.target(|name| app.platforms.get(&Target(name.clone())).is_some());
-    let inputs = Inputs {
-        app: file,
-        server: apps.server(),
-        repo: None,
-        manifest: None,
-        deploy: &wanted.deploy,
-        target: &target,
-        secrets: &[],
-        preview_secrets: &[],
-        tls: false,
-    };
-    let built = app::applications(&inputs)
-        .map_err(|faults| package_faults(Code::Invalid, &format!("app `{}`", file.name), &faults))?;
-    let mut applications = built.applications;
-    seal(app, caller, &tenant, &built.release, built.sealed, &mut applications).await?;
-    let spec = Spec::new(applications);
-    let mut warnings: Vec<String> = built.warnings.iter().map(ToString::to_string).collect();
-    warnings.extend(app.resolver.review(&spec).await?);
     let there = release.as_ref().is_some_and(|release| !release.deleted);
+    let source = Source::App {
+        image: file.image.clone(),
+        tag: wanted.tag,
+        images: wanted.images,
+        preview,
+        signed_at: wanted.signed_at,
+    };
     let prepared = Prepared {
         tenant,
-        name: built.release,
+        name,
         release,
         verb: if there { Verb::Upgrade } else { Verb::Install },
-        source: Some(Source::App { image: file.image.clone(), tag: wanted.deploy.tag, signed_at: wanted.signed_at }),
-        rendered: Some((skipper_source::manifest::write(&spec), spec)),
+        source: Some(source),
+        rendered: None,
         kept: None,
-        warnings,
+        warnings: Vec::new(),
         expect_serving: None,
         purge: false,
     };
     intent::accept(app, caller, prepared, options()).await
+}
+
+/// The release of a preview, where the server and the app have any.
+fn preview_release(apps: &Apps, file: &app::App, id: &str) -> Result<ReleaseName, Error> {
+    let bad = |what: String| Error::new(Code::BadRequest, what);
+    if file.preview.domain.is_none() && apps.server().preview.is_none() {
+        let what = "preview deployments not configured for this server: slip.toml has no [preview]";
+        return Err(bad(what.to_owned()));
+    }
+    app::preview_release(&file.name, id).map_err(bad)
 }
 
 /// Apps belong to their own door, and the newest of those that wait wins.
@@ -133,28 +141,4 @@ async fn refuse_outdated(app: &App, release: &Release, tag: &str, signed_at: Opt
         format!("`{tag}` of `{name}` was {why}, and something else since (revision {number})"),
     )
     .hint("send `\"force\": true` with it, or roll back"))
-}
-
-/// Values out of the environment become secrets of the release.
-async fn seal(
-    app: &App,
-    caller: &Caller,
-    tenant: &TenantName,
-    release: &ReleaseName,
-    sealed: SecretValues,
-    applications: &mut [Application],
-) -> Result<(), Error> {
-    let of_release = |name: &SecretName| {
-        SecretName::new(format!("{release}.{name}")).map_err(|wrong| Error::new(Code::Invalid, wrong.to_string()))
-    };
-    for (name, value) in &sealed {
-        app.store.secret_set(tenant, &of_release(name)?, value, &caller.provenance).await?;
-    }
-    for used in applications.iter_mut().flat_map(|application| &mut application.secrets) {
-        let (SecretUse::Env { secret, .. } | SecretUse::File { secret, .. }) = used;
-        if sealed.contains_key(secret) {
-            *secret = of_release(secret)?;
-        }
-    }
-    Ok(())
 }

@@ -7,7 +7,7 @@ use skipper_core::{
     spec::{Application, Spec},
 };
 
-use crate::app::App;
+use crate::{app::App, resolver};
 
 /// Longest a resource is looked at to see whether it changed. Slower ones count as changed: the rollout finds out.
 const LOOK: Duration = Duration::from_secs(5);
@@ -19,7 +19,7 @@ pub(super) async fn pinned_like(app: &App, fresh: &Spec, current: &Spec) -> Opti
     for application in &mut pinned.applications {
         let old = current.application(&application.name)?;
         keep_ports(application, old);
-        app.platforms.get(&application.target)?.review(application).await.ok()?;
+        resolver::reviewed(&app.platforms, application).await.ok()?;
     }
     if !same_but_digests(&pinned, current) {
         return None;

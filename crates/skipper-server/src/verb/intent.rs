@@ -115,6 +115,7 @@ pub async fn accept(app: &App, caller: &Caller, prepared: Prepared, options: Opt
 /// ability it lacks, a secret that is not there.
 async fn feasible(app: &App, prepared: &Prepared, spec: &Spec) -> Result<(), Error> {
     let live = plan::live_of(app, prepared).await?;
+    let spec = &app.resolver.handed_over(spec).await;
     let request = PlanRequest {
         release: plan::release_id(app, prepared),
         release_name: &prepared.name,

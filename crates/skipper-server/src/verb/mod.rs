@@ -21,6 +21,7 @@ pub mod logs;
 pub mod manifest;
 pub mod packages;
 pub mod plan;
+pub mod previews;
 pub mod publish;
 pub mod repositories;
 pub mod rollback;

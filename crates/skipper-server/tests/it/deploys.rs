@@ -1,11 +1,11 @@
 //! slip's door: who may deploy, what a repeated delivery does, and what is shown of it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::Method;
 use serde_json::{Value, json};
-use skipper_server::config::{Apps, DirectoryTexts};
+use skipper_server::{apps::Apps, config::DirectoryTexts};
 
 use crate::fixture::{Answer, Ask, Machine, Server};
 
@@ -15,7 +15,8 @@ pub(crate) const OWN: &str = "the key of the shop alone";
 pub(crate) fn machine() -> Machine {
     let own = format!("secret = [\"an older key\", \"{OWN}\"]");
     let bad = ("bad.toml".to_owned(), "[app]\nname = 3\n".to_owned());
-    configured("", [app("web", "", ""), app("shop", &own, ""), bad])
+    let previews = "[preview]\ndomain = \"preview.test\"\nmax_per_app = 2\ndefault_ttl = \"1h\"\n";
+    configured(previews, [app("web", "", ""), app("shop", &own, ""), bad])
 }
 
 /// The file of an app, with more in its table `[app]`, and at its end.
@@ -35,7 +36,7 @@ pub(crate) fn configured(end: &str, apps: impl IntoIterator<Item = (String, Stri
     let env = BTreeMap::from([("TOKEN".to_owned(), "s3cret-from-outside".to_owned())]);
     let texts = DirectoryTexts { server, apps: apps.into_iter().collect(), ..DirectoryTexts::default() };
     let apps = Apps::load(texts, &env).unwrap_or_else(|faults| panic!("{faults}"));
-    let machine = Machine { apps: Some(Arc::new(apps)), also: Some("docker"), ..Machine::default() };
+    let machine = Machine { apps: apps.into(), also: Some("docker"), ..Machine::default() };
     let mut able = testkit::fixture::capable();
     able.schemes.push("docker".to_owned());
     able.own_network = true;
@@ -202,4 +203,154 @@ async fn apps_are_shown_without_keys_and_only_to_those_who_have_a_token() {
     }
     let unknown = server.send(Ask::get("/v1/deploys/dep_00000000000000000000000000").token(GLOBAL)).await;
     assert_eq!(error(&unknown), told(404, "deploy not found"));
+}
+
+impl Server {
+    /// Waits until something holds; the store tells when it is worth asking.
+    async fn until(&self, holds: impl AsyncFn() -> bool) {
+        let mut changes = self.app.store.events_subscribe();
+        let waiting = async {
+            loop {
+                changes.mark_unchanged();
+                if holds().await {
+                    return;
+                }
+                changes.changed().await.expect("the store is open");
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(20), waiting).await.expect("it comes to hold in time");
+    }
+}
+
+/// The image's own file says that it has previews.
+fn with_previews(machine: &Machine, tags: &[&str]) {
+    let repo = "[app]\nname = \"web\"\n[preview]\nenabled = true\nttl = \"30m\"\n";
+    for tag in tags {
+        machine.platform.image_file(&format!("docker:registry.test/web:{tag}"), "/slip/slip.toml", repo);
+    }
+}
+
+async fn preview(server: &Server, id: &str, tag: &str) -> Value {
+    let body = json!({"app": "web", "tag": tag, "preview": {"id": id, "sha": "abc"}});
+    let accepted = deploy(server, GLOBAL, &body).await;
+    ended(server, &accepted).await
+}
+
+async fn previews(server: &Server) -> Vec<(String, String)> {
+    let list = read(server, "/v1/previews/web").await;
+    let word = |value: &Value| value.as_str().unwrap_or("null").to_owned();
+    let all = list["previews"].as_array().expect("a list").iter();
+    all.map(|one| (word(&one["preview_id"]), word(&one["tag"]))).collect()
+}
+
+#[tokio::test]
+async fn what_the_image_says_of_itself_counts() {
+    let server = machine().boot().await;
+    let repo = "[app]\nname = \"shop\"\n[health]\npath = \"/health\"\n[defaults.resources]\nmemory = \"64m\"\n";
+    server.machine.platform.image_file("docker:registry.test/shop:v1", "/slip/slip.toml", repo);
+    let other = repo.replace("shop", "another");
+    server.machine.platform.image_file("docker:registry.test/shop:v2", "/slip/slip.toml", &other);
+    server.machine.platform.image_file("docker:registry.test/shop:v3", "/slip/slip.toml", "[app");
+    let deployed = async |tag: &str| {
+        let accepted = deploy(&server, OWN, &json!({"app": "shop", "tag": tag})).await;
+        ended(&server, &accepted).await
+    };
+    assert_eq!(deployed("v1").await["status"], "completed");
+    let manifest = server.send(Ask::get("/v1/releases/shop/revisions/1/manifest").token(GLOBAL)).await.text();
+    assert!(manifest.contains("64"), "{manifest}");
+    for (tag, told) in [("v2", "does not match deploy app `shop`"), ("v3", "/slip/slip.toml")] {
+        let failed = deployed(tag).await;
+        assert_eq!(failed["status"], "failed");
+        let error = failed["error"].as_str().unwrap_or_default();
+        assert!(error.contains(told), "{error}");
+    }
+    let app = &read(&server, "/v1/status").await["apps"]["shop"];
+    assert_eq!((&app["status"], &app["tag"]), (&json!("running"), &json!("v1")), "what serves goes on");
+    assert_eq!(app["last_deploy"]["status"], "failed");
+}
+
+#[tokio::test]
+async fn a_secret_of_that_name_verifies_webhooks_and_reaches_no_process() {
+    let server = machine().boot().await;
+    let set = async |name: &str, value: &str| {
+        let ask = Ask::new(Method::PUT, &format!("/v1/secrets/{name}")).token(GLOBAL);
+        let answer = server.send(Ask { body: value.into(), ..ask }).await;
+        assert!(answer.status.is_success(), "{}", answer.text());
+    };
+    set("web.SLIP_SECRET", "a key of its own").await;
+    set("web.DB", "pg://somewhere").await;
+    let refused = server.send(signed(GLOBAL, r#"{"app":"web","tag":"v1"}"#)).await;
+    assert_eq!(error(&refused), told(401, "invalid signature"), "its own key replaces the server's");
+    let accepted = deploy(&server, "a key of its own", &json!({"app": "web", "tag": "v1"})).await;
+    assert_eq!(ended(&server, &accepted).await["status"], "completed");
+    let manifest = server.send(Ask::get("/v1/releases/web/revisions/1/manifest").token(GLOBAL)).await.text();
+    assert!(manifest.contains("web.DB") && manifest.contains("web.config.TOKEN"), "{manifest}");
+    assert!(!manifest.contains("SLIP_SECRET"), "{manifest}");
+}
+
+#[tokio::test]
+async fn previews_come_and_go_by_themselves() {
+    let machine = machine();
+    with_previews(&machine, &["v1", "v2", "v3"]);
+    let server = machine.boot().await;
+    let accepted =
+        deploy(&server, GLOBAL, &json!({"app": "web", "tag": "v1", "preview": {"id": "PR_1", "sha": "abc"}})).await;
+    assert_eq!((&accepted["app"], &accepted["preview_url"]), (&json!("web"), &json!("https://pr-1.preview.test")));
+    assert_eq!(ended(&server, &accepted).await["status"], "completed");
+    let one = read(&server, "/v1/previews/web/PR_1").await;
+    assert_eq!(
+        (&one["status"], &one["domain"], &one["sha"], &one["port"]),
+        (&json!("running"), &json!("pr-1.preview.test"), &json!("abc"), &json!(8080))
+    );
+    assert!(!one["expires_at"].is_null(), "{one}");
+    assert_eq!(read(&server, "/v1/status").await["apps"]["web"]["status"], "not_deployed", "it is not the app");
+
+    // A new version of it takes the place of the old one, with its time counted anew.
+    server.machine.clock.advance(std::time::Duration::from_secs(25 * 60));
+    assert_eq!(preview(&server, "PR_1", "v2").await["status"], "completed");
+    server.machine.clock.advance(std::time::Duration::from_secs(25 * 60));
+    assert_eq!(skipper_server::apps::previews::reap(&server.app).await.expect("it works"), 0);
+    assert_eq!(previews(&server).await, [("PR_1".to_owned(), "v2".to_owned())]);
+
+    // Two at a time: the oldest goes.
+    preview(&server, "2", "v1").await;
+    preview(&server, "3", "v3").await;
+    let ids = async || previews(&server).await.into_iter().map(|(id, _)| id).collect::<Vec<_>>();
+    server.until(async || ids().await == ["2", "3"]).await;
+
+    // Somebody closes one; that there is none is fine.
+    let close = |id: &str| {
+        let mut ask = signed(GLOBAL, &format!("web:{id}"));
+        (ask.method, ask.uri) = (Method::DELETE, format!("/v1/previews/web/{id}"));
+        ask.body.clear();
+        ask
+    };
+    for id in ["2", "2", "none"] {
+        let answer = server.send(close(id)).await;
+        assert_eq!(answer.ok::<Value>(), json!({"status": "ok"}));
+    }
+    let mut foreign = close("3");
+    foreign.headers.retain(|(name, _)| *name != "x-slip-signature");
+    assert_eq!(server.send(foreign).await.status.as_u16(), 401);
+    let mut another = close("2");
+    another.uri = "/v1/previews/web/3".to_owned();
+    assert_eq!(server.send(another).await.status.as_u16(), 401, "signed is what goes");
+    server.until(async || ids().await == ["3"]).await;
+
+    // Its time is over.
+    server.machine.clock.advance(std::time::Duration::from_secs(31 * 60));
+    assert_eq!(skipper_server::apps::previews::reap(&server.app).await.expect("it works"), 1);
+    server.until(async || ids().await.is_empty()).await;
+    assert!(server.machine.platform.running().is_empty(), "nothing is left");
+}
+
+#[tokio::test]
+async fn previews_are_refused_where_there_are_none() {
+    let server = machine().boot().await;
+    let ask = |id: &str| signed(GLOBAL, &json!({"app": "web", "tag": "v1", "preview": {"id": id}}).to_string());
+    let (status, text) = error(&server.send(ask("../x")).await);
+    assert!(status == 400 && text.contains("preview id"), "{status} {text}");
+    let ended = preview(&server, "pr-1", "v1").await;
+    assert_eq!(ended["status"], "failed", "the image enables none");
+    assert!(ended["error"].as_str().unwrap_or_default().contains("not enabled"), "{ended}");
 }

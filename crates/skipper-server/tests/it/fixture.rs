@@ -18,7 +18,8 @@ use skipper_engine::{Engine, EngineConfig, Platforms, Routers, Tuning};
 use skipper_server::{
     api::own::wire::{Accepted, Problem, RolloutView},
     app::{App, Parts},
-    config::{Apps, Limits, Retention, User},
+    apps::LiveApps,
+    config::{Limits, Retention, User},
     edge::{EdgeState, EdgeView},
     metrics::Metrics,
     repository::{Repositories, Settings},
@@ -44,7 +45,7 @@ pub(crate) struct Machine {
     pub(crate) admin_token: Option<String>,
     pub(crate) user: Option<User>,
     pub(crate) limits: Limits,
-    pub(crate) apps: Option<Arc<Apps>>,
+    pub(crate) apps: LiveApps,
     /// A second name of the platform account.
     pub(crate) also: Option<&'static str>,
 }
@@ -70,7 +71,7 @@ impl Default for Machine {
             ids: Arc::new(SeededIds::default()),
             admin_token: None,
             user: None,
-            apps: None,
+            apps: LiveApps::default(),
             also: None,
             limits: Limits {
                 body: 64 * 1024,
@@ -118,7 +119,10 @@ impl Machine {
         let account: Arc<dyn Platform> = Arc::new(self.platform.clone());
         let mut platforms = Platforms::default().with(fixture::target(), Arc::clone(&account));
         if let Some(name) = self.also {
-            platforms = platforms.with(Target(PlatformName::new(name).expect("a name")), account);
+            let mut able = account.capabilities();
+            able.schemes.push("docker".to_owned());
+            let other = Arc::new(self.platform.clone().capable_of(able));
+            platforms = platforms.with(Target(PlatformName::new(name).expect("a name")), other);
         }
         let router: Arc<dyn Router> = Arc::new(self.edge.clone());
         let settings = Settings {
@@ -129,13 +133,9 @@ impl Machine {
         };
         let repositories = Repositories::new(store.clone(), self.clock.clone(), self.ids.clone(), settings);
         repositories.prepare(&[], true).await.expect("prepared");
-        let resolver = Arc::new(PackageResolver::new(
-            store.clone(),
-            repositories,
-            platforms.clone(),
-            30_000..=32_767,
-            self.clock.clone(),
-        ));
+        let resolver =
+            PackageResolver::new(store.clone(), repositories, platforms.clone(), 30_000..=32_767, self.clock.clone());
+        let resolver = Arc::new(resolver.with_apps(self.apps.clone(), self.ids.clone(), false));
         let engine = Engine::new(EngineConfig {
             store: Arc::new(store.clone()),
             platforms: platforms.clone(),

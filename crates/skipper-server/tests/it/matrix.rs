@@ -123,7 +123,7 @@ fn decision(role: Role, scope: Option<&str>, access: Access, tenant: &str) -> De
     match access {
         Access::Public => Decision::Allow,
         Access::Signed => Decision::Deny,
-        Access::Tenant(action) | Access::TenantOrTicket(action) => {
+        Access::Tenant(action) | Access::TenantOrTicket(action) | Access::SignedOr(action) => {
             decide(&token.actor(), action, Resource::Of(&tenant))
         }
         Access::Installation(action) => decide(&token.actor(), action, Resource::Installation),

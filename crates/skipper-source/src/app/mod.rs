@@ -29,7 +29,7 @@ mod units;
 mod validate;
 mod value;
 
-pub use build::{Built, Deploy, Inputs, applications};
+pub use build::{Built, Deploy, Inputs, applications, carrier};
 pub use check::{Check, check, env_file};
 pub use edit::{Edited, edit, new_file, show};
 pub use expand::{Environment, Text};

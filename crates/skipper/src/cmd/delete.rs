@@ -1,5 +1,5 @@
 use serde_json::Value;
-use skipper_server::api::own::wire::{Accepted, PlanRequest};
+use skipper_server::api::own::wire::{Accepted, PlanRequest, ReleaseState, ReleaseStatus};
 
 use super::{
     Context, confirm,
@@ -43,10 +43,17 @@ impl Delete {
         }
         let name = self.release.name();
         let asked = context.surroundings.stdin_is_terminal && context.surroundings.stderr_is_terminal;
-        if self.purge {
-            confirm::ask(context, &format!("Stop {name} and forget its whole history?"), self.yes)?;
-        } else if asked && !context.out.guide {
-            confirm::ask(context, &format!("Stop {name} and remove what runs of it?"), self.yes)?;
+        let question = if self.purge {
+            Some(format!("Stop {name} and forget its whole history?"))
+        } else {
+            (asked && !context.out.guide).then(|| format!("Stop {name} and remove what runs of it?"))
+        };
+        if let Some(question) = question.filter(|_| !self.yes) {
+            // Nobody is asked about what is not there.
+            let there: ReleaseStatus = context.client()?.ask(&Call::get(&["v1", "releases", name])).await?;
+            if self.purge || there.state != ReleaseState::Deleted {
+                confirm::ask(context, &question, false)?;
+            }
         }
         if self.delete_package {
             return self.with_package(context).await;

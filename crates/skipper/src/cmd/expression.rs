@@ -11,7 +11,8 @@ use std::time::Duration;
 pub(super) fn parse(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is not a duration; write PT15M, 15m, 90s or 1500 (milliseconds)");
     let nanos = iso(text).or_else(|| simple(text)).ok_or_else(wrong)?;
-    let nanos = u128::try_from(nanos).map_err(|_| format!("`{text}` is below zero"))?;
+    let nanos = u128::try_from(nanos)
+        .map_err(|_| format!("`{text}` is below zero; how long to wait is PT15M, 15m, 90s or 1500"))?;
     let secs = u64::try_from(nanos / 1_000_000_000).map_err(|_| wrong())?;
     Ok(Duration::new(secs, u32::try_from(nanos % 1_000_000_000).unwrap_or_default()))
 }

@@ -27,8 +27,10 @@ pub(crate) struct Install {
     /// Package: a name, `repository/name`, `name@version`, or the path of a folder or zip
     #[arg(value_name = "PACKAGE", required_unless_present = "package_name", add = complete::packages(), value_hint = clap::ValueHint::AnyPath)]
     package: Option<String>,
+    /// The same by name: what the release is to be called
     #[arg(long, value_name = "NAME", hide = true, conflicts_with = "name")]
     release_name: Option<String>,
+    /// The same by name: the package
     #[arg(long, value_name = "PACKAGE", hide = true, conflicts_with = "package", add = complete::packages())]
     package_name: Option<String>,
     /// Version of the package [default: the newest]

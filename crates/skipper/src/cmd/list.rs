@@ -17,6 +17,7 @@ pub(crate) struct List {
     /// Only releases whose name holds this text
     #[arg(value_name = "QUERY")]
     query: Option<String>,
+    /// The same by name: text that the names hold
     #[arg(long, value_name = "NAME", hide = true, conflicts_with = "query", add = complete::releases())]
     release_name: Option<String>,
     /// Only releases of which a document has this in its `metadata`; `name` is the name of an application

@@ -45,6 +45,7 @@ pub(crate) struct Of {
     /// Revision [default: the one that serves, else the newest]
     #[arg(value_name = "REVISION", add = complete::revisions())]
     revision: Option<u64>,
+    /// The same by name: the revision
     #[arg(long, value_name = "REVISION", hide = true, conflicts_with = "revision", alias = "revision-number", add = complete::revisions())]
     release_version: Option<u64>,
 }

@@ -6,6 +6,7 @@ pub(crate) struct ReleaseArg {
     /// The release
     #[arg(value_name = "NAME", required_unless_present = "release_name", add = complete::releases())]
     name: Option<String>,
+    /// The same by name: the release
     #[arg(long, value_name = "NAME", hide = true, conflicts_with = "name", add = complete::releases())]
     release_name: Option<String>,
 }

@@ -43,8 +43,10 @@ struct Add {
     /// Where it is: https://…, http://… or file:/path on the machine of the server
     #[arg(value_name = "URL", value_hint = ValueHint::Url)]
     repository_url: Option<String>,
+    /// The same by name: the repository
     #[arg(long = "name", value_name = "NAME", hide = true, conflicts_with = "name")]
     spring_name: Option<String>,
+    /// The same by name: where the repository is
     #[arg(long = "url", value_name = "URL", value_hint = ValueHint::Url, hide = true, conflicts_with = "repository_url")]
     spring_url: Option<String>,
     /// Where its sources are, for people
@@ -70,6 +72,7 @@ struct Delete {
     /// Which one
     #[arg(value_name = "NAME", required_unless_present = "spring_name", add = complete::repositories())]
     name: Option<String>,
+    /// The same by name: the repository
     #[arg(long = "name", value_name = "NAME", hide = true, conflicts_with = "name", add = complete::repositories())]
     spring_name: Option<String>,
     /// Do not ask; without a terminal nobody is asked
@@ -83,6 +86,7 @@ struct Refresh {
     /// Which one [default: every remote one]
     #[arg(value_name = "NAME", add = complete::repositories())]
     name: Option<String>,
+    /// The same by name: the repository
     #[arg(long = "name", value_name = "NAME", hide = true, conflicts_with = "name", add = complete::repositories())]
     spring_name: Option<String>,
 }

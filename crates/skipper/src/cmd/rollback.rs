@@ -31,13 +31,14 @@ pub(crate) struct Rollback {
     /// Revision to go back to [default: the one that served before]
     #[arg(value_name = "REVISION", add = complete::revisions())]
     revision: Option<u64>,
+    /// The same by name: the revision, 0 for the one before
     #[arg(long, value_name = "REVISION", hide = true, conflicts_with = "revision", add = complete::revisions())]
     release_version: Option<u64>,
     /// Of an app, the tag to go back to; of another release, the revision
     #[arg(long, value_name = "TAG", conflicts_with_all = ["revision", "release_version"])]
     to: Option<String>,
     /// Undo the rollback if it is not healthy in that time, as PT5M, 5m or 300000
-    #[arg(long, value_name = "DURATION", value_parser = expression::parse)]
+    #[arg(long, value_name = "DURATION", value_parser = expression::parse, allow_hyphen_values = true)]
     timeout_expression: Option<Duration>,
     /// Free text for the history
     #[arg(long, value_name = "TEXT")]

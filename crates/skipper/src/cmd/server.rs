@@ -2,11 +2,13 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::Arc,
 };
 
 use clap::ValueHint;
-use skipper_server::config::{self, Apps, Loaded, Sources, read_directory};
+use skipper_server::{
+    apps::LiveApps,
+    config::{self, Loaded, Sources},
+};
 
 use super::Context;
 use crate::{
@@ -96,10 +98,10 @@ impl Settings {
     pub(super) fn load(&self, surroundings: &Surroundings) -> Result<Loaded, Failure> {
         let mut sources = self.sources(surroundings);
         let apps = match sources.file.take_if(|path| path.is_dir()) {
-            Some(dir) => Some(Arc::new(directory(&dir, surroundings)?)),
-            None => None,
+            Some(dir) => directory(dir, surroundings)?,
+            None => LiveApps::default(),
         };
-        if let Some(apps) = &apps
+        if let Some(apps) = apps.get()
             && !LISTEN.iter().any(|name| sources.env.contains_key(*name))
         {
             sources.flags.entry("listen".to_owned()).or_insert_with(|| apps.server().listen.to_string());
@@ -148,13 +150,10 @@ impl Settings {
 const LISTEN: [&str; 3] = ["SKIPPER_LISTEN", "HOST", "PORT"];
 
 /// slip's configuration. An app that is broken is told of in the log, and disabled.
-fn directory(dir: &Path, surroundings: &Surroundings) -> Result<Apps, Failure> {
-    let refused = |what: String| {
-        Failure::new(Exit::Usage, format!("the configuration has faults\n{what}"))
-            .hint(format!("`skipper config check {}` looks at all of it", dir.display()))
-    };
-    let texts = read_directory(dir).map_err(refused)?;
-    Apps::load(texts, surroundings.vars()).map_err(|faults| refused(faults.to_string()))
+fn directory(dir: PathBuf, surroundings: &Surroundings) -> Result<LiveApps, Failure> {
+    let hint = format!("`skipper config check {}` looks at all of it", dir.display());
+    LiveApps::open(dir, surroundings.vars().clone())
+        .map_err(|what| Failure::new(Exit::Usage, format!("the configuration has faults\n{what}")).hint(hint))
 }
 
 impl Server {

@@ -20,8 +20,10 @@ pub(crate) struct Status {
     /// The release or app [default: every app]
     #[arg(value_name = "NAME", add = complete::releases())]
     name: Option<String>,
+    /// The same by name
     #[arg(long, value_name = "NAME", hide = true, conflicts_with = "name", add = complete::releases())]
     release_name: Option<String>,
+    /// Of this revision [default: the newest]
     #[arg(long, value_name = "REVISION", hide = true, add = complete::revisions())]
     release_version: Option<u64>,
 }

@@ -32,6 +32,7 @@ pub(crate) struct Upgrade {
     /// Package: a name, `repository/name`, `name@version`, or a path [default: the one that serves]
     #[arg(value_name = "PACKAGE", add = complete::packages(), value_hint = clap::ValueHint::AnyPath)]
     package: Option<String>,
+    /// The same by name: the package
     #[arg(long, value_name = "PACKAGE", hide = true, conflicts_with = "package", add = complete::packages())]
     package_name: Option<String>,
     /// Version of the package [default: the newest]
@@ -55,7 +56,7 @@ pub(crate) struct Upgrade {
     #[arg(long, value_name = "APP,…", value_delimiter = ',', add = complete::apps())]
     app_names: Vec<String>,
     /// Undo the upgrade if it is not healthy in that time, as PT5M, 5m or 300000
-    #[arg(long, value_name = "DURATION", value_parser = expression::parse)]
+    #[arg(long, value_name = "DURATION", value_parser = expression::parse, allow_hyphen_values = true)]
     timeout_expression: Option<Duration>,
     /// Where applications run that name no platform [default: as before]
     #[arg(long, value_name = "PLATFORM", visible_alias = "platform-name", add = complete::platforms())]

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use clap_complete::{ArgValueCompleter, CompleteEnv, CompletionCandidate};
+use clap_complete::{ArgValueCompleter, CompleteEnv, CompletionCandidate, PathCompleter, engine::ValueCompleter as _};
 use serde::de::DeserializeOwned;
 use skipper_server::api::deploys::wire::StatusView;
 use skipper_server::api::own::wire::{
@@ -221,6 +221,16 @@ pub(crate) fn app_secrets() -> ArgValueCompleter {
         let name = line()?.words.release()?;
         let list: crate::cmd::AppSecrets = ask(&Call::get(&["v1", "apps", &name, "secrets"])).await?;
         Some(list.secrets.into_iter().map(|key| (key, String::new())).collect())
+    })
+}
+
+/// `@FILE`, the scripts of the shell.
+pub(crate) fn scripts() -> ArgValueCompleter {
+    ArgValueCompleter::new(|word: &OsStr| {
+        let Some(path) = word.to_str().and_then(|word| word.strip_prefix('@')) else { return Vec::new() };
+        let found = PathCompleter::file().complete(OsStr::new(path));
+        let at = |candidate: CompletionCandidate| candidate.add_prefix("@");
+        found.into_iter().map(at).collect()
     })
 }
 

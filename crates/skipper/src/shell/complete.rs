@@ -15,7 +15,16 @@ pub(super) fn candidates(surroundings: &Surroundings, connection: &Connection, l
     if !touches_end {
         texts.push(String::new());
     }
-    let found = complete::in_shell(surroundings, connection, tree::tree(), tree::args(texts));
+    let found = match texts.as_mut_slice() {
+        [help, path @ .., last] if help == "help" => commands(path, last),
+        // `@FILE` is `script FILE`.
+        [file] if file.starts_with('@') => {
+            let texts = vec!["script".to_owned(), file.split_off(1)];
+            let found = complete::in_shell(surroundings, connection, tree::tree(), tree::args(texts));
+            found.into_iter().map(|file| format!("@{file}")).collect()
+        }
+        _ => complete::in_shell(surroundings, connection, tree::tree(), tree::args(texts)),
+    };
     let alone = found.len() == 1;
     let pairs = found.into_iter().map(|value| {
         // A folder or `--option=` goes on.
@@ -23,6 +32,19 @@ pub(super) fn candidates(surroundings: &Surroundings, connection: &Connection, l
         Pair { replacement: quoted(&value) + if ends { " " } else { "" }, display: value }
     });
     (start, pairs.collect())
+}
+
+/// The commands below a path whose names begin so.
+fn commands(path: &[String], begin: &str) -> Vec<String> {
+    let mut root = tree::tree();
+    root.build();
+    let mut command = &root;
+    for word in path {
+        let Some(below) = command.find_subcommand(word) else { return Vec::new() };
+        command = below;
+    }
+    let shown = command.get_subcommands().filter(|sub| !sub.is_hide_set());
+    shown.map(|sub| sub.get_name().to_owned()).filter(|name| name.starts_with(begin)).collect()
 }
 
 #[cfg(test)]
@@ -52,6 +74,11 @@ mod tests {
         check("upgrade --file m", 15, &["'my dir/'"]);
         check("script 'my", 7, &["'my dir/'"]);
         check("rel", 0, &["release "]);
+        check("@val", 0, &["@values.yml "]);
+        check("help histo", 5, &["history "]);
+        check("help release ro", 13, &["rollback "]);
+        check("help keep", 5, &[]);
+        check("help nothing x", 13, &[]);
     }
 
     #[test]

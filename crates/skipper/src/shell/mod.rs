@@ -17,8 +17,6 @@ pub(crate) use words::Words;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::ValueHint;
-
 use crate::{
     cmd::Context,
     failure::{Exit, Failure},
@@ -38,7 +36,7 @@ Examples:
 Results look as in Spring Cloud Skipper's guide, and commands that change a release wait until it serves.")]
 pub(crate) struct Shell {
     /// One command, or `@FILE` with one a line
-    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true, value_hint = ValueHint::Other)]
+    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true, add = crate::complete::scripts())]
     command: Vec<String>,
     /// Go on with a script after a command that failed
     #[arg(long = "continue")]

@@ -9,7 +9,7 @@ use crate::{
 use skipper_server::api::own::wire::{Health, ReleasePage};
 
 use super::{
-    builtin,
+    builtin, script,
     tree::{self, Parsed},
     words::{Words, says_nothing},
 };
@@ -85,6 +85,12 @@ impl Session {
     }
 
     fn run(&mut self, line: &str, words: Vec<String>) -> After {
+        // As the program itself is told a script.
+        if let [word] = words.as_slice()
+            && let Some(file) = word.strip_prefix('@')
+        {
+            return script::run_file(self, file.as_ref(), false);
+        }
         let parsed = match tree::parse(words) {
             Ok(parsed) => parsed,
             Err(error) => {

@@ -30,6 +30,7 @@ pub(super) enum Builtin {
         /// The file: a command a line; lines that begin with // or # are comments
         #[arg(value_name = "FILE", value_hint = ValueHint::FilePath, required_unless_present = "spring_file")]
         file: Option<PathBuf>,
+        /// The same by name: the file
         #[arg(long = "file", value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "file", hide = true)]
         spring_file: Option<PathBuf>,
         /// Go on after a command that failed
@@ -82,7 +83,8 @@ fn spring_in_sight(command: clap::Command, path: &str) -> clap::Command {
 /// What `clap` has to say: usage, help.
 pub(super) fn parse(words: Vec<String>) -> Result<Parsed, clap::Error> {
     let words = args(words);
-    let matches = tree().try_get_matches_from(words)?;
+    let mut tree = tree();
+    let matches = tree.try_get_matches_from_mut(words).map_err(|error| cli::tactful(error, &tree))?;
     let builtin = matches.subcommand_name().is_some_and(Builtin::has_subcommand);
     if builtin {
         return Builtin::from_arg_matches(&matches).map(Parsed::Builtin);
@@ -113,5 +115,10 @@ mod tests {
         assert!(matches!(read("release list --releaseName x"), Ok(Parsed::Verb(_))));
         assert!(matches!(read("skipper list"), Ok(Parsed::Verb(_))));
         assert!(read("nonsense").is_err());
+        let told = |line: &str| read(line).expect_err("there is none").to_string();
+        assert!(told("instal").contains("'install'"));
+        for (line, not) in [("keepr", "keeper"), ("serve", "server"), ("sampl", "sample")] {
+            assert!(!told(line).contains(&format!("'{not}'")), "{}", told(line));
+        }
     }
 }

@@ -25,13 +25,15 @@ fn script(manifests: [&str; 2]) -> String {
         (2, 'elsewhere', 'http://127.0.0.1:1/repository', FALSE, 5), (3, 'second', 'http://here', TRUE, 2);
         INSERT INTO PACKAGE_METADATA(ID, NAME, VERSION, REPOSITORY_ID) VALUES
         (1, 'greeter', '1.0.0', 1), (2, 'lost', '1.0.0', 1), (3, 'far', '1.0.0', 2), (4, 'greeter', '1.0.0', 3);
-        INSERT INTO STATUS(ID, STATUS_CODE) VALUES (1, 'DELETED'), (2, 'DEPLOYED');
+        INSERT INTO STATUS(ID, STATUS_CODE) VALUES (1, 'DELETED'), (2, 'DEPLOYED'), (3, 'FAILED');
         INSERT INTO INFO(ID, STATUS_ID, DESCRIPTION, LAST_DEPLOYED) VALUES
-        (1, 1, 'Delete complete', TIMESTAMP '2017-10-27 16:39:03'), (2, 2, 'Upgrade complete', TIMESTAMP '2017-10-28 16:39:03');
+        (1, 1, 'Delete complete', TIMESTAMP '2017-10-27 16:39:03'), (2, 2, 'Upgrade complete', TIMESTAMP '2017-10-28 16:39:03'),
+        (3, 3, 'Cancelled after 5 ms.', TIMESTAMP '2017-10-28 17:39:03');
         INSERT INTO RELEASE(ID, NAME, VERSION, INFO_ID, MANIFEST, PLATFORM_NAME, CONFIG_VALUES_STRING, PKG_JSON_STRING) VALUES
         (1, 'hello', 1, 1, '{}', 'default', 'greeting: one', '{package}'),
-        (2, 'hello', 2, 2, '{}', 'default', NULL, '{package}');",
+        (2, 'hello', 2, 2, '{}', 'default', NULL, '{package}'), (3, 'hello', 3, 3, '{}', 'default', NULL, '{package}');",
         quoted(manifests[0]),
+        quoted(manifests[1]),
         quoted(manifests[1]),
         package = quoted(&package.to_string()),
     )
@@ -80,14 +82,20 @@ fn a_database_is_taken_over_and_a_version_of_before_can_be_started() {
     assert!(bench.run(&["list"]).err.contains("`skipper list --all`"));
     let versions = get(bench.url().trim_start_matches("http://"), "/api/history/hello/10").expect("answers").1;
     let versions: serde_json::Value = serde_json::from_str(&versions).expect("JSON");
+    let told: Vec<_> = versions.as_array().expect("a list").iter().map(|one| &one["info"]["description"]).collect();
+    assert_eq!(
+        told,
+        ["Cancelled after 5 ms.", "Delete complete", "Delete complete"],
+        "what failed is told as it was there"
+    );
     let kept = &versions[0]["pkg"];
     assert_eq!(kept["metadata"]["apiVersion"], "v1", "{versions}");
     assert_eq!(kept["templates"][0]["name"], "greeter.yml");
     assert_eq!(kept["configValues"]["raw"], "greeting: x\n");
     let history = bench.run(&["history", "hello", "--json"]).json();
     let versions: Vec<_> = history["items"].as_array().expect("a list").iter().map(|line| &line["revision"]).collect();
-    assert_eq!(versions, [2, 1]);
-    assert!(history["items"][0]["created_at"].as_str().expect("a time").starts_with("2017-10-28T16:39:03"));
+    assert_eq!(versions, [3, 2, 1]);
+    assert!(history["items"][1]["created_at"].as_str().expect("a time").starts_with("2017-10-28T16:39:03"));
     assert_eq!(bench.run(&["manifest", "hello", "1"]).ok().trim_end(), manifest("one").trim_end());
     assert!(bench.run(&["repo", "list"]).ok().contains("elsewhere"));
 

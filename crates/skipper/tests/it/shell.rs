@@ -242,6 +242,10 @@ fn a_person_sees_the_server_completes_names_and_corrects_themselves() {
     terminal.types("\r");
     terminal.shows("successfully deployed");
     terminal.prompts("skipper:>");
+    terminal.types("help histo\t");
+    terminal.shows("history ");
+    terminal.types("\x03");
+    terminal.prompts("skipper:>");
     terminal.types("install x hellow\t");
     terminal.shows("helloworld ");
     // Ctrl-C forgets the line.
@@ -286,6 +290,39 @@ fn a_server_that_does_not_answer_is_told_and_another_one_can_be_chosen() {
     assert_eq!(terminal.ended(), 3);
     // It is remembered for the command line.
     run(&mut skipper_at(&bench, &["list"])).ok();
+}
+
+#[test]
+fn nobody_is_asked_about_what_is_not_there_and_a_bound_below_zero_is_told() {
+    let bench = Bench::start();
+    for words in [&["delete", "nobody"][..], &["delete", "nobody", "--purge"]] {
+        let mut terminal = Terminal::open(&bench, words);
+        terminal.shows("there is no release `nobody`");
+        assert_eq!(terminal.ended(), 4);
+    }
+    bench.install("hello", &[]);
+    let mut terminal = Terminal::open(&bench, &["delete", "hello"]);
+    terminal.shows("Stop hello and remove what runs of it? [y/N]");
+    terminal.types("n\r");
+    assert_eq!(terminal.ended(), 1);
+    for words in [["upgrade", "hello"], ["rollback", "hello"]] {
+        let ended = bench.run(&[&words[..], &["--timeout-expression", "-PT5M"]].concat());
+        assert_eq!(ended.code, 2);
+        assert!(ended.err.contains("`-PT5M` is below zero"), "{}", ended.err);
+    }
+    let ended = bench.run(&["keepr"]);
+    assert!(ended.code == 2 && !ended.err.contains("'keeper'"), "{}", ended.err);
+}
+
+#[test]
+fn a_script_is_named_by_its_file_within_the_shell_as_well() {
+    let bench = Bench::start();
+    fs::write(bench.home().join("tour.skipper"), "version --client\n").expect("written");
+    let out = run_with_input(&mut bench.command(&["shell"]), "@tour.skipper\nhelp upgrade\n").ok();
+    assert!(out.contains(env!("CARGO_PKG_VERSION")), "{out}");
+    for named in ["--release-name <NAME>", "The same by name: the release", "The same by name: the package"] {
+        assert!(out.contains(named), "{named}: {out}");
+    }
 }
 
 #[test]

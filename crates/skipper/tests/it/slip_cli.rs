@@ -380,3 +380,44 @@ fn doctor_says_what_is_wrong_with_apps_and_keys_and_mends_what_is_safe() {
     assert_eq!(mode(&cfg.join("slip.toml")), 0o640);
     assert!(!shown.to_string().contains(KEY) && !shown.to_string().contains(BEARER));
 }
+
+#[test]
+fn the_install_script_installs_nothing_that_does_not_match_its_checksum() {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let stub = "#!/bin/sh\necho skipper 9.9.9\n";
+    fs::write(home.path().join("skipper"), stub).expect("written");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/install.sh");
+    let install = |sum: &str| {
+        let mut command = Command::new("sh");
+        command.arg(script).args(["--file", "skipper", "--root", "root", "--sha256", sum]).current_dir(home.path());
+        run(command.env_clear().env("PATH", "/usr/bin:/bin"))
+    };
+    let err = install(&"0".repeat(64)).fails(1);
+    assert!(err.contains("the checksum does not match") && !home.path().join("root").exists(), "{err}");
+    install("abc").fails(1);
+    let sum = skipper_core::Sha256::of(stub.as_bytes()).to_string();
+    assert!(install(&sum).ok().starts_with("skipper 9.9.9 is installed in root/usr/local/bin\n"));
+    let bin = home.path().join("root/usr/local/bin");
+    assert_eq!(
+        (mode(&bin.join("skipper")), fs::read_to_string(bin.join("slipd")).expect("a link")),
+        (0o755, stub.to_owned())
+    );
+    // A slip that is there stays.
+    fs::remove_file(bin.join("slip")).expect("removed");
+    fs::write(bin.join("slip"), "theirs").expect("written");
+    install(&sum).ok();
+    assert_eq!(fs::read_to_string(bin.join("slip")).expect("read"), "theirs");
+}
+
+#[test]
+fn the_shell_completes_apps() {
+    let bench = bench();
+    let complete = |words: &[&str]| {
+        let mut command = slip(&bench, &["--"]);
+        command.env("COMPLETE", "bash").env("_CLAP_IFS", "\n").args(words);
+        run(command.env("_CLAP_COMPLETE_INDEX", (words.len() - 1).to_string())).ok()
+    };
+    for line in [&["slip", "deploy", "w"][..], &["slip", "apps", "show", ""], &["slip", "secrets", "list", "we"]] {
+        assert_eq!(complete(line), "web", "{line:?}");
+    }
+}

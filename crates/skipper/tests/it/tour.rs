@@ -167,7 +167,7 @@ fn the_guides_own_package_is_uploaded_and_found() {
         ("mypackage-1.0.0/values.yml", ""),
         ("mypackage-1.0.0/templates/template.yml", template),
     ]);
-    fs::write(shell.bench.home().join("mypackage-1.0.0.zip"), zip).expect("written");
+    fs::write(shell.bench.home().join("mypackage-1.0.0.zip"), &zip).expect("written");
     let out = shell.types(&["upload --path mypackage-1.0.0.zip"]);
     assert!(out.contains("Package uploaded successfully:[mypackage:1.0.0]\n"), "{out}");
     has_row(&shell.types(&["search"]), &["mypackage", "1.0.0", "This is a mypackage sample"], &[]);
@@ -178,6 +178,8 @@ fn the_guides_own_package_is_uploaded_and_found() {
     for row in [&["apiVersion", "v1"], &["name", "helloworld-docker"], &["version", "1.0.1"], &["iconUrl", ""]] {
         has_row(&out, row, &[]);
     }
+    let digest = skipper_core::Sha256::of(&zip).to_string();
+    has_row(&shell.types(&["search --name mypackage --details"]), &["sha256", &digest], &[]);
     let out = shell.types(&["repo add --name more --url http://127.0.0.1:9/repository", "repo delete --name more"]);
     assert!(out.contains("Repository 'more' added.\n") && out.contains("Repository 'more' deleted.\n"), "{out}");
 }

@@ -16,6 +16,7 @@ use skipper_core::{
     name::AppName,
     port::{Capabilities, Clock as _, Error, ErrorKind, HookJob, HookState, Launch},
     rollout::Instances,
+    spec::Target,
     time::Timestamp,
 };
 use tokio::{sync::Notify, time::Instant};
@@ -72,8 +73,11 @@ struct State {
     hook_behaviours: BTreeMap<String, HookBehaviour>,
     forgotten_hooks: bool,
     volumes: BTreeMap<String, DeploymentId>,
+    /// By image and path.
+    image_files: BTreeMap<(String, String), String>,
     apps: BTreeMap<DeploymentId, (ReleaseId, AppName)>,
     next_port: u16,
+    engine: Option<Target>,
     violations: Vec<String>,
 }
 
@@ -146,6 +150,12 @@ impl FakePlatform {
         self.state.lock().expect(POISONED).behaviours.insert(version.to_owned(), behaviour);
     }
 
+    /// Puts a file into an image, by the URI of its resource.
+    pub fn image_file(&self, image: &str, path: &str, text: &str) {
+        let mut state = self.state.lock().expect(POISONED);
+        state.image_files.insert((image.to_owned(), path.to_owned()), text.to_owned());
+    }
+
     /// How hooks behave whose command starts with that word.
     pub fn hook(&self, command: &str, behaviour: HookBehaviour) {
         self.state.lock().expect(POISONED).hook_behaviours.insert(command.to_owned(), behaviour);
@@ -164,6 +174,11 @@ impl FakePlatform {
         }
         self.changed.notify_waiters();
         self.changed.notify_one();
+    }
+
+    /// From now on images are given to the account of that target.
+    pub fn give_images_to(&self, engine: Target) {
+        self.state.lock().expect(POISONED).engine = Some(engine);
     }
 
     /// From now on nothing that runs is well.

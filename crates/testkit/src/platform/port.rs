@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use skipper_core::{
     BoxFuture, BoxStream,
@@ -38,6 +38,33 @@ impl Platform for FakePlatform {
         Box::pin(async move {
             let passing = self.gate.enter("platform.fetch", resource.uri.clone()).await?;
             passing.leave(Ok(resource.clone())).await
+        })
+    }
+
+    fn review<'a>(&'a self, app: &'a mut Application) -> BoxFuture<'a, Result<Vec<String>, Error>> {
+        Box::pin(async move {
+            let engine = self.state.lock().expect(POISONED).engine.clone();
+            if let Some(engine) = engine.filter(|_| app.resource.uri.starts_with("docker:")) {
+                app.target = engine;
+            }
+            Ok(Vec::new())
+        })
+    }
+
+    fn files_of<'a>(
+        &'a self,
+        resource: &'a Resource,
+        paths: &'a [&'a str],
+        _: Duration,
+    ) -> BoxFuture<'a, Result<BTreeMap<String, Vec<u8>>, Error>> {
+        Box::pin(async move {
+            let passing = self.gate.enter("platform.files_of", resource.uri.clone()).await?;
+            let files = self.state.lock().expect(POISONED).image_files.clone();
+            let found = paths.iter().filter_map(|path| {
+                let text = files.get(&(resource.uri.clone(), (*path).to_owned()))?;
+                Some(((*path).to_owned(), text.clone().into_bytes()))
+            });
+            passing.leave(Ok(found.collect())).await
         })
     }
 

@@ -316,7 +316,8 @@ impl Job<'_> {
         let played = raw::libpod(self.account, Method::POST, &format!("/play/kube?{query}"), Some(made.document)).await;
         if let Err(said) = played {
             if fault::exists_already(&said) || fault::is_conflict(&said) {
-                return Ok(Step::On);
+                // Somebody else was faster.
+                return Ok(Step::Wait);
             }
             let error = refused(self.account.failed(self.doing("make", index), said));
             if error.kind() != ErrorKind::Unknown {

@@ -14,8 +14,8 @@ use super::super::config::ContainerConfig;
 
 /// The engine has taken a port by then, or never will.
 const HELD: Duration = Duration::from_secs(60);
-/// Below those that Linux gives to outgoing connections, and above those of our own processes.
-const RANGE: RangeInclusive<u16> = 30_000..=32_767;
+/// Above those that Linux gives to outgoing connections; processes of ours and the edge have theirs below.
+const RANGE: RangeInclusive<u16> = 61_000..=65_535;
 const TRIES: u32 = 200;
 
 static GIVEN: Mutex<Option<HashMap<u16, Instant>>> = Mutex::new(None);

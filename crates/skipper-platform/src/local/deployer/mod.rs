@@ -6,9 +6,13 @@
 mod java;
 mod options;
 mod settings;
+mod told;
 
 pub use options::unsupported;
+pub(crate) use options::{Dealt, Options, Table};
+pub(crate) use settings::mebibytes;
 pub use settings::{DeployerSettings, ENV_VARS_TO_INHERIT, inherit};
+pub(crate) use told::{Told, told};
 
 use std::{
     collections::BTreeMap,
@@ -32,7 +36,6 @@ use crate::artifact::{
     self,
     maven::{self, Coordinates},
 };
-use options::Options;
 
 /// The grace that an application of Spring's deployers has where neither it nor its account says otherwise.
 const USUAL_GRACE: Millis = Millis::secs(30);
@@ -87,9 +90,6 @@ fn invalid(what: &str) -> Error {
 ///
 /// An option that cannot be followed; a jar without Java; a jar that is none.
 pub(super) fn review(account: &Account, app: &mut Application) -> Result<Vec<String>, Error> {
-    if app.resource.uri.starts_with("docker:") {
-        return Err(prepare::needs_engine(account, &app.resource.uri));
-    }
     if app.platform_options.contains_key("cloudfoundry") {
         let message =
             format!("application `{}` is a CloudFoundryApplication, which runs on Cloud Foundry only", app.name);
@@ -98,6 +98,10 @@ pub(super) fn review(account: &Account, app: &mut Application) -> Result<Vec<Str
         ));
     }
     let own = settings(account, app)?;
+    if app.resource.uri.starts_with("docker:") {
+        hand_over(account, &own, app)?;
+        return Ok(Vec::new());
+    }
     let options = Options::of(app.deployer.as_ref());
     call(&own, options)?;
     if options.own("main").is_some() != options.own("classpath").is_some() {
@@ -117,6 +121,32 @@ pub(super) fn review(account: &Account, app: &mut Application) -> Result<Vec<Str
         app.stop.grace = millis(own.shutdown_timeout);
     }
     Ok(app.deployer.as_ref().map(unsupported).unwrap_or_default())
+}
+
+/// Gives an image to the account that has an engine, with what this one would have done differently.
+fn hand_over(account: &Account, own: &DeployerSettings, app: &mut Application) -> Result<(), Error> {
+    let Some(engine) = &account.config.engine else {
+        return Err(prepare::needs_engine(account, &app.resource.uri));
+    };
+    app.target = engine.clone();
+    let Some(deployer) = &mut app.deployer else { return Ok(()) };
+    let usual = DeployerSettings::default();
+    let differing = [
+        (
+            "useSpringApplicationJson",
+            own.use_spring_application_json.to_string(),
+            usual.use_spring_application_json.to_string(),
+        ),
+        ("shutdownTimeout", own.shutdown_timeout.as_secs().to_string(), usual.shutdown_timeout.as_secs().to_string()),
+        ("startupProbe.path", own.startup_probe.clone().unwrap_or_default(), String::new()),
+        ("healthProbe.path", own.health_probe.clone().unwrap_or_default(), String::new()),
+    ];
+    for (name, value, usual) in differing {
+        if value != usual && Options::of(Some(deployer)).own(name).is_none() {
+            deployer.options.insert(format!("spring.cloud.deployer.local.{name}"), value);
+        }
+    }
+    Ok(())
 }
 
 fn millis(span: Duration) -> Millis {
@@ -193,58 +223,20 @@ pub(super) fn arrange(
         arranged.words = Some(call.words(&java.display().to_string(), resource));
     }
     let Some(deployer) = &app.deployer else { return Ok(arranged) };
-    let id = deployment.deployer_id();
-    let guid = format!("{id}-{index}");
-    let group = options.common("group").unwrap_or_else(|| deployment.release_name.as_str());
-    let port = app.ports.first().and_then(|port| ports.get(port.name.as_str()));
-
-    let mut properties = deployer.properties.clone();
-    for (key, value) in [
-        ("spring.jmx.default-domain", id.as_str()),
-        ("endpoints.jmx.unique-names", "true"),
-        ("spring.cloud.application.group", group),
-    ] {
-        properties.entry(key.to_owned()).or_insert_with(|| value.to_owned());
-    }
+    let port = app.ports.first().and_then(|port| ports.get(port.name.as_str())).copied();
     if let Some(port) = port {
-        // What was asked for is the edge's.
-        properties.insert("server.port".to_owned(), port.to_string());
         let host = own.hostname.as_deref().unwrap_or("127.0.0.1");
         arranged.attributes.insert("url".to_owned(), format!("http://{host}:{port}"));
     }
-
     arranged.inherited = own.inherited;
-    let index = index.to_string();
-    arranged.env = BTreeMap::from(
-        [
-            ("INSTANCE_INDEX", index.as_str()),
-            ("SPRING_APPLICATION_INDEX", &index),
-            ("SPRING_CLOUD_APPLICATION_GUID", &guid),
-            ("SPRING_CLOUD_APPLICATION_GROUP", group),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned())),
-    );
-    if own.use_spring_application_json {
-        // What the environment says, under the names that applications ask for.
-        for (key, value) in [
-            ("instance.index", &index),
-            ("spring.application.index", &index),
-            ("spring.cloud.stream.instanceIndex", &index),
-            ("spring.cloud.application.guid", &guid),
-        ] {
-            properties.entry(key.to_owned()).or_insert_with(|| value.clone());
-        }
-        let json = serde_json::to_string(&properties).expect("text is always representable as JSON");
-        arranged.env.insert("SPRING_APPLICATION_JSON".to_owned(), json);
-    } else {
-        arranged.args = properties.iter().map(|(key, value)| format!("--{key}={value}")).collect();
-    }
+    Told { args: arranged.args, env: arranged.env } =
+        told(deployment, deployer, index, port, own.use_spring_application_json);
     let root = match own.working_directories_root {
         Some(root) => Some(root),
         None if own.delete_files_on_exit => None,
         None => Some(account.config.root.join(".files")),
     };
-    arranged.working_dir = root.map(|root| root.join(deployment.id.as_str()).join(&index));
+    arranged.working_dir = root.map(|root| root.join(deployment.id.as_str()).join(index.to_string()));
     arranged.keep_files = !own.delete_files_on_exit;
     arranged.output_files = !own.inherit_logging;
     Ok(arranged)

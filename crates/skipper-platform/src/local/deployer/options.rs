@@ -10,12 +10,22 @@ const PREFIX: &str = "spring.cloud.deployer.";
 const LOCAL: &str = "local.";
 
 /// How an option is dealt with.
-enum Dealt {
+pub(crate) enum Dealt {
     Honoured,
     /// With the reason.
     Not(&'static str),
 }
 use Dealt::{Honoured, Not};
+
+/// The options that a kind of platform may be given.
+pub(crate) struct Table {
+    /// What it is called.
+    pub platform: &'static str,
+    /// Those that any platform may be given.
+    pub common: &'static [(&'static str, Dealt)],
+    /// Those of Spring's local deployer.
+    pub own: &'static [(&'static str, Dealt)],
+}
 
 const ENGINE: &str = "it is about containers: they need an account with a container engine";
 
@@ -65,27 +75,27 @@ const OWN: [(&str, Dealt); 26] = [
 
 /// The options of one application.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Options<'a>(Option<&'a BTreeMap<String, String>>);
+pub(crate) struct Options<'a>(Option<&'a BTreeMap<String, String>>);
 
 impl<'a> Options<'a> {
-    pub(super) fn of(deployer: Option<&'a Deployer>) -> Self {
+    pub(crate) fn of(deployer: Option<&'a Deployer>) -> Self {
         Self(deployer.map(|deployer| &deployer.options))
     }
 
     /// One that any platform may be given.
-    pub(super) fn common(self, name: &str) -> Option<&'a str> {
+    pub(crate) fn common(self, name: &str) -> Option<&'a str> {
         let (_, value) = self.all().find(|(key, _)| same(key, name))?;
         Some(value)
     }
 
     /// One of this platform.
-    pub(super) fn own(self, name: &str) -> Option<&'a str> {
+    pub(crate) fn own(self, name: &str) -> Option<&'a str> {
         let mut own = self.all().filter_map(|(key, value)| Some((key.strip_prefix(LOCAL)?, value)));
         own.find(|(key, _)| same(key, name)).map(|(_, value)| value)
     }
 
     /// Those of this platform whose names go on after `name.`, by what follows.
-    pub(super) fn map(self, name: &str) -> BTreeMap<String, String> {
+    pub(crate) fn map(self, name: &str) -> BTreeMap<String, String> {
         let own = self.all().filter_map(|(key, value)| Some((key.strip_prefix(LOCAL)?.split_once('.')?, value)));
         own.filter(|((head, _), _)| same(head, name))
             .map(|((_, rest), value)| (rest.to_owned(), value.to_owned()))
@@ -101,33 +111,47 @@ impl<'a> Options<'a> {
 /// platform is passed over, as Spring does.
 #[must_use]
 pub fn unsupported(deployer: &Deployer) -> Vec<String> {
-    let mut told = Vec::new();
-    for (key, value) in &deployer.options {
-        let Some(name) = key.strip_prefix(PREFIX) else {
-            if COMMON.iter().any(|(known, _)| same(known, key)) {
-                told.push(format!("`{key}` is not read: write {PREFIX}{key}"));
-            }
-            continue;
-        };
-        let (table, name): (&[(&str, Dealt)], &str) = match name.strip_prefix(LOCAL) {
-            Some(own) => (&OWN, own),
-            None if ["kubernetes.", "cloudfoundry."].iter().any(|other| name.starts_with(other)) => continue,
-            None => (&COMMON, name),
-        };
-        match table.iter().find(|(known, _)| fits(known, name)) {
-            Some((known, Honoured)) => {
-                if same(known, "inheritLogging") && value.eq_ignore_ascii_case("true") {
-                    told.push(format!(
-                        "`{key}`: output goes to Skipper's log of the release (`skipper logs`), not into the server's own; \
-                         no stdout and stderr files are written"
-                    ));
-                }
-            }
-            Some((_, Not(reason))) => told.push(format!("`{key}` has no effect on the platform local: {reason}")),
-            None => told.push(format!("`{key}` is not an option of the platform local")),
-        }
-    }
+    let mut told = Table { platform: "local", common: &COMMON, own: &OWN }.unsupported(deployer);
+    let loud = |(key, value): &(&String, &String)| {
+        let own = key.strip_prefix(PREFIX).and_then(|name| name.strip_prefix(LOCAL));
+        own.is_some_and(|name| same("inheritLogging", name)) && value.eq_ignore_ascii_case("true")
+    };
+    told.extend(deployer.options.iter().find(loud).map(|(key, _)| {
+        format!(
+            "`{key}`: output goes to Skipper's log of the release (`skipper logs`), not into the server's own; no stdout and \
+             stderr files are written"
+        )
+    }));
     told
+}
+
+impl Table {
+    /// What of an application's options such a platform does not do, each a sentence with its reason.
+    pub(crate) fn unsupported(&self, deployer: &Deployer) -> Vec<String> {
+        let mut told = Vec::new();
+        for key in deployer.options.keys() {
+            let Some(name) = key.strip_prefix(PREFIX) else {
+                if self.common.iter().any(|(known, _)| same(known, key)) {
+                    told.push(format!("`{key}` is not read: write {PREFIX}{key}"));
+                }
+                continue;
+            };
+            let (table, name) = match name.strip_prefix(LOCAL) {
+                Some(own) => (self.own, own),
+                None if ["kubernetes.", "cloudfoundry."].iter().any(|other| name.starts_with(other)) => continue,
+                None => (self.common, name),
+            };
+            let platform = self.platform;
+            match table.iter().find(|(known, _)| fits(known, name)) {
+                Some((_, Honoured)) => {}
+                Some((_, Not(reason))) => {
+                    told.push(format!("`{key}` has no effect on the platform {platform}: {reason}"));
+                }
+                None => told.push(format!("`{key}` is not an option of the platform {platform}")),
+            }
+        }
+        told
+    }
 }
 
 fn fits(known: &str, name: &str) -> bool {

@@ -218,7 +218,7 @@ pub(super) fn debug_port(text: &str) -> Option<(&str, u16)> {
 /// # Errors
 ///
 /// Spring's own sentence.
-pub(super) fn mebibytes(text: &str) -> Result<u64, String> {
+pub(crate) fn mebibytes(text: &str) -> Result<u64, String> {
     let wrong =
         || format!("Could not parse '{text}' as a byte size. Expected a number with optional 'm' or 'g' suffix");
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());

@@ -4,10 +4,11 @@ use serde_json::json;
 use skipper_core::{
     deployment::Observed,
     name::SecretName,
-    port::{ErrorKind, Launch, Platform as _},
+    port::{ErrorKind, Launch, LogQuery, Platform as _},
     rollout::plan::Instances,
     secret::{SecretValue, SecretValues},
-    spec::{SecretUse, Volume},
+    spec::{Check, Deployer, SecretUse, Volume},
+    time::Millis,
 };
 
 use super::world::{Engine, IMAGE, load_image, on_each_engine};
@@ -45,6 +46,69 @@ on_each_engine! {
         assert!(host.security_opt.is_some_and(|all| all.iter().any(|one| one.starts_with("no-new-privileges"))));
         engine.retire(&it).await.expect("it can be stopped");
         assert_eq!(engine.containers().await, Vec::<String>::new());
+    }
+
+    async fn an_application_for_springs_deployers_is_told_what_it_is_told_as_a_process(engine: Engine) {
+        let options = |more: &[(&str, &str)]| -> std::collections::BTreeMap<String, String> {
+            more.iter().map(|(key, value)| (format!("spring.cloud.deployer.{key}"), (*value).to_owned())).collect()
+        };
+        let shared = engine.dir.path().join("shared");
+        let mounts = format!("{}:/of/host:ro", shared.display());
+        let asked = options(&[
+            ("memory", "64m"),
+            ("local.docker.volumeMounts", &mounts),
+            ("local.healthProbe.path", "well"),
+            ("local.javaOpts", "-Xmx1g"),
+            ("local.docker.portRange.low", "1"),
+        ]);
+        let mut it = engine.script("echo \"$@\"; mkdir -p /www; echo hello > /www/well; exec httpd -f -p $PORT -h /www").await;
+        it.app.ports = vec![port("http")];
+        it.app.health.check = Check::Boot { port: it.app.ports[0].name.clone() };
+        it.app.health.timeout = Millis(5000);
+        let properties = std::collections::BTreeMap::from([("a.b", "c {port.none}"), ("server.port", "80")]);
+        let properties = properties.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        it.app.deployer = Some(Deployer { properties, options: asked });
+        for _ in 0..2 {
+            let told = engine.platform.review(&mut it.app).await.expect("it can run");
+            assert_eq!(told.len(), 2, "{told:?}");
+            assert!(told.iter().any(|what| what.contains("javaOpts")) && told.iter().any(|what| what.contains("portRange")));
+        }
+        assert_eq!((it.app.limits.memory_bytes, it.app.volumes.len()), (Some(64 << 20), 1));
+        assert!(engine.platform.watches_health(&it.app));
+        let instance = engine.start(&it).await;
+        eventually("it listens", || std::net::TcpStream::connect(instance.addresses["http"]).is_ok()).await;
+        let attempt = engine.platform.probe(&it, &instance).await;
+        assert!(attempt.ok, "{}", attempt.detail);
+        let env = engine.shell(&it, "env; ls -d /of/host").await;
+        let json = env.lines().find_map(|line| line.strip_prefix("SPRING_APPLICATION_JSON=")).expect("it is told");
+        let json: serde_json::Value = serde_json::from_str(json).expect("JSON");
+        let id = it.deployer_id();
+        for (key, value) in [
+            ("a.b", "c {port.none}"),
+            ("server.port", "8080"),
+            ("spring.cloud.application.group", "shop"),
+            ("spring.cloud.application.guid", &format!("{id}-0")),
+        ] {
+            assert_eq!(json[key], value, "{key}: {json}");
+        }
+        for line in ["INSTANCE_INDEX=0", "SPRING_CLOUD_APPLICATION_GROUP=shop", "/of/host"] {
+            assert!(env.lines().any(|known| known == line), "{line}\n{env}");
+        }
+        engine.retire(&it).await.expect("it can be stopped");
+        // As arguments; the first one is the shell's own name.
+        let mut plain = engine.script("echo told: $0 \"$@\"").await;
+        let properties = std::collections::BTreeMap::from([("a.b".to_owned(), "c".to_owned())]);
+        plain.app.deployer = Some(Deployer { properties, options: options(&[("local.use-spring-application-json", "false")]) });
+        engine.start(&plain).await;
+        engine.ended(&plain).await;
+        let query = LogQuery { deployment: plain.id.clone(), instance: None, tail: None, follow: false, container: None };
+        let mut lines = engine.platform.logs(query).await.expect("there are logs");
+        let line = futures::StreamExt::next(&mut lines).await.expect("a line").expect("it can be read").line;
+        assert!(line.starts_with("told: --a.b=c --endpoints.jmx.unique-names=true --spring.cloud."), "{line}");
+        let mut wrong = plain.clone();
+        wrong.app.deployer.as_mut().expect("set").options = options(&[("local.docker.volumeMounts", "here:/there")]);
+        let error = engine.platform.review(&mut wrong.app).await.expect_err("no path");
+        assert_eq!(error.code(), "option-invalid");
     }
 
     async fn launching_again_returns_what_runs_also_by_another_server(engine: Engine) {

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     api::extract::{Json as Body, Path, Query, TenantQuery},
     app::App,
-    config::Apps,
+    apps::Apps,
     error::{Code, Error, package_faults},
     verb::{Caller, deploy, intent, rollback::Rollback},
 };
@@ -32,7 +32,7 @@ pub(super) async fn list(
     Query(query): Query<TenantQuery>,
 ) -> Result<Json<AppList>, Error> {
     let (_, apps) = allowed(&app, &caller, Action::Read, query.tenant.as_ref())?;
-    let apps = apps.map(|apps| apps.names().map(|name| shown(apps, name)).collect());
+    let apps = apps.map(|apps| apps.names().map(|name| shown(&apps, name)).collect());
     Ok(Json(AppList { apps: apps.unwrap_or_default() }))
 }
 
@@ -60,7 +60,7 @@ pub(super) async fn get(
 ) -> Result<Json<Value>, Error> {
     let (_, apps) = allowed(&app, &caller, Action::Read, query.tenant.as_ref())?;
     let apps = apps.filter(|apps| apps.get(&name).is_some());
-    apps.map(|apps| Json(shown(apps, &name))).ok_or_else(|| deploy::unknown(&name))
+    apps.map(|apps| Json(shown(&apps, &name))).ok_or_else(|| deploy::unknown(&name))
 }
 
 /// Goes back to what served before, or to the newest revision of a tag that served: manifest and spec as they are stored.
@@ -77,7 +77,7 @@ pub(super) async fn rollback(
     let release = ReleaseName::new(name.clone()).map_err(|_| deploy::unknown(&name))?;
     let known = app.store.release_get(&tenant, &release).await?;
     let Some(known) = known.filter(|release| release.door == skipper_core::release::Door::Deploys) else {
-        return match apps.and_then(|apps| apps.get(&name)) {
+        return match apps.as_ref().and_then(|apps| apps.get(&name)) {
             None => Err(deploy::unknown(&name)),
             Some(Err(faults)) => Err(package_faults(Code::Conflict, &format!("app `{name}` is disabled"), faults)),
             Some(Ok(_)) => Err(no_previous()),

@@ -5,6 +5,7 @@
 
 mod apps;
 mod id;
+mod previews;
 mod proof;
 mod read;
 mod receive;
@@ -12,6 +13,8 @@ mod signature;
 mod status;
 mod ticket;
 pub mod wire;
+
+use std::sync::Arc;
 
 use skipper_core::{
     name::TenantName,
@@ -23,11 +26,13 @@ pub(in crate::api) use ticket::ticket;
 use super::{
     extract,
     table::{
-        Access::{Signed, Tenant, TenantOrTicket},
+        Access::{Signed, SignedOr, Tenant, TenantOrTicket},
         Row, row,
     },
 };
-use crate::{app::App, config::Apps, error::Error, verb::Caller};
+use crate::{app::App, apps::Apps, error::Error, verb::Caller};
+
+pub(in crate::api) use proof::is_signed;
 
 /// The routes of this door.
 pub(crate) fn rows() -> Vec<Row> {
@@ -35,6 +40,10 @@ pub(crate) fn rows() -> Vec<Row> {
         row!(POST "/v1/deploy" => receive::receive, Signed, Webhook),
         row!(GET "/v1/deploys" => read::list, Tenant(Read)),
         row!(GET "/v1/deploys/{id}" => read::get, TenantOrTicket(Read)),
+        row!(GET "/v1/previews/{app}" => previews::list, Tenant(Read)),
+        row!(DELETE "/v1/previews/{app}" => previews::remove_all, SignedOr(Deploy)),
+        row!(GET "/v1/previews/{app}/{id}" => previews::get, Tenant(Read)),
+        row!(DELETE "/v1/previews/{app}/{id}" => previews::remove, SignedOr(Deploy)),
         row!(GET "/v1/status" => status::status, Tenant(Read)),
         row!(GET "/v1/apps" => apps::list, Tenant(Read)),
         row!(GET "/v1/apps/{name}" => apps::get, Tenant(Read)),
@@ -43,20 +52,20 @@ pub(crate) fn rows() -> Vec<Row> {
 }
 
 /// The tenant that is asked about, once the caller may do this to it, and its apps: only `default` has any.
-fn allowed<'a>(
-    app: &'a App,
+fn allowed(
+    app: &App,
     caller: &Caller,
     action: Action,
     named: Option<&String>,
-) -> Result<(TenantName, Option<&'a Apps>), Error> {
+) -> Result<(TenantName, Option<Arc<Apps>>), Error> {
     let tenant = extract::tenant(caller.actor(), named)?;
     caller.may(action, &tenant)?;
-    let apps = app.apps.as_deref().filter(|_| tenant == TenantName::default_tenant());
+    let apps = app.apps.get().filter(|_| tenant == TenantName::default_tenant());
     Ok((tenant, apps))
 }
 
 /// Whether slip's clients know the path, and look for a member `error` in what went wrong.
 pub(in crate::api) fn is_known(path: &str) -> bool {
     let Some(rest) = path.strip_prefix("/v1/") else { return false };
-    matches!(rest.split('/').next(), Some("deploy" | "deploys" | "status" | "apps"))
+    matches!(rest.split('/').next(), Some("deploy" | "deploys" | "status" | "apps" | "previews"))
 }

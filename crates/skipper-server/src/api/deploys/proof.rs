@@ -3,13 +3,20 @@
 use std::time::Duration;
 
 use http::{HeaderMap, header};
-use skipper_core::{Sha256, secret::SecretValue, time::Timestamp};
+use skipper_core::{
+    Sha256,
+    actor::{Actor, Role},
+    id::TokenId,
+    name::TenantName,
+    secret::SecretValue,
+    time::Timestamp,
+};
 
 use super::signature::{self, Signature};
 use crate::{
     app::App,
+    apps::{Apps, secrets},
     auth::oidc,
-    config::Apps,
     error::{Code, Error},
     standard_webhook::{self, Signed},
     verb::deploy,
@@ -72,11 +79,18 @@ impl Proof {
         Err(refused("missing X-Slip-Signature header".to_owned()))
     }
 
+    /// Whether whoever sent this may have the text done that slip signs in place of a body.
+    pub(super) async fn signs(self, app: &App, name: &str, text: &str) -> Result<Actor, Error> {
+        let Delivery { by, .. } = self.verify(app, name, text.as_bytes()).await?;
+        Ok(signer(by))
+    }
+
     /// Whether whoever sent this may deploy the app. A stranger learns nothing of which apps there are: only whoever has the
     /// server's key is told that one is not.
     pub(super) async fn verify(self, app: &App, name: &str, body: &[u8]) -> Result<Delivery, Error> {
         let refused = || Error::new(Code::Unauthenticated, "invalid signature");
-        let apps = app.apps.as_deref().ok_or_else(refused)?;
+        let apps = app.apps.get().ok_or_else(refused)?;
+        let keys = keys(app, &apps, name).await?;
         let mut delivery = Delivery {
             sender: format!("webhook:{name}"),
             id: Sha256::of(body).to_string(),
@@ -87,7 +101,7 @@ impl Proof {
         };
         let good = match self {
             // Whatever the app, something is computed, so that time tells nothing either.
-            Self::Slip(signature) => signature.ok_or_else(refused)?.is_by(keys(apps, name), body),
+            Self::Slip(signature) => signature.ok_or_else(refused)?.is_by(&keys, body),
             Self::Standard(signed) => {
                 let at = Timestamp::from_micros(signed.at.saturating_mul(1_000_000));
                 let now = app.clock.now();
@@ -102,7 +116,7 @@ impl Proof {
                 delivery.id = format!("id:{}", signed.id);
                 delivery.known = app.retention.idempotency_keys.max(KNOWN);
                 delivery.signed_at = Some(at);
-                signed.is_by(keys(apps, name), body)
+                signed.is_by(&keys, body)
             }
             Self::Token(token) => {
                 let refused = |why: String| Error::new(Code::Unauthenticated, why);
@@ -128,14 +142,32 @@ impl Proof {
         if !good {
             return Err(refused());
         }
-        deploy::configured(apps, name).map(|_| delivery)
+        deploy::configured(&apps, name).map(|_| delivery)
     }
 }
 
-/// The keys of an app's webhooks: its own, or the server's where it has none.
-fn keys<'a>(apps: &'a Apps, name: &str) -> Vec<&'a SecretValue> {
-    match apps.get(name) {
-        Some(Ok(app)) if !app.keys.is_empty() => app.keys.iter().collect(),
-        Some(_) | None => apps.secret().into_iter().collect(),
+/// The keys of an app's webhooks: those of its file and the secret of that name, or the server's where it has neither.
+async fn keys(app: &App, apps: &Apps, name: &str) -> Result<Vec<SecretValue>, Error> {
+    let mut own = Vec::new();
+    if let Some(Ok(file)) = apps.get(name) {
+        own.extend(file.keys.iter().cloned());
+        if let Some(secret) = secrets::name(&file.name, secrets::WEBHOOK_KEY) {
+            own.extend(app.store.secret_value(&TenantName::default_tenant(), &secret).await?);
+        }
     }
+    if own.is_empty() {
+        own.extend(apps.secret().cloned());
+    }
+    Ok(own)
+}
+
+/// Whoever has signed.
+pub(super) fn signer(name: String) -> Actor {
+    let (id, tenant) = (TokenId::from_uuid(uuid::Uuid::nil()), Some(TenantName::default_tenant()));
+    Actor::Token { id, name, role: Role::Operator, tenant }
+}
+
+/// Whether a request brings a signature along.
+pub(in crate::api) fn is_signed(headers: &HeaderMap) -> bool {
+    headers.contains_key(signature::HEADER) || headers.contains_key(standard_webhook::SIGNATURE)
 }

@@ -95,7 +95,7 @@ pub(super) async fn list(
             let name = ReleaseName::new(name.clone()).map_err(|_| verb::deploy::unknown(name))?;
             match app.store.release_get(&tenant, &name).await? {
                 Some(release) if release.door == Door::Deploys => Some(release.id),
-                _ if apps.is_some_and(|apps| apps.get(name.as_str()).is_some()) => {
+                _ if apps.as_ref().is_some_and(|apps| apps.get(name.as_str()).is_some()) => {
                     return Ok(Json(DeployList { deploys: Vec::new() }));
                 }
                 _ => return Err(verb::deploy::unknown(name.as_str())),

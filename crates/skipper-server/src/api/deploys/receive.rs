@@ -7,20 +7,13 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http::{HeaderMap, StatusCode};
-use skipper_core::{
-    Sha256,
-    actor::{Actor, Provenance, Role},
-    id::TokenId,
-    name::TenantName,
-    time::Timestamp,
-};
-use skipper_source::app::Deploy;
+use skipper_core::{Sha256, actor::Provenance, name::TenantName, release::Source, time::Timestamp};
 use skipper_store::{Begun, IntentAccepted};
 use tracing::warn;
 
 use super::{
     id,
-    proof::{Delivery, Proof},
+    proof::{Delivery, Proof, signer},
     read, ticket,
     wire::{DeployAccepted, DeployRequest},
 };
@@ -70,12 +63,7 @@ pub(super) async fn receive(
         Begun::InProgress => return Err(idempotency::still_running()),
         Begun::New(holder) => holder,
     };
-    let actor = Actor::Token {
-        id: TokenId::from_uuid(uuid::Uuid::nil()),
-        name: by,
-        role: Role::Operator,
-        tenant: Some(tenant.clone()),
-    };
+    let actor = signer(by);
     let caller = Caller {
         provenance: Provenance {
             actor,
@@ -122,7 +110,7 @@ fn is_deeper(json: &[u8], most: usize) -> bool {
 
 /// Somebody should hear of it, but not of each.
 fn refused(app: &App, name: &str, error: &Error) {
-    let is_known = app.apps.as_deref().is_some_and(|apps| apps.get(name).is_some());
+    let is_known = app.apps.get().is_some_and(|apps| apps.get(name).is_some());
     if error.code() == Code::Unauthenticated
         && let Some(more) = app.webhooks.complains()
     {
@@ -138,19 +126,22 @@ async fn carry_out(
     signed_at: Option<Timestamp>,
 ) -> Result<IntentAccepted, Error> {
     let bad = |text: String| Error::new(Code::BadRequest, text);
-    let apps = app.apps.as_deref().ok_or_else(|| deploy::unknown(&request.app))?;
-    let image = &deploy::configured(apps, &request.app)?.image;
+    let apps = app.apps.get().ok_or_else(|| deploy::unknown(&request.app))?;
+    let image = &deploy::configured(&apps, &request.app)?.image;
     if let Some(given) = request.image.as_ref().filter(|given| *given != image) {
         let given: String = given.chars().take(300).collect();
         return Err(bad(format!("image mismatch: expected '{image}', got '{given}'")));
     }
     check_tag(&request.tag)?;
-    if request.preview.is_some() {
-        return Err(bad("preview deployments are not to be had on this server yet".to_owned()));
-    }
-    let deploy = Deploy { tag: request.tag, image: None, images: request.images, preview: None };
-    verb::deploy::accept(app, caller, deploy::Wanted { app: request.app, deploy, force: request.force, signed_at })
-        .await
+    let wanted = deploy::Wanted {
+        app: request.app,
+        tag: request.tag,
+        images: request.images,
+        preview: request.preview.map(|preview| (preview.id, preview.sha)),
+        force: request.force,
+        signed_at,
+    };
+    verb::deploy::accept(app, caller, wanted).await
 }
 
 /// Letters, digits, `-`, `_` and `.`, all of ASCII; or a digest.
@@ -168,15 +159,21 @@ fn check_tag(tag: &str) -> Result<(), Error> {
 
 /// The answer to an accepted deploy, however far it is by now.
 pub(super) async fn answer(app: &App, headers: &HeaderMap, accepted: &IntentAccepted) -> Response {
+    let source = accepted.revision.as_ref().map(|revision| &revision.source);
     let tag = accepted.revision.as_ref().and_then(|revision| {
         let spec = revision.spec.as_ref();
         read::tag_of_source(&revision.source).or_else(|| spec.and_then(read::tag_of_spec))
     });
+    let preview = match source {
+        Some(Source::App { preview, .. }) => preview.as_ref(),
+        _ => None,
+    };
     let accepted = DeployAccepted {
         deploy_id: id::of(accepted.rollout.id),
-        app: accepted.release.name.to_string(),
+        app: preview.map_or_else(|| accepted.release.name.to_string(), |preview| preview.app.to_string()),
         tag: tag.unwrap_or_default(),
         status: "accepted".to_owned(),
+        preview_url: preview.and_then(|preview| verb::previews::address(app, preview)),
         status_url: ticket::status_url(app, headers, accepted.rollout.id).await,
     };
     (StatusCode::ACCEPTED, Json(accepted)).into_response()

@@ -4,7 +4,8 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::HeaderMap;
 use skipper_core::secret::SecretValue;
 
-const HEADER: &str = "x-slip-signature";
+/// The header of slip's signatures.
+pub(super) const HEADER: &str = "x-slip-signature";
 const SCHEME: &str = "sha256=";
 
 /// What a request is signed with.

@@ -18,7 +18,7 @@ use crate::{
         own,
     },
     app::App,
-    config::Apps,
+    apps::Apps,
     error::Error,
     verb::Caller,
 };
@@ -33,7 +33,7 @@ pub(super) async fn status(
     let (tenant, apps) = allowed(&app, &caller, Action::Read, query.tenant.as_ref())?;
     let word = |good: bool| if good { "ok" } else { "error" }.to_owned();
     let is_there = |name: &_| app.platforms.get(&Target(Clone::clone(name))).is_some();
-    let runtime = app.apps.as_deref().is_some_and(|apps| is_there(&apps.target(is_there)));
+    let runtime = app.apps.get().is_some_and(|apps| is_there(&apps.target(is_there)));
     let mut view = StatusView {
         daemon: "skipper".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -43,7 +43,7 @@ pub(super) async fn status(
     };
     if let Some(apps) = apps {
         for name in apps.names() {
-            view.apps.insert(name.to_owned(), one(&app, apps, &tenant, name).await?);
+            view.apps.insert(name.to_owned(), one(&app, &apps, &tenant, name).await?);
         }
     }
     Ok(Json(view))

@@ -77,7 +77,7 @@ async fn mac_of(app: &App, rollout: RolloutId) -> Result<Hmac<sha2::Sha256>, Err
 /// Where the API is to whoever asked: the address that is configured, else the Host they sent. It only goes into their own
 /// answer, so that nobody is led astray by it but who wrote it.
 fn base(app: &App, headers: &HeaderMap) -> Option<String> {
-    if let Some(public) = app.apps.as_deref().and_then(|apps| apps.server().public_url()) {
+    if let Some(public) = app.apps.get().and_then(|apps| apps.server().public_url()) {
         return Some(public);
     }
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);

@@ -18,13 +18,22 @@ pub struct DeployRequest {
     /// In a pod, whole references by the name of their container.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub images: BTreeMap<String, String>,
-    /// Not to be had yet.
+    /// A preview rather than the app itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
-    pub preview: Option<serde_json::Value>,
+    pub preview: Option<PreviewWanted>,
     /// Also a tag that was deployed before what was deployed last.
     #[serde(default)]
     pub force: bool,
+}
+
+/// The preview that a webhook asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PreviewWanted {
+    /// Its id, for example `pr-42`; the first label of its host name.
+    pub id: String,
+    /// The commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha: Option<String>,
 }
 
 /// Body of a rollback.
@@ -46,6 +55,9 @@ pub struct DeployAccepted {
     pub tag: String,
     /// `accepted`.
     pub status: String,
+    /// Where a preview will be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview_url: Option<String>,
     /// Where it can be watched without any other credential: it holds a token that is good for this deploy alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status_url: Option<String>,
@@ -80,6 +92,54 @@ pub struct DeployView {
 pub struct DeployList {
     /// The deploys.
     pub deploys: Vec<DeployView>,
+}
+
+/// A preview.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PreviewView {
+    /// Its id.
+    pub preview_id: String,
+    /// The app.
+    pub app: String,
+    /// The commit.
+    pub sha: Option<String>,
+    /// `deploying`, `running` or `failed`.
+    pub status: String,
+    /// What serves; what was asked for where nothing does.
+    pub tag: Option<String>,
+    /// Its host name.
+    pub domain: Option<String>,
+    /// Its address.
+    pub url: Option<String>,
+    /// The port of its container.
+    pub port: Option<u16>,
+    /// Since when.
+    pub deployed_at: String,
+    /// When it goes by itself; null for never.
+    pub expires_at: Option<String>,
+    /// The release that it is.
+    pub release: String,
+}
+
+/// The previews of an app.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PreviewList {
+    /// By id.
+    pub previews: Vec<PreviewView>,
+}
+
+/// The previews that are taken away.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TornDown {
+    /// Their ids.
+    pub torn_down: Vec<String>,
+}
+
+/// Done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Done {
+    /// `ok`.
+    pub status: String,
 }
 
 /// The server and its apps.

@@ -49,7 +49,7 @@ pub enum Status {
 }
 
 /// The sentence that goes with a status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Told {
     /// A verb goes on.
     Underway(Verb),
@@ -65,6 +65,8 @@ pub enum Told {
     NotHealthy(u64),
     /// Somebody stopped it after so many milliseconds.
     Cancelled(u64),
+    /// What another server said of it, from which the release was taken over.
+    Elsewhere(String),
 }
 
 /// One version of a release.
@@ -341,6 +343,7 @@ fn failed(stored: &StoredVersion, verb: Verb, cause: Option<&Cause>) -> Told {
     let after = |cause: &Cause| u64::try_from(cause.at.since(stored.created_at).as_millis()).unwrap_or(u64::MAX);
     match cause {
         Some(cause) if cause.code == Cause::CANCELLED => Told::Cancelled(after(cause)),
+        Some(cause) if cause.code == Cause::ELSEWHERE => Told::Elsewhere(cause.message.clone()),
         _ if verb == Verb::Install => Told::InstallFailed,
         Some(cause) if cause.code == "health-timeout" => {
             Told::NotHealthy(stored.spec.as_ref().map_or_else(|| after(cause), longest_health))

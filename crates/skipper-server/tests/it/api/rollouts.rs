@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use http::Method;
 use serde_json::{Value, json};
+use skipper_core::{name::PlatformName, spec::Target};
+use skipper_server::api::own::wire::{PlanView, ReleaseStatus};
 use testkit::Behaviour;
 
 use super::{errors::check, install, json_of, stocked, upgrade};
-use crate::fixture::{Ask, Server};
+use crate::fixture::{Ask, Machine, Server};
 
 const SKIPPER: &str = "org.springframework.cloud.skipper.SkipperException";
 
@@ -151,6 +153,30 @@ async fn an_instance_whose_health_probe_fails_later_is_failed() {
     server.machine.platform.sicken();
     assert_eq!(state("v2").await, "failed");
     assert_eq!(state("v1").await, "deployed", "which names no path");
+}
+
+#[tokio::test]
+async fn an_image_runs_where_there_is_an_engine_whatever_account_is_named() {
+    let machine = Machine { also: Some("boxes"), ..Machine::default() };
+    let boxes = Target(PlatformName::new("boxes").expect("a name"));
+    machine.platform.give_images_to(boxes.clone());
+    let server = machine.boot().await;
+    let mut upload = Ask::new(Method::POST, "/v1/packages").header("content-type", "application/zip");
+    upload.body = crate::hal::classic_of("hello", "1.0.0", "docker:springcloud/hello", "");
+    server.send(upload).await.ok::<Value>();
+    let plan = json!({"verb": "install", "name": "web", "package": {"name": "hello"}});
+    let plan: PlanView = server.post("/v1/plans", &plan).await.ok();
+    assert!(plan.steps.iter().all(|step| step.platform == "boxes"), "{:?}", plan.steps);
+    let installed: Value = server.post("/api/package/install", &install("1.0.0", "web")).await.ok();
+    assert_eq!(installed["platformName"], "default", "as it was asked for");
+    let status: ReleaseStatus = server.get("/v1/releases/web").await.ok();
+    server.ended(&status.rollout.expect("it goes on").id).await;
+    let status: ReleaseStatus = server.get("/v1/releases/web").await.ok();
+    assert_eq!((status.apps[0].platform.as_str(), status.apps[0].running), ("boxes", 1));
+    // The same again is no difference, and another server finds it where it is.
+    server.post("/v1/releases/web/upgrade", &json!({})).await.problem("no-difference");
+    let server = server.reboot().await;
+    assert_eq!(server.told("web", "DEPLOYED", "Install").await["status"]["statusCode"], "DEPLOYED");
 }
 
 #[tokio::test]

@@ -46,6 +46,11 @@ fn classic(name: &str, version: &str) -> Vec<u8> {
 
 /// The same with more in its spec.
 pub(crate) fn classic_with(name: &str, version: &str, extra: &str) -> Vec<u8> {
+    classic_of(name, version, &format!("file:///srv/example/{name}.jar"), extra)
+}
+
+/// The same with another resource and more in its spec.
+pub(crate) fn classic_of(name: &str, version: &str, resource: &str, extra: &str) -> Vec<u8> {
     let file = |path: &str, text: String| File { path: path.to_owned(), bytes: text.into_bytes() };
     let metadata = format!(
         "apiVersion: skipper.spring.io/v1\nkind: SkipperPackageMetadata\nname: {name}\nversion: {version}\n\
@@ -54,7 +59,7 @@ pub(crate) fn classic_with(name: &str, version: &str, extra: &str) -> Vec<u8> {
     );
     let template = format!(
         "apiVersion: skipper.spring.io/v1\nkind: SpringCloudDeployerApplication\nmetadata:\n  name: {name}\nspec:\n  \
-         resource: file:///srv/example/{name}.jar\n  version: {{{{version}}}}\n{extra}"
+         resource: {resource}\n  version: {{{{version}}}}\n{extra}"
     );
     let files = vec![
         file("package.yml", metadata),

@@ -61,10 +61,10 @@ pub struct Inputs<'a> {
     pub deploy: &'a Deploy,
     /// Where.
     pub target: &'a PlatformName,
-    /// All secrets that are set for the app.
-    pub secrets: &'a [SecretName],
-    /// Those of them that are marked for previews.
-    pub preview_secrets: &'a [SecretName],
+    /// All secrets that are set for the app: the names of their variables, and what the store calls them.
+    pub secrets: &'a BTreeMap<String, SecretName>,
+    /// Variables of those of them that are marked for previews, beside those that the app's file names.
+    pub preview_secrets: &'a [String],
     /// Whether the edge's shared TLS listener serves host names too.
     pub tls: bool,
 }
@@ -120,6 +120,25 @@ pub fn applications(inputs: &Inputs<'_>) -> Result<Built, Faults> {
     let application = application.ok_or_else(|| Finding::error("document-invalid", "the app cannot be built"))?;
     let Shape { release, preview, .. } = shape;
     Ok(Built { release, applications: vec![application], sealed, preview, merged, warnings })
+}
+
+/// The application as far as it is known before its image has been read: enough to fetch that.
+///
+/// # Errors
+///
+/// Everything that contradicts itself without the image.
+pub fn carrier(inputs: &Inputs<'_>) -> Result<Application, Faults> {
+    let app = App {
+        kind: Some(Kind::Worker),
+        routes: Vec::new(),
+        port: None,
+        manifest: None,
+        volumes: Vec::new(),
+        ..inputs.app.clone()
+    };
+    let deploy = Deploy { images: BTreeMap::new(), preview: None, ..inputs.deploy.clone() };
+    let built = applications(&Inputs { app: &app, deploy: &deploy, repo: None, manifest: None, ..*inputs })?;
+    built.applications.into_iter().next().ok_or_else(|| Finding::error("document-invalid", "no application").into())
 }
 
 /// What differs between an app and a preview of it.
@@ -291,7 +310,7 @@ fn environment(
 ) -> (BTreeMap<String, String>, Vec<SecretUse>) {
     let mut values = merged.env.clone();
     let named = &inputs.app.preview.secrets;
-    let stored: Vec<&SecretName> = if shape.preview.is_some() {
+    let stored: Vec<(&String, &SecretName)> = if shape.preview.is_some() {
         let withheld: Vec<String> =
             values.extract_if(.., |_, value| matches!(value, Text::Secret(_))).map(|(name, _)| name).collect();
         values.extend(inputs.app.preview.env.clone());
@@ -303,18 +322,16 @@ fn environment(
             let hint = "give them values of their own under [preview.env]".to_owned();
             findings.push(Finding::warning("preview-env", message).hint(hint));
         }
-        let marked = |name: &&SecretName| {
-            inputs.preview_secrets.contains(name) || named.iter().any(|named| named == name.as_str())
-        };
+        let marked = |(var, _): &(&String, &SecretName)| inputs.preview_secrets.contains(var) || named.contains(var);
         inputs.secrets.iter().filter(marked).collect()
     } else {
         inputs.secrets.iter().collect()
     };
     let mut secrets = Vec::new();
-    for name in stored {
-        if name.as_str() != WEBHOOK_KEY && is_key(name.as_str()) {
-            values.remove(name.as_str());
-            secrets.push(SecretUse::Env { secret: name.clone(), var: name.to_string() });
+    for (var, secret) in stored {
+        if var != WEBHOOK_KEY && is_key(var) {
+            values.remove(var);
+            secrets.push(SecretUse::Env { secret: secret.clone(), var: var.clone() });
         }
     }
     let mut env = BTreeMap::new();

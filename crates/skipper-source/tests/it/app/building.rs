@@ -85,9 +85,7 @@ impl World {
         let server = server(&self.server, &self.env);
         let app = try_app(&self.app, &self.env).unwrap_or_else(|faults| panic!("{faults}"));
         let repo = self.repo.as_deref().map(read_repo);
-        let names = |names: &[&str]| -> Vec<SecretName> {
-            names.iter().map(|name| SecretName::new(*name).expect("valid")).collect()
-        };
+        let stored = |name: &&str| ((*name).to_owned(), SecretName::new(format!("web.{name}")).expect("valid"));
         let inputs = Inputs {
             app: &app,
             server: &server,
@@ -95,8 +93,8 @@ impl World {
             manifest: self.manifest.as_deref(),
             deploy: &self.deploy,
             target: &PlatformName::new("docker").expect("valid"),
-            secrets: &names(&self.secrets),
-            preview_secrets: &names(&self.marked),
+            secrets: &self.secrets.iter().map(stored).collect(),
+            preview_secrets: &self.marked.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>(),
             tls: false,
         };
         applications(&inputs)
@@ -261,7 +259,7 @@ fn secrets_win_over_variables_and_no_value_is_in_the_spec() {
             SecretUse::File { .. } => panic!("none is a file"),
         })
         .collect();
-    assert_eq!(used, [("B", "B"), ("OLD", "OLD"), ("config.URL", "URL")]);
+    assert_eq!(used, [("web.B", "B"), ("web.OLD", "OLD"), ("config.URL", "URL")]);
     let sealed: Vec<(&str, &str)> = built.sealed.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
     assert_eq!(sealed, [("config.URL", "pg://hunter22@db")]);
     assert!(!format!("{built:?}").contains("hunter22"));
@@ -446,7 +444,7 @@ fn a_preview_is_a_release_of_its_own_within_bounds() {
         ["/bin/sh", "-c", "/bin/sh -c \"$1\" && /bin/sh -c \"$2\"", "hooks", "bin/migrate 'x'", "bin/seed"]
     );
     let secrets: Vec<&str> = app.secrets.iter().map(|used| used.secret().as_str()).collect();
-    assert_eq!(secrets, ["API_KEY", "MARKED"]);
+    assert_eq!(secrets, ["web.API_KEY", "web.MARKED"]);
     assert_eq!(app.env, BTreeMap::from([("OWN".into(), "preview".into()), ("PLAIN".into(), "x".into())]));
     assert!(built.sealed.is_empty());
     assert!(built.warnings.iter().any(|w| w.message.contains("previews do not get URL")), "{:?}", built.warnings);

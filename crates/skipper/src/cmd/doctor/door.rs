@@ -9,7 +9,12 @@ use std::{
     time::Duration,
 };
 
-use skipper_server::config::{Apps, DirectoryTexts};
+use skipper_core::secret::SecretValue;
+use skipper_server::config::DirectoryTexts;
+use skipper_source::{
+    Faults,
+    app::{self, Directory, Environment, Server},
+};
 
 use super::{Finding, fix::Fix};
 
@@ -26,6 +31,19 @@ pub(super) struct Door {
     pub(super) texts: DirectoryTexts,
     /// Whether the file of its variables could be read: else what is not set may well be set for the server.
     pub(super) knows_variables: bool,
+}
+
+/// What it says, as far as it can be read.
+pub(super) struct Apps {
+    pub(super) server: Server,
+    apps: BTreeMap<String, Result<app::App, Faults>>,
+}
+
+impl Apps {
+    /// `auth.secret`, unless it is empty.
+    pub(super) fn secret(&self) -> Option<&SecretValue> {
+        Some(&self.server.secret).filter(|secret| !secret.expose().is_empty())
+    }
 }
 
 /// Looks at the directory; the apps, where they can be read.
@@ -48,17 +66,21 @@ pub(super) async fn look(door: &Door, env: &BTreeMap<String, String>, findings: 
             });
         }
     };
-    let apps = match Apps::load(door.texts.clone(), env) {
-        Ok(apps) => apps,
+    let texts = &door.texts;
+    let loaded = app::load(&Directory { server: &texts.server, apps: &texts.apps, env: Environment::new(env) });
+    let of_apps = loaded.apps.values().filter_map(|read| read.as_ref().err()).flat_map(Faults::findings);
+    let odd = loaded.warnings.iter().chain(&texts.unreadable).chain(of_apps);
+    let odd: Vec<_> = odd.filter(|finding| finding.code != "table-missing").cloned().collect();
+    faults(findings, &odd);
+    let apps = match loaded.server {
+        Ok(server) => Apps { server, apps: loaded.apps },
         Err(wrong) => {
             faults(findings, wrong.findings());
             return None;
         }
     };
-    let odd: Vec<_> = apps.findings().filter(|finding| finding.code != "table-missing").cloned().collect();
-    faults(findings, &odd);
-    let good = apps.names().filter(|name| matches!(apps.get(name), Some(Ok(_)))).count();
-    findings.push(Finding::ok("apps", format!("{good} of {} can be deployed", apps.names().count())));
+    let good = apps.apps.values().filter(|read| read.is_ok()).count();
+    findings.push(Finding::ok("apps", format!("{good} of {} can be deployed", apps.apps.len())));
     findings.extend(split(&apps));
     findings.extend(literal_keys(door));
     names(&apps, findings).await;
@@ -78,10 +100,10 @@ fn folder(dir: &Path) -> Finding {
 fn split(apps: &Apps) -> Option<Finding> {
     let secret = apps.secret()?;
     let (mut shared, mut same) = (Vec::new(), Vec::new());
-    for name in apps.names() {
-        match apps.get(name) {
-            Some(Ok(app)) if app.keys.is_empty() => shared.push(name),
-            Some(Ok(app)) if app.keys.iter().any(|key| key.expose() == secret.expose()) => same.push(name),
+    for (name, read) in &apps.apps {
+        match read {
+            Ok(app) if app.keys.is_empty() => shared.push(name.as_str()),
+            Ok(app) if app.keys.iter().any(|key| key.expose() == secret.expose()) => same.push(name.as_str()),
             _ => {}
         }
     }
@@ -135,7 +157,7 @@ pub(super) fn private(path: &Path, check: &'static str, mode: u32) -> Option<Fin
 
 /// Whether the host names of apps lead here.
 async fn names(apps: &Apps, findings: &mut Vec<Finding>) {
-    let good = apps.names().filter_map(|name| apps.get(name)?.as_ref().ok());
+    let good = apps.apps.values().filter_map(|read| read.as_ref().ok());
     let hosts: BTreeSet<String> = good.flat_map(|app| &app.routes).map(|route| route.host.to_string()).collect();
     let own = own_addresses();
     for host in hosts.iter().filter(|host| !host.contains('*')).take(MOST) {

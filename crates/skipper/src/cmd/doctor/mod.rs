@@ -153,9 +153,9 @@ impl Doctor {
                 Ok(texts) => {
                     let door = Door { dir, texts, knows_variables };
                     let apps = door::look(&door, surroundings.vars(), findings).await;
-                    backend = apps.as_ref().map(|apps| apps.server().backend);
+                    backend = apps.as_ref().map(|apps| apps.server.backend);
                     of_door = apps.map(|apps| OfDoor {
-                        url: format!("http://{}", reached(apps.server().listen)),
+                        url: format!("http://{}", reached(apps.server.listen)),
                         token: apps.secret().map(|secret| secret.expose().to_owned()),
                     });
                 }

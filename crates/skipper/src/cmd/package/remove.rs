@@ -18,6 +18,7 @@ pub(crate) struct Remove {
     /// Version; required, because only one is removed at a time (with Spring's --package-name: all of them)
     #[arg(value_name = "VERSION", add = complete::package_versions())]
     version: Option<String>,
+    /// The same by name: the package
     #[arg(long, value_name = "PACKAGE", hide = true, conflicts_with = "package", add = complete::packages())]
     package_name: Option<String>,
     /// Do not ask; without a terminal nobody is asked

@@ -28,6 +28,7 @@ pub(crate) struct List {
     /// Only packages of this name
     #[arg(value_name = "NAME", add = complete::packages())]
     name: Option<String>,
+    /// The same by name: text that the names hold
     #[arg(long = "name", value_name = "QUERY", hide = true, conflicts_with = "name", add = complete::packages())]
     spring_name: Option<String>,
     #[command(flatten)]

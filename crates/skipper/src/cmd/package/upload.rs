@@ -16,6 +16,7 @@ pub(crate) struct Upload {
     /// Folder or zip
     #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath, required_unless_present = "spring_path")]
     path: Option<PathBuf>,
+    /// The same by name: the zip, or the folder
     #[arg(long = "path", value_name = "PATH", hide = true, conflicts_with = "path")]
     spring_path: Option<PathBuf>,
     /// Repository to upload to

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Longest key.
-const MAX_KEY: usize = 256;
+const MAX_KEY: usize = 128;
 
 /// Keys of an app's secrets.
 #[derive(Debug, Deserialize)]
@@ -112,11 +112,29 @@ async fn store(
         })?;
         secrets.insert(key, value.into());
     }
-    let mut body = json!({"secrets": secrets});
+    let keys: Vec<String> = secrets.keys().cloned().collect();
+    let client = context.client()?;
+    let call = Call::new(Method::PUT, &["v1", "apps", app, "secrets"]).json(&json!({"secrets": secrets}));
+    let answer = client.ask(&call).await?;
     if preview {
-        body["preview"] = true.into();
+        mark(context, app, keys).await?;
     }
-    context.client()?.ask(&Call::new(Method::PUT, &["v1", "apps", app, "secrets"]).json(&body)).await
+    Ok(answer)
+}
+
+/// Adds keys to `preview.secrets` of the app: what previews get.
+async fn mark(context: &Context, app: &str, keys: Vec<String>) -> Done {
+    let client = context.client()?;
+    let shown: Value = client.ask(&Call::get(&["v1", "apps", app])).await?;
+    let mut preview = shown["preview"].as_object().cloned().unwrap_or_default();
+    let mut marked = Vec::<String>::deserialize(preview.get("secrets").unwrap_or(&Value::Null)).unwrap_or_default();
+    let new: Vec<String> = keys.into_iter().filter(|key| !marked.contains(key)).collect();
+    if new.is_empty() {
+        return Ok(());
+    }
+    marked.extend(new);
+    preview.insert("secrets".to_owned(), marked.into());
+    client.tell(&Call::new(Method::PATCH, &["v1", "apps", app]).json(&json!({"preview": preview}))).await
 }
 
 /// Gives one a new value. A random one is printed: nobody could say it otherwise.
@@ -206,10 +224,10 @@ mod tests {
 
     #[test]
     fn a_key_is_the_name_of_a_variable() {
-        for good in ["A", "_a1", "DATABASE_URL", &"x".repeat(256)] {
+        for good in ["A", "_a1", "DATABASE_URL", &"x".repeat(128)] {
             assert!(is_key(good).is_ok(), "{good}");
         }
-        for bad in ["", "1A", "A-B", "../x", "A.B", "ä", &"x".repeat(257)] {
+        for bad in ["", "1A", "A-B", "../x", "A.B", "ä", &"x".repeat(129)] {
             assert!(is_key(bad).is_err(), "{bad}");
         }
     }

@@ -51,8 +51,8 @@ their next rollout. SLIP_SECRET of an app is the key of its webhooks, and no var
         /// Keep the line end at the end of the input
         #[arg(long)]
         exact: bool,
-        /// Previews of the app get it as well
-        #[arg(long, requires = "keys")]
+        /// Previews of the app get it as well: adds it to `preview.secrets` of the app
+        #[arg(long, requires = "keys", conflicts_with = "data_dir")]
         preview: bool,
         #[command(flatten)]
         store: AtRest,
@@ -72,8 +72,8 @@ Examples:
         /// Read the value from this file, `-` for standard input
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         from_file: Option<PathBuf>,
-        /// Previews of the app get it as well
-        #[arg(long)]
+        /// Previews of the app get it as well: adds it to `preview.secrets` of the app
+        #[arg(long, conflicts_with = "data_dir")]
         preview: bool,
         #[command(flatten)]
         store: AtRest,

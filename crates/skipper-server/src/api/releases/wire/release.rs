@@ -152,7 +152,7 @@ impl Info {
             first_deployed: at.clone(),
             last_deployed: at,
             deleted: None,
-            description: sentence(generation, version.told),
+            description: sentence(generation, &version.told),
             links: None,
         }
     }
@@ -234,7 +234,7 @@ impl Release {
 }
 
 /// What the original says.
-fn sentence(generation: Generation, told: Told) -> String {
+fn sentence(generation: Generation, told: &Told) -> String {
     let going_back_is_upgrading = generation == Generation::M1;
     let text = match told {
         Told::Underway(Verb::Upgrade) => "Upgrade install underway",
@@ -251,6 +251,7 @@ fn sentence(generation: Generation, told: Told) -> String {
             return format!("Did not detect apps in replacing release as healthy after {after} ms.");
         }
         Told::Cancelled(after) => return format!("Cancelled after {after} ms."),
+        Told::Elsewhere(told) => told,
     };
     text.to_owned()
 }

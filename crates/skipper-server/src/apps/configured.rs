@@ -8,7 +8,7 @@ use skipper_source::{
     app::{self, Backend, Directory, Environment},
 };
 
-use super::DirectoryTexts;
+use crate::config::DirectoryTexts;
 
 /// What a directory says, with what is left of it where an app is broken.
 pub struct Apps {

@@ -1,0 +1,187 @@
+//! The directory as it stands now. What cannot be read leaves what was read before.
+
+use std::{
+    collections::BTreeMap,
+    fmt, fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use skipper_core::Sha256;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::Apps;
+use crate::config::read_directory;
+
+/// How often the directory is looked at.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// A handle on the apps; cheap to clone. Empty for a server without a directory.
+#[derive(Clone, Default)]
+pub struct LiveApps(Option<Arc<Followed>>);
+
+struct Followed {
+    /// `None` for apps that come from no directory.
+    dir: Option<PathBuf>,
+    env: BTreeMap<String, String>,
+    now: ArcSwap<Apps>,
+    /// Held while the directory is read. The texts that were read last, right or wrong.
+    last: Mutex<Option<Sha256>>,
+}
+
+impl fmt::Debug for LiveApps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("LiveApps").field(&self.dir()).finish()
+    }
+}
+
+impl From<Apps> for LiveApps {
+    /// Apps that never change.
+    fn from(apps: Apps) -> Self {
+        let now = ArcSwap::from_pointee(apps);
+        Self(Some(Arc::new(Followed { dir: None, env: BTreeMap::new(), now, last: Mutex::new(None) })))
+    }
+}
+
+impl LiveApps {
+    /// Reads a directory. `env` is what `${NAME}` stands for, now and later.
+    ///
+    /// # Errors
+    ///
+    /// Sentences: `slip.toml` cannot be read, or has faults.
+    pub fn open(dir: PathBuf, env: BTreeMap<String, String>) -> Result<Self, String> {
+        let (apps, read) = load(&dir, &env)?;
+        let now = ArcSwap::from_pointee(apps);
+        Ok(Self(Some(Arc::new(Followed { dir: Some(dir), env, now, last: Mutex::new(Some(read)) }))))
+    }
+
+    /// The apps as they are configured now.
+    #[must_use]
+    pub fn get(&self) -> Option<Arc<Apps>> {
+        self.0.as_ref().map(|followed| followed.now.load_full())
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn dir(&self) -> Option<&Path> {
+        self.0.as_ref()?.dir.as_deref()
+    }
+
+    /// Reads the directory again. Says whether anything in it is new. Blocking.
+    ///
+    /// # Errors
+    ///
+    /// As [`LiveApps::open`]; what was read before stays, and the same fault is told once.
+    pub fn reload(&self) -> Result<bool, String> {
+        let Some(followed) = &self.0 else { return Ok(false) };
+        let Some(dir) = &followed.dir else { return Ok(false) };
+        let mut last = followed.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let texts = read_directory(dir)?;
+        let read = texts.digest();
+        if last.replace(read) == Some(read) {
+            return Ok(false);
+        }
+        let apps = Apps::load(texts, &followed.env).map_err(|faults| faults.to_string())?;
+        for finding in apps.findings() {
+            warn!("{finding}");
+        }
+        followed.now.store(Arc::new(apps));
+        Ok(true)
+    }
+
+    /// Reads the directory again whenever a file of it changes, until `stop`.
+    pub(crate) async fn follow(self, stop: CancellationToken) {
+        let Some(dir) = self.dir().map(Path::to_owned) else { return };
+        let mut seen = stamp(&dir).ok();
+        while stop.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
+            let (apps, at) = (self.clone(), dir.clone());
+            let before = seen;
+            let looked = tokio::task::spawn_blocking(move || {
+                let now = stamp(&at).ok();
+                // A file that is being written may change once more within the granularity of its time.
+                (now, (now != before || now.is_none()).then(|| apps.reload()))
+            });
+            let Ok((now, told)) = looked.await else { continue };
+            match told {
+                Some(Ok(true)) => info!(dir = %dir.display(), "the configuration of the apps has changed and was read"),
+                Some(Err(what)) if now != seen => {
+                    warn!("the configuration of the apps has faults; what was read before holds\n{what}");
+                }
+                _ => {}
+            }
+            seen = now;
+        }
+    }
+}
+
+fn load(dir: &Path, env: &BTreeMap<String, String>) -> Result<(Apps, Sha256), String> {
+    let texts = read_directory(dir)?;
+    let read = texts.digest();
+    Ok((Apps::load(texts, env).map_err(|faults| faults.to_string())?, read))
+}
+
+/// Names, sizes and times of all files, as one number: whether it is worth reading them.
+fn stamp(dir: &Path) -> io::Result<Sha256> {
+    use std::os::unix::fs::MetadataExt as _;
+    let mut files = vec![dir.join("slip.toml")];
+    match fs::read_dir(dir.join("apps")) {
+        Ok(entries) => files.extend(entries.flatten().map(|entry| entry.path())),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
+        Err(cause) => return Err(cause),
+    }
+    files.sort();
+    let mut text = String::new();
+    for file in files {
+        use std::fmt::Write as _;
+        let meta = fs::metadata(&file);
+        let told = meta.map(|meta| (meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec())).map_err(|e| e.kind());
+        let _ = writeln!(text, "{}\0{told:?}", file.display());
+    }
+    Ok(Sha256::of(text.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SERVER: &str = "[server]\n[auth]\nsecret = \"a key\"\n[registry]\n[storage]\n[runtime]\n";
+
+    fn app(image: &str) -> String {
+        format!(
+            "[app]\nname = \"web\"\nimage = \"{image}\"\n[routing]\ndomain = \"web.test\"\nport = 80\n[health]\n[deploy]\n"
+        )
+    }
+
+    #[test]
+    fn what_changes_is_taken_and_what_is_broken_leaves_what_was() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).expect("written");
+        fs::create_dir(dir.path().join("apps")).expect("made");
+        write("slip.toml", SERVER);
+        write("apps/web.toml", &app("registry.test/web"));
+        let live = LiveApps::open(dir.path().to_owned(), BTreeMap::new()).expect("it is good");
+        let image = || match live.get().expect("a directory").get("web") {
+            Some(Ok(app)) => app.image.clone(),
+            other => format!("{other:?}"),
+        };
+        assert_eq!(live.reload(), Ok(false), "nothing is new");
+        let before = stamp(dir.path()).expect("it is there");
+        write("apps/web.toml", &app("registry.test/another"));
+        assert_ne!(stamp(dir.path()).expect("it is there"), before);
+        assert_eq!((live.reload(), image()), (Ok(true), "registry.test/another".to_owned()));
+        write("slip.toml", "[server\n");
+        assert!(live.reload().is_err());
+        assert_eq!(live.reload(), Ok(false), "told once");
+        assert_eq!(image(), "registry.test/another");
+        write("slip.toml", SERVER);
+        write("apps/web.toml", "[app\n");
+        assert_eq!(live.reload(), Ok(true), "one broken app is broken alone");
+        assert!(matches!(live.get().expect("a directory").get("web"), Some(Err(_))));
+        fs::remove_file(dir.path().join("apps/web.toml")).expect("removed");
+        assert_eq!(live.reload(), Ok(true));
+        assert!(live.get().expect("a directory").get("web").is_none());
+    }
+}

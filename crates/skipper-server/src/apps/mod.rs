@@ -1,0 +1,17 @@
+//! The apps that a directory of slip's configures: how the directory is followed while the server runs, and how an app at a
+//! tag becomes the spec of a revision.
+//!
+//! ```text
+//! directory ── LiveApps ──► Apps
+//! Source::App + Apps + the image's /slip/slip.toml + secrets ── Builder ──► manifest, Spec
+//! ```
+
+mod build;
+mod configured;
+mod live;
+pub mod previews;
+pub(crate) mod secrets;
+
+pub(crate) use build::Builder;
+pub use configured::Apps;
+pub use live::LiveApps;

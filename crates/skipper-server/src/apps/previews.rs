@@ -1,0 +1,220 @@
+//! Previews as the store knows them, and everything that ends one without anybody asking: its time, a newer one where there
+//! may be no more, the app's own end.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use skipper_core::{
+    actor::{Actor, Provenance},
+    id::RequestId,
+    name::{ReleaseName, TenantName},
+    release::{Door, PreviewOf, Release, Revision, Source},
+    rollout::Verb,
+    spec::PreviewTerms,
+    time::Timestamp,
+};
+use skipper_store::{Error, NewIntent, Store};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::app::App;
+
+/// Stands between an app's name and a preview's in the name of its release.
+const INFIX: &str = ".preview.";
+/// How often it is looked whether one's time is over.
+const LOOK: Duration = Duration::from_secs(10);
+/// Releases read at a time.
+const PAGE: u32 = 500;
+/// How long one is remembered that never came to say how long it lives.
+const UNTOLD: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A preview that is not taken away.
+#[derive(Debug, Clone)]
+pub struct Preview {
+    /// Its release.
+    pub release: Release,
+    /// What it is a preview of.
+    pub of: PreviewOf,
+    /// The newest revision.
+    pub newest: Revision,
+    /// The revision that serves.
+    pub serving: Option<Revision>,
+    /// On what terms it lives; `None` until that is known.
+    pub terms: Option<Box<PreviewTerms>>,
+    /// Whether a rollout of it is open.
+    pub open: bool,
+}
+
+impl Preview {
+    /// When its time is over.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        match &self.terms {
+            Some(terms) => terms.ttl.map(|ttl| self.newest.created_at + ttl.duration()),
+            None => Some(self.newest.created_at + UNTOLD),
+        }
+    }
+
+    /// Since when the version that serves is wanted; the newest one where none serves.
+    #[must_use]
+    pub fn deployed_at(&self) -> Timestamp {
+        self.serving.as_ref().unwrap_or(&self.newest).created_at
+    }
+}
+
+/// All previews of an app, or of every app, by the name of their releases.
+///
+/// # Errors
+///
+/// Only those of the database.
+pub async fn list(store: &Store, tenant: &TenantName, app: Option<&ReleaseName>) -> Result<Vec<Preview>, Error> {
+    let text = app.map_or_else(|| INFIX.to_owned(), |app| format!("{app}{INFIX}"));
+    let mut found = Vec::new();
+    let mut after = None;
+    loop {
+        let page = store.release_list(tenant, Some(&text), after.as_ref(), PAGE).await?;
+        let Some(last) = page.last() else { return Ok(found) };
+        after = Some(last.release.name.clone());
+        for listed in page {
+            let of_app = app.is_none() || listed.release.name.as_str().starts_with(&text);
+            if listed.release.door == Door::Deploys && of_app {
+                found.extend(one(store, listed.release, listed.open.is_some()).await?);
+            }
+        }
+    }
+}
+
+/// The preview that a release is, if it is one.
+///
+/// # Errors
+///
+/// Only those of the database.
+pub async fn one(store: &Store, release: Release, open: bool) -> Result<Option<Preview>, Error> {
+    let Some(newest) = store.revision_get(release.id, release.last_revision).await? else { return Ok(None) };
+    let Source::App { preview: Some(of), .. } = &newest.source else { return Ok(None) };
+    let of = of.as_ref().clone();
+    let serving = match release.serving {
+        Some(number) if number == newest.number => Some(newest.clone()),
+        Some(number) => store.revision_get(release.id, number).await?,
+        None => None,
+    };
+    // One that failed before anything was known of it lives as the one before did.
+    let known = [Some(&newest), serving.as_ref()].into_iter().flatten().find_map(|revision| revision.spec.as_ref());
+    let terms = known.and_then(|spec| spec.preview.clone());
+    Ok(Some(Preview { release, of, newest, serving, terms, open }))
+}
+
+/// Asks that a preview be taken away. What is under way comes to its end first; what waits does not begin.
+///
+/// # Errors
+///
+/// Those of [`Store::intent_create`]; that it is away already is none.
+pub async fn remove(store: &Store, preview: &Preview, why: &str, provenance: Provenance) -> Result<(), Error> {
+    let gone = store
+        .intent_create(NewIntent {
+            tenant: preview.release.tenant.clone(),
+            name: preview.release.name.clone(),
+            door: Door::Deploys,
+            verb: Verb::Delete,
+            source: None,
+            rendered: None,
+            require_plan: None,
+            expect_serving: None,
+            purge: false,
+            provenance,
+            description: Some(why.to_owned()),
+            wait_behind: true,
+            kept: None,
+            idempotency: None,
+        })
+        .await;
+    match gone {
+        Ok(_) | Err(Error::Deleted { .. } | Error::NotFound { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Takes the oldest ones away, so that with `room` for a new one there are at most `max`.
+///
+/// # Errors
+///
+/// As [`remove`].
+pub(super) async fn evict(
+    store: &Store,
+    mut previews: Vec<Preview>,
+    max: u32,
+    room: usize,
+    provenance: &Provenance,
+) -> Result<(), Error> {
+    previews.sort_by_key(Preview::deployed_at);
+    let most = usize::try_from(max).unwrap_or(usize::MAX).saturating_sub(room);
+    let over = previews.len().saturating_sub(most);
+    for preview in previews.iter().take(over) {
+        info!(release = %preview.release.name, max, "there are more previews than there may be; the oldest one goes");
+        remove(store, preview, "a newer preview took its place", provenance.clone()).await?;
+    }
+    Ok(())
+}
+
+/// Who acts where nobody asked.
+pub(crate) fn provenance(app: &App, trigger: &str) -> Provenance {
+    let request = RequestId::from_uuid(app.ids.next());
+    Provenance { actor: Actor::System, trigger: trigger.to_owned(), correlation: request.to_string(), request }
+}
+
+/// Takes away whatever should not be there any more. Returns how many.
+///
+/// # Errors
+///
+/// Those of the database; what was asked for before stays asked for.
+pub async fn reap(app: &App) -> Result<usize, Error> {
+    let Some(apps) = app.apps.get() else { return Ok(0) };
+    let now = app.clock.now();
+    let mut by_app: BTreeMap<ReleaseName, Vec<Preview>> = BTreeMap::new();
+    let mut count = 0;
+    for preview in list(&app.store, &TenantName::default_tenant(), None).await? {
+        let why = if apps.get(preview.of.app.as_str()).is_none() {
+            Some("its app is gone")
+        } else if preview.expires_at().is_some_and(|at| at <= now) {
+            Some("its time is over")
+        } else {
+            None
+        };
+        match why {
+            Some(why) => {
+                // What takes it away is on its way already, or a deploy that gives it more time.
+                if !preview.open {
+                    info!(release = %preview.release.name, "the preview is taken away: {why}");
+                    remove(&app.store, &preview, why, provenance(app, "previews")).await?;
+                    count += 1;
+                }
+            }
+            None => by_app.entry(preview.of.app.clone()).or_default().push(preview),
+        }
+    }
+    // Deploys that began at the same moment did not see each other.
+    for previews in by_app.into_values() {
+        let serving: Vec<Preview> =
+            previews.into_iter().filter(|preview| preview.serving.is_some() && !preview.open).collect();
+        let max = serving.iter().filter_map(|preview| preview.terms.as_ref()?.max).min();
+        if let Some(max) = max.filter(|max| serving.len() > *max as usize) {
+            count += serving.len() - max as usize;
+            evict(&app.store, serving, max, 0, &provenance(app, "previews")).await?;
+        }
+    }
+    if count > 0 {
+        app.engine.wake();
+    }
+    Ok(count)
+}
+
+/// Reaps until `stop`, where this server is the one that tends.
+pub(crate) async fn tend(app: App, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
+        if app.tended_by.borrow().is_some() {
+            continue;
+        }
+        if let Err(error) = reap(&app).await {
+            warn!(%error, "previews whose time is over could not be taken away; tried again");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What the secrets of apps are called in the store: `APP.KEY` for those that people set, `RELEASE.config.NAME` for values
+//! that the directory takes out of the environment.
+
+use std::collections::BTreeMap;
+
+use skipper_core::{
+    actor::Provenance,
+    name::{ReleaseName, SecretName, TenantName},
+    port::{Error, ErrorKind},
+    secret::SecretValues,
+    spec::{Application, SecretUse},
+};
+use skipper_store::Store;
+
+/// The key that verifies webhooks and that no process gets to see.
+pub(crate) const WEBHOOK_KEY: &str = "SLIP_SECRET";
+
+/// What the store calls a key of an app. `None` for what is no key: letters, digits and underscores, no digit first, at
+/// most 128 of them.
+pub(crate) fn name(app: &ReleaseName, key: &str) -> Option<SecretName> {
+    let fits = (1..=128).contains(&key.len())
+        && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        && !key.starts_with(|c: char| c.is_ascii_digit());
+    fits.then(|| SecretName::new(format!("{app}.{key}")).ok()).flatten()
+}
+
+/// The keys of an app that are set, without values.
+pub(crate) async fn of_app(
+    store: &Store,
+    tenant: &TenantName,
+    app: &ReleaseName,
+) -> Result<BTreeMap<String, SecretName>, skipper_store::Error> {
+    let prefix = format!("{app}.");
+    let all = store.secret_list(tenant).await?;
+    // What another app or a preview is called may begin alike; a key holds no dot.
+    let own = all.into_iter().filter_map(|info| {
+        let key = info.name.as_str().strip_prefix(&prefix)?.to_owned();
+        (!key.contains('.')).then_some((key, info.name))
+    });
+    Ok(own.collect())
+}
+
+/// Stores what came out of the environment for the release, and writes its names into the applications.
+pub(crate) async fn seal(
+    store: &Store,
+    tenant: &TenantName,
+    release: &ReleaseName,
+    sealed: SecretValues,
+    applications: &mut [Application],
+    provenance: &Provenance,
+) -> Result<(), Error> {
+    let of_release = |name: &SecretName| {
+        SecretName::new(format!("{release}.{name}"))
+            .map_err(|wrong| Error::new(ErrorKind::Permanent, "secret-name", wrong.to_string()))
+    };
+    for (name, value) in &sealed {
+        store.secret_ensure(tenant, &of_release(name)?, value, provenance).await?;
+    }
+    for used in applications.iter_mut().flat_map(|application| &mut application.secrets) {
+        let (SecretUse::Env { secret, .. } | SecretUse::File { secret, .. }) = used;
+        if sealed.contains_key(secret) {
+            *secret = of_release(secret)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! Previews of an app: which there are, and their end.
+
+use skipper_core::{
+    name::{ReleaseName, TenantName},
+    policy::Action,
+    release::PreviewOf,
+};
+use skipper_source::app;
+
+use super::{Caller, cancel};
+use crate::{
+    app::App,
+    apps::previews::{self, Preview},
+    error::{Code, Error},
+};
+
+/// The previews of an app that are there, by id.
+///
+/// # Errors
+///
+/// The caller may not read them.
+pub async fn list(app: &App, caller: &Caller, of: &ReleaseName) -> Result<Vec<Preview>, Error> {
+    let tenant = TenantName::default_tenant();
+    caller.may(Action::Read, &tenant)?;
+    Ok(previews::list(&app.store, &tenant, Some(of)).await?)
+}
+
+/// One preview, by its app and its id.
+///
+/// # Errors
+///
+/// There is none.
+pub async fn one(app: &App, caller: &Caller, of: &ReleaseName, id: &str) -> Result<Preview, Error> {
+    caller.may(Action::Read, &TenantName::default_tenant())?;
+    found(app, of, id).await?.ok_or_else(|| {
+        let id: String = id.chars().take(80).collect();
+        Error::new(Code::ReleaseNotFound, format!("preview `{id}` of `{of}` not found"))
+    })
+}
+
+async fn found(app: &App, of: &ReleaseName, id: &str) -> Result<Option<Preview>, Error> {
+    let Ok(name) = app::preview_release(of, id) else { return Ok(None) };
+    let release = app.store.release_get(&TenantName::default_tenant(), &name).await?;
+    let Some(release) = release.filter(|release| !release.deleted) else { return Ok(None) };
+    let open = app.store.rollout_open(release.id).await?.is_some();
+    Ok(previews::one(&app.store, release, open).await?)
+}
+
+/// Takes one away, or all of the app; a deploy that is under way is stopped. Returns the ids of those that were there: that
+/// there is none is no error.
+///
+/// # Errors
+///
+/// The caller may not deploy.
+pub async fn tear_down(app: &App, caller: &Caller, of: &ReleaseName, id: Option<&str>) -> Result<Vec<String>, Error> {
+    let tenant = TenantName::default_tenant();
+    caller.may(Action::Deploy, &tenant)?;
+    let all = match id {
+        Some(id) => found(app, of, id).await?.into_iter().collect(),
+        None => previews::list(&app.store, &tenant, Some(of)).await?,
+    };
+    for preview in &all {
+        if preview.open {
+            // Past its point of no return it comes to its end; the removal waits behind it either way.
+            let _ = cancel::cancel(app, caller, &tenant, &preview.release.name).await;
+        }
+        previews::remove(&app.store, preview, "it was asked for", caller.provenance.clone()).await?;
+    }
+    app.engine.wake();
+    Ok(all.into_iter().map(|preview| preview.of.id).collect())
+}
+
+/// Where a preview will be, or is: the first of its host names.
+#[must_use]
+pub fn address(app: &App, of: &PreviewOf) -> Option<String> {
+    let apps = app.apps.get()?;
+    let file = apps.get(of.app.as_str())?.as_ref().ok()?;
+    let domain = file.preview.domain.as_ref().or_else(|| apps.server().preview.as_ref().map(|preview| &preview.domain));
+    let release = app::preview_release(&of.app, &of.id).ok()?;
+    let label = release.as_str().rsplit('.').next()?.to_owned();
+    Some(format!("https://{label}.{}", domain?))
+}
