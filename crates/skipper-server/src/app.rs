@@ -14,6 +14,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     apps::LiveApps,
+    caddy::Board,
     config::{About, Limits, Retention, User},
     edge::EdgeView,
     metrics::Metrics,
@@ -36,6 +37,8 @@ pub struct Parts {
     pub router: Arc<dyn Router>,
     /// What can be seen of it.
     pub edge: Arc<dyn EdgeView>,
+    /// What is known of the Caddy in front of it.
+    pub caddy: Board,
     /// Turns sources into specs; the engine has the same.
     pub resolver: Arc<PackageResolver>,
     /// The time.

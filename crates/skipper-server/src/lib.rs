@@ -7,6 +7,8 @@ pub mod api;
 pub mod app;
 pub mod apps;
 pub mod auth;
+pub mod caddy;
+pub mod callbacks;
 pub mod config;
 pub mod edge;
 pub mod error;

@@ -75,7 +75,6 @@ impl Signed {
 }
 
 /// The value of `webhook-signature` by all of the keys; `None` without any.
-#[cfg_attr(not(test), expect(dead_code, reason = "callbacks are to be signed"))]
 pub(crate) fn sign<'a>(
     keys: impl IntoIterator<Item = &'a SecretValue>,
     id: &str,

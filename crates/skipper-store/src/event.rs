@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use skipper_core::{
     Sha256,
     event::{Event, NewEvent},
+    id::RolloutId,
     name::{ReleaseName, TenantName},
 };
 
@@ -22,6 +23,7 @@ statements! {
     HEAD = "SELECT seq, hash FROM chain WHERE id = 1";
     LIST = "SELECT * FROM event WHERE seq > $1 ORDER BY seq LIMIT $2";
     LIST_OF_TENANT = "SELECT * FROM event WHERE tenant = $3 AND seq > $1 ORDER BY seq LIMIT $2";
+    LIST_OF_ROLLOUT = "SELECT * FROM event WHERE rollout_id = $3 AND seq > $1 ORDER BY seq LIMIT $2";
     LIST_OF_RELEASE = "SELECT * FROM event WHERE tenant = $3 AND release_name = $4 AND seq > $1 ORDER BY seq LIMIT $2";
 }
 
@@ -70,6 +72,16 @@ impl Store {
             }
         }?;
         rows.iter().map(read).collect()
+    }
+
+    /// Events of one rollout after number `after`, oldest first, at most `limit` (and never more than 1000).
+    ///
+    /// # Errors
+    ///
+    /// Only those of the database.
+    pub async fn events_of_rollout(&self, rollout: RolloutId, after: u64, limit: u32) -> Result<Vec<Event>, Error> {
+        let args = args![after, page(limit), rollout.to_string()];
+        self.all("list events of a rollout", LIST_OF_ROLLOUT, args).await?.iter().map(read).collect()
     }
 
     /// Appends events that go with no other change.

@@ -17,6 +17,7 @@ mod abandon;
 mod aside;
 mod backup;
 mod bundle;
+mod callback;
 mod config;
 mod copy;
 mod create;
@@ -61,6 +62,7 @@ mod token;
 mod version;
 
 pub use backup::Backup;
+pub use callback::{Callback, CallbackNote, Told};
 pub use config::{Location, StoreConfig};
 pub use error::Error;
 pub use event::{ChainBreak, ChainReport, EventFilter};
@@ -94,6 +96,7 @@ pub use version::{RunningVersion, StoredVersion, VersionFilter, VersionOrder};
 pub fn statements() -> Vec<(&'static str, &'static str)> {
     [
         bundle::STATEMENTS,
+        callback::STATEMENTS,
         event::STATEMENTS,
         idempotency::STATEMENTS,
         intent::STATEMENTS,

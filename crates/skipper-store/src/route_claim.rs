@@ -3,7 +3,7 @@
 //! Claims are made when a spec is stored, by the intent or by Resolve, and are settled when the rollout ends: what the
 //! serving revision and the waiting ones need stays, the rest is free again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use skipper_core::{
     id::ReleaseId,
@@ -26,6 +26,7 @@ statements! {
         JOIN release ON release.id = port_claim.release_id WHERE port = $1";
     CLEAR = "DELETE FROM route_claim WHERE release_id = $1";
     LIST = "SELECT * FROM route_claim WHERE release_id = $1 ORDER BY listener, host, path";
+    HOSTS = "SELECT DISTINCT host FROM route_claim WHERE listener = 'http' AND host <> ''";
     NEEDED = "SELECT spec FROM revision WHERE release_id = $1 AND state IN ('live', 'pending') AND spec IS NOT NULL";
 }
 
@@ -50,6 +51,15 @@ impl Store {
     /// Only those of the database.
     pub async fn route_claims_list(&self, release: ReleaseId) -> Result<Vec<RouteClaim>, Error> {
         self.all("list route claims", LIST, args![release]).await?.iter().map(read).collect()
+    }
+
+    /// Host names that lead to releases over the edge's shared listener, those of revisions that are still to serve included.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the database.
+    pub async fn route_hosts(&self) -> Result<BTreeSet<String>, Error> {
+        self.all("list host names", HOSTS, args![]).await?.iter().map(|row| row.text("host")).collect()
     }
 
     /// Whether a spec's routes are free for the release (`None`: for one that does not exist yet). For plans; what counts is

@@ -44,6 +44,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../migrations/sqlite/0006_release_metadata.sql"),
         postgres: include_str!("../migrations/postgres/0006_release_metadata.sql"),
     },
+    Migration {
+        version: 7,
+        sqlite: include_str!("../migrations/sqlite/0007_callbacks.sql"),
+        postgres: include_str!("../migrations/postgres/0007_callbacks.sql"),
+    },
 ];
 
 /// The schema this build works with.
@@ -79,6 +84,8 @@ pub(crate) const TABLES: &[&str] = &[
     "route_claim",
     "home",
     "mode",
+    "callback",
+    "callback_cursor",
 ];
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The account's memory: the connection to its engine, who is acting on which container, and the highest right seen.
 //!
-//! The engine is the truth about containers; nothing is remembered of them that it could not be asked.
+//! The engine is the truth about containers; nothing is remembered of them that it could not be asked. What was read out of
+//! an image is remembered, since an image never changes.
 
 use std::{
     collections::HashMap,
@@ -14,7 +15,7 @@ use skipper_core::{deployment::DeploymentId, port::Error};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{config::ContainerConfig, fault};
+use super::{config::ContainerConfig, fault, files::Read};
 use crate::local::Fences;
 
 /// Longest the engine may take to begin an answer. Whoever asks waits by a deadline of its own; this ends what is left
@@ -32,6 +33,7 @@ pub(super) struct Account {
     pub fences: Fences,
     /// Starts the one watch of the engine's events.
     pub watching: Once,
+    pub read: Read,
     client: Mutex<Option<Docker>>,
     turns: Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>,
 }
@@ -44,6 +46,7 @@ impl Account {
             stop: CancellationToken::new(),
             changed: Notify::new(),
             watching: Once::new(),
+            read: Read::default(),
             client: Mutex::new(None),
             turns: Mutex::default(),
         }

@@ -6,6 +6,7 @@
 //! hands it over in [`Sources`].
 
 mod account;
+mod caddy;
 mod directory;
 mod engine;
 mod expand;
@@ -19,6 +20,7 @@ mod setting;
 mod spring;
 mod typed;
 
+pub use caddy::of_slip as caddy_of_slip;
 pub use directory::{DirectoryTexts, read_directory, read_text};
 pub use fault::{ConfigError, Fault};
 pub use merge::{Origin, Shown};

@@ -10,13 +10,14 @@ use std::{
 };
 
 use skipper_core::{actor::Role, name::PlatformName, secret::SecretValue};
+use skipper_edge::Network;
 use skipper_platform::{
     container::{EngineKind, EngineSettings},
     local::DeployerSettings,
 };
 
 use super::{
-    Sources, account, engine,
+    Sources, account, caddy, engine,
     fault::Fault,
     maven,
     merge::{Merged, Value},
@@ -44,6 +45,8 @@ pub struct Config {
     pub database: Database,
     /// The edge.
     pub edge: EdgeConfig,
+    /// The Caddy in front of it, if one is.
+    pub caddy: Option<crate::caddy::Settings>,
     /// Ports that are given to local processes.
     pub local_ports: RangeInclusive<u16>,
     /// Platform accounts; empty only where Spring's configuration forbids `local` and no other kind is there.
@@ -140,6 +143,8 @@ pub struct EdgeConfig {
     pub address: IpAddr,
     /// Ports that are given to applications which name neither host nor port.
     pub ports: RangeInclusive<u16>,
+    /// Peers whose `X-Forwarded-*` headers it believes.
+    pub trusted_proxies: Vec<Network>,
 }
 
 /// A platform account.
@@ -212,14 +217,16 @@ pub(super) fn build(sources: &Sources, merged: &Merged, faults: &mut Vec<Fault>)
     let listen = take.listen();
     let address = listen.first().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), SocketAddr::ip);
     let tls_dir = take.path("edge.tls_dir").unwrap_or_else(|| data_dir.join("edge/tls"));
-    let edge = EdgeConfig {
+    let mut edge = EdgeConfig {
         http: take.edge_port("edge.http", address),
         https: take.edge_port("edge.https", address),
         tls_dir,
         socket: take.path("edge.socket"),
         address,
         ports: take.parse("edge.ports", parse_ports).unwrap_or(1..=1),
+        trusted_proxies: take.parse("edge.trusted_proxies", parse_networks).unwrap_or_default(),
     };
+    let caddy = caddy::build(merged, &mut edge, &listen, take.faults);
     let platforms = take.platforms(sources);
     let usual_engines = take.usual_engines(sources, &platforms);
     let maven = maven::settings(sources, merged, take.faults);
@@ -263,6 +270,7 @@ pub(super) fn build(sources: &Sources, merged: &Merged, faults: &mut Vec<Fault>)
             .map(SecretValue::new),
         database: take.database(&data_dir),
         edge,
+        caddy,
         local_ports: take.parse("local.ports", parse_ports).unwrap_or(1..=1),
         platforms,
         usual_engines,
@@ -495,6 +503,11 @@ fn parse_ports(text: &str) -> Result<RangeInclusive<u16>, String> {
     let (from, to) = text.split_once('-').ok_or_else(wrong)?;
     let (from, to): (u16, u16) = (from.trim().parse().map_err(|_| wrong())?, to.trim().parse().map_err(|_| wrong())?);
     if from == 0 || from > to { Err(wrong()) } else { Ok(from..=to) }
+}
+
+fn parse_networks(text: &str) -> Result<Vec<Network>, String> {
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    parts.map(|part| part.parse::<Network>().map_err(|wrong| wrong.to_string())).collect()
 }
 
 fn parse_bool(text: &str) -> Result<bool, String> {

@@ -93,6 +93,7 @@ pub(super) fn assemble(
         default_platform: config.default_platform.clone(),
         router: Arc::clone(&router) as Arc<dyn Router>,
         edge: router as Arc<dyn EdgeView>,
+        caddy: Default::default(),
         resolver,
         clock: Arc::clone(&world.clock),
         ids: Arc::clone(&world.ids),
@@ -113,7 +114,7 @@ pub(super) fn assemble(
         stop: stop.clone(),
     });
     let place = format!("{}:{}", host(), config.data_dir.display());
-    let tender = Tender { app: app.clone(), engine, supervisor, owner, place };
+    let tender = Tender { app: app.clone(), engine, supervisor, owner, place, caddy: config.caddy.clone() };
     Ok(Assembled { app, tender, platforms: opened.into_iter().map(|(_, opened)| opened).collect() })
 }
 
@@ -170,6 +171,9 @@ fn edge_process(config: &Config, world: &World) -> EdgeProcess {
     ];
     let mut args: Vec<OsString> = vec!["edge".into()];
     args.extend(pairs.into_iter().flat_map(|(flag, value)| [flag.into(), value]));
+    for network in &config.edge.trusted_proxies {
+        args.extend(["--trust-proxy".into(), network.to_string().into()]);
+    }
     args.push("--detach".into());
     // Another release, other settings: another edge. Only one that a server started carries it.
     let text = args.iter().map(|arg| arg.to_string_lossy()).collect::<Vec<_>>().join("\0");

@@ -20,7 +20,7 @@ use tokio::{net::TcpListener, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-use crate::{apps::previews, config::Config};
+use crate::{apps::previews, callbacks, config::Config};
 
 /// What a server needs of the process it runs in.
 #[derive(Debug, Clone)]
@@ -148,6 +148,7 @@ pub async fn run(config: Config, world: World, stop: CancellationToken) -> Resul
     let working = tasks.spawn(parts.tender.run(later.clone()));
     tasks.spawn(follow::wake(parts.app.clone(), later.clone()));
     tasks.spawn(follow::count(parts.app.clone(), later.clone()));
+    tasks.spawn(callbacks::run(parts.app.clone(), later.clone()));
     tasks.spawn(config.apps.clone().follow(later.clone()));
     tasks.spawn(previews::tend(parts.app.clone(), later.clone()));
 

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::app::App;
+use crate::{app::App, caddy};
 
 /// How long the right to tend lasts unless it is renewed: the longest that nobody tends after a server has died.
 const TTL: Duration = Duration::from_secs(15);
@@ -32,6 +32,8 @@ pub(super) struct Tender {
     pub(super) owner: String,
     /// Where it is, for the people of the others.
     pub(super) place: String,
+    /// The Caddy that stands in front of the edge.
+    pub(super) caddy: Option<caddy::Settings>,
 }
 
 impl Tender {
@@ -106,7 +108,12 @@ impl Tender {
             let _ = stop.run_until_cancelled(timeout(EDGE_PATIENCE, self.edge_answers())).await;
             self.engine.run(stop.clone()).await;
         };
-        tokio::join!(self.supervisor.watch(stop.clone()), engine);
+        let front = async {
+            if let Some(settings) = &self.caddy {
+                caddy::Front::new(self.app.clone(), settings.clone()).run(stop.clone()).await;
+            }
+        };
+        tokio::join!(self.supervisor.watch(stop.clone()), engine, front);
     }
 
     async fn edge_answers(&self) {

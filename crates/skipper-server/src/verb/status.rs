@@ -13,7 +13,7 @@ use skipper_core::{
 use skipper_engine::ReleaseHealth;
 
 use super::{Caller, find};
-use crate::{app::App, edge::EdgeState, error::Error};
+use crate::{app::App, caddy::CaddyState, edge::EdgeState, error::Error};
 
 /// Longest a platform or the edge is waited for: a status that says "unknown" at once is worth more than a late one.
 const LOOK: Duration = Duration::from_secs(2);
@@ -43,6 +43,8 @@ pub struct Status {
     pub elsewhere: Option<String>,
     /// What the edge says of itself; `None` when it does not answer.
     pub edge: Option<EdgeState>,
+    /// The Caddy in front of it.
+    pub caddy: Option<CaddyState>,
 }
 
 /// One deployment and its instances.
@@ -87,6 +89,7 @@ pub async fn status(app: &App, caller: &Caller, tenant: &TenantName, name: &Rele
         latest,
         elsewhere,
         edge,
+        caddy: app.caddy.state(),
         release,
     })
 }

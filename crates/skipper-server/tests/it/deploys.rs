@@ -67,7 +67,7 @@ pub(crate) async fn read(server: &Server, uri: &str) -> Value {
     server.send(Ask::get(uri).token(GLOBAL)).await.ok()
 }
 
-async fn deploy(server: &Server, key: &str, body: &Value) -> Value {
+pub(crate) async fn deploy(server: &Server, key: &str, body: &Value) -> Value {
     let answer = server.send(signed(key, &body.to_string())).await;
     assert_eq!(answer.status.as_u16(), 202, "{}", answer.text());
     answer.read()

@@ -156,6 +156,7 @@ impl Machine {
             default_platform: fixture::target().0,
             router,
             edge: Arc::new(FakeEdge(self.edge.clone())),
+            caddy: Default::default(),
             resolver,
             clock: self.clock.clone(),
             ids: self.ids.clone(),

@@ -2,6 +2,7 @@
 
 mod api;
 mod auth;
+mod callbacks;
 mod deploys;
 mod fixture;
 mod hal;

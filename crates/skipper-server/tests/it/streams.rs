@@ -9,26 +9,26 @@ use crate::fixture::{Ask, Server};
 
 /// A server-sent event, as far as tests look at it.
 #[derive(Debug)]
-struct Message {
-    id: Option<String>,
-    kind: String,
-    data: Value,
+pub(crate) struct Message {
+    pub(crate) id: Option<String>,
+    pub(crate) kind: String,
+    pub(crate) data: Value,
 }
 
-struct Stream {
+pub(crate) struct Stream {
     body: axum::body::BodyDataStream,
     text: String,
 }
 
 impl Stream {
-    async fn open(server: &Server, ask: Ask) -> Self {
+    pub(crate) async fn open(server: &Server, ask: Ask) -> Self {
         let response = server.service.clone().oneshot(ask.request()).await.expect("a router never fails");
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         Self { body: response.into_body().into_data_stream(), text: String::new() }
     }
 
-    async fn next(&mut self) -> Option<Message> {
+    pub(crate) async fn next(&mut self) -> Option<Message> {
         let reading = async {
             loop {
                 if let Some(end) = self.text.find("\n\n") {

@@ -11,6 +11,7 @@ use skipper_core::port::Clock as _;
 use crate::{
     deploys::{GLOBAL, OWN, ended, error, machine, read, signed, told},
     fixture::{Answer, Ask, Server},
+    streams::Stream,
 };
 
 /// A message, as somebody sends it.
@@ -190,4 +191,41 @@ async fn the_address_of_a_deploy_is_the_one_its_sender_knows() {
     let ask = Message::new("msg_2", "web", "v2").ask(&server).header("host", "user@evil.example");
     let accepted: Value = server.send(ask).await.ok();
     assert!(accepted["status_url"].as_str().is_some_and(|url| url.starts_with("/v1/deploys/dep_")), "{accepted}");
+}
+
+#[tokio::test]
+async fn a_deploy_tells_what_happened_and_is_watched_as_it_happens() {
+    let server = machine().boot().await;
+    let accepted = Message::new("msg_1", "web", "v1").accepted(&server).await;
+    let target =
+        accepted["status_url"].as_str().and_then(|url| url.strip_prefix("http://localhost:7577")).expect("a URL");
+    let watched = |last: Option<&str>| {
+        let ask = Ask::get(target).header("accept", "text/event-stream");
+        last.map_or(ask.clone(), |last| ask.header("last-event-id", last))
+    };
+    let mut stream = Stream::open(&server, watched(None)).await;
+    let mut seen = Vec::new();
+    while let Some(message) = stream.next().await {
+        seen.push(message);
+    }
+    let end = seen.pop().expect("it ends");
+    assert_eq!((end.kind.as_str(), end.id.as_deref()), ("end", Some("end")));
+    assert_eq!((&end.data["status"], &end.data["tag"]), (&json!("completed"), &json!("v1")));
+    let kinds: Vec<&str> = seen.iter().map(|message| message.kind.as_str()).collect();
+    assert_eq!((kinds.first(), kinds.last()), (Some(&"rollout.accepted"), Some(&"release.installed")), "{kinds:?}");
+    assert!(
+        seen.iter().any(|message| message.data["step"] == "launch" && message.data["container"] == "web"),
+        "{seen:?}"
+    );
+    let view: Value = server.send(Ask::get(target)).await.ok();
+    let events = view["events"].as_array().expect("events");
+    assert_eq!(events.iter().collect::<Vec<_>>(), seen.iter().map(|message| &message.data).collect::<Vec<_>>());
+    let list = read(&server, "/v1/deploys").await;
+    assert_eq!(list["deploys"][0]["events"], Value::Null, "a list is short");
+
+    let third = seen[2].id.as_deref().expect("an id");
+    let mut resumed = Stream::open(&server, watched(Some(third))).await;
+    assert_eq!(resumed.next().await.expect("more").id, seen[3].id, "it goes on after the last that was seen");
+    assert_eq!(server.send(watched(Some("end"))).await.status.as_u16(), 204, "clients need not ask again");
+    assert_eq!(server.send(watched(Some("x"))).await.status.as_u16(), 400);
 }

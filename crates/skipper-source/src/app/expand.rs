@@ -120,7 +120,8 @@ pub(super) fn secret(field: &Field<'_>, env: Environment<'_>) -> Option<SecretVa
 /// A text where variables are not filled in; whoever writes one is told.
 pub(super) fn warn_unexpanded(field: &Field<'_>, text: &str) {
     if let Some((_, name, _)) = next(text) {
-        let hint = "it is filled in under [auth], [registry], [registries], [env] and app.secret of the server alone";
+        let hint =
+            "it is filled in in secrets and tokens, under [registry], [registries] and [env] of the server alone";
         field.warning("variable-here", format!("`${{{}}}` is not filled in here", shorten(name)), hint);
     }
 }

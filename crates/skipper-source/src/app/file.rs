@@ -10,6 +10,7 @@ use skipper_core::{
 };
 
 use super::{
+    callbacks::{self, Callbacks},
     expand::{self, Environment, Text},
     health::{self, HealthKeys},
     oidc::{self, OidcClaims},
@@ -64,6 +65,8 @@ pub struct App {
     pub preview: AppPreview,
     /// `[[volumes]]`.
     pub volumes: Vec<AppVolume>,
+    /// `[callbacks]`.
+    pub callbacks: Callbacks,
 }
 
 /// One way in.
@@ -173,6 +176,7 @@ fn top(mut fields: Fields<'_>, stem: &str, env: Environment<'_>) -> Option<App> 
     let network = value::table(&mut fields, "network").and_then(network);
     let preview = value::table(&mut fields, "preview").map(|table| preview(table, env)).unwrap_or_default();
     let volumes = fields.get("volumes").map(|field| volumes(&field)).unwrap_or_default();
+    let callbacks = value::table(&mut fields, "callbacks").map(|table| callbacks::read(table, env)).unwrap_or_default();
     fields.finish();
     let Identity { name, image, keys, oidc, kind, manifest } = identity?;
     Some(App {
@@ -192,6 +196,7 @@ fn top(mut fields: Fields<'_>, stem: &str, env: Environment<'_>) -> Option<App> 
         network: network.unwrap_or_else(|| NETWORK.to_owned()),
         preview,
         volumes,
+        callbacks,
     })
 }
 
@@ -215,7 +220,7 @@ fn identity(mut table: Fields<'_>, stem: &str, env: Environment<'_>) -> Option<I
 }
 
 /// One key, or several.
-fn keys(field: &Field<'_>, env: Environment<'_>) -> Vec<SecretValue> {
+pub(super) fn keys(field: &Field<'_>, env: Environment<'_>) -> Vec<SecretValue> {
     let items = if value::is_list(field) { field.items(MAX_KEYS) } else { vec![field.clone()] };
     let mut keys: Vec<SecretValue> = Vec::new();
     for key in items.iter().filter_map(|item| expand::secret(item, env)) {

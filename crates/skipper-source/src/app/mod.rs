@@ -12,6 +12,7 @@
 //! out of the environment is a secret from then on: no `Debug`, no message and no spec shows it.
 
 mod build;
+mod callbacks;
 mod check;
 mod edit;
 mod expand;
@@ -30,6 +31,7 @@ mod validate;
 mod value;
 
 pub use build::{Built, Deploy, Inputs, applications, carrier};
+pub use callbacks::{Callbacks, Github, GithubKeys, Hook};
 pub use check::{Check, check, env_file};
 pub use edit::{Edited, edit, new_file, show};
 pub use expand::{Environment, Text};

@@ -2,19 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use super::value;
 use crate::{
     fields::{Field, Fields},
     yaml::shorten,
 };
 
-use super::value;
-
 /// Who issues tokens to the workflows of GitHub.
 const GITHUB: &str = "https://token.actions.githubusercontent.com";
 /// Where an issuer like GitHub has its keys.
 const GITHUB_KEYS: &str = "/.well-known/jwks";
-/// This machine.
-const HERE: [&str; 3] = ["http://localhost", "http://127.0.0.1", "http://[::1]"];
 const MAX_AUDIENCES: usize = 8;
 const MAX_BINDINGS: usize = 8;
 const MAX_CLAIMS: usize = 16;
@@ -97,7 +94,7 @@ fn pass_stars(pattern: &[u8], fits: &mut [bool]) {
 pub(super) fn server(mut fields: Fields<'_>) -> Option<Oidc> {
     let issuer = match fields.get("issuer") {
         None => Some(GITHUB.to_owned()),
-        Some(field) => address(&field),
+        Some(field) => value::guarded_url(&field),
     };
     let audiences = fields.require("audience").map(|field| {
         if value::is_list(&field) {
@@ -112,7 +109,7 @@ pub(super) fn server(mut fields: Fields<'_>) -> Option<Oidc> {
             url.error_hint("value-invalid", "stands beside `jwks_file`", "leave one of them out");
             None
         }
-        (Some(url), None) => address(url).map(JwksAt::Url),
+        (Some(url), None) => value::guarded_url(url).map(JwksAt::Url),
         (None, Some(file)) => value::absolute_path(file).map(JwksAt::File),
         (None, None) if issuer.as_deref() == Some(GITHUB) => Some(JwksAt::Url(format!("{GITHUB}{GITHUB_KEYS}"))),
         (None, None) => {
@@ -123,18 +120,6 @@ pub(super) fn server(mut fields: Fields<'_>) -> Option<Oidc> {
     };
     fields.finish();
     Some(Oidc { issuer: issuer?, audiences: audiences.filter(|audiences| !audiences.is_empty())?, keys: keys? })
-}
-
-/// Keys that anybody on the way can replace are none: HTTPS, unless it is this machine.
-fn address(field: &Field<'_>) -> Option<String> {
-    let text = super::server::url(field)?;
-    let is_port = |rest: &str| rest.is_empty() || rest.starts_with([':', '/']);
-    let is_here = |own: &&str| text.strip_prefix(*own).is_some_and(is_port);
-    if text.starts_with("http://") && !HERE.iter().any(is_here) {
-        field.error_hint("value-invalid", format!("`{}` is not read by HTTPS", shorten(&text)), "write https://…");
-        return None;
-    }
-    Some(text)
 }
 
 /// `app.oidc`: one table of claims, or several of which one must fit.

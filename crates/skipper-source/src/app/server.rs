@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use skipper_core::{route::Host, secret::SecretValue, time::Millis};
 
 use super::{
+    callbacks::{self, Callbacks},
     expand::{self, Environment},
     oidc::{self, Oidc},
     text, units,
@@ -46,6 +47,8 @@ pub struct Server {
     pub preview: Option<ServerPreview>,
     /// What holds for deploys of all apps.
     pub deploy: ServerDeploy,
+    /// `[callbacks]`: who is told of all apps.
+    pub callbacks: Callbacks,
 }
 
 /// `[caddy]`.
@@ -185,6 +188,7 @@ fn top(mut fields: Fields<'_>, env: Environment<'_>) -> Option<Server> {
     let backend = value::table(&mut fields, "runtime").map_or(Some(Backend::Auto), backend);
     let preview = fields.get("preview").map(|field| field.fields().and_then(preview));
     let deploy = value::table(&mut fields, "deploy").map(deploy).unwrap_or_default();
+    let callbacks = value::table(&mut fields, "callbacks").map(|table| callbacks::read(table, env)).unwrap_or_default();
     fields.finish();
     Some(Server {
         listen: listen?,
@@ -206,6 +210,7 @@ fn top(mut fields: Fields<'_>, env: Environment<'_>) -> Option<Server> {
             Some(read) => Some(read?),
         },
         deploy,
+        callbacks,
     })
 }
 

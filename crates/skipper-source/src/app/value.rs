@@ -15,6 +15,8 @@ use crate::{
 /// Most entries of any list or map of a file.
 pub(super) const MAX_ITEMS: usize = 200;
 const MAX_PATH: usize = 1024;
+/// This machine.
+const HERE: [&str; 3] = ["http://localhost", "http://127.0.0.1", "http://[::1]"];
 
 /// Text where nothing is filled in.
 pub(super) fn plain(field: &Field<'_>, max: usize) -> Option<String> {
@@ -67,6 +69,18 @@ pub(super) fn domain(field: &Field<'_>) -> Option<Host> {
 
 pub(super) fn path_prefix(field: &Field<'_>) -> Option<PathPrefix> {
     field.parsed(|text| PathPrefix::new(&text))
+}
+
+/// An address of what nobody on the way may read or replace: by HTTPS, unless it is this machine's.
+pub(super) fn guarded_url(field: &Field<'_>) -> Option<String> {
+    let text = super::server::url(field)?;
+    let is_port = |rest: &str| rest.is_empty() || rest.starts_with([':', '/']);
+    let is_here = |own: &&str| text.strip_prefix(*own).is_some_and(is_port);
+    if text.starts_with("http://") && !HERE.iter().any(is_here) {
+        field.error_hint("value-invalid", format!("`{}` is not read by HTTPS", shorten(&text)), "write https://…");
+        return None;
+    }
+    Some(text)
 }
 
 /// An absolute path without `..`.

@@ -106,6 +106,12 @@ impl Settings {
         {
             sources.flags.entry("listen".to_owned()).or_insert_with(|| apps.server().listen.to_string());
         }
+        for (key, value) in apps.get().iter().flat_map(|apps| config::caddy_of_slip(apps.server())) {
+            let named = format!("SKIPPER_{}", key.replace('.', "_").to_uppercase());
+            if !sources.env.contains_key(&named) {
+                sources.flags.entry(key.to_owned()).or_insert(value);
+            }
+        }
         let mut loaded = config::load(&sources).map_err(|faults| {
             Failure::new(Exit::Usage, format!("the configuration has faults\n{faults}"))
                 .hint("`skipper server --help` lists the settings; `skipper config show --server` shows their origins")

@@ -188,7 +188,11 @@ impl Bench {
 
     fn server_args(&self, command: &mut Command) {
         let listen = if self.url.is_empty() { "127.0.0.1:0" } else { self.url.trim_start_matches("http://") };
-        command.args(["server", "--listen", listen, "--edge-http", "off", "--edge-https", "off"]);
+        command.args(["server", "--listen", listen]);
+        // Unless a configuration of its own says where host names are served.
+        if !self.more.iter().any(|arg| arg == "--config") {
+            command.args(["--edge-http", "off", "--edge-https", "off"]);
+        }
         command.args(["--edge-ports", &self.ports]).args(&self.more).arg("--data-dir").arg(self.data());
     }
 

@@ -2,6 +2,7 @@
 //! processes on free ports in folders of their own.
 
 mod bench;
+mod caddy;
 mod crashes;
 mod import;
 mod jars;

@@ -15,6 +15,7 @@ use skipper_core::{
     port::{Error, ErrorKind},
     rollout::plan::Instances,
     secret::Blackener,
+    spec::Resource,
 };
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -40,8 +41,9 @@ use crate::local::{blocking, keeper::Contents};
 const AT_ONCE: usize = 8;
 /// How often a pod that appears, goes or changes under our hands is made anew.
 const ROUNDS: u32 = 6;
-/// Between two looks.
-const PAUSE: Duration = Duration::from_millis(100);
+/// First and longest pause between two looks.
+const PAUSE: Duration = Duration::from_millis(20);
+const PAUSE_LONGEST: Duration = Duration::from_millis(250);
 /// Longest a pod may be half made by somebody else.
 const HALF: Duration = Duration::from_secs(10);
 /// Longest a launch waits for what runs first. It goes on; the next launch waits on.
@@ -62,10 +64,18 @@ pub(in crate::container) async fn all(
     let options = Options::of(&wanted.deployment.app)?;
     let engine = account.engine().await?;
     let mut images = BTreeMap::new();
+    let mut known: Vec<(Resource, String)> = Vec::new();
     for part in &manifest.parts {
         let resource = part.pinned(&wanted.deployment.app);
-        let id = fetch::pinned(&account, &engine, &resource).await?;
-        fetch::keep(&engine, &id, &resource).await;
+        let id = match known.iter().find(|(known, _)| *known == resource) {
+            Some((_, id)) => id.clone(),
+            None => {
+                let id = fetch::pinned(&account, &engine, &resource).await?;
+                fetch::keep(&engine, &id, &resource).await;
+                known.push((resource, id.clone()));
+                id
+            }
+        };
         images.insert(part.name.clone(), id.trim_start_matches("sha256:").to_owned());
     }
     network(&account, &engine, prepare::network(&account.config, &options)).await?;
@@ -113,6 +123,7 @@ impl Job<'_> {
         let name = labels::instance_name(&self.wanted.deployment.id, index);
         let until = Instant::now() + FIRST;
         let mut way = Way::default();
+        let mut pause = PAUSE;
         loop {
             let step = {
                 let turn = self.account.turn(&name);
@@ -121,13 +132,16 @@ impl Job<'_> {
             };
             match step {
                 Step::Done(instance) => return Ok(instance),
-                Step::On => {}
+                Step::On => pause = PAUSE,
                 Step::Wait if self.account.stop.is_cancelled() || Instant::now() >= until => {
                     let message = format!("pod {name} is still being started");
                     return Err(Error::new(ErrorKind::Unknown, "pod-starting", message)
                         .hint("a container that runs first takes its time: see the logs"));
                 }
-                Step::Wait => tokio::time::sleep(PAUSE).await,
+                Step::Wait => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(PAUSE_LONGEST);
+                }
             }
         }
     }

@@ -113,6 +113,8 @@ async fn its_containers_share_what_the_first_one_left_and_have_secrets_of_their_
         {"name": "MODE", "value": "worker"},
         {"name": "OWN", "valueFrom": {"secretKeyRef": {"name": "app", "key": "KEY"}}},
     ]);
+    manifest["spec"]["containers"][1]["resources"] =
+        json!({"limits": {"memory": (64 << 20).to_string(), "cpu": "500m"}});
     let mut it = pod(&engine, manifest).await;
     it.app.platform_options.insert("labels".to_owned(), json!({"slip.app": "shop"}));
     it.app.env.insert("MODE".to_owned(), "app".to_owned());
@@ -149,7 +151,10 @@ async fn its_containers_share_what_the_first_one_left_and_have_secrets_of_their_
     let told = [labelled("team"), labelled("slip.app"), labelled("skipper.app"), labelled("skipper.owner")];
     assert_eq!(told, [Some("shop"), Some("shop"), Some("web"), Some(engine.owner.as_str())]);
     assert!(labels.values().all(|value| !value.contains("s3cret")));
-    let restart = worker.host_config.and_then(|host| host.restart_policy).and_then(|policy| policy.name);
+    let host = worker.host_config.expect("it is told");
+    assert_eq!((host.memory, host.nano_cpus), (Some(64 << 20), Some(500_000_000)));
+    assert!(engine.shell(&it, "cat /proc/1/status").await.contains("NoNewPrivs:\t1"));
+    let restart = host.restart_policy.and_then(|policy| policy.name);
     assert!(!format!("{restart:?}").contains("ALWAYS"), "nobody but Skipper starts it again: {restart:?}");
     // Nothing but the files of secrets themselves has a secret in it.
     for path in files(engine.dir.path()) {
@@ -619,9 +624,15 @@ on_each_engine! {
         assert!(found["/etc/passwd"].starts_with(b"root:x:0:0") && found["/etc/passwd"].ends_with(b"/bin/sh\n"));
         let folder = engine.platform.files_of(&image, &["/etc"], PATIENCE).await.expect_err("it is a folder");
         assert_eq!(folder.code(), "image-file-invalid");
-        let unpinned = Resource { sha256: None, ..image };
+        let unpinned = Resource { sha256: None, ..image.clone() };
         assert_eq!(engine.platform.files_of(&unpinned, &paths, PATIENCE).await.expect_err("not pinned").code(), "resource-unpinned");
-        assert_eq!(engine.containers().await, Vec::<String>::new());
+        let begun = Instant::now();
+        while !engine.containers().await.is_empty() {
+            assert!(begun.elapsed() < PATIENCE, "what it was read by goes");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let again = engine.platform.files_of(&image, &paths, PATIENCE).await.expect("an image does not change");
+        assert_eq!((again, engine.containers().await), (found, Vec::<String>::new()), "nothing is made for what is known");
         let unknown = DeploymentId::from_stored("nobody");
         engine.platform.remove_orphan(&unknown, PATIENCE).await.expect("there is nothing");
     }

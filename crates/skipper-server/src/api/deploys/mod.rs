@@ -12,6 +12,8 @@ mod receive;
 mod signature;
 mod status;
 mod ticket;
+mod told;
+mod watch;
 pub mod wire;
 
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use skipper_core::{
 };
 
 pub(in crate::api) use ticket::ticket;
+pub(crate) use told::{Heard, heard};
 
 use super::{
     extract,

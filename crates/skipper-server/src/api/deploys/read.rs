@@ -1,6 +1,11 @@
 //! Deploys as slip shows them.
 
-use axum::{Json, extract::State};
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse as _, Response},
+};
+use http::HeaderMap;
 use serde::Deserialize;
 use skipper_core::{
     name::ReleaseName,
@@ -12,7 +17,7 @@ use skipper_core::{
 };
 
 use super::{
-    allowed, id,
+    allowed, id, watch,
     wire::{DeployList, DeployView},
 };
 use crate::{
@@ -45,14 +50,16 @@ pub(super) struct Asked {
     token: Option<String>,
 }
 
-/// Shows a deploy.
-#[utoipa::path(get, path = "/v1/deploys/{id}", tag = "deploys", params(("id" = String, Path, description = "The deploy: `dep_…`"), Asked), responses((status = 200, body = DeployView)))]
+/// Shows a deploy, with what happened and when. With `Accept: text/event-stream` it is sent as it happens (server-sent events of
+/// the type and number of each; `Last-Event-ID` goes on after one), and at last an event `end` with the whole deploy.
+#[utoipa::path(get, path = "/v1/deploys/{id}", tag = "deploys", params(("id" = String, Path, description = "The deploy: `dep_…`"), Asked, ("Last-Event-ID" = Option<String>, Header, description = "Of a stream: go on after this event")), responses((status = 200, body = DeployView), (status = 204, description = "Of a stream: there is nothing after that event")))]
 pub(super) async fn get(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
     _query: Query<Asked>,
-) -> Result<Json<DeployView>, Error> {
+    headers: HeaderMap,
+) -> Result<Response, Error> {
     let unknown = || Error::new(Code::RolloutNotFound, "deploy not found");
     let id = id::parse(&id).ok_or_else(unknown)?;
     let seen = verb::rollout::rollout(&app, &caller, id)
@@ -61,7 +68,12 @@ pub(super) async fn get(
     if seen.loaded.release.door != Door::Deploys {
         return Err(unknown());
     }
-    Ok(Json(view(&app, &seen.loaded)))
+    if watch::is_asked_for(&headers) {
+        return watch::stream(&app, id, &headers);
+    }
+    let mut view = view(&app, &seen.loaded);
+    view.events = app.store.events_of_rollout(id, 0, watch::MOST).await?.iter().map(watch::event).collect();
+    Ok(Json(view).into_response())
 }
 
 /// Which deploys.
@@ -118,7 +130,7 @@ pub(super) async fn list(
 }
 
 /// One rollout in slip's words.
-pub(super) fn view(app: &App, loaded: &Loaded) -> DeployView {
+pub(crate) fn view(app: &App, loaded: &Loaded) -> DeployView {
     let rollout = &loaded.rollout;
     let error = rollout.phase.cause().map(|cause| cause.message.clone());
     let target = loaded.target.as_ref();
@@ -134,6 +146,7 @@ pub(super) fn view(app: &App, loaded: &Loaded) -> DeployView {
         error,
         revision: rollout.to,
         triggered_by: rollout.provenance.trigger.clone(),
+        events: Vec::new(),
     }
 }
 

@@ -19,6 +19,7 @@ use crate::{
     },
     app::App,
     apps::Apps,
+    caddy::CaddyHealth,
     error::Error,
     verb::Caller,
 };
@@ -37,7 +38,11 @@ pub(super) async fn status(
     let mut view = StatusView {
         daemon: "skipper".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        caddy: word(app.edge.info().await.is_ok()),
+        // Without a Caddy, what serves host names is the edge.
+        caddy: word(match app.caddy.state() {
+            Some(caddy) => caddy.health == CaddyHealth::Ok,
+            None => app.edge.info().await.is_ok(),
+        }),
         runtime: word(runtime),
         apps: Default::default(),
     };

@@ -85,6 +85,29 @@ pub struct DeployView {
     pub revision: Option<u64>,
     /// `webhook`, `oidc`, `api`, `cli`.
     pub triggered_by: String,
+    /// What happened, oldest first; only where one deploy is asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<DeployEvent>,
+}
+
+/// One thing that happened in a deploy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DeployEvent {
+    /// Its number; also its id in the stream.
+    pub id: u64,
+    /// When.
+    pub at: String,
+    /// What: `rollout.started`, `step.done`, `rollout.failed`.
+    pub event: String,
+    /// The step, where it is one: `fetch`, `launch`, `await-healthy`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+    /// The container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
+    /// What there is to say of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// Deploys, newest first.

@@ -199,9 +199,10 @@ pub(super) async fn edge(
     caller: Caller,
     _query: Query<TenantQuery>,
 ) -> Result<axum::Json<EdgeView>, Error> {
+    let caddy = app.caddy.state().map(view::caddy);
     let view = match verb::edge::edge(&app, &caller).await? {
-        Ok(state) => EdgeView { reachable: true, error: None, status: state.document },
-        Err(error) => EdgeView { reachable: false, error: Some(error.chain()), status: serde_json::Value::Null },
+        Ok(state) => EdgeView { reachable: true, error: None, status: state.document, caddy },
+        Err(error) => EdgeView { reachable: false, error: Some(error.chain()), status: serde_json::Value::Null, caddy },
     };
     Ok(axum::Json(view))
 }

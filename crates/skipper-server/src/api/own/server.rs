@@ -19,6 +19,7 @@ use crate::{
         releases,
     },
     app::App,
+    caddy::{CaddyHealth, CaddyState},
     error::Error,
     metrics::count_of,
     verb::{self, Caller},
@@ -84,15 +85,30 @@ pub(super) async fn readyz(State(app): State<App>) -> Response {
     let (store, edge) = tokio::join!(store, async { if standby { "ok".to_owned() } else { edge.await } });
     let engine = if standby { "standby" } else { "ok" };
     let server = if app.stop.is_cancelled() { "is shutting down" } else { "ok" };
-    let parts: BTreeMap<String, String> =
+    let mut parts: BTreeMap<String, String> =
         [("store", store), ("edge", edge), ("engine", engine.to_owned()), ("server", server.to_owned())]
             .map(|(k, v)| (k.to_owned(), v))
             .into();
     let ready = parts.values().all(|state| state == "ok" || state == "standby");
+    // What Caddy has goes on without us: no reason to take this server out of service.
+    if let Some(caddy) = app.caddy.state() {
+        parts.insert("caddy".to_owned(), caddy_part(&caddy).to_owned());
+    }
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let mut response = (status, axum::Json(Ready { ready, parts })).into_response();
     response.extensions_mut().insert(Rendered);
     response
+}
+
+/// How Caddy stands, as anybody may know it.
+const fn caddy_part(caddy: &CaddyState) -> &'static str {
+    match caddy.health {
+        CaddyHealth::Ok if caddy.left.is_empty() => "ok",
+        CaddyHealth::Ok => "degraded: some host names are not led to the edge",
+        CaddyHealth::Unknown => "is being asked",
+        CaddyHealth::Unreachable { .. } => "degraded: does not answer",
+        CaddyHealth::Refuses { .. } => "degraded: refuses its configuration",
+    }
 }
 
 /// Counters and gauges for Prometheus, those of the edge included.
@@ -118,6 +134,25 @@ pub(super) async fn metrics(
     text.samples("skipper_events_total", "counter", "Events so far.", [(Vec::new(), count_of(counts.events))]);
     let build = vec![("version", VERSION.to_owned())];
     text.samples("skipper_build_info", "gauge", "The server's version.", [(build, 1.0)]);
+    if let Some(caddy) = app.caddy.state() {
+        let up = if caddy.health == CaddyHealth::Ok { 1.0 } else { 0.0 };
+        text.samples(
+            "skipper_caddy_up",
+            "gauge",
+            "Whether Caddy answers and takes what it is told.",
+            [(Vec::new(), up)],
+        );
+        let hosts = [("routed", caddy.hosts), ("left", caddy.left.len())];
+        let hosts = hosts.map(|(state, count)| (vec![("state", state.to_owned())], count_of(count as u64)));
+        text.samples(
+            "skipper_caddy_hosts",
+            "gauge",
+            "Host names that Caddy leads to the edge, and those it does not.",
+            hosts,
+        );
+        let changes = [(Vec::new(), count_of(caddy.changes))];
+        text.samples("skipper_caddy_changes_total", "counter", "Changes of Caddy's configuration.", changes);
+    }
     let edge = timeout(LOOK, app.edge.metrics()).await.ok().and_then(Result::ok);
     let up = if edge.is_some() { 1.0 } else { 0.0 };
     text.samples("skipper_edge_up", "gauge", "Whether the edge answers.", [(Vec::new(), up)]);

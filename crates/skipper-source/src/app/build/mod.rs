@@ -234,6 +234,8 @@ fn application(
             labels: &labels(shape, tag),
             volumes: &container::pod_volumes(&volumes),
             ports: &ways.published(),
+            // The server's bounds of previews hold for each container.
+            most: if shape.preview.is_some() { shape.resources } else { Resources::default() },
         };
         let document = pod::render(pod, &with, findings);
         // JSON is YAML as well, and whoever fills in ports and secrets can read it without knowing YAML.

@@ -7,7 +7,7 @@ use skipper_core::name::slug;
 
 use super::{LISTS, Pod};
 use crate::{
-    app::value::{is_reference, split_reference},
+    app::value::{Resources, is_reference, split_reference},
     finding::{Finding, Findings},
     yaml::shorten,
 };
@@ -30,6 +30,8 @@ pub(in crate::app) struct Rendering<'a> {
     pub(in crate::app) volumes: &'a [Volume],
     /// Containers and ports that traffic or a health check comes to.
     pub(in crate::app) ports: &'a [(String, u16)],
+    /// What each container may have at most, whatever it says itself.
+    pub(in crate::app) most: Resources,
 }
 
 /// A folder that every container sees.
@@ -72,6 +74,8 @@ pub(in crate::app) fn render(pod: &Pod, with: &Rendering<'_>, findings: &mut Fin
             container.insert("image".to_owned(), image.into());
             publish(container, &name, with.ports);
             add_env(container, with.env);
+            bound(container, "memory", with.most.memory, |bytes| (u128::from(bytes) * 1000, bytes.to_string()));
+            bound(container, "cpu", with.most.cpus, |millis| (u128::from(millis), format!("{millis}m")));
             for volume in &mounted {
                 add_mount(container, volume);
             }
@@ -132,6 +136,55 @@ fn publish(container: &mut Map<String, Value>, name: &str, published: &[(String,
     }
 }
 
+/// Bounds a limit of a container. `written`: the most in thousandths, and as Kubernetes writes it.
+fn bound(container: &mut Map<String, Value>, key: &str, most: Option<u64>, written: impl Fn(u64) -> (u128, String)) {
+    let Some((most, text)) = most.map(written) else { return };
+    let resources = container.entry("resources").or_insert_with(|| json!({}));
+    let Some(resources) = resources.as_object_mut() else { return };
+    let limits = resources.entry("limits").or_insert_with(|| json!({}));
+    let Some(limits) = limits.as_object_mut() else { return };
+    // It may be content with less.
+    if limits.get(key).and_then(thousandths).is_none_or(|said| said == 0 || said > most) {
+        limits.insert(key.to_owned(), text.into());
+    }
+    // What it asks for at least may be more than it is given now.
+    if let Some(requests) = resources.get_mut("requests").and_then(Value::as_object_mut) {
+        requests.remove(key);
+    }
+}
+
+/// A quantity of Kubernetes in thousandths: `500m`, `0.5`, `128Mi`, `1G`.
+fn thousandths(value: &Value) -> Option<u128> {
+    let text = match value {
+        Value::String(text) => text.trim().to_owned(),
+        Value::Number(number) => number.to_string(),
+        _ => return None,
+    };
+    let at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(at);
+    let factor: u128 = match unit {
+        "m" => 1,
+        "" => 1000,
+        "k" => 1_000_000,
+        "M" => 1_000_000_000,
+        "G" => 1_000_000_000_000,
+        "T" => 1_000_000_000_000_000,
+        "Ki" => 1000 << 10,
+        "Mi" => 1000 << 20,
+        "Gi" => 1000 << 30,
+        "Ti" => 1000 << 40,
+        _ => return None,
+    };
+    let (whole, part) = number.split_once('.').unwrap_or((number, ""));
+    if part.len() > 9 || part.contains('.') {
+        return None;
+    }
+    let whole: u128 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    let scale = 10u128.pow(u32::try_from(part.len()).ok()?);
+    let part: u128 = if part.is_empty() { 0 } else { part.parse().ok()? };
+    whole.checked_mul(factor)?.checked_add(part.checked_mul(factor)? / scale)
+}
+
 /// Adds the variables; those that the manifest names itself stay.
 fn add_env(container: &mut Map<String, Value>, env: &BTreeMap<String, String>) {
     if env.is_empty() {
@@ -185,4 +238,48 @@ pub(in crate::app) fn volume_name(app: &str, mount_path: &str) -> String {
     }
     let hash = skipper_core::Sha256::of(whole.as_bytes()).short();
     format!("{}-{hash}", slug(&whole, MAX_VOLUME - hash.to_string().len() - 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantities_are_those_of_kubernetes() {
+        let read = |value: Value| thousandths(&value);
+        for (value, expected) in [
+            (json!("500m"), Some(500)),
+            (json!("0.5"), Some(500)),
+            (json!(2), Some(2000)),
+            (json!(1.5), Some(1500)),
+            (json!("128Mi"), Some(1000 * (128 << 20))),
+            (json!("1G"), Some(1_000_000_000_000)),
+            (json!("1.5Ki"), Some(1_536_000)),
+            (json!("1e3"), None),
+            (json!("1.2.3"), None),
+            (json!("-1"), None),
+            (json!("lots"), None),
+            (json!(null), None),
+        ] {
+            assert_eq!(read(value.clone()), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_container_keeps_less_and_gets_no_more() {
+        let bounded = |said: Value| {
+            let mut container = json!({"resources": said});
+            let most = |bytes: u64| (u128::from(bytes) * 1000, bytes.to_string());
+            bound(container.as_object_mut().expect("a map"), "memory", Some(64 << 20), most);
+            container["resources"].clone()
+        };
+        let most = json!({"limits": {"memory": (64 << 20).to_string()}});
+        assert_eq!(bounded(json!({})), most);
+        assert_eq!(bounded(json!({"limits": {"memory": "1Gi"}})), most);
+        assert_eq!(bounded(json!({"limits": {"memory": "what"}})), most);
+        assert_eq!(bounded(json!({"limits": {"memory": "32Mi"}})), json!({"limits": {"memory": "32Mi"}}));
+        let asking = json!({"limits": {"cpu": "1"}, "requests": {"memory": "1Gi", "cpu": "1"}});
+        let expected = json!({"limits": {"cpu": "1", "memory": (64 << 20).to_string()}, "requests": {"cpu": "1"}});
+        assert_eq!(bounded(asking), expected);
+    }
 }

@@ -453,6 +453,21 @@ fn a_preview_is_a_release_of_its_own_within_bounds() {
 }
 
 #[test]
+fn a_preview_of_a_pod_is_bounded_by_container() {
+    let mut world = pod_world().preview("pr-1");
+    world.server = preview_world().server;
+    let repo = "[app]\nname = \"stats\"\nkind = \"pod\"\nmanifest = \"pod.yaml\"\n[preview]\nenabled = true\n";
+    world.repo = Some(repo.to_owned());
+    let own = "command: [setup]\n      resources: { limits: { memory: 64Mi, cpu: 2 } }";
+    world.manifest = Some(POD_YAML.replacen("command: [setup]", own, 1));
+    let pod = pod_of(&world.one());
+    let most = (256 << 20).to_string();
+    assert_eq!(pod["spec"]["containers"][0]["resources"]["limits"], json!({"memory": most, "cpu": "500m"}));
+    let first = &pod["spec"]["initContainers"][0]["resources"]["limits"];
+    assert_eq!(*first, json!({"memory": "64Mi", "cpu": "500m"}));
+}
+
+#[test]
 fn previews_that_cannot_be_are_told_about() {
     for id in ["", "..", "-x", "a/b", "a b", "\u{e4}", &"x".repeat(64)] {
         let told = preview_world().preview(id).told();

@@ -1,7 +1,7 @@
 //! The files as people write them.
 
 use skipper_core::{secret::SecretValue, time::Millis};
-use skipper_source::app::{self, Backend, Directory, Environment, JwksAt, Kind, Text, check, env_file};
+use skipper_source::app::{self, Backend, Callbacks, Directory, Environment, JwksAt, Kind, Text, check, env_file};
 
 use super::{CONTAINER, POD, SERVER, WORKER, good, load, server, try_app, vars, with};
 
@@ -431,5 +431,40 @@ fn tokens_that_deploy_are_bound_to_whose_they_are() {
     ] {
         let faults = app(oidc).expect_err("refused");
         assert!(faults.findings().iter().any(|finding| finding.code == code), "{oidc}: {faults}");
+    }
+}
+
+#[test]
+fn who_is_told_of_deploys_is_said_by_the_server_and_by_each_app() {
+    let text = r#"
+[callbacks]
+github = { token = "${GITHUB_TOKEN}" }
+webhook = { url = "https://hooks.example.com/${HOOK}", secret = "whsec_AAAA" }
+"#;
+    let env = [("SLIP_SECRET", "k"), ("GITHUB_TOKEN", "t0ken"), ("HOOK", "s3cret")];
+    let server = server(&format!("{SERVER}\n{text}"), &env);
+    assert!(!format!("{server:?}").contains("s3cret"), "an address may be a secret");
+    let silent = good(CONTAINER).callbacks;
+    assert_eq!(Callbacks::github(&server.callbacks, &silent), None, "of which repository?");
+    assert_eq!(Callbacks::webhooks(&server.callbacks, &silent)[0].url.expose(), "https://hooks.example.com/s3cret");
+    let own = good(&format!(
+        "{CONTAINER}\n[callbacks]\ngithub = {{ repository = \"acme/shop\", environment = \"live\" }}\n\
+         webhook = [{{ url = \"http://127.0.0.1:9/x\", secret = [\"a\", \"b\"] }}]\n"
+    ));
+    let github = Callbacks::github(&server.callbacks, &own.callbacks).expect("token and repository");
+    let said = (github.url.as_str(), github.token.expose(), github.repository.as_str(), github.environment.as_str());
+    assert_eq!(said, ("https://api.github.com", "t0ken", "acme/shop", "live"));
+    assert_eq!(Callbacks::webhooks(&server.callbacks, &own.callbacks)[0].keys.len(), 2);
+    for wrong in [
+        r#"github = { url = "http://api.example.com" }"#,
+        r#"github = { repository = "shop" }"#,
+        r#"github = { repository = "acme/../x" }"#,
+        r#"webhook = { url = "ftp://x", secret = "a" }"#,
+        r#"webhook = { url = "https://user:p@x", secret = "a" }"#,
+        r#"webhook = { url = "https://x" }"#,
+        r#"webhook = { url = "https://x", secret = "" }"#,
+    ] {
+        let read = try_app(&format!("{CONTAINER}\n[callbacks]\n{wrong}\n"), &[]);
+        assert!(read.is_err(), "{wrong}");
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use skipper_core::port::Clock as _;
-use skipper_server::api::own::wire::{EdgeView, Health, PlatformList, Ready, ReleasePage};
+use skipper_server::api::own::wire::{CaddyView, EdgeView, Health, PlatformList, Ready, ReleasePage};
 
 use super::{super::Context, Finding};
 use crate::{
@@ -35,7 +35,9 @@ pub(super) async fn look(connection: &Connection, context: &Context, findings: &
     match client.open_once(&Call::get(&["readyz"]), &[]).await {
         // 503 has the same body, which says what is not ready.
         Ok(response) => match response.json::<Ready>().await {
-            Ok(ready) => findings.extend(ready.parts.into_iter().map(|(part, state)| part_finding(&part, &state))),
+            Ok(ready) => {
+                findings.extend(ready.parts.into_iter().filter_map(|(part, state)| part_finding(&part, &state)));
+            }
             Err(error) => findings.push(Finding::warning("ready", error.to_string(), "is this a Skipper server?")),
         },
         Err(lost) => findings.push(broken("ready", client.lost(&lost))),
@@ -65,8 +67,12 @@ pub(super) async fn look(connection: &Connection, context: &Context, findings: &
         Err(failure) => findings.push(broken("platform", failure)),
     }
     match client.ask::<EdgeView>(&Call::get(&["v1", "edge"])).await {
-        Ok(edge) if edge.reachable => findings.push(Finding::ok("edge", "the server reaches it")),
+        Ok(EdgeView { reachable: true, caddy, .. }) => {
+            findings.push(Finding::ok("edge", "the server reaches it"));
+            findings.extend(caddy.iter().flat_map(caddy_findings));
+        }
         Ok(edge) => {
+            findings.extend(edge.caddy.iter().flat_map(caddy_findings));
             let why = edge.error.unwrap_or_else(|| "no reason given".to_owned());
             findings.push(Finding::broken(
                 "edge",
@@ -90,6 +96,24 @@ async fn skew(client: &Client) -> Option<Finding> {
     })
 }
 
+/// Caddy itself, and each host name that it does not lead to the edge.
+fn caddy_findings(caddy: &CaddyView) -> Vec<Finding> {
+    let mut findings = vec![match (caddy.health.as_str(), &caddy.cause) {
+        ("ok", _) => Finding::ok("caddy", format!("{} leads {} host names to the edge", caddy.admin, caddy.hosts)),
+        ("unknown", _) => Finding::ok("caddy", format!("{} is being asked", caddy.admin)),
+        (_, cause) => {
+            let cause = cause.as_deref().unwrap_or("no reason given");
+            let advice = caddy.advice.as_deref().unwrap_or("look at the server's log");
+            Finding::warning("caddy", format!("{}, since {}: {cause}", caddy.admin, caddy.since), advice)
+        }
+    }];
+    findings.extend(caddy.left.iter().map(|left| {
+        let (why, advice) = left.why.split_once("; ").unwrap_or((&left.why, "look at Caddy's configuration"));
+        Finding::warning("host name", format!("{}: {why}", left.host), advice)
+    }));
+    findings
+}
+
 fn version(client: &Client, health: &Health) -> Finding {
     let own = env!("CARGO_PKG_VERSION");
     let detail = format!("{} answers, version {}", client.url(), health.version);
@@ -99,15 +123,21 @@ fn version(client: &Client, health: &Health) -> Finding {
     Finding::warning("server", detail, format!("this client is version {own}; use the same where you can"))
 }
 
-fn part_finding(part: &str, state: &str) -> Finding {
+fn part_finding(part: &str, state: &str) -> Option<Finding> {
     let check = match part {
         "store" => "store",
         "edge" => "edge ready",
         "engine" => "engine",
+        // Told in full further below, and no reason to call anything broken.
+        "caddy" => return None,
         _ => "ready",
     };
     let detail = if check == "ready" { format!("{part}: {state}") } else { state.to_owned() };
-    if state == "ok" { Finding::ok(check, detail) } else { Finding::broken(check, detail, "look at the server's log") }
+    Some(if state == "ok" {
+        Finding::ok(check, detail)
+    } else {
+        Finding::broken(check, detail, "look at the server's log")
+    })
 }
 
 fn broken(check: &'static str, failure: Failure) -> Finding {

@@ -1,5 +1,6 @@
 //! Domain types to wire types. Nothing is decided here but words.
 
+mod edge;
 mod event;
 mod log;
 mod package;
@@ -8,6 +9,7 @@ mod revision;
 mod rollout;
 mod why;
 
+pub(crate) use edge::caddy;
 pub(crate) use event::{event, verify};
 pub(crate) use log::line;
 pub(crate) use package::{detail, package, platform, report, repository};

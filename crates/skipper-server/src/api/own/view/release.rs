@@ -12,6 +12,7 @@ use skipper_engine::{InstanceHealth, InstanceState};
 use super::{cause, revision::source, summary, time};
 use crate::{
     api::own::wire::{AppStatus, DriftView, InstanceStatus, ReleaseState, ReleaseStatus, ReleaseSummary},
+    caddy::CaddyState,
     edge::EdgeState,
     verb::{
         list::Listed,
@@ -152,7 +153,7 @@ fn application(seen: &AppSeen, status: &Status) -> AppStatus {
         resource: app.resource.uri.clone(),
         replicas: app.replicas,
         running: u32::try_from(running).unwrap_or(u32::MAX),
-        urls: app.routes.iter().filter_map(|route| url(route, status.edge.as_ref())).collect(),
+        urls: app.routes.iter().filter_map(|route| url(route, status.edge.as_ref(), status.caddy.as_ref())).collect(),
         mode: seen.mode.clone().unwrap_or_else(|| "open".to_owned()),
         instances,
     }
@@ -208,6 +209,7 @@ fn drift(seen: &Status) -> Vec<DriftView> {
         }
     }
     drift.extend(unreachable(seen));
+    drift.extend(not_in_caddy(seen));
     for message in seen.health.iter().flat_map(|health| &health.drift) {
         if !drift.iter().any(|known| known.message == *message) {
             drift.push(DriftView { app: String::new(), message: message.clone() });
@@ -233,8 +235,32 @@ fn unreachable(seen: &Status) -> Vec<DriftView> {
     .collect()
 }
 
+/// Host names that somebody else has at the Caddy in front.
+fn not_in_caddy(seen: &Status) -> Vec<DriftView> {
+    let left = seen.caddy.iter().flat_map(|caddy| &caddy.left);
+    let having = |host: &str| {
+        let host = host.to_owned();
+        let serving = seen.apps.iter().filter(|app| app.live.weight > 0).map(|app| &app.live.deployment.app);
+        serving
+            .filter(move |app| app.routes.iter().any(|route| route.host.as_ref().is_some_and(|h| h.as_str() == host)))
+    };
+    left.flat_map(|left| {
+        having(&left.host).map(move |app| DriftView {
+            app: app.name.to_string(),
+            message: format!("Caddy does not lead {} to `{}`: {}", left.host, app.name, left.why),
+        })
+    })
+    .collect()
+}
+
 /// Where a route is reached, as a person would type it. `None` while that is not known.
-fn url(route: &Route, edge: Option<&EdgeState>) -> Option<String> {
+fn url(route: &Route, edge: Option<&EdgeState>, caddy: Option<&CaddyState>) -> Option<String> {
+    let outside = caddy.filter(|_| route.listener == Listener::Http).and_then(|caddy| caddy.entry);
+    if let (Some(entry), Some(host)) = (outside, &route.host) {
+        let (scheme, standard) = if entry.tls { ("https", 443) } else { ("http", 80) };
+        let port = if entry.port == standard { String::new() } else { format!(":{}", entry.port) };
+        return Some(format!("{scheme}://{host}{port}{}", route.path));
+    }
     let listener = route.listener.to_string();
     let open = edge.and_then(|edge| edge.listeners.iter().find(|(name, _)| *name == listener)).map(|(_, at)| *at);
     let (scheme, standard, at) = match route.listener {
@@ -277,7 +303,7 @@ mod tests {
         };
         let listeners = edge.iter().map(|(name, at)| ((*name).to_owned(), at.parse().expect("address"))).collect();
         let edge = EdgeState { listeners, ..EdgeState::default() };
-        assert_eq!(url(&route, Some(&edge)).as_deref(), expected);
+        assert_eq!(url(&route, Some(&edge), None).as_deref(), expected);
     }
 
     #[test]

@@ -14,6 +14,42 @@ pub struct EdgeView {
     #[serde(default)]
     #[schema(value_type = Object)]
     pub status: Value,
+    /// The Caddy in front of it, where one is configured and this server looks after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caddy: Option<CaddyView>,
+}
+
+/// The Caddy in front of the edge.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct CaddyView {
+    /// Where its admin API is.
+    pub admin: String,
+    /// `ok`, `unreachable`, `refuses`, or `unknown` before the first answer.
+    pub health: String,
+    /// Since when, in RFC 3339.
+    pub since: String,
+    /// What is wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
+    /// Host names that it leads to the edge.
+    pub hosts: usize,
+    /// Those that it does not, with why and what to do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<LeftHost>,
+    /// How often its configuration was changed since the server started.
+    pub changes: u64,
+}
+
+/// A host name that Caddy does not lead to the edge.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct LeftHost {
+    /// The name.
+    pub host: String,
+    /// Why not, and what to do.
+    pub why: String,
 }
 
 /// Edge counters of a release.

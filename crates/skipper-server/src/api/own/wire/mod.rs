@@ -18,7 +18,7 @@ mod secret;
 mod server;
 mod token;
 
-pub use edge::{AppStats, EdgeView, StatsView};
+pub use edge::{AppStats, CaddyView, EdgeView, LeftHost, StatsView};
 pub use event::{EventPage, EventView, VerifyView};
 pub use log::LogLine;
 pub use package::{

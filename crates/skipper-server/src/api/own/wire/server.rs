@@ -28,6 +28,7 @@ pub struct Health {
 pub struct Ready {
     /// Whether every part is `ok`, or the engine `standby`: another server on the same database tends what runs.
     pub ready: bool,
-    /// `ok`, or what is wrong, by part: `store`, `edge`, `engine`, `server`.
+    /// `ok`, or what is wrong, by part: `store`, `edge`, `engine`, `server`; and `caddy` where one is in front, whose troubles do not
+    /// make the server unready.
     pub parts: BTreeMap<String, String>,
 }

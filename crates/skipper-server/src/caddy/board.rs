@@ -1,0 +1,77 @@
+//! What is known of Caddy, for whoever asks.
+
+use skipper_core::time::Timestamp;
+use tokio::sync::watch;
+
+use super::plan::{Entry, Left};
+
+/// How Caddy stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaddyState {
+    /// Where its admin API is.
+    pub admin: String,
+    /// Whether it has what it should.
+    pub health: CaddyHealth,
+    /// Since when it is so.
+    pub since: Timestamp,
+    /// Where it is reached under them.
+    pub entry: Option<Entry>,
+    /// Host names that it leads to the edge.
+    pub hosts: usize,
+    /// Those that it does not, and why.
+    pub left: Vec<Left>,
+    /// How often its configuration was changed since the server started.
+    pub changes: u64,
+}
+
+/// Whether Caddy has what it should.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CaddyHealth {
+    /// It was not asked yet.
+    Unknown,
+    /// Everything, but for what is [`CaddyState::left`].
+    Ok,
+    /// Nothing answers.
+    Unreachable {
+        /// What happened.
+        cause: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// It answers, and does not take what it is told.
+    Refuses {
+        /// What it says.
+        cause: String,
+        /// What to do.
+        advice: &'static str,
+    },
+}
+
+impl CaddyHealth {
+    /// In a word, for programs.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Ok => "ok",
+            Self::Unreachable { .. } => "unreachable",
+            Self::Refuses { .. } => "refuses",
+        }
+    }
+}
+
+/// Where the state is written and read; empty where no Caddy is configured, or another server looks after it.
+#[derive(Debug, Default)]
+pub struct Board(watch::Sender<Option<CaddyState>>);
+
+impl Board {
+    /// The state now.
+    #[must_use]
+    pub fn state(&self) -> Option<CaddyState> {
+        self.0.borrow().clone()
+    }
+
+    pub(super) fn set(&self, state: Option<CaddyState>) {
+        self.0.send_replace(state);
+    }
+}
