@@ -57,16 +57,16 @@ impl<R: BufRead, W: Write> Asker<R, W> {
     pub(super) fn parsed<T: FromStr<Err: Display> + Display>(
         &mut self,
         question: &str,
-        default: T,
+        default: &T,
     ) -> Result<T, Failure> {
         self.until(question, &default.to_string(), |text| {
             text.parse().map_err(|why: T::Err| format!("`{text}`: {why}"))
         })
     }
 
-    pub(super) fn one_of(&mut self, question: &str, words: &[&str], default: String) -> Result<String, Failure> {
+    pub(super) fn one_of(&mut self, question: &str, words: &[&str], default: &str) -> Result<String, Failure> {
         let question = format!("{question} ({})", words.join(", "));
-        self.until(&question, &default, |text| match words.contains(&text) {
+        self.until(&question, default, |text| match words.contains(&text) {
             true => Ok(text.to_owned()),
             false => Err(format!("`{text}` is none of {}", words.join(", "))),
         })
@@ -86,7 +86,7 @@ impl<R: BufRead, W: Write> Asker<R, W> {
             Some(self.line("Its host name (empty: nobody sends it requests)", "")?).filter(|host| !host.is_empty());
         let mut app = FirstApp { name, image, host, port: 8080, health: None };
         if app.host.is_some() {
-            app.port = self.parsed("Its port in the container", app.port)?;
+            app.port = self.parsed("Its port in the container", &app.port)?;
             app.health = Some(self.line("Path that answers when it is healthy (- for none)", "/health")?)
                 .filter(|path| path != "-");
         }

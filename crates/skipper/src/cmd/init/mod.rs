@@ -157,8 +157,8 @@ impl Init {
             }
             let mut asker = ask::Asker::new(std::io::stdin().lock(), std::io::stderr());
             if !place.has(&config_dir.join("slip.toml")) {
-                listen = asker.parsed("Address of the API", listen)?;
-                backend = asker.one_of("Container engine", &["auto", "docker", "podman"], backend)?;
+                listen = asker.parsed("Address of the API", &listen)?;
+                backend = asker.one_of("Container engine", &["auto", "docker", "podman"], &backend)?;
             }
             if app.is_none() {
                 app = asker.app()?;
