@@ -73,6 +73,19 @@ impl Host {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether an authority could give a certificate for it to whoever the name leads to: one full name, no pattern, no address,
+    /// and nothing that only this machine knows.
+    #[must_use]
+    pub fn is_certifiable(&self) -> bool {
+        let plain = |label: &str| label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        let Some((_, last)) = self.0.rsplit_once('.') else { return false };
+        // Certificates are kept in files that are named after the host.
+        self.0.len() <= 230
+            && self.0.split('.').all(plain)
+            && last != "localhost"
+            && !last.bytes().all(|byte| byte.is_ascii_digit())
+    }
 }
 impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -253,6 +266,17 @@ mod tests {
         assert!(Host::new("*.example.org").is_ok());
         for bad in ["", "a..b", "-a.b", "a:80", "a/b", "*.", "a.*.b", "ä.de"] {
             assert!(Host::new(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_full_names_can_be_certified() {
+        let long = format!("{}example", "abcdefghi.".repeat(24));
+        for good in ["shop.example", "a-1.b.example.org", "xn--bcher-kva.example"] {
+            assert!(Host::new(good).expect("a host").is_certifiable(), "{good}");
+        }
+        for bad in ["*.example.org", "localhost", "a.localhost", "127.0.0.1", "under_score.example", &long] {
+            assert!(!Host::new(bad).expect("a host").is_certifiable(), "{bad}");
         }
     }
 }

@@ -36,9 +36,12 @@ pub(crate) async fn keep(core: Arc<Core>, acme: Arc<Acme>) {
         acme.want(&core.certificates.names_to_order(core.registry().tls_hosts()));
         let due = acme.ledger().due(now());
         for name in due {
-            if let Some((authority, kind)) = acme.begin(&core, &name, &mut authority) {
+            if let Some((authority, way)) = acme.begin(&core, &name, &mut authority) {
                 let ordered = name.clone();
-                let order = orders.spawn(async move { authority.order(&ordered, kind).await });
+                let order = orders.spawn(async move {
+                    let outcome = authority.order(&ordered, way.kind).await;
+                    outcome.map_err(|failure| way.explain(failure))
+                });
                 names.insert(order.id(), name);
             }
         }
@@ -69,14 +72,43 @@ pub(crate) async fn keep(core: Arc<Core>, acme: Arc<Acme>) {
     }
 }
 
+/// How a name is proven, and where.
+#[derive(Debug, Clone, Copy)]
+struct Way {
+    kind: ChallengeKind,
+    /// Of the listener.
+    port: u16,
+}
+
+impl Way {
+    const fn listener(kind: ChallengeKind) -> Listener {
+        match kind {
+            ChallengeKind::Http01 => Listener::Http,
+            ChallengeKind::TlsAlpn01 => Listener::Https,
+        }
+    }
+
+    /// Names what is most likely wrong where the edge is not where authorities look.
+    fn explain(self, failure: Failure) -> Failure {
+        let asked = match self.kind {
+            ChallengeKind::Http01 => 80,
+            ChallengeKind::TlsAlpn01 => 443,
+        };
+        match failure {
+            Failure::Name(error) if self.port != asked => {
+                let port = self.port;
+                Failure::Name(format!(
+                    "{error}; the authority asks port {asked} of the name, the edge listens on {port}"
+                ))
+            }
+            other => other,
+        }
+    }
+}
+
 impl Acme {
     /// Begins an order, unless there is no need for one, or no way.
-    fn begin(
-        &self,
-        core: &Core,
-        name: &str,
-        authority: &mut Option<Arc<Authority>>,
-    ) -> Option<(Arc<Authority>, ChallengeKind)> {
+    fn begin(&self, core: &Core, name: &str, authority: &mut Option<Arc<Authority>>) -> Option<(Arc<Authority>, Way)> {
         // The edge before this one may have got it just before it let go.
         if let Some(kept) = self.vault.certificate(name).filter(|kept| kept.validity.renew_at() > now()) {
             self.serve(name, kept);
@@ -95,8 +127,8 @@ impl Acme {
                 }
             }
         };
-        let kind = match self.kind(core, name) {
-            Ok(kind) => kind,
+        let way = match self.way(core, name) {
+            Ok(way) => way,
             Err(why) => {
                 self.settle(name, Err(Failure::Name(why)));
                 return None;
@@ -104,21 +136,19 @@ impl Acme {
         };
         self.ledger().begin(name);
         self.begun.fetch_add(1, Relaxed);
-        tracing::info!(name, challenge = %kind, "ordering a certificate");
-        Some((authority, kind))
+        tracing::info!(name, challenge = %way.kind, "ordering a certificate");
+        Some((authority, way))
     }
 
     /// How the name is proven: the preferred way that can be used now, after a failure the next one.
-    fn kind(&self, core: &Core, name: &str) -> Result<ChallengeKind, String> {
+    fn way(&self, core: &Core, name: &str) -> Result<Way, String> {
         let open = core.registry().listeners().infos();
-        let is_open = |kind: &ChallengeKind| {
-            let needed = match kind {
-                ChallengeKind::Http01 => Listener::Http,
-                ChallengeKind::TlsAlpn01 => Listener::Https,
-            };
-            open.iter().any(|listener| listener.listener == needed.to_string())
+        let way = |kind: &ChallengeKind| {
+            let listener = Way::listener(*kind).to_string();
+            let port = open.iter().find(|open| open.listener == listener)?.address.port();
+            Some(Way { kind: *kind, port })
         };
-        let usable: Vec<ChallengeKind> = self.config.challenges.iter().copied().filter(is_open).collect();
+        let usable: Vec<Way> = self.config.challenges.iter().filter_map(way).collect();
         let ledger = self.ledger();
         let failures =
             ledger.entries.get(name).and_then(|entry| entry.trouble.as_ref()).map_or(0, |past| past.failures);

@@ -33,7 +33,7 @@ use tokio::sync::Notify;
 pub use self::config::{AcmeConfig, ChallengeKind, ExternalAccount};
 pub(crate) use self::keeper::keep;
 use self::{
-    plan::{Entry, Ledger, is_orderable},
+    plan::{Entry, Ledger},
     proof::Proofs,
     vault::{Kept, Vault},
 };
@@ -111,7 +111,7 @@ impl Acme {
 
     /// Whether a certificate would be ordered for a route with that host.
     pub(crate) fn orders(&self, host: Option<&Host>) -> bool {
-        host.is_some_and(is_orderable)
+        host.is_some_and(Host::is_certifiable)
     }
 
     /// The certificate of a name that a route has.
@@ -226,4 +226,30 @@ impl Acme {
 #[expect(clippy::disallowed_methods, reason = "what is decided by the time is decided in `plan`, which is given it")]
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{plan::Trouble, *};
+
+    #[test]
+    fn a_certificate_whose_renewal_fails_is_served_again_after_a_restart() {
+        let folder = tempfile::tempdir().expect("folder");
+        let open =
+            || Acme::open(AcmeConfig::new("https://ca.example/dir"), folder.path().join("acme")).expect("opened");
+        let pair = rcgen::generate_simple_self_signed(["a.example".to_owned()]).expect("a pair");
+        let acme = open();
+        acme.vault
+            .keep("a.example", &format!("{}{}", pair.signing_key.serialize_pem(), pair.cert.pem()))
+            .expect("kept");
+        let trouble = Trouble { failures: 3, error: "no".to_owned(), next_try: u64::MAX };
+        acme.vault.keep_troubles(&[(&"a.example".to_owned(), &trouble)].into()).expect("kept");
+        let again = open();
+        assert!(again.certificate("a.example").is_none(), "no route has it");
+        again.want(&["a.example".to_owned()].into());
+        assert!(again.certificate("a.example").is_some());
+        assert_eq!((again.info().failing, again.info().certificates[0].failures), (1, 3));
+        again.want(&BTreeSet::new());
+        assert!(again.certificate("a.example").is_none() && again.info().certificates.is_empty());
+    }
 }

@@ -264,7 +264,8 @@ impl From<Error> for Trouble {
         match kind.strip_prefix("urn:ietf:params:acme:error:") {
             Some("accountDoesNotExist") => Self::Unknown,
             Some("rateLimited") => Self::Limited(text),
-            Some("serverInternal" | "unauthorized" | "userActionRequired" | "externalAccountRequired") => {
+            // Refused nonces in a row are bad luck, and nothing that this name did.
+            Some("badNonce" | "serverInternal" | "unauthorized" | "userActionRequired" | "externalAccountRequired") => {
                 Self::Authority(text)
             }
             _ => Self::Name(text),

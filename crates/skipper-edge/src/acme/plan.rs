@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use skipper_core::route::Host;
 
 /// Orders at a time.
 pub(super) const AT_ONCE: usize = 4;
@@ -16,8 +15,6 @@ const PAUSES: [u64; 7] = [60, 5 * 60, 20 * 60, 3600, 3 * 3600, 6 * 3600, 12 * 36
 const AUTHORITY_PAUSES: [u64; 6] = [5, 15, 60, 5 * 60, 15 * 60, 3600];
 /// Shortest pause after the authority said that it was asked too often.
 const LIMITED: u64 = 3600;
-/// The longest name whose file has a name that every file system takes.
-const NAME_MAX: usize = 230;
 
 /// When a certificate holds, in seconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,26 +101,23 @@ pub(super) struct Ledger {
 impl Ledger {
     /// Makes exactly these names wanted, and tells those that are new.
     pub(super) fn want(&mut self, wanted: &BTreeSet<String>, now: u64) -> Vec<String> {
-        let mut remembered = 0;
+        let (mut remembered, mut new) = (0, Vec::new());
         self.entries.retain(|name, entry| {
-            entry.wanted = wanted.contains(name);
+            let was_wanted = std::mem::replace(&mut entry.wanted, wanted.contains(name));
+            if entry.wanted && !was_wanted {
+                new.push(name.clone());
+            }
             // One that comes back soon must not be tried sooner than if it had stayed.
             let waits = entry.trouble.as_ref().is_some_and(|trouble| trouble.next_try > now);
             remembered += usize::from(!entry.wanted && waits);
             entry.wanted || entry.ordering || (waits && remembered <= REMEMBERED)
         });
-        let mut new = Vec::new();
         for name in wanted {
-            let entry = self.entries.entry(name.clone()).or_insert_with(|| {
+            self.entries.entry(name.clone()).or_insert_with(|| {
                 new.push(name.clone());
-                Entry::default()
+                Entry { wanted: true, ..Entry::default() }
             });
-            if !entry.wanted {
-                entry.wanted = true;
-                new.push(name.clone());
-            }
         }
-        new.dedup();
         new
     }
 
@@ -200,18 +194,6 @@ impl Ledger {
     }
 }
 
-/// Whether an authority could give a certificate for the host by a challenge that is known here: one full name, no pattern and no
-/// address.
-pub(super) fn is_orderable(host: &Host) -> bool {
-    let name = host.as_str();
-    let plain = |label: &str| label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    let Some((_, last)) = name.rsplit_once('.') else { return false };
-    name.len() <= NAME_MAX
-        && name.split('.').all(plain)
-        && last != "localhost"
-        && !last.bytes().all(|byte| byte.is_ascii_digit())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -270,7 +252,8 @@ mod tests {
         assert!(within_an_hour.filter(|at| *at < 3600).count() < 5, "more than authorities take");
         let next = ledger.fail("a.x", Failure::Name("no".to_owned()), now, 1.0);
         assert_eq!(next - now, 54_000, "with all the jitter");
-        ledger.want(&names(&[]), now);
+        assert!(ledger.want(&names(&[]), now).is_empty());
+        assert_eq!(ledger.want(&names(&["a.x", "b.x"]), now), ["a.x", "b.x"], "both may have a certificate already");
         ledger.want(&names(&["a.x"]), now);
         assert!(ledger.due(next - 1).is_empty(), "it went and came back");
         ledger.retry();
@@ -302,16 +285,5 @@ mod tests {
             ledger.fail("a.x", Failure::Name("no".to_owned()), 9 * DAY, 0.0);
         }
         assert_eq!(ledger.entries["a.x"].trouble.as_ref().expect("trouble").next_try, 9 * DAY + DAY / 4);
-    }
-
-    #[test]
-    fn only_full_names_can_be_ordered() {
-        for good in ["shop.example", "a-1.b.example.org", "xn--bcher-kva.example"] {
-            assert!(is_orderable(&Host::new(good).expect("a host")), "{good}");
-        }
-        let long = format!("{}example", "abcdefghi.".repeat(24));
-        for bad in ["*.example.org", "localhost", "a.localhost", "127.0.0.1", "under_score.example", &long] {
-            assert!(!is_orderable(&Host::new(bad).expect("a host")), "{bad}");
-        }
     }
 }

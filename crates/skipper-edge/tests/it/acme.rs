@@ -12,14 +12,11 @@ use skipper_core::{
 use skipper_edge::{
     AcmeConfig, AcmeInfo, Certificates, ChallengeKind, Edge, EdgeRouter, ExternalAccount, Redirect, SharedListen,
 };
+use testkit::pebble::{EXTERNAL, Pebble};
 use tokio::io::AsyncWriteExt as _;
 
 use crate::{
-    support::{
-        Fixture, Upstream, eventually, get, key,
-        pebble::{EAB, Pebble},
-        read_answer, to,
-    },
+    support::{Fixture, Upstream, get, key, pebble, read_answer, to},
     tls::{connect, write},
 };
 
@@ -35,12 +32,17 @@ async fn acme(router: &EdgeRouter) -> AcmeInfo {
     router.info().await.expect("info").acme.expect("it is configured")
 }
 
-async fn eventually_valid(router: &EdgeRouter, count: u64) {
-    let waiting = eventually("the certificates are there", async || acme(router).await.valid == count);
+/// Waits until something is so, and tells what the edge says of its certificates if it never is.
+async fn eventually(router: &EdgeRouter, what: &str, so: impl AsyncFnMut() -> bool) {
+    let waiting = crate::support::eventually(what, so);
     if let Err(lost) = std::panic::AssertUnwindSafe(waiting).catch_unwind().await {
         println!("{:#?}", acme(router).await);
         std::panic::resume_unwind(lost);
     }
+}
+
+async fn eventually_valid(router: &EdgeRouter, count: u64) {
+    eventually(router, "the certificates are there", async || acme(router).await.valid == count).await;
 }
 
 /// The certificate that a client gets for a name.
@@ -73,10 +75,10 @@ async fn figure(router: &EdgeRouter, name: &str) -> u64 {
 
 #[tokio::test]
 async fn a_certificate_is_had_by_either_challenge_for_routed_names_alone() {
-    let Some(pebble) = Pebble::start(3600).await else { return };
-    let (root, one) = (pebble.root().await, Upstream::start("one").await);
+    let Some(pebble) = pebble::start(3600) else { return };
+    let (root, one) = (pebble::root(&pebble).await, Upstream::start("one").await);
     for kind in ChallengeKind::ALL {
-        let edge = pebble.edge(&[kind]);
+        let edge = pebble::edge(&pebble, &[kind]);
         assert_eq!(
             acme(&edge.router).await,
             AcmeInfo { directory: acme(&edge.router).await.directory, ..AcmeInfo::default() }
@@ -106,9 +108,9 @@ async fn a_certificate_is_had_by_either_challenge_for_routed_names_alone() {
 #[tokio::test]
 async fn an_account_can_be_bound_to_one_elsewhere_and_unknown_tokens_are_the_applications() {
     let Some(mut pebble) = Pebble::prepare(3600, true) else { return };
-    pebble.serve().await;
+    pebble.serve();
     let one = Upstream::start("one").await;
-    let edge = pebble.edge(&[ChallengeKind::Http01]);
+    let edge = pebble::edge(&pebble, &[ChallengeKind::Http01]);
     let both = Service {
         routes: [(
             "http".to_owned(),
@@ -118,14 +120,14 @@ async fn an_account_can_be_bound_to_one_elsewhere_and_unknown_tokens_are_the_app
         ..to(1, &one)
     };
     edge.set(&both).await;
-    eventually("it is told what is missing", async || {
+    eventually(&edge.router, "it is told what is missing", async || {
         acme(&edge.router).await.problem.is_some_and(|problem| problem.contains("externalAccountRequired"))
     })
     .await;
     let folder = edge.end();
-    let mut settings = pebble.again(folder.path());
+    let mut settings = pebble::again(&pebble, folder.path());
     settings.acme.as_mut().expect("configured").external_account =
-        Some(ExternalAccount { key_id: EAB.0.to_owned(), key_file: pebble.path("eab.key") });
+        Some(ExternalAccount { key_id: EXTERNAL.0.to_owned(), key_file: pebble.external_key() });
     let router = EdgeRouter::new(settings.control.clone());
     let edge = Edge::start(settings).expect("started");
     eventually_valid(&router, 1).await;
@@ -137,9 +139,9 @@ async fn an_account_can_be_bound_to_one_elsewhere_and_unknown_tokens_are_the_app
 
 #[tokio::test]
 async fn certificates_are_renewed_without_ending_a_connection_and_only_while_a_route_has_the_name() {
-    let Some(pebble) = Pebble::start(6).await else { return };
-    let (root, one) = (pebble.root().await, Upstream::start("one").await);
-    let edge = pebble.edge(&ChallengeKind::ALL);
+    let Some(pebble) = pebble::start(6) else { return };
+    let (root, one) = (pebble::root(&pebble).await, Upstream::start("one").await);
+    let edge = pebble::edge(&pebble, &ChallengeKind::ALL);
     edge.set(&secure(1, &one, &[SHOP])).await;
     edge.set(&secure(2, &one, &["gone.example"])).await;
     eventually_valid(&edge.router, 2).await;
@@ -147,7 +149,7 @@ async fn certificates_are_renewed_without_ending_a_connection_and_only_while_a_r
     let mut open = connect(pebble.https(), SHOP, &root, b"http/1.1").await.expect("TLS");
     let gone = secure(2, &one, &["gone.example"]);
     edge.router.remove(&gone.id, Generation { epoch: 1, counter: 2 }).await.expect("removed");
-    eventually("its certificate is no longer shown", async || {
+    eventually(&edge.router, "its certificate is no longer shown", async || {
         served(pebble.https(), "gone.example", &root).await.is_none()
     })
     .await;
@@ -156,8 +158,10 @@ async fn certificates_are_renewed_without_ending_a_connection_and_only_while_a_r
     // Twice, so that the other would have been renewed too.
     let mut last = first;
     for _ in 0..2 {
-        eventually("it is renewed", async || served(pebble.https(), SHOP, &root).await.is_some_and(|now| now != last))
-            .await;
+        eventually(&edge.router, "it is renewed", async || {
+            served(pebble.https(), SHOP, &root).await.is_some_and(|now| now != last)
+        })
+        .await;
         last = served(pebble.https(), SHOP, &root).await.expect("a certificate");
     }
     assert_eq!(std::fs::read(&path).expect("there"), before);
@@ -169,19 +173,19 @@ async fn certificates_are_renewed_without_ending_a_connection_and_only_while_a_r
 
 #[tokio::test]
 async fn a_restart_and_a_handover_keep_certificates_without_asking_anybody() {
-    let Some(mut pebble) = Pebble::start(3600).await else { return };
-    let (root, one) = (pebble.root().await, Upstream::start("one").await);
-    let edge = pebble.edge(&ChallengeKind::ALL);
+    let Some(mut pebble) = pebble::start(3600) else { return };
+    let (root, one) = (pebble::root(&pebble).await, Upstream::start("one").await);
+    let edge = pebble::edge(&pebble, &ChallengeKind::ALL);
     edge.set(&secure(1, &one, &[SHOP])).await;
     eventually_valid(&edge.router, 1).await;
     let first = served(pebble.https(), SHOP, &root).await.expect("a certificate");
     pebble.end();
     let folder = edge.end();
-    let settings = pebble.again(folder.path());
+    let settings = pebble::again(&pebble, folder.path());
     let router = EdgeRouter::new(settings.control.clone());
     let again = Edge::start(settings).expect("started");
     assert_eq!(served(pebble.https(), SHOP, &root).await.as_ref(), Some(&first), "from the first connection on");
-    let next = pebble.again(folder.path());
+    let next = pebble::again(&pebble, folder.path());
     let next = tokio::task::spawn_blocking(move || Edge::start(next)).await.expect("joined").expect("started");
     assert_eq!(served(pebble.https(), SHOP, &root).await.as_ref(), Some(&first), "after a handover");
     tokio::task::spawn_blocking(move || again.join()).await.expect("joined").expect("ended");
@@ -190,7 +194,10 @@ async fn a_restart_and_a_handover_keep_certificates_without_asking_anybody() {
     let service = secure(1, &one, &[SHOP]);
     router.remove(&service.id, Generation { epoch: 1, counter: 2 }).await.expect("removed");
     router.set(&Service { generation: Generation { epoch: 1, counter: 3 }, ..service }).await.expect("set");
-    eventually("it is shown again", async || served(pebble.https(), SHOP, &root).await.as_ref() == Some(&first)).await;
+    eventually(&router, "it is shown again", async || {
+        served(pebble.https(), SHOP, &root).await.as_ref() == Some(&first)
+    })
+    .await;
     assert_eq!(figure(&router, "acme_orders_total").await, 0);
     next.stop(Duration::ZERO);
     next.join().expect("ended");
@@ -200,35 +207,35 @@ async fn a_restart_and_a_handover_keep_certificates_without_asking_anybody() {
 async fn an_authority_that_is_down_is_told_and_blocks_nothing_and_is_asked_again() {
     let Some(mut pebble) = Pebble::prepare(3600, false) else { return };
     let one = Upstream::start("one").await;
-    let edge = pebble.edge(&ChallengeKind::ALL);
+    let edge = pebble::edge(&pebble, &ChallengeKind::ALL);
     let service = secure(1, &one, &[SHOP]);
     edge.router.check(&service.routes["http"]).await.expect("taken");
     edge.set(&service).await;
-    eventually("it is told", async || {
+    eventually(&edge.router, "it is told", async || {
         let told = acme(&edge.router).await;
         told.failing == 1 && told.problem.is_some_and(|problem| problem.contains("localhost"))
     })
     .await;
     let verified = edge.router.verify(&service.routes["http"][0], "/").await.expect("a rollout goes on");
     assert_eq!(verified.deployment.as_str(), "one");
-    assert!(connect(pebble.https(), SHOP, &pebble.certificate, b"http/1.1").await.is_err(), "others get none");
+    assert!(connect(pebble.https(), SHOP, &pebble::own(&pebble), b"http/1.1").await.is_err(), "others get none");
     assert!(figure(&edge.router, "acme_failures_total").await > 0);
-    pebble.serve().await;
+    pebble.serve();
     eventually_valid(&edge.router, 1).await;
     assert_eq!(acme(&edge.router).await.problem, None);
-    assert_eq!(ask(pebble.https(), SHOP, &pebble.root().await).await, "one");
+    assert_eq!(ask(pebble.https(), SHOP, &pebble::root(&pebble).await).await, "one");
     edge.end();
 }
 
 #[tokio::test]
 async fn a_name_that_leads_elsewhere_is_told_with_its_cause_and_waits_also_after_a_restart() {
-    let Some(pebble) = Pebble::start(3600).await else { return };
+    let Some(pebble) = pebble::start(3600) else { return };
     let one = Upstream::start("one").await;
     // Nothing listens there.
-    pebble.record("lost.example", "127.0.0.99").await;
-    let edge = pebble.edge(&ChallengeKind::ALL);
+    pebble.record("lost.example", "127.0.0.99");
+    let edge = pebble::edge(&pebble, &ChallengeKind::ALL);
     edge.set(&secure(1, &one, &["lost.example", SHOP])).await;
-    eventually("it is told", async || acme(&edge.router).await.failing == 1).await;
+    eventually(&edge.router, "it is told", async || acme(&edge.router).await.failing == 1).await;
     eventually_valid(&edge.router, 1).await;
     let told = acme(&edge.router).await.certificates.remove(0);
     assert_eq!((told.host.as_str(), told.state.as_str(), told.failures), ("lost.example", "failing", 1));
@@ -237,12 +244,12 @@ async fn a_name_that_leads_elsewhere_is_told_with_its_cause_and_waits_also_after
     assert!(text.contains("skipper_edge_acme_failing 1\n"), "{text}");
     assert!(text.contains(&format!("skipper_edge_certificate_expires_seconds{{host=\"{SHOP}\"}} ")), "{text}");
     let folder = edge.end();
-    let settings = pebble.again(folder.path());
+    let settings = pebble::again(&pebble, folder.path());
     let router = EdgeRouter::new(settings.control.clone());
     let again = Edge::start(settings).expect("started");
     let after = acme(&router).await.certificates.remove(0);
     assert_eq!((after.failures, after.next_try), (told.failures, told.next_try));
-    pebble.forget("lost.example").await;
+    pebble.forget("lost.example");
     again.reload_certificates();
     eventually_valid(&router, 2).await;
     assert_eq!(acme(&router).await.failing, 0);

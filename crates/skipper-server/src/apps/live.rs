@@ -21,15 +21,17 @@ const LOOK: Duration = Duration::from_secs(2);
 
 /// A handle on the apps; cheap to clone. Empty for a server without a directory.
 #[derive(Clone, Default)]
-pub struct LiveApps(Option<Arc<Followed>>);
+pub struct LiveApps(pub(super) Option<Arc<Followed>>);
 
-struct Followed {
+pub(super) struct Followed {
     /// `None` for apps that come from no directory.
-    dir: Option<PathBuf>,
-    env: BTreeMap<String, String>,
+    pub(super) dir: Option<PathBuf>,
+    pub(super) env: BTreeMap<String, String>,
     now: ArcSwap<Apps>,
     /// Held while the directory is read. The texts that were read last, right or wrong.
     last: Mutex<Option<Sha256>>,
+    /// Held while a file is changed, from reading it to reading it again.
+    pub(super) writing: Mutex<()>,
 }
 
 impl fmt::Debug for LiveApps {
@@ -42,7 +44,13 @@ impl From<Apps> for LiveApps {
     /// Apps that never change.
     fn from(apps: Apps) -> Self {
         let now = ArcSwap::from_pointee(apps);
-        Self(Some(Arc::new(Followed { dir: None, env: BTreeMap::new(), now, last: Mutex::new(None) })))
+        Self(Some(Arc::new(Followed {
+            dir: None,
+            env: BTreeMap::new(),
+            now,
+            last: Mutex::new(None),
+            writing: Mutex::default(),
+        })))
     }
 }
 
@@ -55,7 +63,13 @@ impl LiveApps {
     pub fn open(dir: PathBuf, env: BTreeMap<String, String>) -> Result<Self, String> {
         let (apps, read) = load(&dir, &env)?;
         let now = ArcSwap::from_pointee(apps);
-        Ok(Self(Some(Arc::new(Followed { dir: Some(dir), env, now, last: Mutex::new(Some(read)) }))))
+        Ok(Self(Some(Arc::new(Followed {
+            dir: Some(dir),
+            env,
+            now,
+            last: Mutex::new(Some(read)),
+            writing: Mutex::default(),
+        }))))
     }
 
     /// The apps as they are configured now.

@@ -11,7 +11,9 @@ mod configured;
 mod live;
 pub mod previews;
 pub(crate) mod secrets;
+mod write;
 
 pub(crate) use build::Builder;
 pub use configured::Apps;
 pub use live::LiveApps;
+pub(crate) use write::Refusal;

@@ -15,6 +15,9 @@ use skipper_store::Store;
 /// The key that verifies webhooks and that no process gets to see.
 pub(crate) const WEBHOOK_KEY: &str = "SLIP_SECRET";
 
+/// Between an app and what it takes out of the environment.
+const CONFIG: &str = "config";
+
 /// What the store calls a key of an app. `None` for what is no key: letters, digits and underscores, no digit first, at
 /// most 128 of them.
 pub(crate) fn name(app: &ReleaseName, key: &str) -> Option<SecretName> {
@@ -38,6 +41,33 @@ pub(crate) async fn of_app(
         (!key.contains('.')).then_some((key, info.name))
     });
     Ok(own.collect())
+}
+
+/// Removes every secret of an app that is taken away, also where something runs with it: that goes too. `is_app` says of which
+/// names there are apps: what is theirs may be called alike.
+pub(crate) async fn remove_all(
+    store: &Store,
+    app: &ReleaseName,
+    is_app: impl Fn(&str) -> bool,
+    provenance: &Provenance,
+) -> Result<(), skipper_store::Error> {
+    let tenant = TenantName::default_tenant();
+    let prefix = format!("{app}.");
+    for info in store.secret_list(&tenant).await? {
+        let Some(rest) = info.name.as_str().strip_prefix(&prefix) else { continue };
+        let own = match rest.rsplit_once('.') {
+            None => true,
+            Some((CONFIG, _)) => !is_app(&format!("{app}.{CONFIG}")),
+            Some((of, _)) => of.starts_with("preview."),
+        };
+        if own {
+            match store.secret_remove(&tenant, &info.name, true, provenance).await {
+                Ok(()) | Err(skipper_store::Error::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Stores what came out of the environment for the release, and writes its names into the applications.

@@ -6,6 +6,7 @@
 //! hands it over in [`Sources`].
 
 mod account;
+mod acme;
 mod caddy;
 mod directory;
 mod engine;

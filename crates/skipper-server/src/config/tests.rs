@@ -1,5 +1,6 @@
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
+use skipper_edge::{AcmeConfig, ChallengeKind, ExternalAccount, Redirect};
 use skipper_platform::container::{EngineKind, Pull};
 
 use super::*;
@@ -122,6 +123,45 @@ fn every_fault_is_reported_with_its_line_and_the_nearest_key() {
         "skipper.toml:12: `retention.idempotency_keys` = `0s`: must be longer than nothing",
     ];
     assert_eq!(found, expect);
+}
+
+#[test]
+fn certificates_are_ordered_only_by_whoever_agreed_to_the_terms() {
+    let acme = |toml: &str| {
+        let (_dir, sources) = sources(toml, &[], &[]);
+        load(&sources).expect("valid").config.edge
+    };
+    assert_eq!((acme("").acme, acme("").redirect_https), (None, None));
+    let enabled = "[edge.acme]\nenabled = true\nterms_agreed = true\n";
+    let usual = acme(enabled).acme.expect("enabled");
+    assert_eq!(usual, AcmeConfig::new("https://acme-v02.api.letsencrypt.org/directory"));
+    let more = format!(
+        "{enabled}email = [\"a@x.example\", \"b@x.example\"]\nchallenges = \"tls-alpn-01\"\nca_file = \"ca.pem\"\n\
+         eab_key_id = \"kid\"\neab_key_file = \"/k\"\n[edge]\nredirect_https = 443\n"
+    );
+    let (more, redirect) = (acme(&more).acme.expect("enabled"), acme(&more).redirect_https);
+    assert_eq!(
+        (more.contact, more.challenges),
+        (vec!["a@x.example".into(), "b@x.example".into()], vec![ChallengeKind::TlsAlpn01])
+    );
+    assert!(more.ca_file.expect("set").ends_with("ca.pem"));
+    assert_eq!(more.external_account, Some(ExternalAccount { key_id: "kid".into(), key_file: "/k".into() }));
+    assert_eq!(redirect, Some(Redirect::Port(443)));
+    let wrong = "[edge]\nredirect_https = \"yes\"\n[edge.acme]\nenabled = true\ndirectory = \"http://ca.example\"\n\
+                 email = \"nobody\"\nchallenges = \"dns-01\"\neab_key_id = \"kid\"\n";
+    assert_eq!(
+        faults(wrong, &[]),
+        [
+            "skipper.toml:2: `edge.redirect_https` = `yes`: is not `on`, `off`, or the port by which clients reach the TLS \
+             listener",
+            "skipper.toml:4: `edge.acme.enabled`: read the terms of the certificate authority, and set \
+             `edge.acme.terms_agreed = true` if you agree",
+            "skipper.toml:5: `edge.acme.directory` = `http://ca.example`: is not the https URL of a directory",
+            "skipper.toml:6: `edge.acme.email` = `nobody`: `nobody` is not an address of e-mail",
+            "skipper.toml:7: `edge.acme.challenges` = `dns-01`: `dns-01` is not a challenge; write http-01 or tls-alpn-01",
+            "skipper.toml:8: `edge.acme.eab_key_id` is nothing without `edge.acme.eab_key_file`",
+        ]
+    );
 }
 
 #[test]

@@ -10,14 +10,14 @@ use std::{
 };
 
 use skipper_core::{actor::Role, name::PlatformName, secret::SecretValue};
-use skipper_edge::Network;
+use skipper_edge::{AcmeConfig, Network, Redirect};
 use skipper_platform::{
     container::{EngineKind, EngineSettings},
     local::DeployerSettings,
 };
 
 use super::{
-    Sources, account, caddy, engine,
+    Sources, account, acme, caddy, engine,
     fault::Fault,
     maven,
     merge::{Merged, Value},
@@ -135,8 +135,12 @@ pub struct EdgeConfig {
     pub http: EdgePort,
     /// For host routes with TLS: 443, else 8443.
     pub https: EdgePort,
-    /// Certificates; the edge serves no TLS while the folder is empty.
+    /// Certificates; without `acme`, the edge serves no TLS while the folder is empty.
     pub tls_dir: PathBuf,
+    /// Whether requests without TLS are sent to where the host is served with it.
+    pub redirect_https: Option<Redirect>,
+    /// How certificates are ordered for names that have none in `tls_dir`.
+    pub acme: Option<AcmeConfig>,
     /// The control socket, unless the data directory's own.
     pub socket: Option<PathBuf>,
     /// Where ports of routes listen: the address of the API.
@@ -221,6 +225,8 @@ pub(super) fn build(sources: &Sources, merged: &Merged, faults: &mut Vec<Fault>)
         http: take.edge_port("edge.http", address),
         https: take.edge_port("edge.https", address),
         tls_dir,
+        redirect_https: acme::redirect(&mut take),
+        acme: acme::acme(&mut take),
         socket: take.path("edge.socket"),
         address,
         ports: take.parse("edge.ports", parse_ports).unwrap_or(1..=1),
@@ -286,7 +292,7 @@ pub(super) fn build(sources: &Sources, merged: &Merged, faults: &mut Vec<Fault>)
     (faults.len() == before).then_some(config)
 }
 
-struct Taker<'a> {
+pub(super) struct Taker<'a> {
     merged: &'a Merged,
     faults: &'a mut Vec<Fault>,
 }
@@ -296,7 +302,17 @@ impl Taker<'_> {
         self.faults.push(Fault { place: value.origin.to_string(), message });
     }
 
-    fn parse<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+    /// A fault of two settings that do not go together, told where one of them is said.
+    pub(super) fn fault_at(&mut self, key: &str, message: String) {
+        let value = self.merged.get(key).clone();
+        self.fault(&value, message);
+    }
+
+    pub(super) fn text(&self, key: &str) -> Option<String> {
+        Some(self.merged.get(key).text.trim().to_owned()).filter(|text| !text.is_empty())
+    }
+
+    pub(super) fn parse<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
         let value = self.merged.get(key).clone();
         match parse(&value.text) {
             Ok(parsed) => Some(parsed),
@@ -325,7 +341,7 @@ impl Taker<'_> {
         self.parse(key, bounded).unwrap_or_default()
     }
 
-    fn path(&mut self, key: &str) -> Option<PathBuf> {
+    pub(super) fn path(&mut self, key: &str) -> Option<PathBuf> {
         Some(self.merged.get(key).text.as_str()).filter(|text| !text.is_empty()).map(PathBuf::from)
     }
 
@@ -510,7 +526,7 @@ fn parse_networks(text: &str) -> Result<Vec<Network>, String> {
     parts.map(|part| part.parse::<Network>().map_err(|wrong| wrong.to_string())).collect()
 }
 
-fn parse_bool(text: &str) -> Result<bool, String> {
+pub(super) fn parse_bool(text: &str) -> Result<bool, String> {
     text.parse().map_err(|_| "is neither true nor false".to_owned())
 }
 

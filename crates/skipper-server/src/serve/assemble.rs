@@ -3,7 +3,7 @@
 use std::{ffi::OsString, fs, sync::Arc};
 
 use skipper_core::port::Router;
-use skipper_edge::{EdgeProcess, EdgeRouter, EdgeSupervisor, control_path};
+use skipper_edge::{EdgeProcess, EdgeRouter, EdgeSupervisor, Redirect, control_path};
 use skipper_engine::{Engine, EngineConfig, Platforms, Routers, Tuning};
 use skipper_store::{KeySource, Location, Store, StoreConfig};
 use tokio::sync::watch;
@@ -12,7 +12,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{Error, World, platforms, tend::Tender};
 use crate::{
     app::{App, Parts},
-    config::{Config, Database, EdgePort, LogFormat},
+    config::{Config, Database, EdgeConfig, EdgePort, LogFormat},
     edge::EdgeView,
     metrics::Metrics,
     repository::{self, Repositories, Settings},
@@ -71,9 +71,9 @@ pub(super) fn assemble(
         config.edge.ports.clone(),
         Arc::clone(&world.clock),
     );
-    // Behind Caddy TLS is Caddy's.
+    // Behind Caddy TLS is Caddy's; elsewhere a route with TLS is refused that nobody has a certificate for, or could order one.
     let behind = config.apps.get().is_some_and(|apps| apps.server().caddy.is_some());
-    let tls = config.edge.https != EdgePort::Off && !behind;
+    let tls = config.edge.acme.is_some() && config.edge.https != EdgePort::Off && !behind;
     let resolver = resolver.with_apps(config.apps.clone(), Arc::clone(&world.ids), tls);
     let resolver = Arc::new(resolver.with_boot_health(config.boot_health));
     let engine = Engine::new(EngineConfig {
@@ -144,6 +144,31 @@ fn scratch(config: &Config) -> Result<std::path::PathBuf, Error> {
     Ok(path)
 }
 
+/// Nothing where nothing is said, so that an edge that runs is not taken for another one.
+fn tls_args(edge: &EdgeConfig) -> Vec<OsString> {
+    let mut args: Vec<OsString> = Vec::new();
+    let mut pair = |flag: &str, value: OsString| args.extend([flag.into(), value]);
+    match edge.redirect_https {
+        None => {}
+        Some(Redirect::Listener) => pair("--redirect-https", "on".into()),
+        Some(Redirect::Port(port)) => pair("--redirect-https", port.to_string().into()),
+    }
+    let Some(acme) = &edge.acme else { return args };
+    pair("--acme-directory", acme.directory.clone().into());
+    acme.contact.iter().for_each(|address| pair("--acme-email", address.into()));
+    acme.challenges.iter().for_each(|kind| pair("--acme-challenge", kind.to_string().into()));
+    if let Some(file) = &acme.ca_file {
+        pair("--acme-ca-file", file.into());
+    }
+    if let Some(external) = &acme.external_account {
+        pair("--acme-eab-key-id", external.key_id.clone().into());
+        pair("--acme-eab-key-file", external.key_file.clone().into());
+    }
+    // The configuration has been asked.
+    args.push("--acme-terms-agreed".into());
+    args
+}
+
 /// How the edge is started where none answers; the arguments are those of `skipper edge`.
 fn edge_process(config: &Config, world: &World) -> EdgeProcess {
     let state = config.data_dir.join("edge");
@@ -171,6 +196,7 @@ fn edge_process(config: &Config, world: &World) -> EdgeProcess {
     ];
     let mut args: Vec<OsString> = vec!["edge".into()];
     args.extend(pairs.into_iter().flat_map(|(flag, value)| [flag.into(), value]));
+    args.extend(tls_args(&config.edge));
     for network in &config.edge.trusted_proxies {
         args.extend(["--trust-proxy".into(), network.to_string().into()]);
     }

@@ -4,6 +4,7 @@
 //! (a [`Prepared`]); the second is the same for all: [`intent::accept`] stores it, [`plan::plan`] shows what it would do.
 
 pub mod actuator;
+pub mod apps;
 pub mod backup;
 pub mod cancel;
 pub mod catalog;

@@ -207,7 +207,7 @@ async fn apps_are_shown_without_keys_and_only_to_those_who_have_a_token() {
 
 impl Server {
     /// Waits until something holds; the store tells when it is worth asking.
-    async fn until(&self, holds: impl AsyncFn() -> bool) {
+    pub(crate) async fn until(&self, holds: impl AsyncFn() -> bool) {
         let mut changes = self.app.store.events_subscribe();
         let waiting = async {
             loop {

@@ -1,6 +1,7 @@
 //! The server in one process: the real store (SQLite) and engine, with platforms and edge in memory.
 
 mod api;
+mod apps;
 mod auth;
 mod callbacks;
 mod deploys;

@@ -32,6 +32,7 @@ fn ask(route: &Route, tenant: &str) -> Ask {
         .replace("{package}", "hello")
         .replace("{file}", "hello-1.0.0.zip")
         .replace("{instance}", "web-0")
+        .replace("{key}", "KEY")
         .replace("{id}", id);
     let ask = Ask::new(route.method.clone(), &format!("{path}?tenant={tenant}"));
     let ask = match (&route.method, route.path) {

@@ -105,6 +105,46 @@ pub fn edit(text: &str, name: &str, body: &Value, env: Environment<'_>) -> Resul
     finish(document, name, fields, env).map(|edited| edited.warned(unknown))
 }
 
+/// The body of a `PATCH` that comes to the same as a merge patch (RFC 7396) on the file: tables with what is in them already.
+///
+/// # Errors
+///
+/// A text that is no TOML.
+pub fn merged(text: &str, name: &str, patch: &Value) -> Result<Value, Faults> {
+    let mut body = patch.clone();
+    let Value::Object(fields) = &mut body else { return Ok(body) };
+    if depth_of(patch) > MAX_DEPTH {
+        // Refused by whoever reads the body.
+        return Ok(body);
+    }
+    let present = show(name, text)?;
+    for key in TABLES {
+        if let Some(wanted @ Value::Object(_)) = fields.get_mut(key) {
+            let patch = std::mem::replace(wanted, present[key].clone());
+            merge(wanted, patch);
+        }
+    }
+    Ok(body)
+}
+
+fn merge(target: &mut Value, patch: Value) {
+    let Value::Object(patch) = patch else {
+        *target = patch;
+        return;
+    };
+    if !target.is_object() {
+        *target = json!({});
+    }
+    let Some(fields) = target.as_object_mut() else { return };
+    for (key, value) in patch {
+        if value.is_null() {
+            fields.remove(&key);
+        } else {
+            merge(fields.entry(key).or_insert(Value::Null), value);
+        }
+    }
+}
+
 /// What `GET /v1/apps/{name}` answers: the file's own words, `${NAME}` as it is written, without keys of webhooks.
 ///
 /// # Errors

@@ -33,7 +33,7 @@ mod value;
 pub use build::{Built, Deploy, Inputs, applications, carrier};
 pub use callbacks::{Callbacks, Github, GithubKeys, Hook};
 pub use check::{Check, check, env_file};
-pub use edit::{Edited, edit, new_file, show};
+pub use edit::{Edited, edit, merged, new_file, show};
 pub use expand::{Environment, Text};
 pub use file::{App, AppPreview, AppRoute, AppVolume, DeployKeys, file};
 pub use health::{HealthKeys, HealthSettings};

@@ -7,7 +7,10 @@ use std::{
 };
 
 use clap::ValueHint;
-use skipper_edge::{Certificates, EdgeConfig, Limits, Network, SharedListen, control_path};
+use skipper_edge::{
+    AcmeConfig, Certificates, ChallengeKind, EdgeConfig, ExternalAccount, Limits, Network, Redirect, SharedListen,
+    control_path,
+};
 use skipper_server::{
     config::{LogConfig, LogFormat},
     telemetry,
@@ -50,6 +53,11 @@ pub(crate) struct Edge {
     /// Folder of certificates, as `<host>.crt` and `<host>.key` [default: `edge/tls` in the data directory]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     tls_dir: Option<PathBuf>,
+    /// Send requests without TLS to where the host is served with it: `off`, `on`, or the port by which clients reach it
+    #[arg(long, value_name = "WHERE", value_parser = parse_redirect, default_value = "off")]
+    redirect_https: Redirected,
+    #[command(flatten)]
+    acme: AcmeArgs,
     /// Peers whose X-Forwarded headers are believed, as an address or network
     #[arg(long = "trust-proxy", value_name = "NETWORK")]
     trusted_proxies: Vec<Network>,
@@ -77,6 +85,62 @@ pub(crate) struct Edge {
     /// Become independent of the process that started it
     #[arg(long, hide = true)]
     detach: bool,
+}
+
+/// How certificates are ordered for host names that have none in the folder.
+#[derive(Debug, clap::Args)]
+struct AcmeArgs {
+    /// Order certificates for host names of TLS routes at the authority with this directory
+    #[arg(long, value_name = "URL", requires = "acme_terms_agreed")]
+    acme_directory: Option<String>,
+    /// Agree to the authority's terms
+    #[arg(long, requires = "acme_directory")]
+    acme_terms_agreed: bool,
+    /// Address of e-mail that the authority may write to
+    #[arg(long = "acme-email", value_name = "ADDRESS", requires = "acme_directory")]
+    acme_emails: Vec<String>,
+    /// How names are proven, `http-01` or `tls-alpn-01`, the preferred one first [default: both]
+    #[arg(long = "acme-challenge", value_name = "KIND", requires = "acme_directory")]
+    acme_challenges: Vec<ChallengeKind>,
+    /// Certificates of authorities to trust for the directory, instead of the system's
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "acme_directory")]
+    acme_ca_file: Option<PathBuf>,
+    /// Id of the key that binds the account to one that the authority knows
+    #[arg(long, value_name = "ID", requires_all = ["acme_directory", "acme_eab_key_file"])]
+    acme_eab_key_id: Option<String>,
+    /// File that holds that key
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "acme_eab_key_id")]
+    acme_eab_key_file: Option<PathBuf>,
+}
+
+impl AcmeArgs {
+    fn config(self, surroundings: &Surroundings) -> Option<AcmeConfig> {
+        let defaults = AcmeConfig::new(self.acme_directory?);
+        let external = self.acme_eab_key_id.zip(self.acme_eab_key_file);
+        Some(AcmeConfig {
+            contact: self.acme_emails,
+            challenges: if self.acme_challenges.is_empty() { defaults.challenges } else { self.acme_challenges },
+            ca_file: self.acme_ca_file.map(|file| surroundings.resolve(&file)),
+            external_account: external
+                .map(|(key_id, file)| ExternalAccount { key_id, key_file: surroundings.resolve(&file) }),
+            ..defaults
+        })
+    }
+}
+
+/// Where requests without TLS are sent; an option of its own type, which clap does not take for an argument that may be missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Redirected(Option<Redirect>);
+
+fn parse_redirect(text: &str) -> Result<Redirected, String> {
+    match text {
+        "off" => Ok(Redirected(None)),
+        "on" => Ok(Redirected(Some(Redirect::Listener))),
+        text => match text.parse() {
+            Ok(port @ 1..) => Ok(Redirected(Some(Redirect::Port(port)))),
+            _ => Err(format!("`{text}` is not a port; write 443, `on` or `off`")),
+        },
+    }
 }
 
 /// A shared listener as it was asked for.
@@ -154,6 +218,8 @@ impl Edge {
                 connections: self.connections.map_or(defaults.limits.connections, NonZeroUsize::get),
                 ..defaults.limits
             },
+            redirect_https: self.redirect_https.0,
+            acme: self.acme.config(surroundings),
             trusted_proxies: self.trusted_proxies,
             lame_duck: self.lame_duck,
             origin: self.origin,
@@ -173,6 +239,8 @@ mod tests {
         assert_eq!(parse_shared("off"), Ok(Shared::Off));
         assert_eq!(parse_shared("127.0.0.1:0"), Ok(Shared::At(SocketAddr::from(([127, 0, 0, 1], 0)))));
         assert!(parse_shared("80").is_err());
+        assert_eq!(parse_redirect("443"), Ok(Redirected(Some(Redirect::Port(443)))));
+        assert!(parse_redirect("0").is_err() && parse_redirect("yes").is_err());
         assert!(Shared::Off.listen(80, 8080).0.is_empty());
     }
 }

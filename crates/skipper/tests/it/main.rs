@@ -3,6 +3,7 @@
 
 mod bench;
 mod caddy;
+mod certificates;
 mod crashes;
 mod import;
 mod jars;

@@ -14,7 +14,10 @@ use super::{
     wire::{AppList, AppRollback},
 };
 use crate::{
-    api::extract::{Json as Body, Path, Query, TenantQuery},
+    api::{
+        extract::{Json as Body, Path, Query, TenantQuery},
+        own::{self, LogsQuery, wire::LogLine},
+    },
     app::App,
     apps::Apps,
     error::{Code, Error, package_faults},
@@ -37,7 +40,7 @@ pub(super) async fn list(
 }
 
 /// A file that cannot be read is shown by its name and its faults.
-fn shown(apps: &Apps, name: &str) -> Value {
+pub(super) fn shown(apps: &Apps, name: &str) -> Value {
     let faults = match apps.get(name) {
         Some(Err(faults)) => faults.findings().iter().map(ToString::to_string).collect(),
         Some(Ok(_)) | None => Vec::new(),
@@ -61,6 +64,23 @@ pub(super) async fn get(
     let (_, apps) = allowed(&app, &caller, Action::Read, query.tenant.as_ref())?;
     let apps = apps.filter(|apps| apps.get(&name).is_some());
     apps.map(|apps| Json(shown(&apps, &name))).ok_or_else(|| deploy::unknown(&name))
+}
+
+/// Sends the output of an app, one JSON document a line, as that of its release.
+#[utoipa::path(get, path = "/v1/apps/{name}/logs", tag = "deploys", params(("name" = String, Path, description = "The app"), LogsQuery), responses((status = 200, content_type = "application/x-ndjson", body = LogLine)))]
+pub(super) async fn logs(
+    State(app): State<App>,
+    caller: Caller,
+    Path(name): Path<String>,
+    Query(query): Query<LogsQuery>,
+) -> Result<Response, Error> {
+    let (tenant, apps) = allowed(&app, &caller, Action::Read, query.tenant.as_ref())?;
+    let known = apps.is_some_and(|apps| apps.get(&name).is_some());
+    let release = ReleaseName::new(name.clone()).ok().filter(|_| known).ok_or_else(|| deploy::unknown(&name))?;
+    if app.store.release_get(&tenant, &release).await?.is_none() {
+        return Err(Error::new(Code::NotServing, format!("app `{name}` was never deployed, so it said nothing yet")));
+    }
+    own::log_lines(&app, &caller, &tenant, &release, query).await
 }
 
 /// Goes back to what served before, or to the newest revision of a tag that served: manifest and spec as they are stored.

@@ -4,11 +4,13 @@
 //! what it shows is worked out from releases, revisions and rollouts.
 
 mod apps;
+mod change;
 mod id;
 mod previews;
 mod proof;
 mod read;
 mod receive;
+mod secrets;
 mod signature;
 mod status;
 mod ticket;
@@ -20,7 +22,7 @@ use std::sync::Arc;
 
 use skipper_core::{
     name::TenantName,
-    policy::Action::{self, Deploy, Read},
+    policy::Action::{self, Administer, Deploy, ManageSecrets, Read},
 };
 
 pub(in crate::api) use ticket::ticket;
@@ -29,7 +31,7 @@ pub(crate) use told::{Heard, heard};
 use super::{
     extract,
     table::{
-        Access::{Signed, SignedOr, Tenant, TenantOrTicket},
+        Access::{Installation, Signed, SignedOr, Tenant, TenantOrTicket},
         Row, row,
     },
 };
@@ -49,8 +51,19 @@ pub(crate) fn rows() -> Vec<Row> {
         row!(DELETE "/v1/previews/{app}/{id}" => previews::remove, SignedOr(Deploy)),
         row!(GET "/v1/status" => status::status, Tenant(Read)),
         row!(GET "/v1/apps" => apps::list, Tenant(Read)),
+        row!(POST "/v1/apps" => change::create, Installation(Administer), Json),
         row!(GET "/v1/apps/{name}" => apps::get, Tenant(Read)),
+        row!(PATCH "/v1/apps/{name}" => change::change, Installation(Administer), Json),
+        row!(DELETE "/v1/apps/{name}" => change::remove, Installation(Administer)),
+        row!(GET "/v1/apps/{name}/status" => status::one_app, Tenant(Read)),
+        row!(GET "/v1/apps/{name}/logs" => apps::logs, Tenant(Read), Nothing, Stream),
         row!(POST "/v1/apps/{name}/rollback" => apps::rollback, Tenant(Deploy), Json),
+        row!(GET "/v1/apps/{name}/secrets" => secrets::list, Tenant(ManageSecrets)),
+        row!(PUT "/v1/apps/{name}/secrets" => secrets::set_all, Tenant(ManageSecrets), Secret),
+        row!(DELETE "/v1/apps/{name}/secrets/{key}" => secrets::remove, Tenant(ManageSecrets)),
+        row!(GET "/v1/secrets/{app}/{key}" => secrets::get, Tenant(ManageSecrets)),
+        row!(PUT "/v1/secrets/{app}/{key}" => secrets::set, Tenant(ManageSecrets), Secret),
+        row!(DELETE "/v1/secrets/{app}/{key}" => secrets::remove_one, Tenant(ManageSecrets)),
     ]
 }
 
@@ -70,5 +83,10 @@ fn allowed(
 /// Whether slip's clients know the path, and look for a member `error` in what went wrong.
 pub(in crate::api) fn is_known(path: &str) -> bool {
     let Some(rest) = path.strip_prefix("/v1/") else { return false };
-    matches!(rest.split('/').next(), Some("deploy" | "deploys" | "status" | "apps" | "previews"))
+    match rest.split('/').next() {
+        Some("deploy" | "deploys" | "status" | "apps" | "previews") => true,
+        // With a name alone it is Skipper's own.
+        Some("secrets") => rest.matches('/').count() == 2,
+        _ => false,
+    }
 }

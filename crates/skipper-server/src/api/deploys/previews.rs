@@ -62,7 +62,7 @@ pub(super) async fn remove(
     let caller = signer(&app, actor, ids, &headers, &name, &id).await?;
     let of = known(&app, &caller, &name, None)?;
     previews::tear_down(&app, &caller, &of, Some(&id)).await?;
-    Ok(Json(Done { status: "ok".to_owned() }))
+    Ok(Json(Done::ok()))
 }
 
 /// Takes all previews of an app away. With a token, or signed as `X-Slip-Signature` over `APP:*`.

@@ -14,14 +14,14 @@ use super::{
 };
 use crate::{
     api::{
-        extract::{Query, TenantQuery},
+        extract::{Path, Query, TenantQuery},
         own,
     },
     app::App,
     apps::Apps,
     caddy::CaddyHealth,
     error::Error,
-    verb::Caller,
+    verb::{Caller, deploy},
 };
 
 /// Shows the server and every app. An app is `running`, with the tag that serves, also where a later deploy failed.
@@ -52,6 +52,19 @@ pub(super) async fn status(
         }
     }
     Ok(Json(view))
+}
+
+/// Shows how one app is.
+#[utoipa::path(get, path = "/v1/apps/{name}/status", tag = "deploys", params(("name" = String, Path, description = "The app"), TenantQuery), responses((status = 200, body = AppStatus)))]
+pub(super) async fn one_app(
+    State(app): State<App>,
+    caller: Caller,
+    Path(name): Path<String>,
+    Query(query): Query<TenantQuery>,
+) -> Result<Json<AppStatus>, Error> {
+    let (tenant, apps) = allowed(&app, &caller, Action::Read, query.tenant.as_ref())?;
+    let apps = apps.filter(|apps| apps.get(&name).is_some()).ok_or_else(|| deploy::unknown(&name))?;
+    one(&app, &apps, &tenant, &name).await.map(Json)
 }
 
 async fn one(app: &App, apps: &Apps, tenant: &TenantName, name: &str) -> Result<AppStatus, Error> {

@@ -165,6 +165,49 @@ pub struct Done {
     pub status: String,
 }
 
+impl Done {
+    /// It is.
+    pub(super) fn ok() -> Self {
+        Self { status: "ok".to_owned() }
+    }
+}
+
+/// The secrets of an app.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AppSecretKeys {
+    /// Their keys, in order.
+    pub secrets: Vec<String>,
+}
+
+/// Secrets to be set.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+pub struct AppSecretValues {
+    /// Values by key.
+    pub secrets: BTreeMap<String, String>,
+}
+
+/// Secrets that were set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AppSecretsSet {
+    /// Their keys, in order.
+    pub set: Vec<String>,
+}
+
+/// A secret of an app, without its value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AppSecret {
+    /// The app.
+    pub app: String,
+    /// Its key.
+    pub name: String,
+    /// Its current version, from 1.
+    pub version: u64,
+    /// When it was first set.
+    pub created_at: String,
+    /// When it was last set.
+    pub updated_at: String,
+}
+
 /// The server and its apps.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StatusView {

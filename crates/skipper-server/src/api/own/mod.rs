@@ -17,6 +17,7 @@ mod tokens;
 mod verbs;
 mod view;
 
+pub(in crate::api) use operate::{LogsQuery, log_lines};
 pub(in crate::api) use view::time;
 
 use axum::response::Response;

@@ -13,7 +13,7 @@ use futures::{
 };
 use http::{HeaderValue, StatusCode, header};
 use serde::Deserialize;
-use skipper_core::name::{AppName, ReleaseName};
+use skipper_core::name::{AppName, ReleaseName, TenantName};
 use tokio::time::Instant;
 use utoipa::IntoParams;
 
@@ -81,9 +81,9 @@ pub(super) async fn maintenance(
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(super) struct LogsQuery {
+pub(in crate::api) struct LogsQuery {
     /// Whose release.
-    tenant: Option<String>,
+    pub(in crate::api) tenant: Option<String>,
     /// Go on with what comes.
     #[serde(default)]
     follow: bool,
@@ -109,6 +109,17 @@ pub(super) async fn logs(
 ) -> Result<Response, Error> {
     let tenant = tenant(caller.actor(), query.tenant.as_ref())?;
     let name = name_of(ReleaseName::new(name))?;
+    log_lines(&app, &caller, &tenant, &name, query).await
+}
+
+/// The output of a release, under whatever name it is asked for.
+pub(in crate::api) async fn log_lines(
+    app: &App,
+    caller: &Caller,
+    tenant: &TenantName,
+    name: &ReleaseName,
+    query: LogsQuery,
+) -> Result<Response, Error> {
     let wanted = Wanted {
         app: query.app.map(AppName::new).map(name_of).transpose()?,
         instance: query.instance,
@@ -117,7 +128,7 @@ pub(super) async fn logs(
         tail: query.tail,
         follow: query.follow,
     };
-    let lines = verb::logs::logs(&app, &caller, &tenant, &name, wanted).await?;
+    let lines = verb::logs::logs(app, caller, tenant, name, wanted).await?;
     let (clock, stop, follow) = (app.clock.clone(), app.stop.clone(), query.follow);
     let lines = lines.map(move |line| {
         let mut text = serde_json::to_string(&view::line(&line, clock.now())).unwrap_or_default();

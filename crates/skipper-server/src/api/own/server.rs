@@ -75,14 +75,15 @@ pub(super) async fn readyz(State(app): State<App>) -> Response {
     };
     let edge = async {
         match timeout(LOOK, app.edge.info()).await {
-            Ok(Ok(_)) => "ok".to_owned(),
-            Ok(Err(error)) => format!("fails: {}", error.code()),
-            Err(_) => "does not answer".to_owned(),
+            Ok(Ok(state)) => ("ok".to_owned(), state.certificates()),
+            Ok(Err(error)) => (format!("fails: {}", error.code()), None),
+            Err(_) => ("does not answer".to_owned(), None),
         }
     };
     // The edge belongs to the server that tends what runs; where that is another one is for those who are let in.
     let standby = app.tended_by.borrow().is_some();
-    let (store, edge) = tokio::join!(store, async { if standby { "ok".to_owned() } else { edge.await } });
+    let edge = async { if standby { ("ok".to_owned(), None) } else { edge.await } };
+    let (store, (edge, certificates)) = tokio::join!(store, edge);
     let engine = if standby { "standby" } else { "ok" };
     let server = if app.stop.is_cancelled() { "is shutting down" } else { "ok" };
     let mut parts: BTreeMap<String, String> =
@@ -90,6 +91,8 @@ pub(super) async fn readyz(State(app): State<App>) -> Response {
             .map(|(k, v)| (k.to_owned(), v))
             .into();
     let ready = parts.values().all(|state| state == "ok" || state == "standby");
+    // Told, but no reason to take the server for one that cannot work.
+    parts.extend(certificates.map(|state| ("certificates".to_owned(), state)));
     // What Caddy has goes on without us: no reason to take this server out of service.
     if let Some(caddy) = app.caddy.state() {
         parts.insert("caddy".to_owned(), caddy_part(&caddy).to_owned());

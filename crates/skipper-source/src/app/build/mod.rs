@@ -65,7 +65,7 @@ pub struct Inputs<'a> {
     pub secrets: &'a BTreeMap<String, SecretName>,
     /// Variables of those of them that are marked for previews, beside those that the app's file names.
     pub preview_secrets: &'a [String],
-    /// Whether the edge's shared TLS listener serves host names too.
+    /// Whether the edge's shared TLS listener serves host names too, as far as there can be certificates for them.
     pub tls: bool,
 }
 

@@ -51,7 +51,8 @@ pub(super) fn ways(
         };
         let Some((container, port)) = reached else { continue };
         let name = declare(&mut ports, port, container);
-        for listener in [Some(Listener::Http), tls.then_some(Listener::Https)].into_iter().flatten() {
+        let secure = (tls && route.host.is_certifiable()).then_some(Listener::Https);
+        for listener in [Some(Listener::Http), secure].into_iter().flatten() {
             let (host, path) = (Some(route.host.clone()), route.path.clone());
             routes.push(Route { listener, host, path, port: name.clone() });
         }

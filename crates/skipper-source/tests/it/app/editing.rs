@@ -78,6 +78,26 @@ fn a_table_is_replaced_as_a_whole_and_null_takes_away() {
 }
 
 #[test]
+fn a_merge_patch_goes_into_tables_and_null_takes_one_key_away() {
+    let merged = |patch: &Value| app::merged(FILE, "shop", patch).expect("the file is fine");
+    let patch = json!({"port": 9090, "env": {"MODE": null, "NEW": "x"}, "resources": {"cpus": "0.5"}, "network": {"name": "back"}});
+    let text = patched(&merged(&patch));
+    let expected = FILE
+        .replace("port = 8080", "port = 9090")
+        .replace("MODE = \"production\"\n", "NEW = \"x\"\n")
+        .replace("memory = \"512m\"\n", "memory = \"512m\"\ncpus = \"0.5\"\n");
+    assert_eq!(text, format!("{expected}\n[network]\nname = \"back\"\n"));
+    assert_eq!(patched(&merged(&json!({}))), FILE);
+    assert!(!patched(&merged(&json!({"resources": null}))).contains("512m"), "a table goes as a whole");
+    let deep = json!({"env": {"A": [[[[[[[[[1]]]]]]]]]}});
+    assert!(patch_of(&merged(&deep)).contains("nested too deeply"));
+}
+
+fn patch_of(body: &Value) -> String {
+    patch(body).map(|edited| edited.text).expect_err("refused").to_string()
+}
+
+#[test]
 fn what_a_change_cannot_mean_is_refused() {
     for (body, told) in [
         (json!([]), "the body must be an object"),

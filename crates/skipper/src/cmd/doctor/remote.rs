@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use skipper_core::port::Clock as _;
-use skipper_server::api::own::wire::{CaddyView, EdgeView, Health, PlatformList, Ready, ReleasePage};
+use skipper_edge::AcmeInfo;
+use skipper_server::{
+    api::own::wire::{CaddyView, EdgeView, Health, PlatformList, Ready, ReleasePage},
+    edge::EdgeState,
+};
 
 use super::{super::Context, Finding};
 use crate::{
@@ -67,9 +71,10 @@ pub(super) async fn look(connection: &Connection, context: &Context, findings: &
         Err(failure) => findings.push(broken("platform", failure)),
     }
     match client.ask::<EdgeView>(&Call::get(&["v1", "edge"])).await {
-        Ok(EdgeView { reachable: true, caddy, .. }) => {
+        Ok(edge) if edge.reachable => {
             findings.push(Finding::ok("edge", "the server reaches it"));
-            findings.extend(caddy.iter().flat_map(caddy_findings));
+            findings.extend(certificates(&edge));
+            findings.extend(edge.caddy.iter().flat_map(caddy_findings));
         }
         Ok(edge) => {
             findings.extend(edge.caddy.iter().flat_map(caddy_findings));
@@ -94,6 +99,22 @@ async fn skew(client: &Client) -> Option<Finding> {
         let detail = format!("the clocks of this machine and of the server are {apart} s apart");
         Finding::warning("clock", detail, "set both by the network: timedatectl set-ntp true")
     })
+}
+
+/// What the edge orders itself: one line when all is well, one for each name that is not.
+fn certificates(edge: &EdgeView) -> Vec<Finding> {
+    let acme = edge.status.get("acme").and_then(|acme| serde_json::from_value::<AcmeInfo>(acme.clone()).ok());
+    let Some(acme) = acme else { return Vec::new() };
+    let state = EdgeState { acme: Some(acme.clone()), ..EdgeState::default() };
+    let troubles: Vec<String> =
+        acme.certificates.iter().filter_map(|certificate| state.certificate_trouble(&certificate.host)).collect();
+    if troubles.is_empty() {
+        let waiting = if acme.pending == 0 { String::new() } else { format!(", {} awaited", acme.pending) };
+        return vec![Finding::ok("certificates", format!("{} from {}{waiting}", acme.valid, acme.directory))];
+    }
+    let advice =
+        "does the name lead here, and do ports 80 and 443 of it reach the edge? SIGHUP makes the edge try at once";
+    troubles.into_iter().map(|trouble| Finding::warning("certificates", trouble, advice)).collect()
 }
 
 /// Caddy itself, and each host name that it does not lead to the edge.
@@ -129,7 +150,7 @@ fn part_finding(part: &str, state: &str) -> Option<Finding> {
         "edge" => "edge ready",
         "engine" => "engine",
         // Told in full further below, and no reason to call anything broken.
-        "caddy" => return None,
+        "caddy" | "certificates" => return None,
         _ => "ready",
     };
     let detail = if check == "ready" { format!("{part}: {state}") } else { state.to_owned() };

@@ -209,6 +209,7 @@ fn drift(seen: &Status) -> Vec<DriftView> {
         }
     }
     drift.extend(unreachable(seen));
+    drift.extend(uncertified(seen));
     drift.extend(not_in_caddy(seen));
     for message in seen.health.iter().flat_map(|health| &health.drift) {
         if !drift.iter().any(|known| known.message == *message) {
@@ -233,6 +234,20 @@ fn unreachable(seen: &Status) -> Vec<DriftView> {
         })
     })
     .collect()
+}
+
+/// Host names whose certificate cannot be had or renewed.
+fn uncertified(seen: &Status) -> Vec<DriftView> {
+    let serving = seen.apps.iter().filter(|app| app.live.weight > 0).map(|app| &app.live.deployment.app);
+    let mut drift: Vec<DriftView> = Vec::new();
+    for (app, route) in serving.flat_map(|app| app.routes.iter().map(move |route| (app, route))) {
+        let host = route.host.as_ref().filter(|_| route.listener == Listener::Https);
+        let trouble = host.and_then(|host| seen.edge.as_ref()?.certificate_trouble(host.as_str()));
+        if let Some(message) = trouble.filter(|message| drift.iter().all(|known| known.message != *message)) {
+            drift.push(DriftView { app: app.name.to_string(), message });
+        }
+    }
+    drift
 }
 
 /// Host names that somebody else has at the Caddy in front.

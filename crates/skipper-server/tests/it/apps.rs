@@ -1,0 +1,298 @@
+//! Apps that are added, changed and removed through slip's door, and their secrets.
+
+use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
+
+use http::Method;
+use serde_json::{Value, json};
+use skipper_core::actor::Role;
+use skipper_server::apps::LiveApps;
+
+use crate::{
+    deploys::{GLOBAL, app, configured, ended, error, read, signed, told},
+    fixture::{Answer, Ask, Machine, Server},
+};
+
+const SERVER: &str = "[server]\n[auth]\nsecret = \"the key of the whole server\"\n[registry]\n[storage]\n[runtime]\n\
+                      backend = \"docker\"\n[preview]\ndomain = \"preview.test\"\n";
+
+/// A machine whose apps are in a directory: `web` and `shop`.
+fn on_disk() -> Machine {
+    let machine = configured("", []);
+    let dir = machine.dir.path().join("etc");
+    fs::create_dir_all(dir.join("apps")).expect("made");
+    fs::write(dir.join("slip.toml"), SERVER).expect("written");
+    for (file, text) in [app("web", "# the shop window", ""), app("shop", "", "")] {
+        fs::write(dir.join("apps").join(file), text).expect("written");
+    }
+    let env = BTreeMap::from([("TOKEN".to_owned(), "s3cret-from-outside".to_owned())]);
+    let apps = LiveApps::open(dir, env).expect("it is good");
+    Machine { apps, ..machine }
+}
+
+fn file(server: &Server, name: &str) -> PathBuf {
+    server.machine.dir.path().join("etc/apps").join(format!("{name}.toml"))
+}
+
+fn text(server: &Server, name: &str) -> String {
+    fs::read_to_string(file(server, name)).expect("it is there")
+}
+
+async fn send(server: &Server, method: Method, uri: &str, body: &Value) -> Answer {
+    server.send(Ask::new(method, uri).json(body).token(GLOBAL)).await
+}
+
+async fn remove(server: &Server, uri: &str) -> Answer {
+    server.send(Ask::new(Method::DELETE, uri).token(GLOBAL)).await
+}
+
+async fn deployed(server: &Server, name: &str, tag: &str) -> Value {
+    let answer = server.send(signed(GLOBAL, &json!({"app": name, "tag": tag}).to_string())).await;
+    assert_eq!(answer.status.as_u16(), 202, "{}", answer.text());
+    ended(server, &answer.read()).await
+}
+
+#[tokio::test]
+async fn an_app_is_added_to_the_directory_and_can_be_deployed_at_once() {
+    let server = on_disk().boot().await;
+    let body = json!({
+        "name": "api", "image": "registry.test/api", "domain": "api.test", "env": {"MODE": "x", "TOKEN": "${TOKEN}"},
+        "health": {"path": "/health", "interval": "10ms"}, "resources": {"memory": "64m"}, "colour": "red",
+    });
+    let made = send(&server, Method::POST, "/v1/apps", &body).await;
+    assert_eq!((made.status.as_u16(), made.header("location")), (201, Some("/v1/apps/api")), "{}", made.text());
+    let shown: Value = made.read();
+    assert_eq!(
+        (&shown["name"], &shown["port"], &shown["env"]["TOKEN"]),
+        (&json!("api"), &json!(8080), &json!("${TOKEN}"))
+    );
+    assert!(shown["warnings"][0].as_str().unwrap_or_default().contains("colour"), "{shown}");
+    assert!(text(&server, "api").contains("TOKEN = \"${TOKEN}\""), "as it was written");
+    let mode = fs::metadata(file(&server, "api")).expect("it is there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "it may hold keys");
+    assert_eq!(deployed(&server, "api", "v1").await["status"], "completed");
+    assert_eq!(read(&server, "/v1/apps/api/status").await["tag"], "v1");
+    assert_eq!(error(&send(&server, Method::POST, "/v1/apps", &body).await), told(409, "app 'api' already exists"));
+    let left = fs::read_dir(server.machine.dir.path().join("etc/apps")).expect("a folder").count();
+    assert_eq!(left, 3, "nothing else is left there");
+}
+
+#[tokio::test]
+async fn what_would_not_load_is_not_written() {
+    let server = on_disk().boot().await;
+    let before = text(&server, "web");
+    for (status, body, what) in [
+        (400, json!({"name": "../x", "image": "a/b"}), "invalid app name"),
+        (400, json!({"name": "Api", "image": "a/b"}), "invalid app name"),
+        (400, json!({"image": "a/b"}), "invalid app name"),
+        (422, json!({"name": "api", "domain": "api.test"}), "image"),
+        (422, json!({"name": "api", "image": "a/b", "resources": {"memory": "lots"}}), "lots"),
+        (422, json!({"name": "api", "image": "a/b", "deploy": {"drain_timeout": "-1s"}}), "drain_timeout"),
+        (422, json!({"name": "api", "image": "a/b", "env": {"A": "${NOT_SET}"}}), "NOT_SET"),
+        (422, json!({"name": "api", "image": "a/b", "domain": "web.test"}), "leads to the app `api` already"),
+        (422, json!({"name": "zoo", "image": "a/b", "domain": "web.test"}), "leads to the app `web` already"),
+        (422, json!([1]), "object"),
+    ] {
+        let answer = send(&server, Method::POST, "/v1/apps", &body).await;
+        let (got, text) = error(&answer);
+        assert!(got == status && text.contains(what), "{body}: {got} {text}");
+    }
+    let wrong = send(&server, Method::PATCH, "/v1/apps/web", &json!({"port": 0})).await;
+    assert_eq!(wrong.status.as_u16(), 422, "{}", wrong.text());
+    assert_eq!(wrong.read::<Value>()["faults"].as_array().map(Vec::len), Some(1));
+    assert_eq!(text(&server, "web"), before);
+    assert_eq!(read(&server, "/v1/apps").await["apps"].as_array().map(Vec::len), Some(2));
+    fs::write(server.machine.dir.path().join("etc/slip.toml"), "[server\n").expect("written");
+    let (status, told) = error(&send(&server, Method::POST, "/v1/apps", &json!({"name": "api", "image": "a/b"})).await);
+    assert!(status == 422 && told.contains("slip.toml"), "{status} {told}");
+    assert!(!file(&server, "api").exists());
+}
+
+#[tokio::test]
+async fn a_change_replaces_tables_and_a_merge_patch_goes_into_them() {
+    let server = on_disk().boot().await;
+    let changed =
+        send(&server, Method::PATCH, "/v1/apps/web", &json!({"port": 9090, "resources": {"memory": "1g"}})).await;
+    assert_eq!(changed.ok::<Value>()["port"], 9090);
+    let now = text(&server, "web");
+    assert!(
+        now.contains("# the shop window") && now.contains("TOKEN = \"${TOKEN}\"") && now.contains("port = 9090"),
+        "{now}"
+    );
+    let merge = |body: &Value| {
+        let ask = Ask::new(Method::PATCH, "/v1/apps/web").json(body).token(GLOBAL);
+        ask.header("content-type", "application/merge-patch+json")
+    };
+    let both: Value = server.send(merge(&json!({"resources": {"cpus": "0.5"}, "env": {"MODE": "x"}}))).await.ok();
+    assert_eq!(both["resources"], json!({"memory": "1g", "cpus": "0.5"}));
+    assert_eq!(both["env"], json!({"TOKEN": "${TOKEN}", "MODE": "x"}));
+    let replaced: Value = send(&server, Method::PATCH, "/v1/apps/web", &json!({"env": {"ONLY": "1"}})).await.ok();
+    assert_eq!(replaced["env"], json!({"ONLY": "1"}));
+    let gone: Value = server.send(merge(&json!({"env": {"ONLY": null}, "resources": null}))).await.ok();
+    assert_eq!((&gone["env"], &gone["resources"]), (&json!({}), &json!({})));
+    for name in ["none", "..%2Fslip", "%2E%2E"] {
+        let unknown = send(&server, Method::PATCH, &format!("/v1/apps/{name}"), &json!({"port": 1})).await;
+        assert_eq!(unknown.status.as_u16(), 404, "{name}: {}", unknown.text());
+    }
+}
+
+#[tokio::test]
+async fn two_who_change_at_once_lose_nothing() {
+    let server = on_disk().boot().await;
+    let change = |at: usize| {
+        let body = json!({"env": {format!("V{at}"): "x"}});
+        let ask = Ask::new(Method::PATCH, "/v1/apps/web").json(&body).token(GLOBAL);
+        server.send(ask.header("content-type", "application/merge-patch+json"))
+    };
+    for answer in futures::future::join_all((0..20).map(change)).await {
+        answer.done();
+    }
+    let env = read(&server, "/v1/apps/web").await["env"].clone();
+    assert_eq!(env.as_object().map(serde_json::Map::len), Some(21), "{env}");
+    let add = |at: usize| {
+        let body = json!({"name": "new", "image": format!("registry.test/{at}")});
+        server.send(Ask::post("/v1/apps", &body).token(GLOBAL))
+    };
+    let made = futures::future::join_all((0..10).map(add)).await;
+    assert_eq!(made.iter().filter(|answer| answer.status.as_u16() == 201).count(), 1, "one of them");
+}
+
+#[tokio::test]
+async fn an_app_goes_with_all_that_is_of_it() {
+    let machine = on_disk();
+    let repo = "[app]\nname = \"web\"\n[preview]\nenabled = true\nttl = \"30m\"\n";
+    machine.platform.image_file("docker:registry.test/web:v1", "/slip/slip.toml", repo);
+    let server = machine.boot().await;
+    for (name, key) in [("web", "DB"), ("shop", "DB")] {
+        send(&server, Method::PUT, &format!("/v1/apps/{name}/secrets"), &json!({"secrets": {key: "s3cret"}}))
+            .await
+            .done();
+        assert_eq!(deployed(&server, name, "v1").await["status"], "completed");
+    }
+    let preview = json!({"app": "web", "tag": "v1", "preview": {"id": "pr-1"}}).to_string();
+    let accepted = server.send(signed(GLOBAL, &preview)).await;
+    assert_eq!(ended(&server, &accepted.read()).await["status"], "completed");
+    assert_eq!(server.machine.platform.running().len(), 3);
+
+    assert_eq!(remove(&server, "/v1/apps/web").await.ok::<Value>(), json!({"status": "ok"}));
+    assert!(!file(&server, "web").exists());
+    assert_eq!(error(&server.send(Ask::get("/v1/apps/web").token(GLOBAL)).await), told(404, "unknown app: web"));
+    let secrets = server.send(Ask::get("/v1/secrets").token(GLOBAL)).await.text();
+    assert!(!secrets.contains("web.") && secrets.contains("shop.DB"), "{secrets}");
+    server.until(async || server.machine.platform.running().len() == 1).await;
+    assert_eq!(read(&server, "/v1/apps/shop/status").await["status"], "running");
+    assert_eq!(remove(&server, "/v1/apps/web").await.status.as_u16(), 404);
+    for name in ["..%2F..%2Fskipper", "%2E%2E"] {
+        assert_eq!(remove(&server, &format!("/v1/apps/{name}")).await.status.as_u16(), 404, "{name}");
+    }
+
+    // Its name can be had again.
+    let again = json!({"name": "web", "image": "registry.test/web", "domain": "web.test", "health": {"path": "/health", "interval": "10ms"}});
+    assert_eq!(send(&server, Method::POST, "/v1/apps", &again).await.status.as_u16(), 201);
+    assert_eq!(deployed(&server, "web", "v2").await["status"], "completed");
+}
+
+#[tokio::test]
+async fn an_app_whose_file_is_broken_can_be_removed() {
+    let server = on_disk().boot().await;
+    fs::write(file(&server, "bad"), "[app\n").expect("written");
+    assert_eq!(remove(&server, "/v1/apps/bad").await.ok::<Value>(), json!({"status": "ok"}));
+    assert!(!file(&server, "bad").exists());
+}
+
+#[tokio::test]
+async fn without_a_directory_the_answer_says_how_to_have_one() {
+    let server = configured("", [app("web", "", "")]).boot().await;
+    for answer in [
+        send(&server, Method::POST, "/v1/apps", &json!({"name": "api", "image": "a/b"})).await,
+        send(&server, Method::PATCH, "/v1/apps/web", &json!({"port": 1})).await,
+        remove(&server, "/v1/apps/web").await,
+    ] {
+        assert!(answer.problem("conflict").hint.unwrap_or_default().contains("--config DIR"));
+    }
+}
+
+#[tokio::test]
+async fn only_who_administers_the_server_changes_its_apps() {
+    let server = on_disk().boot().await;
+    for (role, tenant) in [(Role::Operator, None), (Role::Admin, Some("default"))] {
+        let token = server.token(role, tenant).await;
+        let ask = Ask::post("/v1/apps", &json!({"name": "api", "image": "a/b"})).token(&token);
+        server.send(ask).await.problem("forbidden");
+        server.send(Ask::new(Method::DELETE, "/v1/apps/web").token(&token)).await.problem("forbidden");
+    }
+    assert!(file(&server, "web").exists());
+}
+
+#[tokio::test]
+async fn secrets_of_an_app_go_in_under_both_families_of_paths_and_never_come_out() {
+    let server = on_disk().boot().await;
+    let all = "/v1/apps/web/secrets";
+    let set = send(&server, Method::PUT, all, &json!({"secrets": {"B": "s3cret-b", "_a": "s3cret-a"}})).await;
+    assert_eq!(set.ok::<Value>(), json!({"set": ["B", "_a"]}));
+    for wrong in [
+        json!({"secrets": {"GOOD": "s3cret", "1BAD": "s3cret"}}),
+        json!({"secrets": {"GOOD": "s3cret", "A.B": "x"}}),
+        json!({"secrets": {"GOOD": "s3cret", "EMPTY": ""}}),
+        json!({"secrets": {"GOOD": 3}}),
+        json!({"secrets": "s3cret"}),
+        json!({}),
+    ] {
+        let answer = send(&server, Method::PUT, all, &wrong).await;
+        assert!(answer.status.as_u16() == 400 && !answer.text().contains("s3cret"), "{wrong}: {}", answer.text());
+    }
+    assert_eq!(read(&server, all).await, json!({"secrets": ["B", "_a"]}), "all or none");
+
+    let put = async |kind: &str, body: &str| {
+        let mut ask = Ask::new(Method::PUT, "/v1/secrets/web/DB").token(GLOBAL);
+        ask.body = body.into();
+        let ask = if kind.is_empty() { ask } else { ask.header("content-type", kind) };
+        server.send(ask).await
+    };
+    let set: Value = put("text/plain", "s3cret-raw").await.ok();
+    assert_eq!((&set["app"], &set["name"], &set["version"]), (&json!("web"), &json!("DB"), &json!(1)));
+    for (kind, body) in [
+        ("application/json", r#"{"value":"s3cret-json"}"#),
+        ("", r#"{"value":"s3cret-json"}"#),
+        ("application/x-www-form-urlencoded", "s3cret=as&it=is"),
+    ] {
+        put(kind, body).await.done();
+    }
+    let name = skipper_core::name::SecretName::new("web.DB").expect("a name");
+    let tenant = skipper_core::name::TenantName::default_tenant();
+    let stored = server.app.store.secret_value(&tenant, &name).await.expect("it opens").expect("it is set");
+    assert_eq!(stored.expose(), "s3cret=as&it=is");
+    put("application/json", "{\"value\": 3}").await.problem("bad-request");
+    let shown = server.send(Ask::get("/v1/secrets/web/DB").token(GLOBAL)).await;
+    assert!(!shown.text().contains("s3cret"), "{}", shown.text());
+    let shown: Value = shown.ok();
+    assert!(shown["version"] == 4 && shown["updated_at"].is_string(), "{shown}");
+
+    for uri in ["/v1/apps/web/secrets/B", "/v1/secrets/web/_a"] {
+        assert_eq!(remove(&server, uri).await.ok::<Value>(), json!({"status": "ok"}));
+        assert_eq!(remove(&server, uri).await.status.as_u16(), 404);
+    }
+    assert_eq!(read(&server, all).await, json!({"secrets": ["DB"]}));
+    for uri in ["/v1/apps/none/secrets/A", "/v1/secrets/none/A"] {
+        assert_eq!(error(&remove(&server, uri).await), told(404, "unknown app: none"));
+    }
+    for key in ["..%2F..%2Fvictim", "a%00b", "A.B", "%20"] {
+        assert_eq!(remove(&server, &format!("/v1/apps/web/secrets/{key}")).await.status.as_u16(), 400, "{key}");
+    }
+    assert!(!read(&server, "/v1/events").await.to_string().contains("s3cret"));
+    let mut large = Ask::new(Method::PUT, "/v1/secrets/web/DB").token(GLOBAL);
+    large.body = vec![b'x'; 4097];
+    server.send(large).await.problem("body-too-large");
+    let viewer = server.token(Role::Viewer, None).await;
+    server.send(Ask::get(all).token(&viewer)).await.problem("forbidden");
+}
+
+#[tokio::test]
+async fn an_app_that_was_never_deployed_has_a_status_and_no_output() {
+    let server = on_disk().boot().await;
+    assert_eq!(read(&server, "/v1/apps/web/status").await["status"], "not_deployed");
+    server.send(Ask::get("/v1/apps/web/logs").token(GLOBAL)).await.problem("not-serving");
+    deployed(&server, "web", "v1").await;
+    server.send(Ask::get("/v1/apps/web/logs").token(GLOBAL)).await.done();
+    let unknown = server.send(Ask::get("/v1/apps/none/logs").token(GLOBAL)).await;
+    assert_eq!(error(&unknown), told(404, "unknown app: none"));
+}
