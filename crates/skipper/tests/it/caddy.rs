@@ -292,6 +292,23 @@ fn routes_of_slip_are_replaced_and_no_others() {
     let Some(front) = Caddy::started(&apps) else { return };
     let bench = front.bench("");
     front.serves("web.test", "/", "slip's");
+    // What slip serves until now is served until it is served here, also where that fails.
+    let broken = package(
+        bench.home(),
+        "web",
+        "0.9.0",
+        &[("SAMPLE_READY_AFTER", "never")],
+        "  routes: [{ host: web.test, port: http }]\n",
+    );
+    let broken = broken.to_str().expect("UTF-8");
+    let mut failing = bench.command(&["install", "web", broken, "--set", "startPeriod=500ms", "--wait"]);
+    let failing = std::thread::spawn(move || run(&mut failing));
+    while !failing.is_finished() {
+        assert_eq!(front.get("web.test", "/").expect("an answer").1, "slip's");
+    }
+    assert_ne!(failing.join().expect("no panic").code, 0);
+    assert_eq!(front.get("web.test", "/").expect("an answer").1, "slip's");
+    bench.run(&["delete", "web", "--yes", "--wait"]);
     install(&bench, "web", &["web.test", "api.test"]);
     front.serves("web.test", "/about", "1.0.0");
     front.serves("api.test", "/about", "1.0.0");
