@@ -138,7 +138,10 @@ impl Front {
                 (refused.again, refused.why) = (Instant::now() + pause, why.clone());
             }
             let waits = result.as_ref().is_ok_and(|planned| !planned.waiting.is_empty());
-            self.tell(result).await;
+            // Caddy's admin API is away for a moment whenever it loads a configuration: nothing to raise the alarm for.
+            if failures != 1 || !matches!(result, Err(Trouble::Unreachable(_))) {
+                self.tell(result).await;
+            }
             let store = self.app.store.clone();
             let changed = async {
                 while events.changed().await.is_ok() {

@@ -161,7 +161,13 @@ impl Bench {
 
     /// The same, with these arguments as well.
     pub(crate) fn start_with(more: &[&str]) -> Self {
+        Self::start_prepared(more, |_| {})
+    }
+
+    /// The same, on a folder that was prepared: its data directory is `data`.
+    pub(crate) fn start_prepared(more: &[&str], prepare: impl FnOnce(&Path)) -> Self {
         let mut bench = Self::unstarted();
+        prepare(bench.home());
         bench.add_args(more);
         bench.start_server();
         bench
