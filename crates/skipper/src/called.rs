@@ -5,13 +5,21 @@ use std::{ffi::OsString, path::Path};
 /// Where `slipd` looks when it is not told.
 const CONFIG: &str = "/etc/slip";
 
+fn name(args: &[OsString]) -> Option<&str> {
+    args.first().and_then(|name| Path::new(name).file_name()).and_then(|name| name.to_str())
+}
+
+/// Whether the program was called as `slip`.
+pub(crate) fn is_slip(args: &[OsString]) -> bool {
+    name(args) == Some("slip")
+}
+
 /// The command line in our own words.
 ///
 /// `slipd --check` becomes `config check DIR`; everything else of `slipd` is handed to `server`, of `slip` to the program
 /// itself.
 pub(crate) fn translated(args: Vec<OsString>) -> Vec<OsString> {
-    let name = args.first().and_then(|name| Path::new(name).file_name()).and_then(|name| name.to_str());
-    match name {
+    match name(&args) {
         Some("slip") => own(args.into_iter().skip(1)),
         Some("slipd") => daemon(args),
         _ => args,

@@ -90,7 +90,7 @@ pub(crate) struct Cli {
 }
 
 /// Commands, by their path, that never talk to a server.
-const OFFLINE: [&str; 18] = [
+const OFFLINE: [&str; 19] = [
     "server",
     "edge",
     "keeper",
@@ -98,6 +98,7 @@ const OFFLINE: [&str; 18] = [
     "demo",
     "load",
     "config",
+    "init",
     "validate",
     "completions",
     "man",

@@ -34,9 +34,11 @@ fn main() -> ExitCode {
         Some("sample") => return sample::run(args.split_off(2)),
         _ => {}
     }
+    let is_slip = called::is_slip(&args);
     args = called::translated(args);
     let working_dir = std::env::current_dir().unwrap_or_default();
-    let surroundings = Surroundings::new(std::env::vars_os(), working_dir);
+    let mut surroundings = Surroundings::new(std::env::vars_os(), working_dir);
+    surroundings.is_slip = is_slip;
     // Whoever speaks TLS takes the one provider there is; having two would be an error at first use.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     match complete::answered(&surroundings, &args) {

@@ -11,6 +11,8 @@ use std::{
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Surroundings {
     vars: BTreeMap<String, String>,
+    /// The program was called as `slip`: what it says and asks is slip's where both have a way.
+    pub(crate) is_slip: bool,
     /// Where relative paths start.
     pub(crate) working_dir: PathBuf,
     /// Whether a person can type into standard input.
@@ -27,6 +29,7 @@ impl Surroundings {
         let vars = vars.filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect();
         Self {
             vars,
+            is_slip: false,
             working_dir,
             stdin_is_terminal: std::io::stdin().is_terminal(),
             stdout_is_terminal: std::io::stdout().is_terminal(),
@@ -49,6 +52,13 @@ impl Surroundings {
     /// All variables.
     pub(crate) fn vars(&self) -> &BTreeMap<String, String> {
         &self.vars
+    }
+
+    /// Adds variables; those that are there already stay.
+    pub(crate) fn add(&mut self, more: BTreeMap<String, String>) {
+        for (name, value) in more {
+            self.vars.entry(name).or_insert(value);
+        }
     }
 
     /// Whether this is the superuser, whose data lives in the system's folders.

@@ -10,6 +10,7 @@ use skipper_core::{
     event::NewEvent,
     id::RequestId,
     port::RolloutStore as _,
+    route::Listener,
 };
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -37,6 +38,8 @@ const PAUSE_REFUSED: Duration = Duration::from_secs(60);
 const GAP: Duration = Duration::from_millis(250);
 /// Between two questions to the store about host names.
 const ASK: Duration = Duration::from_millis(20);
+/// Deployments that are read at a time.
+const PAGE: u32 = 500;
 /// How often it is tried again at once when something else changes the configuration at the same time.
 const ROUNDS: u32 = 6;
 /// How long the DNS-01 challenge is left alone after Caddy refused it: most likely its module is not built in.
@@ -134,11 +137,16 @@ impl Front {
             {
                 (refused.again, refused.why) = (Instant::now() + pause, why.clone());
             }
-            self.tell(result).await;
+            let waits = result.as_ref().is_ok_and(|planned| !planned.waiting.is_empty());
+            // Caddy's admin API is away for a moment whenever it loads a configuration: nothing to raise the alarm for.
+            if failures != 1 || !matches!(result, Err(Trouble::Unreachable(_))) {
+                self.tell(result).await;
+            }
             let store = self.app.store.clone();
             let changed = async {
                 while events.changed().await.is_ok() {
-                    if store.route_hosts().await.is_ok_and(|now| now != hosts) {
+                    // Any event may tell that what slip serves until now is served here.
+                    if waits || store.route_hosts().await.is_ok_and(|now| now != hosts) {
                         return;
                     }
                     sleep(ASK).await;
@@ -173,7 +181,8 @@ impl Front {
                 Err(trouble) => return (None, Err(trouble)),
             };
             let again = self.no_dns.as_ref().is_none_or(|refused| !refused_now && refused.is_over(&found));
-            let wanted = Wanted { settings: &self.settings, hosts, dns: again };
+            let serving = if plan::has_slips(&found.config) { self.serving().await } else { BTreeSet::new() };
+            let wanted = Wanted { settings: &self.settings, hosts, serving: &serving, dns: again };
             let planned = match plan(&found.config, wanted) {
                 Ok(planned) => planned,
                 Err(odd) => return (Some(connection), Err(Trouble::Refused(odd.to_string()))),
@@ -209,6 +218,19 @@ impl Front {
             }
         }
         (None, Err(Trouble::Changed))
+    }
+
+    /// Host names that are answered behind the edge. What cannot be read now is asked for again.
+    async fn serving(&self) -> BTreeSet<String> {
+        let (mut hosts, mut after) = (BTreeSet::new(), None);
+        while let Ok(page) = self.app.store.live_list(after.as_ref(), PAGE).await {
+            let Some(last) = page.last() else { break };
+            after = Some(last.deployment.id.clone());
+            let routes = page.iter().filter(|live| live.weight > 0).flat_map(|live| &live.deployment.app.routes);
+            let named = routes.filter(|route| route.listener == Listener::Http).filter_map(|route| route.host.as_ref());
+            hosts.extend(named.map(ToString::to_string));
+        }
+        hosts
     }
 
     async fn watched(&self) -> Option<Connection> {

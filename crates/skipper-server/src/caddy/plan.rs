@@ -39,6 +39,8 @@ pub(super) struct Wanted<'a> {
     pub(super) settings: &'a Settings,
     /// Host names of releases, in lower case.
     pub(super) hosts: &'a BTreeSet<String>,
+    /// Those that are answered already: only for them a route of slip's, which leads to what serves until then, is replaced.
+    pub(super) serving: &'a BTreeSet<String>,
     /// Whether policies with the DNS-01 challenge are asked for. Without its module Caddy refuses everything.
     pub(super) dns: bool,
 }
@@ -74,6 +76,8 @@ pub(super) struct Plan {
     pub(super) placed: usize,
     /// Those that have not.
     pub(super) left: Vec<Left>,
+    /// Host names that slip's routes have until they are answered behind the edge.
+    pub(super) waiting: BTreeSet<String>,
     /// Ids of slip's routes that ours take the place of.
     pub(super) taken_over: Vec<String>,
 }
@@ -94,7 +98,7 @@ pub(super) fn plan(found: &Value, wanted: Wanted<'_>) -> Result<Plan, Odd> {
     let mut ways = Ways::of(wanted, &https, BTreeMap::new());
     let mut servers = take(&mut load, &["apps", "http", "servers"])?;
     let chosen = choose(&servers, &ways, wanted, found);
-    let mut taken_over = BTreeSet::new();
+    let (mut taken_over, mut waiting) = (BTreeSet::new(), BTreeSet::new());
     if let Some(name) = &chosen {
         let server = servers.entry(name.clone()).or_insert_with(|| json!({ "@id": SERVER, "routes": [] }));
         let refused = ways.refused(name, routes(server));
@@ -102,9 +106,10 @@ pub(super) fn plan(found: &Value, wanted: Wanted<'_>) -> Result<Plan, Odd> {
         ways = Ways::of(wanted, &https, refused);
         let refused = ways.refused(name, routes(server));
         ways.refused.extend(refused);
+        waiting = ways.waiting(routes(server));
     }
-    let placed: BTreeSet<String> =
-        ways.routes.keys().filter(|host| !ways.refused.contains_key(*host)).cloned().collect();
+    let is_placed = |host: &&String| !ways.refused.contains_key(*host) && !waiting.contains(*host);
+    let placed: BTreeSet<String> = ways.routes.keys().filter(is_placed).cloned().collect();
     let mut left: Vec<Left> = ways.left.iter().chain(ways.refused.values()).cloned().collect();
     let covered: BTreeSet<&String> =
         ways.covered.iter().filter(|host| placed.iter().any(|p| covers(p, host))).collect();
@@ -112,7 +117,7 @@ pub(super) fn plan(found: &Value, wanted: Wanted<'_>) -> Result<Plan, Odd> {
         let of = hosts(route);
         id(route).starts_with(SLIP_ROUTE)
             && !of.is_empty()
-            && of.iter().all(|host| placed.contains(host) || covered.contains(host))
+            && of.iter().all(|host| wanted.serving.contains(host) && (placed.contains(host) || covered.contains(host)))
     };
     for (name, server) in &mut servers {
         let own = id(server) == SERVER;
@@ -150,7 +155,8 @@ pub(super) fn plan(found: &Value, wanted: Wanted<'_>) -> Result<Plan, Odd> {
     Ok(Plan {
         entry,
         asks_dns: asks(&after) > asks(&https),
-        placed: all.saturating_sub(hosts_left),
+        placed: all.saturating_sub(hosts_left + waiting.len()),
+        waiting,
         left,
         taken_over: taken_over.into_iter().collect(),
         load: (!same(&load, found)).then_some(load),
@@ -161,6 +167,15 @@ pub(super) fn plan(found: &Value, wanted: Wanted<'_>) -> Result<Plan, Odd> {
 pub(super) fn has_ours(found: &Value) -> bool {
     let servers = found.pointer("/apps/http/servers").and_then(Value::as_object);
     servers.into_iter().flatten().any(|(_, server)| routes(server).iter().any(|route| id(route).starts_with(ROUTE)))
+}
+
+/// Whether there are routes of slip's.
+pub(super) fn has_slips(found: &Value) -> bool {
+    let servers = found.pointer("/apps/http/servers").and_then(Value::as_object);
+    servers
+        .into_iter()
+        .flatten()
+        .any(|(_, server)| routes(server).iter().any(|route| id(route).starts_with(SLIP_ROUTE)))
 }
 
 /// Nothing at all and an empty object are the same to Caddy.
@@ -252,6 +267,21 @@ impl<'a> Ways<'a> {
             .filter(|(host, _)| has(host) && (self.covered.contains(host) || !is_there(host)))
             .map(|(host, route)| (host.clone(), foreign_name(&host, server, route)))
             .collect()
+    }
+
+    /// Names that a route of slip's has for as long as nothing answers them behind the edge.
+    fn waiting(&self, list: &[Value]) -> BTreeSet<String> {
+        let has = |host: &String| self.routes.contains_key(host) || self.covered.contains(host);
+        // Nothing answers a wildcard of ours as such; what is below it is answered or not.
+        let serves = |host: &String| {
+            self.wanted.serving.contains(host)
+                || self.wanted.settings.wildcards.iter().any(|ours| ours.as_str() == host)
+        };
+        let slips = list.iter().filter(|route| id(route).starts_with(SLIP_ROUTE));
+        let is_there = |host: &String| {
+            !self.covered.contains(host) && list.iter().any(|route| id(route).strip_prefix(ROUTE) == Some(host))
+        };
+        slips.flat_map(hosts).filter(|host| has(host) && !serves(host) && !is_there(host)).collect()
     }
 
     /// Whether a route is ours to change. One for a name that we do not have and with another way is another Skipper's.

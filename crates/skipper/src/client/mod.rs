@@ -16,7 +16,7 @@ pub(crate) use retry::{Lost, pause};
 pub(crate) use sse::SseStream;
 pub(crate) use stream::LineStream;
 
-use std::{cell::OnceCell, time::Duration};
+use std::{borrow::Cow, cell::OnceCell, time::Duration};
 
 use reqwest::{Method, RequestBuilder, Response, Url, header};
 use serde::{Serialize, de::DeserializeOwned};
@@ -45,8 +45,10 @@ pub(crate) struct Client {
 pub(crate) struct Call {
     method: Method,
     path: String,
-    query: Vec<(&'static str, String)>,
+    query: Vec<(Cow<'static, str>, String)>,
     body: Option<(&'static str, bytes::Bytes)>,
+    headers: Vec<(&'static str, String)>,
+    is_alone: bool,
 }
 
 impl Call {
@@ -57,7 +59,7 @@ impl Call {
             path.push('/');
             path.push_str(&escape(segment));
         }
-        Self { method, path, query: Vec::new(), body: None }
+        Self { method, path, query: Vec::new(), body: None, headers: Vec::new(), is_alone: false }
     }
 
     /// GET.
@@ -79,7 +81,7 @@ impl Call {
     #[must_use]
     #[expect(clippy::needless_pass_by_value, reason = "most values are literals and numbers")]
     pub(crate) fn query(mut self, name: &'static str, value: impl ToString) -> Self {
-        self.query.push((name, value.to_string()));
+        self.query.push((Cow::Borrowed(name), value.to_string()));
         self
     }
 
@@ -97,6 +99,20 @@ impl Call {
     pub(crate) fn json(mut self, body: &impl Serialize) -> Self {
         let bytes = serde_json::to_vec(body).expect("wire types are always representable as JSON");
         self.body = Some(("application/json", bytes.into()));
+        self
+    }
+
+    /// With this header.
+    #[must_use]
+    pub(crate) fn header(mut self, name: &'static str, value: String) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// Without what lets us in elsewhere.
+    #[must_use]
+    pub(crate) fn alone(mut self) -> Self {
+        self.is_alone = true;
         self
     }
 
@@ -136,6 +152,21 @@ impl Client {
         self.base.as_str().trim_end_matches('/')
     }
 
+    /// GET of a link that the server gave: its path and query, at the address by which the server is known here, whatever
+    /// it calls itself. What lets us in stays here: such a link brings its own.
+    ///
+    /// # Errors
+    ///
+    /// It is no link.
+    pub(crate) fn link(&self, given: &str) -> Result<Call, url::ParseError> {
+        let link = self.base.join(given)?;
+        let prefix = self.base.path().trim_end_matches('/');
+        let path = link.path().strip_prefix(prefix).filter(|path| path.starts_with('/')).unwrap_or(link.path());
+        let query =
+            link.query_pairs().map(|(name, value)| (Cow::Owned(name.into_owned()), value.into_owned())).collect();
+        Ok(Call { path: path.to_owned(), query, is_alone: true, ..Call::get(&[]) })
+    }
+
     /// The tenant that requests name.
     pub(crate) fn tenant(&self) -> Option<&str> {
         self.target.tenant.as_ref().map(|tenant| tenant.value.as_str())
@@ -150,6 +181,16 @@ impl Client {
     pub(crate) async fn ask<T: DeserializeOwned>(&self, call: &Call) -> Result<T, Failure> {
         let bytes = self.ask_bytes(call).await?;
         serde_json::from_slice(&bytes).map_err(|error| self.not_ours(&error.to_string()))
+    }
+
+    /// Asks once, telling a lost connection from an answer that is an error.
+    pub(crate) async fn ask_once<T: DeserializeOwned>(&self, call: &Call) -> Result<Result<T, Failure>, Lost> {
+        let response = match self.checked(self.open_once(call, &[]).await?).await {
+            Ok(response) => response,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        let bytes = body::read(response).await.map_err(Lost::Underway)?;
+        Ok(serde_json::from_slice(&bytes).map_err(|error| self.not_ours(&error.to_string())))
     }
 
     /// Asks, and reads the answer as text.
@@ -245,15 +286,18 @@ impl Client {
         let mut url = self.base.clone();
         url.set_path(&format!("{}{}", self.base.path().trim_end_matches('/'), call.path));
         let mut build = http.request(call.method.clone(), url).query(&call.query);
-        if let Some(tenant) = self.tenant() {
+        if let Some(tenant) = self.tenant().filter(|_| !call.is_alone) {
             build = build.query(&[("tenant", tenant)]);
         }
-        if let Some(credentials) = &self.target.credentials {
+        if let Some(credentials) = self.target.credentials.as_ref().filter(|_| !call.is_alone) {
             let value = credentials::authorization(&credentials.value).await.map_err(Lost::Credentials)?;
             build = build.header(header::AUTHORIZATION, value);
         }
         if let Some(key) = key {
             build = build.header("idempotency-key", key);
+        }
+        for (name, value) in &call.headers {
+            build = build.header(*name, value);
         }
         if let Some((content_type, bytes)) = &call.body {
             build = build.header(header::CONTENT_TYPE, *content_type).body(bytes.clone());

@@ -46,6 +46,9 @@ enum Verb {
         /// Read the token from standard input and keep it in a file that only you can read
         #[arg(long, conflicts_with = "token_file")]
         token_stdin: bool,
+        /// File that holds the key that deploys are signed with
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        secret_file: Option<PathBuf>,
         /// Whose resources
         #[arg(long, value_name = "TENANT")]
         tenant: Option<String>,
@@ -110,13 +113,13 @@ impl Config {
             };
         };
         match verb {
-            Verb::AddTarget { name, url, token_file, token_stdin, tenant, ca_file, make_current } => {
+            Verb::AddTarget { name, url, token_file, token_stdin, secret_file, tenant, ca_file, make_current } => {
                 // Found out now rather than at the first use.
                 client::base_url(&url)?;
                 let here = |path: PathBuf| context.surroundings.resolve(&path);
                 let token_file = if token_stdin { Some(keep_token(context, &name)?) } else { token_file.map(here) };
-                let ca_file = ca_file.map(here);
-                let entry = TargetEntry { url, token_file, tenant, ca_file, ..TargetEntry::default() };
+                let (ca_file, secret_file) = (ca_file.map(here), secret_file.map(here));
+                let entry = TargetEntry { url, token_file, secret_file, tenant, ca_file, ..TargetEntry::default() };
                 add(context, &name, entry, make_current)
             }
             Verb::Use { name } => {

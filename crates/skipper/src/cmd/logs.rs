@@ -1,5 +1,9 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
+use skipper_core::{port::Clock as _, time::Timestamp};
 use skipper_server::api::own::wire::{LogLine, ReleaseStatus};
 
 use super::{Context, release_arg::ReleaseArg};
@@ -7,7 +11,8 @@ use crate::{
     client::{Call, LineStream, pause},
     complete,
     failure::{Done, Failure},
-    render::{Style, tame, time_of_day},
+    render::{Style, parse_span, tame, time_of_day},
+    world::SystemClock,
 };
 
 /// Arguments of `logs`.
@@ -23,6 +28,9 @@ pub(crate) struct Logs {
     /// At most this many of the last lines of each instance
     #[arg(long, short = 'n', value_name = "NUMBER")]
     tail: Option<u32>,
+    /// Only what was written in this time, as 10m or 2h
+    #[arg(long, value_name = "DURATION", value_parser = parse_span)]
+    since: Option<Duration>,
     /// Only this application
     #[arg(long, value_name = "APP", add = complete::apps())]
     app: Option<String>,
@@ -51,6 +59,7 @@ impl Logs {
         let client = context.client()?;
         let labelled = self.needs_labels(context).await?;
         let (mut seen, mut tries, mut tail) = (Seen::default(), 0, self.tail);
+        let since = self.since.map(|span| SystemClock.now() - span);
         loop {
             let call = Call::get(&["v1", "releases", self.release.name(), "logs"])
                 .maybe("follow", self.follow.then_some(true))
@@ -66,7 +75,7 @@ impl Logs {
                         match lines.next().await {
                             Ok(Some(text)) => {
                                 tries = 0;
-                                self.show(context, &text, labelled, &mut seen)?;
+                                self.show(context, &text, labelled, since, &mut seen)?;
                             }
                             Ok(None) if !self.follow => return Ok(()),
                             Err(error) if !self.follow => {
@@ -96,7 +105,7 @@ impl Logs {
         Ok(!matches!(status.apps.as_slice(), [only] if only.replicas <= 1))
     }
 
-    fn show(&self, context: &Context, text: &str, labelled: bool, seen: &mut Seen) -> Done {
+    fn show(&self, context: &Context, text: &str, labelled: bool, since: Option<Timestamp>, seen: &mut Seen) -> Done {
         if text.is_empty() {
             return Ok(());
         }
@@ -111,7 +120,7 @@ impl Logs {
             out.note(&format!("[{}] {}", tame(&line.app), tame(&line.line)));
             return Ok(());
         }
-        if seen.had(&line) {
+        if seen.had(&line) || since.is_some_and(|since| is_before(&line.at, since)) {
             return Ok(());
         }
         if out.json {
@@ -129,6 +138,11 @@ impl Logs {
         shown.push_str(&if out.interactive { tame_but_colours(&line.line) } else { line.line });
         out.line(&shown)
     }
+}
+
+/// Whether a line is older than that. One whose time is not understood is not.
+fn is_before(at: &str, since: Timestamp) -> bool {
+    at.parse::<jiff::Timestamp>().is_ok_and(|at| at.as_microsecond() < since.as_micros())
 }
 
 /// Which lines were shown, for a stream that is taken up again.

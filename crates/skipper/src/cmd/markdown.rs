@@ -35,7 +35,9 @@ ever grow; the text is for people and may change.
 
 Which server: `--url`, else `--target`, else `SKIPPER_URL`, else the current target of `skipper config`, else
 `http://127.0.0.1:7577`. Which token: `--token-file` or `--token`, else `SKIPPER_TOKEN` or `SKIPPER_TOKEN_FILE`, else the
-target's own, which is sent to that target only.
+target's own, which is sent to that target only. `SLIP_SERVER` and `SLIP_TOKEN` count where `SKIPPER_URL` and `SKIPPER_TOKEN` are not
+set. Called as `slip`, they come first, and the last resort is `http://localhost:7890`. `SLIP_SECRET` is the key that `deploy` signs
+with, else `secret_file` of the target.
 ";
 
 /// `docs/cli.md`.

@@ -1,5 +1,7 @@
 //! The verbs, a file each. A verb reads its arguments, asks the server, and shows the answer; it decides nothing.
 
+mod app_status;
+mod apps;
 mod backup;
 mod cancel;
 mod check;
@@ -7,6 +9,7 @@ mod completions;
 mod config;
 mod confirm;
 mod delete;
+mod deploy;
 mod diff;
 mod doctor;
 pub(crate) mod edge;
@@ -16,6 +19,7 @@ mod follow;
 mod history;
 mod hold;
 mod import;
+mod init;
 mod install;
 mod list;
 mod local;
@@ -29,6 +33,7 @@ mod package_arg;
 mod password;
 mod plan;
 mod platform;
+mod previews;
 mod release_arg;
 mod repo;
 mod restore;
@@ -47,6 +52,8 @@ mod welcome;
 mod why;
 
 pub(crate) use config::Targeted;
+pub(crate) use previews::previews_of;
+pub(crate) use secrets::AppSecrets;
 
 use std::{cell::OnceCell, future::Future, process::ExitCode};
 
@@ -120,6 +127,14 @@ pub(crate) enum Command {
     Repo(repo::Repo),
     /// List the platforms that releases run on
     Platform(platform::Platform),
+    /// Deploy an app of slip's configuration at a tag
+    Deploy(deploy::Deploy),
+    /// Look after the apps of slip's configuration
+    #[command(visible_alias = "app")]
+    Apps(apps::Apps),
+    /// List previews of an app, and remove them
+    #[command(visible_alias = "preview")]
+    Previews(previews::Previews),
     /// Keep secrets for applications
     #[command(visible_alias = "secret")]
     Secrets(secrets::Secrets),
@@ -131,6 +146,8 @@ pub(crate) enum Command {
     Backup(backup::Backup),
     /// Bring back what `backup` saved
     Restore(restore::Restore),
+    /// Set up a server on this machine: user, keys, configuration, units, first app
+    Init(Box<init::Init>),
     /// Look at the slip.toml that an image brings along
     Validate(validate::Validate),
     /// Name the servers you talk to
@@ -320,6 +337,7 @@ impl Command {
             Self::Status(verb) => verb.run(context).await,
             Self::List(verb) => verb.run(context).await,
             Self::History(verb) => verb.run(context).await,
+            Self::Init(verb) => verb.run(context),
             Self::Validate(verb) => verb.run(context),
             Self::Manifest(verb) => verb.run(context).await,
             Self::Get(verb) => verb.run(context).await,
@@ -336,6 +354,9 @@ impl Command {
             Self::Upload(verb) => verb.run(context).await,
             Self::Repo(verb) => verb.run(context).await,
             Self::Platform(verb) => verb.run(context).await,
+            Self::Deploy(verb) => verb.run(context).await,
+            Self::Apps(verb) => verb.run(context).await,
+            Self::Previews(verb) => verb.run(context).await,
             Self::Secrets(verb) => verb.run(context).await,
             Self::Token(verb) => verb.run(context).await,
             Self::Import(verb) => verb.run(context).await,

@@ -2,6 +2,7 @@
 
 use std::{
     fs::{File, OpenOptions},
+    os::unix::fs::{MetadataExt as _, chown},
     path::Path,
 };
 
@@ -9,19 +10,20 @@ use rustix::fs::{FlockOperation, flock};
 use skipper_core::{
     actor::{Actor, Provenance, Role},
     id::RequestId,
-    name::TenantName,
+    name::{SecretName, TenantName},
     port::{Clock as _, Ids as _},
+    secret::SecretValue,
     time::Timestamp,
 };
 use skipper_server::{
-    api::own::wire::{NewToken, TokenCreated, TokenView},
+    api::own::wire::{NewToken, SecretList, SecretView, TokenCreated, TokenView},
     config::Config,
 };
 use skipper_store::{Store, StoreConfig};
 
 use super::{Context, server::Settings};
 use crate::{
-    failure::{Doing as _, Done, Failure, chain},
+    failure::{Doing as _, Done, Exit, Failure, chain},
     render::{parse_span, tame},
     serve,
     world::{RandomIds, SystemClock},
@@ -56,11 +58,10 @@ pub(super) async fn create_token(
         tenant,
         expires_at: span.map(|span| SystemClock.now() + span),
     };
-    let request = RequestId::from_uuid(RandomIds.next());
-    let provenance =
-        Provenance { actor: Actor::Local, trigger: "cli".into(), request, correlation: request.to_string() };
+    let provenance = provenance();
     let made = store.token_create(wanted, &provenance).await;
     store.close().await;
+    hand_over(&locked.config.data_dir);
     let (token, secret) = made.map_err(|error| broken(&error))?;
     Ok(TokenCreated {
         token: TokenView {
@@ -74,6 +75,108 @@ pub(super) async fn create_token(
         },
         secret: Some(secret.expose().to_owned()),
     })
+}
+
+/// Sets secrets of tenant `default` in the store itself.
+///
+/// # Errors
+///
+/// A name that is none; a server runs on the data directory, or the store cannot be opened or has no key.
+pub(super) async fn set_secrets(
+    context: &Context,
+    settings: &Settings,
+    secrets: Vec<(String, Vec<u8>)>,
+) -> Result<Vec<SecretView>, Failure> {
+    let mut wanted = Vec::new();
+    for (name, value) in secrets {
+        let value =
+            String::from_utf8(value).map_err(|_| Failure::error(format!("the value of `{name}` is no text")))?;
+        wanted.push((secret_name(&name)?, SecretValue::new(value)));
+    }
+    let locked = lock(context, settings, "`skipper secrets` without --data-dir asks that server")?;
+    let store = Store::open(serve::store_config(&locked.config)).await.map_err(|e| broken(&e))?;
+    let tenant = TenantName::default_tenant();
+    let mut set = Ok(());
+    for (name, value) in &wanted {
+        set = set.and(store.secret_set(&tenant, name, value, &provenance()).await.map(drop));
+    }
+    let all = store.secret_list(&tenant).await;
+    store.close().await;
+    hand_over(&locked.config.data_dir);
+    set.map_err(|error| broken(&error))?;
+    let names: Vec<&SecretName> = wanted.iter().map(|(name, _)| name).collect();
+    let all = all.map_err(|error| broken(&error))?;
+    Ok(all.iter().filter(|secret| names.contains(&&secret.name)).map(secret_view).collect())
+}
+
+/// The secrets of tenant `default` in the store itself.
+///
+/// # Errors
+///
+/// As [`set_secrets`].
+pub(super) async fn list_secrets(context: &Context, settings: &Settings) -> Result<SecretList, Failure> {
+    let locked = lock(context, settings, "`skipper secrets` without --data-dir asks that server")?;
+    let store = Store::open(serve::store_config(&locked.config)).await.map_err(|e| broken(&e))?;
+    let all = store.secret_list(&TenantName::default_tenant()).await;
+    store.close().await;
+    hand_over(&locked.config.data_dir);
+    Ok(SecretList { items: all.map_err(|error| broken(&error))?.iter().map(secret_view).collect() })
+}
+
+/// Removes a secret of tenant `default` from the store itself.
+///
+/// # Errors
+///
+/// It is not there, or something runs with it and `force` is not set; as [`set_secrets`].
+pub(super) async fn remove_secret(context: &Context, settings: &Settings, name: &str, force: bool) -> Done {
+    let name = secret_name(name)?;
+    let locked = lock(context, settings, "`skipper secrets` without --data-dir asks that server")?;
+    let store = Store::open(serve::store_config(&locked.config)).await.map_err(|e| broken(&e))?;
+    let removed = store.secret_remove(&TenantName::default_tenant(), &name, force, &provenance()).await;
+    store.close().await;
+    hand_over(&locked.config.data_dir);
+    removed.map_err(|error| match &error {
+        skipper_store::Error::NotFound { .. } => Failure::new(Exit::NotFound, tame(&chain(&error))),
+        _ => broken(&error),
+    })
+}
+
+fn secret_name(name: &str) -> Result<SecretName, Failure> {
+    SecretName::new(name).map_err(|error| Failure::usage(error.to_string()))
+}
+
+fn secret_view(secret: &skipper_store::SecretInfo) -> SecretView {
+    SecretView {
+        name: secret.name.to_string(),
+        tenant: TenantName::default_tenant().to_string(),
+        version: secret.version,
+        used: secret.used,
+        created_at: rfc3339(secret.created_at),
+        updated_at: rfc3339(secret.updated_at),
+    }
+}
+
+fn provenance() -> Provenance {
+    let request = RequestId::from_uuid(RandomIds.next());
+    Provenance { actor: Actor::Local, trigger: "cli".into(), request, correlation: request.to_string() }
+}
+
+/// What the superuser made in a data directory of somebody else's becomes theirs: their server has to open it.
+fn hand_over(dir: &Path) {
+    let Ok(owner) = std::fs::metadata(dir) else { return };
+    if !rustix::process::geteuid().is_root() || owner.uid() == 0 {
+        return;
+    }
+    for folder in [dir.to_owned(), dir.join("keys")] {
+        let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        for path in entries.chain([folder.clone()]) {
+            let ours = std::fs::symlink_metadata(&path).is_ok_and(|meta| meta.uid() == 0 && !meta.is_symlink());
+            if ours {
+                // Where it cannot be given away, the server says what it cannot open.
+                let _ = chown(&path, Some(owner.uid()), Some(owner.gid()));
+            }
+        }
+    }
 }
 
 /// Puts a backup in the place of the store.

@@ -1,6 +1,6 @@
 use skipper_server::api::own::wire::{AppStatus, ReleaseStatus, RolloutSummary};
 
-use super::{Context, follow, release_arg::ReleaseArg};
+use super::{Context, app_status, follow};
 use crate::{
     client::{Call, Client},
     complete,
@@ -12,9 +12,17 @@ use crate::{
 
 /// Arguments of `status`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  skipper status hello              a release: what serves, what runs of it, and why the last rollout failed
+  skipper status                    the apps of slip's configuration, one in a line")]
 pub(crate) struct Status {
-    #[command(flatten)]
-    release: ReleaseArg,
+    /// The release or app [default: every app]
+    #[arg(value_name = "NAME", add = complete::releases())]
+    name: Option<String>,
+    /// The same by name
+    #[arg(long, value_name = "NAME", hide = true, conflicts_with = "name", add = complete::releases())]
+    release_name: Option<String>,
     /// Of this revision [default: the newest]
     #[arg(long, value_name = "REVISION", hide = true, add = complete::revisions())]
     release_version: Option<u64>,
@@ -22,14 +30,28 @@ pub(crate) struct Status {
 
 impl Status {
     pub(super) async fn run(self, context: &Context) -> Done {
-        let name = self.release.name();
+        let Some(name) = self.name.as_deref().or(self.release_name.as_deref()) else {
+            if context.out.guide {
+                return Err(Failure::usage("which release? `status NAME`"));
+            }
+            return app_status::all(context).await;
+        };
         if context.out.guide && !context.out.json {
             return guide::status(context, name, self.release_version.filter(|version| *version != 0)).await;
         }
         if let Some(revision) = self.release_version.filter(|revision| *revision != 0) {
             return super::history::show_one(context, name, revision).await;
         }
-        let status: ReleaseStatus = context.client()?.ask(&Call::get(&["v1", "releases", name])).await?;
+        if context.surroundings.is_slip
+            && let Some(()) = app_status::one(context, name).await?
+        {
+            return Ok(());
+        }
+        let status: ReleaseStatus = match context.client()?.ask(&Call::get(&["v1", "releases", name])).await {
+            Ok(status) => status,
+            // An app that was never deployed is no release yet.
+            Err(failure) => return app_status::one_or(context, name, failure).await,
+        };
         if context.out.json {
             return context.out.json(&status);
         }

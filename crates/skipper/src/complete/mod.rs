@@ -12,6 +12,7 @@ use std::{
 
 use clap_complete::{ArgValueCompleter, CompleteEnv, CompletionCandidate, PathCompleter, engine::ValueCompleter as _};
 use serde::de::DeserializeOwned;
+use skipper_server::api::deploys::wire::StatusView;
 use skipper_server::api::own::wire::{
     HistoryPage, PackagePage, PackageView, PlatformList, ReleasePage, ReleaseStatus, RepositoryList, SecretList,
     TokenList,
@@ -190,6 +191,36 @@ pub(crate) fn tokens() -> ArgValueCompleter {
     completer(|_| async {
         let list: TokenList = ask(&Call::get(&["v1", "tokens"])).await?;
         Some(list.items.into_iter().map(|token| (token.id, format!("{}, {}", token.name, token.role))).collect())
+    })
+}
+
+/// Names of the apps of slip's configuration.
+pub(crate) fn configured() -> ArgValueCompleter {
+    completer(|_| async {
+        let status: StatusView = ask(&Call::get(&["v1", "status"])).await?;
+        let line = |(name, app): (String, skipper_server::api::deploys::wire::AppStatus)| {
+            (name, app.tag.map_or(app.status.clone(), |tag| format!("{}, {tag}", app.status)))
+        };
+        Some(status.apps.into_iter().map(line).collect())
+    })
+}
+
+/// Ids of previews of the app on the line.
+pub(crate) fn previews() -> ArgValueCompleter {
+    completer(|_| async {
+        let name = line()?.words.release()?;
+        let answer: serde_json::Value = ask(&Call::get(&["v1", "previews", &name])).await?;
+        let previews = crate::cmd::previews_of(&answer).ok()?;
+        Some(previews.into_iter().map(|preview| (preview.preview_id, preview.tag.unwrap_or_default())).collect())
+    })
+}
+
+/// Keys of secrets of the app on the line.
+pub(crate) fn app_secrets() -> ArgValueCompleter {
+    completer(|_| async {
+        let name = line()?.words.release()?;
+        let list: crate::cmd::AppSecrets = ask(&Call::get(&["v1", "apps", &name, "secrets"])).await?;
+        Some(list.secrets.into_iter().map(|key| (key, String::new())).collect())
     })
 }
 

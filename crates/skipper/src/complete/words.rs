@@ -7,7 +7,7 @@ use crate::targets::Connection;
 pub(super) struct Words(Vec<String>);
 
 /// Options that take the next word, as far as it matters here: the rest only costs a wrong guess.
-const WITH_VALUE: [&str; 37] = [
+const WITH_VALUE: [&str; 52] = [
     "--url",
     "--uri",
     "--server",
@@ -45,11 +45,27 @@ const WITH_VALUE: [&str; 37] = [
     "--app-names",
     "--repo-name",
     "--max",
+    "--to",
+    "--since",
+    "--image",
+    "--secret",
+    "--secret-file",
+    "--preview",
+    "--sha",
+    "--wait-timeout",
+    "--domain",
+    "--port",
+    "--env",
+    "--from-file",
+    "--data-dir",
+    "--config",
+    "--health-path",
 ];
 
 /// Words that are followed by another verb.
-const GROUPS: [&str; 12] = [
+const GROUPS: [&str; 16] = [
     "package", "pkg", "plan", "manifest", "get", "release", "secrets", "secret", "token", "config", "repo", "platform",
+    "apps", "app", "previews", "preview",
 ];
 
 impl Words {

@@ -32,6 +32,9 @@ pub(crate) struct TargetEntry {
     /// The file that holds the token, and nothing else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) token_file: Option<PathBuf>,
+    /// The file that holds the key that deploys are signed with, and nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) secret_file: Option<PathBuf>,
     /// For which tenant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) tenant: Option<String>,
@@ -76,7 +79,7 @@ impl TargetsFile {
         toml::from_str(&text).map_err(|error| {
             let line = error.span().map_or(0, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
             Failure::error(format!("{}:{line}: {}", path.display(), error.message())).hint(
-                "known keys are `current` and, in [targets.NAME], `url`, `token_file`, `tenant`, `ca_file`, \
+                "known keys are `current` and, in [targets.NAME], `url`, `token_file`, `secret_file`, `tenant`, `ca_file`, \
                      `username`, `password_file`, `credentials_command`, `skip_ssl_validation`",
             )
         })

@@ -14,6 +14,12 @@ use crate::{
 /// Where a server listens unless it was told otherwise.
 pub(crate) const DEFAULT_URL: &str = "http://127.0.0.1:7577";
 
+/// What an address comes from that nobody named.
+pub(crate) const THE_DEFAULT: &str = "the default";
+
+/// Where slip's daemon listens.
+const SLIP_URL: &str = "http://localhost:7890";
+
 /// Longest token file that is read.
 const MAX_TOKEN: u64 = 4096;
 
@@ -166,6 +172,11 @@ impl Target {
 pub(crate) fn resolve(connection: &Connection, surroundings: &Surroundings) -> Result<Target, Failure> {
     let file = TargetsFile::read(surroundings)?;
     let from_env = |name: &str| surroundings.var(name).map(|value| Origin::new(value.to_owned(), name));
+    // Of two names the one of the program that was called is the stronger.
+    let either = |own: &str, slips: &str| match surroundings.is_slip {
+        true => from_env(slips).or_else(|| from_env(own)),
+        false => from_env(own).or_else(|| from_env(slips)),
+    };
     let flag = |value: &Option<String>, name: &str| value.clone().map(|value| Origin::new(value, name));
 
     let chosen = match (&connection.target, surroundings.var("SKIPPER_TARGET"), &file.current) {
@@ -181,9 +192,12 @@ pub(crate) fn resolve(connection: &Connection, surroundings: &Surroundings) -> R
     });
     let url = flag(&connection.url, "--url")
         .or_else(|| if named { of_target.as_ref().map(|(_, url)| url.clone()) } else { None })
-        .or_else(|| from_env("SKIPPER_URL"))
+        .or_else(|| either("SKIPPER_URL", "SLIP_SERVER"))
         .or_else(|| of_target.as_ref().map(|(_, url)| url.clone()))
-        .unwrap_or_else(|| Origin::new(DEFAULT_URL.to_owned(), "the default"));
+        .unwrap_or_else(|| {
+            let default = if surroundings.is_slip { SLIP_URL } else { DEFAULT_URL };
+            Origin::new(default.to_owned(), THE_DEFAULT)
+        });
     // A target's token is for that target's address and is sent nowhere else.
     let entry = of_target.as_ref().filter(|(_, of_target)| same_server(&of_target.value, &url.value));
 
@@ -196,14 +210,16 @@ pub(crate) fn resolve(connection: &Connection, surroundings: &Surroundings) -> R
         (Some(word), _, _) => token(word.clone(), "--token"),
         (None, Some(path), _) => from_file(path, "--token-file"),
         (None, None, Some(given)) => Ok(Some(Origin::new(given.clone(), "the shell's command line"))),
-        (None, None, None) => match (from_env("SKIPPER_TOKEN"), surroundings.var("SKIPPER_TOKEN_FILE"), entry) {
-            (Some(found), _, _) if !named => token(found.value, "SKIPPER_TOKEN"),
-            (_, Some(path), _) if !named => from_file(Path::new(path), "SKIPPER_TOKEN_FILE"),
-            (found, _, entry) => match entry.map(|(entry, origin)| of_entry(entry, &origin.origin)).transpose()? {
-                Some(Some(credentials)) => Ok(Some(credentials)),
-                _ => found.map_or(Ok(None), |found| token(found.value, "SKIPPER_TOKEN")),
-            },
-        },
+        (None, None, None) => {
+            match (either("SKIPPER_TOKEN", "SLIP_TOKEN"), surroundings.var("SKIPPER_TOKEN_FILE"), entry) {
+                (Some(found), _, _) if !named => token(found.value, &found.origin),
+                (_, Some(path), _) if !named => from_file(Path::new(path), "SKIPPER_TOKEN_FILE"),
+                (found, _, entry) => match entry.map(|(entry, origin)| of_entry(entry, &origin.origin)).transpose()? {
+                    Some(Some(credentials)) => Ok(Some(credentials)),
+                    _ => found.map_or(Ok(None), |found| token(found.value, &found.origin)),
+                },
+            }
+        }
     }?;
     let tenant = flag(&connection.tenant, "--tenant")
         .or_else(|| from_env("SKIPPER_TENANT"))
@@ -222,6 +238,45 @@ pub(crate) fn resolve(connection: &Connection, surroundings: &Surroundings) -> R
     }
     let trust_anybody = connection.trust_anybody || entry.is_some_and(|(entry, _)| entry.skip_ssl_validation);
     Ok(Target { url, credentials, tenant, ca_file, trust_anybody })
+}
+
+/// The key that deploys are signed with, where no command line gives one: `SLIP_SECRET`, else that of the target.
+///
+/// # Errors
+///
+/// A target or a key file that is not there or not readable.
+pub(crate) fn signing_key(
+    connection: &Connection,
+    surroundings: &Surroundings,
+) -> Result<Option<Origin<String>>, Failure> {
+    if let Some(key) = surroundings.var("SLIP_SECRET").filter(|_| connection.target.is_none()) {
+        return Ok(Some(Origin::new(key.to_owned(), "SLIP_SECRET")));
+    }
+    let file = TargetsFile::read(surroundings)?;
+    let name = connection.target.as_deref().or_else(|| surroundings.var("SKIPPER_TARGET")).or(file.current.as_deref());
+    let Some(name) = name else { return Ok(None) };
+    let entry = file.find(name)?;
+    let url = resolve(connection, surroundings)?.url.value;
+    // As a token, it is for that target's address alone.
+    let Some(path) = entry.secret_file.as_deref().filter(|_| same_server(&entry.url, &url)) else { return Ok(None) };
+    key_from(path, &format!("target {name}")).map(Some)
+}
+
+/// The key of webhooks that a file holds.
+///
+/// # Errors
+///
+/// It is not there, not readable, or empty.
+pub(crate) fn key_from(path: &Path, origin: &str) -> Result<Origin<String>, Failure> {
+    match text_from(path) {
+        Ok(key) if !key.is_empty() => Ok(Origin::new(key, format!("{origin}, {}", path.display()))),
+        Ok(_) => Err("it is empty".to_owned()),
+        Err(why) => Err(why),
+    }
+    .map_err(|why| {
+        Failure::new(Exit::Auth, format!("read the key file {} ({origin}): {why}", path.display()))
+            .hint("put the key of the app's webhooks alone into that file, readable by you only")
+    })
 }
 
 /// What the file knows that lets us into that server.

@@ -161,7 +161,13 @@ impl Bench {
 
     /// The same, with these arguments as well.
     pub(crate) fn start_with(more: &[&str]) -> Self {
+        Self::start_prepared(more, |_| {})
+    }
+
+    /// The same, on a folder that was prepared: its data directory is `data`.
+    pub(crate) fn start_prepared(more: &[&str], prepare: impl FnOnce(&Path)) -> Self {
         let dir = tempfile::Builder::new().prefix("skipper-it-").tempdir().expect("a temporary folder");
+        prepare(dir.path());
         let more = more.iter().map(|arg| (*arg).to_owned()).collect();
         let mut bench = Self { dir, server: None, url: String::new(), ports: ports(), more };
         bench.start_server();

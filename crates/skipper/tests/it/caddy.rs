@@ -112,8 +112,9 @@ impl Caddy {
 
     #[track_caller]
     fn call(&self, method: &str, path: &str, body: &str) -> Value {
-        let (status, body) =
-            http(self.admin, method, path, &format!("127.0.0.1:{}", self.admin), body).expect("an answer");
+        // The admin API is away for a moment whenever a configuration is loaded.
+        let ask = || http(self.admin, method, path, &format!("127.0.0.1:{}", self.admin), body);
+        let (status, body) = until("Caddy answers", ask, Result::is_ok).expect("an answer");
         assert_eq!(status, 200, "{method} {path}: {body}");
         serde_json::from_str(&body).unwrap_or_default()
     }
@@ -292,6 +293,23 @@ fn routes_of_slip_are_replaced_and_no_others() {
     let Some(front) = Caddy::started(&apps) else { return };
     let bench = front.bench("");
     front.serves("web.test", "/", "slip's");
+    // What slip serves until now is served until it is served here, also where that fails.
+    let broken = package(
+        bench.home(),
+        "web",
+        "0.9.0",
+        &[("SAMPLE_READY_AFTER", "never")],
+        "  routes: [{ host: web.test, port: http }]\n",
+    );
+    let broken = broken.to_str().expect("UTF-8");
+    let mut failing = bench.command(&["install", "web", broken, "--set", "startPeriod=500ms", "--wait"]);
+    let failing = std::thread::spawn(move || run(&mut failing));
+    while !failing.is_finished() {
+        assert_eq!(front.get("web.test", "/").expect("an answer").1, "slip's");
+    }
+    assert_ne!(failing.join().expect("no panic").code, 0);
+    assert_eq!(front.get("web.test", "/").expect("an answer").1, "slip's");
+    bench.run(&["delete", "web", "--yes", "--wait"]);
     install(&bench, "web", &["web.test", "api.test"]);
     front.serves("web.test", "/about", "1.0.0");
     front.serves("api.test", "/about", "1.0.0");
@@ -318,8 +336,10 @@ fn a_caddy_that_lost_its_configuration_gets_it_back() {
     front.start();
     healed("after a restart", &front);
     front.kill();
-    let lost = is(&bench, "unreachable");
-    assert!(lost["cause"].as_str().is_some_and(|cause| cause.contains("connect to http://127.0.0.1:")), "{lost}");
+    is(&bench, "unreachable");
+    let away =
+        |caddy: &Value| caddy["cause"].as_str().is_some_and(|cause| cause.contains("connect to http://127.0.0.1:"));
+    until("it is told why", || caddy(&bench), away);
     let (status, ready) = get(bench.url().trim_start_matches("http://"), "/readyz").expect("an answer");
     assert!(status == 200 && ready.contains("degraded: does not answer"), "{status} {ready}");
     let doctor = bench.run(&["doctor"]);

@@ -18,6 +18,7 @@ mod secured;
 mod security;
 mod shared;
 mod shell;
+mod slip_cli;
 mod slip_config;
 mod spring;
 mod surprises;

@@ -9,7 +9,7 @@ const SERVER: &str =
 const APP: &str = "[app]\nname = \"web\"\nimage = \"acme/web\"\n[routing]\ndomain = \"web.example.com\"\nport = 80\n[health]\n[deploy]\n";
 
 /// The program under another name.
-fn called(name: &str, home: &Path) -> Command {
+pub(crate) fn called(name: &str, home: &Path) -> Command {
     let link = home.join(name);
     if !link.exists() {
         symlink(env!("CARGO_BIN_EXE_skipper"), &link).expect("linked");

@@ -11,7 +11,7 @@ use rustix::{fs::Access, process::Resource};
 use skipper_edge::{EdgeRouter, control_path};
 use skipper_server::config::{Config, Database, EdgePort};
 
-use super::Finding;
+use super::{Finding, engine, fix::Fix};
 use crate::surroundings::Surroundings;
 
 /// Bytes below which a disk is called nearly full, and full.
@@ -32,7 +32,8 @@ pub(super) async fn look(config: &Config, surroundings: &Surroundings, findings:
     if let Database::Sqlite(path) = &config.database {
         findings.extend(database(path));
     }
-    findings.push(edge(config, surroundings).await);
+    findings.extend(edge(config, surroundings).await);
+    findings.extend(disk_of_engine());
     findings.extend(shared_ports(config));
     findings.extend(files());
 }
@@ -52,7 +53,7 @@ fn data_dir(dir: &Path) -> Finding {
     }
     if meta.permissions().mode() & 0o077 != 0 {
         let detail = format!("{shown} is open to other users (mode {:o})", meta.permissions().mode() & 0o777);
-        return Finding::warning(check, detail, format!("chmod 700 {shown}"));
+        return Finding::warning(check, detail, format!("chmod 700 {shown}")).fix(Fix::Mode(dir.to_owned(), 0o700));
     }
     Finding::ok(check, shown.to_string())
 }
@@ -80,7 +81,8 @@ fn secret_key(path: &Path, config: &Config) -> Option<Finding> {
     let meta = fs::metadata(path).ok()?;
     if meta.permissions().mode() & 0o077 != 0 {
         let detail = format!("{} can be read by other users", path.display());
-        return Some(Finding::broken("secret key", detail, format!("chmod 600 {}", path.display())));
+        let finding = Finding::broken("secret key", detail, format!("chmod 600 {}", path.display()));
+        return Some(finding.fix(Fix::Mode(path.to_owned(), 0o600)));
     }
     Some(Finding::ok("secret key", path.display().to_string()))
 }
@@ -128,25 +130,50 @@ fn database(path: &Path) -> Option<Finding> {
     }
 }
 
-async fn edge(config: &Config, surroundings: &Surroundings) -> Finding {
+async fn edge(config: &Config, surroundings: &Surroundings) -> Vec<Finding> {
     let state = config.data_dir.join("edge");
     let control =
         config.edge.socket.clone().unwrap_or_else(|| control_path(&state, surroundings.runtime_dir().as_deref()));
     match EdgeRouter::new(control.clone()).info().await {
         Ok(info) => {
-            let listeners: Vec<_> = info.listeners.iter().map(|open| open.address.to_string()).collect();
+            let open: Vec<SocketAddr> = info.listeners.iter().map(|open| open.address).collect();
+            let listeners: Vec<_> = open.iter().map(ToString::to_string).collect();
             let where_to = if listeners.is_empty() { "no route yet".to_owned() } else { listeners.join(", ") };
-            Finding::ok("edge process", format!("process {}, {where_to}", info.pid))
+            let mut found = vec![Finding::ok("edge process", format!("process {}, {where_to}", info.pid))];
+            found.extend(wanted_ports(config, &open));
+            found
         }
         Err(_) if !control.exists() => {
-            Finding::warning("edge process", "none runs", "the server starts one by itself; `skipper server`")
+            let mut found = vec![Finding::warning(
+                "edge process",
+                "none runs",
+                "the server starts one by itself; `skipper server`",
+            )];
+            found.extend(wanted_ports(config, &[]));
+            found
         }
-        Err(error) => Finding::broken(
+        Err(error) => vec![Finding::broken(
             "edge process",
             format!("none answers on {}: {}", control.display(), error.chain()),
             format!("look at {}; a running server starts a new one within a second", state.join("edge.log").display()),
-        ),
+        )],
     }
+}
+
+/// Who has the ports that the edge would take by itself.
+fn wanted_ports(config: &Config, open: &[SocketAddr]) -> Vec<Finding> {
+    if config.edge.http == EdgePort::Auto { engine::ports(open) } else { Vec::new() }
+}
+
+/// The disk that images lie on, where it is another one's.
+fn disk_of_engine() -> Option<Finding> {
+    let dirs = ["/var/lib/docker", "/var/lib/containers"].map(Path::new);
+    let finding = dirs.into_iter().filter(|dir| dir.is_dir()).find_map(disk)?;
+    (finding.state != super::State::Ok).then(|| Finding {
+        check: "image disk",
+        advice: Some("make room: `docker system df` or `podman system df` shows what takes it".to_owned()),
+        ..finding
+    })
 }
 
 /// Whether host names can be served on the ports that browsers try.

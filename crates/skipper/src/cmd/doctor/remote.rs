@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use skipper_core::port::Clock as _;
 use skipper_edge::AcmeInfo;
 use skipper_server::{
     api::own::wire::{CaddyView, EdgeView, Health, PlatformList, Ready, ReleasePage},
@@ -12,20 +13,27 @@ use super::{super::Context, Finding};
 use crate::{
     client::{Call, Client},
     failure::{Exit, Failure},
-    targets,
+    targets::{self, Connection},
+    world::SystemClock,
 };
+
+/// Seconds that two clocks may be apart; signatures are good for five minutes.
+const SKEW: i64 = 30;
 
 /// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-pub(super) async fn look(context: &Context, findings: &mut Vec<Finding>) {
-    let resolved = targets::resolve(&context.connection, &context.surroundings).and_then(Client::new);
+pub(super) async fn look(connection: &Connection, context: &Context, findings: &mut Vec<Finding>) {
+    let resolved = targets::resolve(connection, &context.surroundings).and_then(Client::new);
     let client = match resolved {
         Ok(client) => client.answering_within(PATIENCE),
         Err(failure) => return findings.push(broken("server", failure)),
     };
     match client.ask::<Health>(&Call::get(&["healthz"])).await {
-        Ok(health) => findings.push(version(&client, &health)),
+        Ok(health) => {
+            findings.push(version(&client, &health));
+            findings.extend(skew(&client).await);
+        }
         Err(failure) => return findings.push(broken("server", failure)),
     }
     match client.open_once(&Call::get(&["readyz"]), &[]).await {
@@ -79,6 +87,18 @@ pub(super) async fn look(context: &Context, findings: &mut Vec<Finding>) {
         }
         Err(failure) => findings.push(broken("edge", failure)),
     }
+}
+
+/// How far the clocks of both sides are apart: signatures carry times, and are refused when these are off.
+async fn skew(client: &Client) -> Option<Finding> {
+    let response = client.open_once(&Call::get(&["healthz"]), &[]).await.ok()?;
+    let date = response.headers().get(reqwest::header::DATE)?.to_str().ok()?;
+    let theirs = jiff::fmt::rfc2822::parse(date).ok()?.timestamp().as_second();
+    let apart = (SystemClock.now().as_micros() / 1_000_000 - theirs).abs();
+    (apart > SKEW).then(|| {
+        let detail = format!("the clocks of this machine and of the server are {apart} s apart");
+        Finding::warning("clock", detail, "set both by the network: timedatectl set-ntp true")
+    })
 }
 
 /// What the edge orders itself: one line when all is well, one for each name that is not.
@@ -142,5 +162,5 @@ fn part_finding(part: &str, state: &str) -> Option<Finding> {
 }
 
 fn broken(check: &'static str, failure: Failure) -> Finding {
-    Finding { check, state: super::State::Broken, detail: failure.message, advice: failure.hint }
+    Finding { state: super::State::Broken, advice: failure.hint, ..Finding::ok(check, failure.message) }
 }

@@ -44,6 +44,11 @@ impl WaitArgs {
         !self.no_wait && (self.wait || self.timeout.is_some() || context.out.interactive || context.out.guide)
     }
 
+    /// Whether to wait, and how long at most.
+    pub(super) fn asked(&self, context: &Context) -> Option<Option<Duration>> {
+        self.waits(context).then_some(self.timeout)
+    }
+
     /// Tells of a rollout that was accepted, and of its end if that is waited for, in the words of the verb that was asked
     /// for: what was deleted is upgraded by an install.
     ///
