@@ -15,6 +15,7 @@ use skipper_core::{
     port::{Foreign, Platform},
     release::Door,
     secret::SecretValue,
+    time::Millis,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -211,7 +212,7 @@ async fn is_replaced(app: &App, apps: &Apps, one: &Foreign) -> Result<bool, skip
     }
     let Some(latest) = app.store.rollout_latest(release.id).await? else { return Ok(false) };
     let file = apps.get(&of).and_then(|read| read.as_ref().ok());
-    let drain = file.and_then(|file| file.deploy.drain_timeout).map_or(DRAIN, |drain| drain.duration());
+    let drain = file.and_then(|file| file.deploy.drain_timeout).map_or(DRAIN, Millis::duration);
     Ok(latest.finished_at.is_some_and(|at| app.clock.now().since(at) >= drain))
 }
 
