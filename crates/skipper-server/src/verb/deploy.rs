@@ -113,6 +113,21 @@ pub fn configured<'a>(apps: &'a Apps, name: &str) -> Result<&'a app::App, Error>
     }
 }
 
+/// Reads the directory for an app that was not there when it was read last.
+///
+/// # Errors
+///
+/// As [`configured`].
+pub async fn look_again(app: &App, name: &str) -> Result<(), Error> {
+    let apps = app.apps.clone();
+    let read = tokio::task::spawn_blocking(move || apps.reload()).await;
+    if let Ok(Err(what)) = read {
+        tracing::warn!("the configuration of the apps has faults; what was read before holds\n{what}");
+    }
+    let apps = app.apps.get().ok_or_else(|| unknown(name))?;
+    configured(&apps, name).map(drop)
+}
+
 /// In slip's words.
 #[must_use]
 pub fn unknown(name: &str) -> Error {

@@ -56,6 +56,16 @@ pub struct Options {
 }
 
 impl Prepared {
+    /// The door that the name belongs to where nobody says: what is there can be taken back, scaled and taken away by
+    /// everybody, whichever door it came through; a package is for packages.
+    fn door(&self) -> Door {
+        let there = self.release.as_ref().filter(|release| !release.deleted);
+        match self.verb {
+            Verb::Rollback | Verb::Scale | Verb::Delete => there.map_or(Door::Releases, |release| release.door),
+            Verb::Install | Verb::Upgrade => Door::Releases,
+        }
+    }
+
     /// The number that the new revision would get.
     #[must_use]
     pub fn number(&self) -> u64 {
@@ -81,10 +91,11 @@ pub async fn accept(app: &App, caller: &Caller, prepared: Prepared, options: Opt
     } else if let Some((_, spec)) = &prepared.rendered {
         feasible(app, &prepared, spec).await?;
     }
+    let door = options.door.unwrap_or_else(|| prepared.door());
     let intent = NewIntent {
         tenant: prepared.tenant,
         name: prepared.name,
-        door: options.door.unwrap_or(Door::Releases),
+        door,
         verb: prepared.verb,
         source: prepared.source,
         rendered: prepared.rendered,

@@ -166,12 +166,22 @@ impl Bench {
 
     /// The same, on a folder that was prepared: its data directory is `data`.
     pub(crate) fn start_prepared(more: &[&str], prepare: impl FnOnce(&Path)) -> Self {
-        let dir = tempfile::Builder::new().prefix("skipper-it-").tempdir().expect("a temporary folder");
-        prepare(dir.path());
-        let more = more.iter().map(|arg| (*arg).to_owned()).collect();
-        let mut bench = Self { dir, server: None, url: String::new(), ports: ports(), more };
+        let mut bench = Self::unstarted();
+        prepare(bench.home());
+        bench.add_args(more);
         bench.start_server();
         bench
+    }
+
+    /// A folder whose server is still to be started.
+    pub(crate) fn unstarted() -> Self {
+        let dir = tempfile::Builder::new().prefix("skipper-it-").tempdir().expect("a temporary folder");
+        Self { dir, server: None, url: String::new(), ports: ports(), more: Vec::new() }
+    }
+
+    /// Arguments of the server from its next start on.
+    pub(crate) fn add_args(&mut self, more: &[&str]) {
+        self.more.extend(more.iter().map(|arg| (*arg).to_owned()));
     }
 
     /// Starts a server on the folder; the one before must be gone.

@@ -5,6 +5,7 @@ mod bench;
 mod caddy;
 mod certificates;
 mod crashes;
+mod deploys;
 mod import;
 mod jars;
 mod java;

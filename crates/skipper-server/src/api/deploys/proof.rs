@@ -142,6 +142,10 @@ impl Proof {
         if !good {
             return Err(refused());
         }
+        if apps.get(name).is_none() {
+            // Its file may have been written a moment ago.
+            return deploy::look_again(app, name).await.map(|()| delivery);
+        }
         deploy::configured(&apps, name).map(|_| delivery)
     }
 }

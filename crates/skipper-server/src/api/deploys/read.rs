@@ -11,7 +11,7 @@ use skipper_core::{
     name::ReleaseName,
     policy::Action as Act,
     port::Loaded,
-    release::{Door, Source},
+    release::{Door, PreviewOf, Source},
     rollout::{Action, Phase},
     spec::Spec,
 };
@@ -134,9 +134,11 @@ pub(crate) fn view(app: &App, loaded: &Loaded) -> DeployView {
     let rollout = &loaded.rollout;
     let error = rollout.phase.cause().map(|cause| cause.message.clone());
     let target = loaded.target.as_ref();
+    let preview = target.and_then(|revision| preview_of(&revision.source));
     DeployView {
         deploy_id: id::of(rollout.id),
-        app: loaded.release.name.to_string(),
+        app: preview.map_or_else(|| loaded.release.name.to_string(), |preview| preview.app.to_string()),
+        preview: preview.map(|preview| preview.id.clone()),
         tag: target.and_then(|revision| {
             tag_of_source(&revision.source).or_else(|| revision.spec.as_ref().and_then(tag_of_spec))
         }),
@@ -178,6 +180,14 @@ fn step(app: &App, loaded: &Loaded) -> &'static str {
         Some(Action::AwaitHealthy { .. }) => "health_checking",
         Some(Action::Hold { .. }) => "stopping_old",
         Some(_) => "switching",
+    }
+}
+
+/// What a revision is a preview of.
+pub(super) fn preview_of(source: &Source) -> Option<&PreviewOf> {
+    match source {
+        Source::App { preview, .. } => preview.as_deref(),
+        Source::Package { .. } | Source::Revision { .. } | Source::Scale { .. } => None,
     }
 }
 

@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http::{HeaderMap, StatusCode};
-use skipper_core::{Sha256, actor::Provenance, name::TenantName, release::Source, time::Timestamp};
+use skipper_core::{Sha256, actor::Provenance, name::TenantName, time::Timestamp};
 use skipper_store::{Begun, IntentAccepted};
 use tracing::warn;
 
@@ -159,15 +159,11 @@ fn check_tag(tag: &str) -> Result<(), Error> {
 
 /// The answer to an accepted deploy, however far it is by now.
 pub(super) async fn answer(app: &App, headers: &HeaderMap, accepted: &IntentAccepted) -> Response {
-    let source = accepted.revision.as_ref().map(|revision| &revision.source);
+    let preview = accepted.revision.as_ref().and_then(|revision| read::preview_of(&revision.source));
     let tag = accepted.revision.as_ref().and_then(|revision| {
         let spec = revision.spec.as_ref();
         read::tag_of_source(&revision.source).or_else(|| spec.and_then(read::tag_of_spec))
     });
-    let preview = match source {
-        Some(Source::App { preview, .. }) => preview.as_ref(),
-        _ => None,
-    };
     let accepted = DeployAccepted {
         deploy_id: id::of(accepted.rollout.id),
         app: preview.map_or_else(|| accepted.release.name.to_string(), |preview| preview.app.to_string()),

@@ -70,6 +70,9 @@ pub struct DeployView {
     pub deploy_id: String,
     /// The app.
     pub app: String,
+    /// The preview of it, for a deploy of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<String>,
     /// What was deployed; null for a removal.
     pub tag: Option<String>,
     /// `accepted`, `pulling`, `configuring`, `starting`, `health_checking`, `stopping_old`, `switching`, `undoing`, and at last
