@@ -8,8 +8,8 @@ mod store;
 
 pub use error::{Error, ErrorKind};
 pub use platform::{
-    Capabilities, Description, ExecOutput, Found, HookJob, HookState, Launch, LogChunk, LogQuery, LogStreamKind,
-    Platform,
+    Capabilities, Description, ExecOutput, Foreign, Found, HookJob, HookState, Launch, LogChunk, LogQuery,
+    LogStreamKind, Platform,
 };
 pub use resolver::{ResolveRequest, Resolved, Resolver};
 pub use router::{DeploymentStats, Router, Verified};

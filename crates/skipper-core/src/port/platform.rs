@@ -80,6 +80,17 @@ pub struct Found {
     pub instances: Vec<u32>,
 }
 
+/// Something here that another program started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Foreign {
+    /// What the platform calls it.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// What is written on it.
+    pub labels: BTreeMap<String, String>,
+}
+
 /// Which log lines are wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogQuery {
@@ -248,6 +259,22 @@ pub trait Platform: Send + Sync + fmt::Debug {
 
     /// Removes something that [`Platform::list`] found and nobody owns.
     fn remove_orphan<'a>(&'a self, id: &'a DeploymentId, deadline: Duration) -> BoxFuture<'a, Result<(), Error>>;
+
+    /// What another program started here, running or not, that bears all of these labels; nothing of ours.
+    fn foreign<'a>(
+        &'a self,
+        labels: &'a [(&'a str, &'a str)],
+        deadline: Duration,
+    ) -> BoxFuture<'a, Result<Vec<Foreign>, Error>> {
+        let _ = (labels, deadline);
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    /// Stops and removes something that [`Platform::foreign`] found; that it is gone is fine.
+    fn remove_foreign<'a>(&'a self, id: &'a str, deadline: Duration) -> BoxFuture<'a, Result<(), Error>> {
+        let _ = (id, deadline);
+        Box::pin(async { Ok(()) })
+    }
 
     /// Log lines, oldest first. Ends by itself unless `follow` is set.
     fn logs(&self, query: LogQuery) -> BoxFuture<'_, Result<BoxStream<'static, Result<LogChunk, Error>>, Error>>;

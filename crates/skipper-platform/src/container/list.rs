@@ -1,11 +1,14 @@
 //! What bears our labels here.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use bollard::models::ContainerSummary;
 use skipper_core::{
     deployment::DeploymentId,
-    port::{Error, Found},
+    port::{Error, Foreign, Found},
 };
 
 use super::{account::Account, labels, pod, raw};
@@ -40,6 +43,22 @@ pub(super) async fn deployments(account: Arc<Account>) -> Result<Vec<Found>, Err
         all.collect()
     })
     .await
+}
+
+/// Containers of another program that bear these labels.
+pub(super) async fn foreign(account: Arc<Account>, wanted: Vec<(String, String)>) -> Result<Vec<Foreign>, Error> {
+    let wanted = wanted.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let found = raw::list(&account, &HashMap::from([("label".to_owned(), wanted)])).await;
+    let found = found.map_err(|said| account.failed("list containers of another program", said))?;
+    let all = found.into_iter().filter_map(|one| {
+        let labels: BTreeMap<String, String> = one.labels.unwrap_or_default().into_iter().collect();
+        let name = one.names.and_then(|names| names.into_iter().next()).unwrap_or_default();
+        let name = name.trim_start_matches('/').to_owned();
+        // Whoever owns it, it is some Skipper's.
+        let ours = labels.keys().any(|label| label.starts_with(labels::PREFIX));
+        Some(Foreign { id: one.id?, name, labels }).filter(|_| !ours)
+    });
+    Ok(all.collect())
 }
 
 /// Containers of this account and of one kind.

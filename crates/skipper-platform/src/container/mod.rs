@@ -44,7 +44,8 @@ use skipper_core::{
     generation::Generation,
     health::Attempt,
     port::{
-        Capabilities, Description, Error, ExecOutput, Found, HookJob, HookState, Launch, LogChunk, LogQuery, Platform,
+        Capabilities, Description, Error, ExecOutput, Foreign, Found, HookJob, HookState, Launch, LogChunk, LogQuery,
+        Platform,
     },
     rollout::plan::Instances,
     spec::{Application, Resource},
@@ -267,6 +268,20 @@ impl Platform for ContainerPlatform {
             check_id(id)?;
             self.within("remove an orphan", deadline, stop::orphan(Arc::clone(&self.account), id.clone())).await
         })
+    }
+
+    fn foreign<'a>(
+        &'a self,
+        labels: &'a [(&'a str, &'a str)],
+        deadline: Duration,
+    ) -> BoxFuture<'a, Result<Vec<Foreign>, Error>> {
+        let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Box::pin(self.within("look for another program's", deadline, list::foreign(Arc::clone(&self.account), labels)))
+    }
+
+    fn remove_foreign<'a>(&'a self, id: &'a str, deadline: Duration) -> BoxFuture<'a, Result<(), Error>> {
+        let removing = stop::foreign(Arc::clone(&self.account), id.to_owned());
+        Box::pin(self.within("remove another program's", deadline, removing))
     }
 
     fn logs(&self, query: LogQuery) -> BoxFuture<'_, Result<BoxStream<'static, Result<LogChunk, Error>>, Error>> {

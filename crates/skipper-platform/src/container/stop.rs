@@ -68,6 +68,11 @@ pub(super) async fn orphan(account: Arc<Account>, id: DeploymentId) -> Result<()
     rest(&account, &id, &stop.unwrap_or_default(), None).await
 }
 
+/// Stops and removes a container of another program, as that would: politely at first, and what it has of no name with it.
+pub(super) async fn foreign(account: Arc<Account>, id: String) -> Result<(), Error> {
+    container(&account, &id, &StopPolicy::default()).await
+}
+
 /// Containers that are still there, jobs as well, and then what was kept for them.
 async fn rest(
     account: &Arc<Account>,

@@ -11,6 +11,7 @@ mod configured;
 mod live;
 pub mod previews;
 pub(crate) mod secrets;
+pub mod takeover;
 mod write;
 
 pub(crate) use build::Builder;

@@ -20,7 +20,11 @@ use tokio::{net::TcpListener, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-use crate::{apps::previews, callbacks, config::Config};
+use crate::{
+    apps::{previews, takeover},
+    callbacks,
+    config::Config,
+};
 
 /// What a server needs of the process it runs in.
 #[derive(Debug, Clone)]
@@ -145,12 +149,14 @@ pub async fn run(config: Config, world: World, stop: CancellationToken) -> Resul
         tasks.spawn(async move { repositories.repositories().run(stop).await });
     }
 
+    takeover::secrets_of_slip(&parts.app, &config.data_dir).await;
     let working = tasks.spawn(parts.tender.run(later.clone()));
     tasks.spawn(follow::wake(parts.app.clone(), later.clone()));
     tasks.spawn(follow::count(parts.app.clone(), later.clone()));
     tasks.spawn(callbacks::run(parts.app.clone(), later.clone()));
     tasks.spawn(config.apps.clone().follow(later.clone()));
     tasks.spawn(previews::tend(parts.app.clone(), later.clone()));
+    tasks.spawn(takeover::tend(parts.app.clone(), later.clone()));
 
     announce(&config, &listeners);
     let bounds = listen::Bounds {

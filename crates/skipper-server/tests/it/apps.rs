@@ -296,3 +296,87 @@ async fn an_app_that_was_never_deployed_has_a_status_and_no_output() {
     let unknown = server.send(Ask::get("/v1/apps/none/logs").token(GLOBAL)).await;
     assert_eq!(error(&unknown), told(404, "unknown app: none"));
 }
+
+/// A storage folder as slip leaves it.
+fn storage(machine: &Machine) -> PathBuf {
+    let storage = machine.dir.path().join("slip");
+    let secret = |path: &str, value: &[u8]| {
+        let path = storage.join("secrets").join(path);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        fs::write(path, value).expect("written");
+    };
+    secret("web/DATABASE_URL", b"pg://s3cret\n");
+    secret("web/SLIP_SECRET", b"a key of its own");
+    secret("shop/TOKEN_2", b"s3cret-2");
+    secret("web/.TORN.tmp", b"half");
+    secret("web/1BAD", b"x");
+    secret("web/BYTES", b"\xff\xfe");
+    secret("web/EMPTY", b"");
+    std::os::unix::fs::symlink("/etc/passwd", storage.join("secrets/web/LINK")).expect("linked");
+    storage
+}
+
+#[tokio::test]
+async fn secrets_of_a_slip_that_ran_here_are_taken_over_once() {
+    let machine = on_disk();
+    let place = storage(&machine);
+    let dir = machine.dir.path().join("etc");
+    let server = SERVER.replace("[storage]\n", &format!("[storage]\npath = {:?}\n", place.display().to_string()));
+    fs::write(dir.join("slip.toml"), server).expect("written");
+    let env = BTreeMap::from([("TOKEN".to_owned(), "x".to_owned())]);
+    let machine = Machine { apps: LiveApps::open(dir, env).expect("it is good"), ..machine };
+    let server = machine.boot().await;
+    let set = Ask::new(Method::PUT, "/v1/secrets/shop/TOKEN_2").token(GLOBAL);
+    server.send(Ask { body: b"newer".to_vec(), ..set }).await.done();
+    let data = server.machine.dir.path().to_owned();
+    skipper_server::apps::takeover::secrets_of_slip(&server.app, &data).await;
+    assert_eq!(read(&server, "/v1/apps/web/secrets").await, json!({"secrets": ["DATABASE_URL", "SLIP_SECRET"]}));
+    let value = async |name: &str| {
+        let name = skipper_core::name::SecretName::new(name).expect("a name");
+        let tenant = skipper_core::name::TenantName::default_tenant();
+        server.app.store.secret_value(&tenant, &name).await.expect("it opens").map(|value| value.expose().to_owned())
+    };
+    assert_eq!(value("web.DATABASE_URL").await.as_deref(), Some("pg://s3cret\n"), "byte by byte");
+    assert_eq!(value("shop.TOKEN_2").await.as_deref(), Some("newer"), "what was set since counts");
+    assert!(place.join("secrets/web/DATABASE_URL").exists(), "its files stay");
+    let own = server.send(signed("a key of its own", r#"{"app":"web","tag":"v1"}"#)).await;
+    assert_eq!(own.status.as_u16(), 202, "{}", own.text());
+
+    // Once: what is removed afterwards does not come back with the next start.
+    remove(&server, "/v1/secrets/web/DATABASE_URL").await.done();
+    skipper_server::apps::takeover::secrets_of_slip(&server.app, &data).await;
+    assert_eq!(value("web.DATABASE_URL").await, None);
+    assert!(!read(&server, "/v1/events").await.to_string().contains("s3cret"));
+}
+
+#[tokio::test]
+async fn containers_of_slip_serve_until_a_deploy_has_taken_their_place() {
+    let server = on_disk().boot().await;
+    let platform = &server.machine.platform;
+    let managed = ("slip.managed", "true");
+    for (id, labels) in [
+        ("slip-web", vec![managed, ("slip.app", "web")]),
+        ("slip-web-orphan", vec![managed, ("slip.app", "web")]),
+        ("slip-shop", vec![managed, ("slip.app", "shop")]),
+        ("slip-other", vec![managed, ("slip.app", "other")]),
+        ("slip-preview", vec![managed, ("slip.app", "web-preview-pr-1")]),
+        ("foreign", vec![("slip.app", "web")]),
+    ] {
+        platform.add_foreign(id, &labels);
+    }
+    // The machine has the platform under two names.
+    let sweep = async || skipper_server::apps::takeover::sweep(&server.app).await.expect("it works");
+    sweep().await;
+    assert_eq!(platform.foreign_ids().len(), 6, "nothing is deployed yet");
+    assert_eq!(deployed(&server, "web", "v1").await["status"], "completed");
+    sweep().await;
+    assert_eq!(platform.foreign_ids().len(), 6, "requests have time to finish");
+    server.machine.clock.advance(std::time::Duration::from_secs(31));
+    assert!(sweep().await > 0);
+    assert_eq!(platform.foreign_ids(), ["slip-shop", "slip-other", "slip-preview", "foreign"]);
+    server.machine.platform.image_file("docker:registry.test/shop:bad", "/slip/slip.toml", "[app");
+    assert_eq!(deployed(&server, "shop", "bad").await["status"], "failed");
+    server.machine.clock.advance(std::time::Duration::from_secs(31));
+    sweep().await;
+    assert_eq!(platform.foreign_ids().len(), 4, "a deploy that failed takes nobody's place");
+}

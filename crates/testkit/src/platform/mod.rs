@@ -14,7 +14,7 @@ use skipper_core::{
     generation::Generation,
     id::ReleaseId,
     name::AppName,
-    port::{Capabilities, Clock as _, Error, ErrorKind, HookJob, HookState, Launch},
+    port::{Capabilities, Clock as _, Error, ErrorKind, Foreign, HookJob, HookState, Launch},
     rollout::Instances,
     spec::Target,
     time::Timestamp,
@@ -75,6 +75,7 @@ struct State {
     volumes: BTreeMap<String, DeploymentId>,
     /// By image and path.
     image_files: BTreeMap<(String, String), String>,
+    foreign: Vec<Foreign>,
     apps: BTreeMap<DeploymentId, (ReleaseId, AppName)>,
     next_port: u16,
     engine: Option<Target>,
@@ -154,6 +155,19 @@ impl FakePlatform {
     pub fn image_file(&self, image: &str, path: &str, text: &str) {
         let mut state = self.state.lock().expect(POISONED);
         state.image_files.insert((image.to_owned(), path.to_owned()), text.to_owned());
+    }
+
+    /// Puts something there that another program started.
+    pub fn add_foreign(&self, id: &str, labels: &[(&str, &str)]) {
+        let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let one = Foreign { id: id.to_owned(), name: id.to_owned(), labels };
+        self.state.lock().expect(POISONED).foreign.push(one);
+    }
+
+    /// What another program started and is still there.
+    #[must_use]
+    pub fn foreign_ids(&self) -> Vec<String> {
+        self.state.lock().expect(POISONED).foreign.iter().map(|one| one.id.clone()).collect()
     }
 
     /// How hooks behave whose command starts with that word.

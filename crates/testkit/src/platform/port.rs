@@ -6,7 +6,7 @@ use skipper_core::{
     generation::Generation,
     health::Attempt,
     port::{
-        Capabilities, Clock as _, Description, Error, ExecOutput, Found, HookJob, HookState, Launch, LogChunk,
+        Capabilities, Clock as _, Description, Error, ExecOutput, Foreign, Found, HookJob, HookState, Launch, LogChunk,
         LogQuery, LogStreamKind, Platform,
     },
     rollout::Instances,
@@ -150,6 +150,28 @@ impl Platform for FakePlatform {
                 state.processes.retain(|(known, _), _| known != id);
                 state.folders.remove(id);
             }
+            passing.leave(Ok(())).await
+        })
+    }
+
+    fn foreign<'a>(
+        &'a self,
+        labels: &'a [(&'a str, &'a str)],
+        _: Duration,
+    ) -> BoxFuture<'a, Result<Vec<Foreign>, Error>> {
+        Box::pin(async move {
+            let state = self.state.lock().expect(POISONED);
+            let bears = |one: &&Foreign| {
+                labels.iter().all(|(name, value)| one.labels.get(*name).is_some_and(|has| has == value))
+            };
+            Ok(state.foreign.iter().filter(bears).cloned().collect())
+        })
+    }
+
+    fn remove_foreign<'a>(&'a self, id: &'a str, _: Duration) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            let passing = self.gate.enter("platform.remove_foreign", id.to_owned()).await?;
+            self.state.lock().expect(POISONED).foreign.retain(|one| one.id != id);
             passing.leave(Ok(())).await
         })
     }

@@ -1,0 +1,246 @@
+//! Taking the place of a slip that ran on this machine: its secrets are sealed into the store, and its containers serve until
+//! Skipper's own have taken over.
+//!
+//! Nothing of slip's storage is changed or removed.
+
+use std::{
+    fs,
+    io::{self, Write as _},
+    path::Path,
+    time::Duration,
+};
+
+use skipper_core::{
+    name::{ReleaseName, SecretName, TenantName},
+    port::{Foreign, Platform},
+    release::Door,
+    secret::SecretValue,
+    time::Millis,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::{Apps, previews, secrets};
+use crate::app::App;
+
+/// What slip writes on each of its containers.
+const MANAGED: (&str, &str) = ("slip.managed", "true");
+/// The app, or `APP-preview-ID`.
+const OF: &str = "slip.app";
+const INFIX: &str = "-preview-";
+/// In the data directory: from which storage the secrets were taken.
+const MARKER: &str = "taken-over-from";
+/// Most secrets, and the largest one.
+const MOST: usize = 10_000;
+const LARGEST: u64 = 1 << 20;
+/// How often it is looked whether slip's containers can go.
+const LOOK: Duration = Duration::from_secs(10);
+/// Longest a listing, and stopping one, takes.
+const LISTED: Duration = Duration::from_secs(10);
+const STOPPED: Duration = Duration::from_secs(60);
+/// How long requests may take on the way out where the app's file does not say it.
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// Seals the secrets in slip's storage, once for each storage. One that the store has already stays as it is, so that a second
+/// time, after a crash, does no harm. What goes wrong is logged, and tried again when the server starts the next time.
+pub async fn secrets_of_slip(app: &App, data_dir: &Path) {
+    let Some(apps) = app.apps.get() else { return };
+    let storage = apps.server().storage.clone();
+    let marker = data_dir.join(MARKER);
+    if fs::read_to_string(&marker).is_ok_and(|known| known == storage) {
+        return;
+    }
+    let folder = Path::new(&storage).join("secrets");
+    let read = tokio::task::spawn_blocking(move || read_secrets(&folder)).await;
+    let Ok(Read { found, mut failed }) = read else { return };
+    let mut taken = 0_usize;
+    for (name, value) in found {
+        match take(app, &name, &value).await {
+            Ok(new) => taken += usize::from(new),
+            Err(error) => {
+                warn!(secret = %name, %error, "a secret of slip's could not be taken over");
+                failed = true;
+            }
+        }
+    }
+    if taken > 0 {
+        info!(storage, taken, "secrets of slip's were sealed into the store; its files stay, and can be removed");
+    }
+    if failed {
+        warn!(
+            storage,
+            "not all secrets of slip's could be taken over; tried again when the server starts the next time"
+        );
+    } else if let Err(error) = remember(&marker, &storage) {
+        warn!(%error, "it could not be remembered that slip's secrets were taken over; it is done again");
+    }
+}
+
+async fn take(app: &App, name: &SecretName, value: &SecretValue) -> Result<bool, skipper_store::Error> {
+    let tenant = TenantName::default_tenant();
+    let known = app.store.secret_list(&tenant).await?.into_iter().any(|info| info.name == *name);
+    if !known {
+        app.store.secret_set(&tenant, name, value, &previews::provenance(app, "takeover")).await?;
+    }
+    Ok(!known)
+}
+
+/// What was found in slip's folder of secrets.
+#[derive(Default)]
+struct Read {
+    found: Vec<(SecretName, SecretValue)>,
+    failed: bool,
+}
+
+fn read_secrets(folder: &Path) -> Read {
+    let mut read = Read::default();
+    for app in entries(folder, &mut read.failed) {
+        let Some(name) = app.file_name().and_then(|name| ReleaseName::new(name.to_str()?).ok()) else { continue };
+        for file in entries(&app, &mut read.failed) {
+            let shown = file.display();
+            let Some(key) = file.file_name().and_then(|key| key.to_str()) else { continue };
+            // What slip was writing when it died begins with a dot.
+            let Some(stored) = secrets::name(&name, key) else { continue };
+            match value(&file) {
+                Ok(Some(value)) => read.found.push((stored, value)),
+                Ok(None) => warn!(file = %shown, "is no plain file with a text of 1 byte to 1 MiB; not taken over"),
+                Err(error) => {
+                    warn!(file = %shown, %error, "cannot be read");
+                    read.failed = true;
+                }
+            }
+            if read.found.len() >= MOST {
+                warn!(most = MOST, "there are more secrets than are taken over");
+                return read;
+            }
+        }
+    }
+    read
+}
+
+/// The paths in a folder, in order. One that is not there is empty.
+fn entries(folder: &Path, failed: &mut bool) -> Vec<std::path::PathBuf> {
+    match fs::symlink_metadata(folder) {
+        Ok(meta) if meta.is_dir() => {}
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            warn!(folder = %folder.display(), %error, "cannot be read");
+            *failed = true;
+            return Vec::new();
+        }
+        Ok(_) | Err(_) => return Vec::new(),
+    }
+    match fs::read_dir(folder) {
+        Ok(entries) => {
+            let mut paths: Vec<_> = entries.take(MOST).flatten().map(|entry| entry.path()).collect();
+            paths.sort();
+            paths
+        }
+        Err(error) => {
+            warn!(folder = %folder.display(), %error, "cannot be read");
+            *failed = true;
+            Vec::new()
+        }
+    }
+}
+
+/// The text of a file, byte by byte. `None` for what is no value of a secret; a link leads anywhere, and is none.
+fn value(file: &Path) -> io::Result<Option<SecretValue>> {
+    let meta = fs::symlink_metadata(file)?;
+    if !meta.is_file() || meta.len() == 0 || meta.len() > LARGEST {
+        return Ok(None);
+    }
+    Ok(String::from_utf8(fs::read(file)?).ok().map(SecretValue::new))
+}
+
+fn remember(marker: &Path, storage: &str) -> io::Result<()> {
+    let fresh = marker.with_extension("tmp");
+    let mut file = fs::File::create(&fresh)?;
+    file.write_all(storage.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&fresh, marker)
+}
+
+/// Removes containers of slip's whose place Skipper's own have taken: those of an app that is configured, once a deploy of it
+/// serves and requests had time to finish. Says how many are left.
+///
+/// # Errors
+///
+/// Those of the database. A platform that does not answer counts as one that is left.
+pub async fn sweep(app: &App) -> Result<usize, skipper_store::Error> {
+    let Some(apps) = app.apps.get() else { return Ok(0) };
+    let mut left = 0;
+    for (target, platform) in app.platforms.iter() {
+        let found = match platform.foreign(&[MANAGED], LISTED).await {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::debug!(platform = %target.0, error = error.chain(), "cannot be asked for containers of slip's");
+                left += 1;
+                continue;
+            }
+        };
+        for one in found {
+            if !is_replaced(app, &apps, &one).await? || !remove(platform.as_ref(), &one).await {
+                left += 1;
+            }
+        }
+    }
+    Ok(left)
+}
+
+async fn remove(platform: &dyn Platform, one: &Foreign) -> bool {
+    let removed = platform.remove_foreign(&one.id, STOPPED).await;
+    match removed {
+        Ok(()) => info!(container = one.name, "Skipper serves in its place: a container of slip's was removed"),
+        Err(error) => {
+            warn!(
+                container = one.name,
+                error = error.chain(),
+                "a container of slip's could not be removed; tried again"
+            );
+            return false;
+        }
+    }
+    true
+}
+
+/// Whether Skipper serves in its place.
+async fn is_replaced(app: &App, apps: &Apps, one: &Foreign) -> Result<bool, skipper_store::Error> {
+    let Some((release, of)) = one.labels.get(OF).and_then(|label| release_of(apps, label)) else { return Ok(false) };
+    let Some(release) = app.store.release_get(&TenantName::default_tenant(), &release).await? else { return Ok(false) };
+    if release.door != Door::Deploys || release.deleted || release.serving.is_none() {
+        return Ok(false);
+    }
+    let Some(latest) = app.store.rollout_latest(release.id).await? else { return Ok(false) };
+    let file = apps.get(&of).and_then(|read| read.as_ref().ok());
+    let drain = file.and_then(|file| file.deploy.drain_timeout).map_or(DRAIN, Millis::duration);
+    Ok(latest.finished_at.is_some_and(|at| app.clock.now().since(at) >= drain))
+}
+
+/// The release that takes the place of what bears this label, and its app.
+fn release_of(apps: &Apps, label: &str) -> Option<(ReleaseName, String)> {
+    if apps.get(label).is_some() {
+        return ReleaseName::new(label).ok().map(|name| (name, label.to_owned()));
+    }
+    apps.names().find_map(|name| {
+        let id = label.strip_prefix(name)?.strip_prefix(INFIX)?;
+        let app = ReleaseName::new(name).ok()?;
+        Some((skipper_source::app::preview_release(&app, id).ok()?, name.to_owned()))
+    })
+}
+
+/// Sweeps until nothing of slip's is left, or until `stop`, where this server is the one that tends.
+pub(crate) async fn tend(app: App, stop: CancellationToken) {
+    if app.apps.get().is_none() {
+        return;
+    }
+    while stop.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
+        if app.tended_by.borrow().is_some() {
+            continue;
+        }
+        match sweep(&app).await {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(error) => warn!(%error, "containers of slip's could not be looked for; tried again"),
+        }
+    }
+}
