@@ -73,16 +73,14 @@ impl Apps {
         Some(&self.server.secret).filter(|secret| !secret.expose().is_empty())
     }
 
-    /// The platform account of all apps: the backend that is named, else the first that `is_there`.
+    /// The platform account of all apps: the backend that is named; else Podman where that `is_there`, as slip has it.
     #[must_use]
     pub fn target(&self, is_there: impl Fn(&PlatformName) -> bool) -> PlatformName {
         let name = |word: &str| PlatformName::new(word).expect("the constant is a name");
         match self.server.backend {
             Backend::Docker => name("docker"),
             Backend::Podman => name("podman"),
-            Backend::Auto => Some(name("podman"))
-                .filter(|podman| is_there(podman) && !is_there(&name("docker")))
-                .unwrap_or_else(|| name("docker")),
+            Backend::Auto => Some(name("podman")).filter(is_there).unwrap_or_else(|| name("docker")),
         }
     }
 }

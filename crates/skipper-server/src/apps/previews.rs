@@ -24,6 +24,8 @@ const INFIX: &str = ".preview.";
 const LOOK: Duration = Duration::from_secs(10);
 /// Releases read at a time.
 const PAGE: u32 = 500;
+/// How long an app's file may be away: whoever replaces a directory does not always do so at one moment.
+const MISSED: Duration = Duration::from_secs(60);
 /// How long one is remembered that never came to say how long it lives.
 const UNTOLD: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -161,18 +163,21 @@ pub(crate) fn provenance(app: &App, trigger: &str) -> Provenance {
     Provenance { actor: Actor::System, trigger: trigger.to_owned(), correlation: request.to_string(), request }
 }
 
-/// Takes away whatever should not be there any more. Returns how many.
+/// Takes away whatever should not be there any more. Returns how many. `gone` remembers since when apps are missed.
 ///
 /// # Errors
 ///
 /// Those of the database; what was asked for before stays asked for.
-pub async fn reap(app: &App) -> Result<usize, Error> {
+pub async fn reap(app: &App, gone: &mut BTreeMap<ReleaseName, Timestamp>) -> Result<usize, Error> {
     let Some(apps) = app.apps.get() else { return Ok(0) };
     let now = app.clock.now();
+    gone.retain(|name, _| apps.get(name.as_str()).is_none());
     let mut by_app: BTreeMap<ReleaseName, Vec<Preview>> = BTreeMap::new();
     let mut count = 0;
     for preview in list(&app.store, &TenantName::default_tenant(), None).await? {
-        let why = if apps.get(preview.of.app.as_str()).is_none() {
+        let missing = apps.get(preview.of.app.as_str()).is_none();
+        let since = missing.then(|| *gone.entry(preview.of.app.clone()).or_insert(now));
+        let why = if since.is_some_and(|since| now.since(since) >= MISSED) {
             Some("its app is gone")
         } else if preview.expires_at().is_some_and(|at| at <= now) {
             Some("its time is over")
@@ -209,11 +214,12 @@ pub async fn reap(app: &App) -> Result<usize, Error> {
 
 /// Reaps until `stop`, where this server is the one that tends.
 pub(crate) async fn tend(app: App, stop: CancellationToken) {
+    let mut gone = BTreeMap::new();
     while stop.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
         if app.tended_by.borrow().is_some() {
             continue;
         }
-        if let Err(error) = reap(&app).await {
+        if let Err(error) = reap(&app, &mut gone).await {
             warn!(%error, "previews whose time is over could not be taken away; tried again");
         }
     }

@@ -309,7 +309,7 @@ async fn previews_come_and_go_by_themselves() {
     server.machine.clock.advance(std::time::Duration::from_secs(25 * 60));
     assert_eq!(preview(&server, "PR_1", "v2").await["status"], "completed");
     server.machine.clock.advance(std::time::Duration::from_secs(25 * 60));
-    assert_eq!(skipper_server::apps::previews::reap(&server.app).await.expect("it works"), 0);
+    assert_eq!(skipper_server::apps::previews::reap(&server.app, &mut BTreeMap::new()).await.expect("it works"), 0);
     assert_eq!(previews(&server).await, [("PR_1".to_owned(), "v2".to_owned())]);
 
     // Two at a time: the oldest goes.
@@ -339,7 +339,7 @@ async fn previews_come_and_go_by_themselves() {
 
     // Its time is over.
     server.machine.clock.advance(std::time::Duration::from_secs(31 * 60));
-    assert_eq!(skipper_server::apps::previews::reap(&server.app).await.expect("it works"), 1);
+    assert_eq!(skipper_server::apps::previews::reap(&server.app, &mut BTreeMap::new()).await.expect("it works"), 1);
     server.until(async || ids().await.is_empty()).await;
     assert!(server.machine.platform.running().is_empty(), "nothing is left");
 }
