@@ -354,6 +354,10 @@ async fn secrets_of_a_slip_that_ran_here_are_taken_over_once() {
     let own = server.send(signed("a key of its own", r#"{"app":"web","tag":"v7"}"#)).await;
     assert_eq!(own.status.as_u16(), 202, "{}", own.text());
     assert_eq!(ended(&server, &own.read()).await["revision"], 3);
+    for body in [json!({}), json!({"to": "v6"})] {
+        let back = send(&server, Method::POST, "/v1/apps/web/rollback", &body).await;
+        assert_eq!(error(&back).0, 409, "of what slip deployed nothing is known but its tag: {}", back.text());
+    }
 
     // Once: what is removed afterwards does not come back with the next start.
     remove(&server, "/v1/secrets/web/DATABASE_URL").await.done();
