@@ -48,6 +48,8 @@ pub struct PastRevision {
     pub kept: Option<String>,
     /// When it was made.
     pub created_at: Timestamp,
+    /// What the rollout that made it was called, where that is to be found again.
+    pub rollout: Option<RolloutId>,
 }
 
 impl Store {
@@ -65,6 +67,7 @@ impl Store {
         &self,
         tenant: &TenantName,
         name: &ReleaseName,
+        door: Door,
         past: &[PastRevision],
         provenance: &Provenance,
     ) -> Result<Release, Error> {
@@ -75,7 +78,7 @@ impl Store {
         }
         tenant::ensure_in_txn(&mut txn, tenant).await?;
         let (id, now) = (ReleaseId::from_uuid(txn.shared().ids.next()), txn.shared().clock.now());
-        txn.run(release::INSERT, args![id, tenant.as_str(), name.as_str(), Door::Releases.as_str(), now]).await?;
+        txn.run(release::INSERT, args![id, tenant.as_str(), name.as_str(), door.as_str(), now]).await?;
         let by = json::text(provenance)?;
         for one in past {
             insert_in_txn(&mut txn, id, one, &by).await?;
@@ -165,11 +168,12 @@ async fn insert_in_txn(txn: &mut Txn, id: ReleaseId, one: &PastRevision, by: &st
         }
         _ => Phase::Succeeded,
     };
+    let rollout = one.rollout.unwrap_or_else(|| RolloutId::from_uuid(txn.shared().ids.next()));
     let verb = if one.number == 1 { Verb::Install } else { Verb::Upgrade };
     txn.run(
         INSERT_ROLLOUT,
         args![
-            RolloutId::from_uuid(txn.shared().ids.next()),
+            rollout,
             id,
             verb.as_str(),
             one.number,

@@ -149,7 +149,7 @@ pub async fn run(config: Config, world: World, stop: CancellationToken) -> Resul
         tasks.spawn(async move { repositories.repositories().run(stop).await });
     }
 
-    takeover::secrets_of_slip(&parts.app, &config.data_dir).await;
+    takeover::storage_of_slip(&parts.app, &config.data_dir).await;
     let working = tasks.spawn(parts.tender.run(later.clone()));
     tasks.spawn(follow::wake(parts.app.clone(), later.clone()));
     tasks.spawn(follow::count(parts.app.clone(), later.clone()));

@@ -6,7 +6,7 @@ use skipper_core::{
     Sha256,
     name::{PlatformName, ReleaseName, TenantName},
     policy::Action,
-    release::{Release, RevisionState, Source},
+    release::{Door, Release, RevisionState, Source},
     time::Timestamp,
 };
 use skipper_source::RenderOptions;
@@ -86,7 +86,7 @@ pub async fn take_over(
         };
         revisions.push(revision(app, name, one, kept, &mut warnings).await?);
     }
-    let release = app.store.release_take_over(tenant, name, &revisions, &caller.provenance).await?;
+    let release = app.store.release_take_over(tenant, name, Door::Releases, &revisions, &caller.provenance).await?;
     Ok((release, warnings))
 }
 
@@ -133,5 +133,6 @@ async fn revision(
         description: past.description.filter(|text| !text.is_empty()),
         kept,
         created_at: past.created_at,
+        rollout: None,
     })
 }

@@ -312,6 +312,10 @@ fn storage(machine: &Machine) -> PathBuf {
     secret("web/1BAD", b"x");
     secret("web/BYTES", b"\xff\xfe");
     secret("web/EMPTY", b"");
+    fs::create_dir_all(storage.join("state/previews")).expect("made");
+    let state = json!({"current_tag": "v7", "previous_tag": "v6", "deployed_at": "2026-01-02T03:04:05.123456789Z"});
+    fs::write(storage.join("state/web.json"), state.to_string()).expect("written");
+    fs::write(storage.join("state/shop.json"), "{torn").expect("written");
     std::os::unix::fs::symlink("/etc/passwd", storage.join("secrets/web/LINK")).expect("linked");
     storage
 }
@@ -329,7 +333,7 @@ async fn secrets_of_a_slip_that_ran_here_are_taken_over_once() {
     let set = Ask::new(Method::PUT, "/v1/secrets/shop/TOKEN_2").token(GLOBAL);
     server.send(Ask { body: b"newer".to_vec(), ..set }).await.done();
     let data = server.machine.dir.path().to_owned();
-    skipper_server::apps::takeover::secrets_of_slip(&server.app, &data).await;
+    skipper_server::apps::takeover::storage_of_slip(&server.app, &data).await;
     assert_eq!(read(&server, "/v1/apps/web/secrets").await, json!({"secrets": ["DATABASE_URL", "SLIP_SECRET"]}));
     let value = async |name: &str| {
         let name = skipper_core::name::SecretName::new(name).expect("a name");
@@ -339,12 +343,25 @@ async fn secrets_of_a_slip_that_ran_here_are_taken_over_once() {
     assert_eq!(value("web.DATABASE_URL").await.as_deref(), Some("pg://s3cret\n"), "byte by byte");
     assert_eq!(value("shop.TOKEN_2").await.as_deref(), Some("newer"), "what was set since counts");
     assert!(place.join("secrets/web/DATABASE_URL").exists(), "its files stay");
-    let own = server.send(signed("a key of its own", r#"{"app":"web","tag":"v1"}"#)).await;
+    let past = read(&server, "/v1/deploys?app=web").await;
+    let tags: Vec<_> =
+        past["deploys"].as_array().expect("a list").iter().map(|one| (&one["tag"], &one["status"])).collect();
+    assert_eq!(tags, [(&json!("v7"), &json!("completed")), (&json!("v6"), &json!("completed"))]);
+    assert!(past["deploys"][0]["started_at"].as_str().unwrap_or_default().starts_with("2026-01-02T03:04:05"), "{past}");
+    assert_eq!(read(&server, "/v1/apps/web/status").await["status"], "not_deployed");
+    let old = server.send(signed("a key of its own", r#"{"app":"web","tag":"v6"}"#)).await;
+    assert_eq!(old.status.as_u16(), 409, "what was deployed before another one needs force: {}", old.text());
+    let own = server.send(signed("a key of its own", r#"{"app":"web","tag":"v7"}"#)).await;
     assert_eq!(own.status.as_u16(), 202, "{}", own.text());
+    assert_eq!(ended(&server, &own.read()).await["revision"], 3);
+    for body in [json!({}), json!({"to": "v6"})] {
+        let back = send(&server, Method::POST, "/v1/apps/web/rollback", &body).await;
+        assert_eq!(error(&back).0, 409, "of what slip deployed nothing is known but its tag: {}", back.text());
+    }
 
     // Once: what is removed afterwards does not come back with the next start.
     remove(&server, "/v1/secrets/web/DATABASE_URL").await.done();
-    skipper_server::apps::takeover::secrets_of_slip(&server.app, &data).await;
+    skipper_server::apps::takeover::storage_of_slip(&server.app, &data).await;
     assert_eq!(value("web.DATABASE_URL").await, None);
     assert!(!read(&server, "/v1/events").await.to_string().contains("s3cret"));
 }

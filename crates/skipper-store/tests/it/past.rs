@@ -1,10 +1,10 @@
 use serde_json::json;
 use skipper_core::{
-    release::{RevisionState, Source},
+    release::{Door, RevisionState, Source},
     rollout::Verb,
     time::Timestamp,
 };
-use skipper_store::{Error, PastRevision, read_postgres};
+use skipper_store::{Error, PastRevision, SlipDeploy, read_postgres, read_slip};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, postgres::PgConnectOptions};
 
 use crate::{
@@ -29,6 +29,7 @@ fn past(number: u64, state: RevisionState) -> PastRevision {
         spec: Some(spec(&[], &[])),
         description: Some("Upgrade complete".into()),
         created_at: Timestamp::from_micros(1_509_122_343_000_000 + i64::try_from(number).expect("small")),
+        rollout: None,
     }
 }
 
@@ -36,7 +37,8 @@ async fn a_release_of_before_is_there_with_its_history_and_nothing_of_it_runs(wo
     let store = &world.store;
     let all = [past(1, RevisionState::Superseded), past(2, RevisionState::Failed), past(5, RevisionState::Superseded)];
     let by = intent("mylog", Verb::Install).provenance;
-    let release = store.release_take_over(&tenant(), &name("mylog"), &all, &by).await.expect("taken over");
+    let release =
+        store.release_take_over(&tenant(), &name("mylog"), Door::Releases, &all, &by).await.expect("taken over");
     assert_eq!((release.last_revision, release.serving, release.deleted), (5, None, true));
     assert_eq!(release.created_at, all[0].created_at);
     let fifth = store.revision_get(release.id, 5).await.expect("no error").expect("there");
@@ -67,7 +69,7 @@ async fn a_history_that_cannot_be_is_refused(world: &World) {
         vec![past(2, RevisionState::Failed), past(2, RevisionState::Failed)],
         vec![past(1, RevisionState::Live)],
     ] {
-        let refused = world.store.release_take_over(&tenant(), &name("x"), &wrong, &by).await;
+        let refused = world.store.release_take_over(&tenant(), &name("x"), Door::Releases, &wrong, &by).await;
         assert!(matches!(refused, Err(Error::Invalid(_))), "{refused:?}");
     }
     assert!(world.store.release_get(&tenant(), &name("x")).await.expect("no error").is_none());
@@ -76,7 +78,10 @@ async fn a_history_that_cannot_be_is_refused(world: &World) {
 async fn a_name_that_is_in_use_is_not_taken_over(world: &World) {
     serving(&world.store, "web", &spec(&[], &[])).await;
     let by = intent("web", Verb::Install).provenance;
-    let refused = world.store.release_take_over(&tenant(), &name("web"), &[past(1, RevisionState::Failed)], &by).await;
+    let refused = world
+        .store
+        .release_take_over(&tenant(), &name("web"), Door::Releases, &[past(1, RevisionState::Failed)], &by)
+        .await;
     assert!(matches!(refused, Err(Error::Exists { .. })), "{refused:?}");
 }
 
@@ -107,4 +112,24 @@ async fn a_foreign_database_is_read_with_its_large_objects() {
     postgres::remove(&url).await;
     let nobody = read_postgres("postgres://127.0.0.1:1/x", &wanted, &[]).await;
     assert!(matches!(nobody, Err(Error::CannotOpen { .. })), "{nobody:?}");
+}
+
+#[tokio::test]
+async fn deploys_of_slip_are_read_while_it_has_its_database_open() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("slip.db");
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+    let mut slip = options.journal_mode(sqlx::sqlite::SqliteJournalMode::Wal).connect().await.expect("made");
+    let sql = "CREATE TABLE deploys (id TEXT PRIMARY KEY, app TEXT NOT NULL, image TEXT NOT NULL, tag TEXT NOT NULL, \
+               status TEXT NOT NULL, started_at TEXT NOT NULL, finished_at TEXT, error TEXT, triggered_by TEXT NOT NULL) STRICT; \
+               INSERT INTO deploys VALUES ('dep_b', 'web', 'a/web', 'v2', 'failed', '2026-01-02T00:00:00Z', NULL, 'no', 'cli'), \
+               ('dep_a', 'web', 'a/web', 'v1', 'completed', '2026-01-01T00:00:00Z', NULL, NULL, 'webhook')";
+    sqlx::raw_sql(sql).execute(&mut slip).await.expect("written");
+    let read = read_slip(&path).await.expect("read");
+    let seen: Vec<_> =
+        read.iter().map(|SlipDeploy { id, tag, status, .. }| (id.as_str(), tag.as_str(), status.as_str())).collect();
+    assert_eq!(seen, [("dep_a", "v1", "completed"), ("dep_b", "v2", "failed")]);
+    assert!(matches!(read_slip(&dir.path().join("none.db")).await, Err(Error::CannotOpen { .. })));
+    std::fs::write(dir.path().join("text.db"), "no database at all, and long enough to be one").expect("written");
+    assert!(read_slip(&dir.path().join("text.db")).await.is_err());
 }

@@ -281,4 +281,32 @@ on_each_engine! {
         futures::future::join_all(many.iter().map(|one| engine.retire(one))).await.into_iter().for_each(|r| r.expect("stopped"));
         assert_eq!(engine.containers().await, Vec::<String>::new());
     }
+
+    async fn what_another_program_started_is_found_by_its_labels_and_removed_and_nothing_of_ours_is(engine: Engine) {
+        let mark = engine.owner.clone();
+        let wanted = [("slip.managed", "true"), ("it.mark", mark.as_str())];
+        let mut it = engine.script("exec sleep 600").await;
+        it.app.platform_options.insert("labels".to_owned(), json!({"slip.managed": "true", "it.mark": mark}));
+        engine.start(&it).await;
+        let mut labels = std::collections::HashMap::from(wanted.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        labels.insert("slip.app".to_owned(), "shop".to_owned());
+        let body = bollard::models::ContainerCreateBody {
+            image: Some(format!("{IMAGE}:1")),
+            cmd: Some(["sh", "-c", "trap 'exit 0' TERM; sleep 600 & wait"].map(str::to_owned).into()),
+            labels: Some(labels),
+            ..Default::default()
+        };
+        let made = engine.client().create_container(None, body).await.expect("it can be made");
+        engine.client().start_container(&made.id, None).await.expect("it can be started");
+        let found = engine.platform.foreign(&wanted, PATIENCE).await.expect("they are told");
+        let seen: Vec<_> = found.iter().map(|one| (one.id.as_str(), one.labels["slip.app"].as_str())).collect();
+        assert_eq!(seen, [(made.id.as_str(), "shop")]);
+        for _ in 0..2 {
+            let removed = engine.platform.remove_foreign(&made.id, PATIENCE).await;
+            removed.unwrap_or_else(|error| panic!("{}", error.chain()));
+        }
+        assert_eq!(engine.platform.foreign(&wanted, PATIENCE).await.expect("they are told"), []);
+        assert!(matches!(engine.observe(&it).await, Observed::Running(_)));
+        engine.retire(&it).await.expect("it can be stopped");
+    }
 }

@@ -16,7 +16,7 @@ pub(super) fn of(rollout: RolloutId) -> String {
 }
 
 /// The rollout of a deploy's id, in either case.
-pub(super) fn parse(text: &str) -> Option<RolloutId> {
+pub(crate) fn parse(text: &str) -> Option<RolloutId> {
     let digits = text.strip_prefix(PREFIX).filter(|digits| digits.len() == LENGTH)?;
     let mut bits = 0_u128;
     for digit in digits.bytes().map(|digit| digit.to_ascii_lowercase()) {

@@ -25,6 +25,7 @@ use skipper_core::{
     policy::Action::{self, Administer, Deploy, ManageSecrets, Read},
 };
 
+pub(crate) use id::parse as rollout_of;
 pub(in crate::api) use ticket::ticket;
 pub(crate) use told::{Heard, heard};
 

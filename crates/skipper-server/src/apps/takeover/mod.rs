@@ -3,6 +3,8 @@
 //!
 //! Nothing of slip's storage is changed or removed.
 
+mod history;
+
 use std::{
     fs,
     io::{self, Write as _},
@@ -41,18 +43,31 @@ const STOPPED: Duration = Duration::from_secs(60);
 /// How long requests may take on the way out where the app's file does not say it.
 const DRAIN: Duration = Duration::from_secs(30);
 
-/// Seals the secrets in slip's storage, once for each storage. One that the store has already stays as it is, so that a second
-/// time, after a crash, does no harm. What goes wrong is logged, and tried again when the server starts the next time.
-pub async fn secrets_of_slip(app: &App, data_dir: &Path) {
+/// Takes over what slip's storage holds, secrets and history, once for each storage. What goes wrong is logged, and tried again
+/// when the server starts the next time.
+pub async fn storage_of_slip(app: &App, data_dir: &Path) {
     let Some(apps) = app.apps.get() else { return };
     let storage = apps.server().storage.clone();
     let marker = data_dir.join(MARKER);
     if fs::read_to_string(&marker).is_ok_and(|known| known == storage) {
         return;
     }
-    let folder = Path::new(&storage).join("secrets");
+    // Both, whatever becomes of the first one.
+    let secrets = take_secrets(app, &storage).await;
+    let history = history::take(app, &apps, Path::new(&storage)).await;
+    if !secrets || !history {
+        warn!(storage, "not all that slip left could be taken over; tried again when the server starts the next time");
+    } else if let Err(error) = remember(&marker, &storage) {
+        warn!(%error, "it could not be remembered that slip's storage was taken over; it is done again");
+    }
+}
+
+/// Seals the secrets in slip's storage. One that the store has already stays as it is, so that a second time, after a crash, does
+/// no harm. Says whether all went well.
+async fn take_secrets(app: &App, storage: &str) -> bool {
+    let folder = Path::new(storage).join("secrets");
     let read = tokio::task::spawn_blocking(move || read_secrets(&folder)).await;
-    let Ok(Read { found, mut failed }) = read else { return };
+    let Ok(Read { found, mut failed }) = read else { return false };
     let mut taken = 0_usize;
     for (name, value) in found {
         match take(app, &name, &value).await {
@@ -66,14 +81,7 @@ pub async fn secrets_of_slip(app: &App, data_dir: &Path) {
     if taken > 0 {
         info!(storage, taken, "secrets of slip's were sealed into the store; its files stay, and can be removed");
     }
-    if failed {
-        warn!(
-            storage,
-            "not all secrets of slip's could be taken over; tried again when the server starts the next time"
-        );
-    } else if let Err(error) = remember(&marker, &storage) {
-        warn!(%error, "it could not be remembered that slip's secrets were taken over; it is done again");
-    }
+    !failed
 }
 
 async fn take(app: &App, name: &SecretName, value: &SecretValue) -> Result<bool, skipper_store::Error> {
