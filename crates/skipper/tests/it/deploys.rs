@@ -309,7 +309,7 @@ fn a_container_with_a_way_in(kind: EngineKind) {
     assert_eq!(yard.ended(&preview)["status"], "completed");
     assert_eq!(yard.at("pr-7.preview.test", "/"), (200, "v1".to_owned()));
     yard.delete("web", ".preview.pr-7");
-    assert_eq!(yard.at("pr-7.preview.test", "/").0, 404);
+    until("nobody gets there any more", || yard.at("pr-7.preview.test", "/").0, |status| *status == 404);
     load.end();
     yard.delete("web", "");
 }
