@@ -258,6 +258,8 @@ impl Resolver for PackageResolver {
         Box::pin(async move {
             let (text, mut spec) = self.rendered(request).await?;
             self.pin(request, &mut spec).await?;
+            // What was built just now claims its routes with the plan; that they are another's ends the rollout here.
+            self.store.route_claims_check(Some(request.release), &spec).await?;
             Ok(Resolved { manifest: skipper_source::manifest::of(&spec, text), spec })
         })
     }

@@ -63,6 +63,12 @@ impl Preview {
     }
 }
 
+/// Whether a release of that name is a preview.
+#[must_use]
+pub fn is_one(name: &ReleaseName) -> bool {
+    name.as_str().contains(INFIX)
+}
+
 /// All previews of an app, or of every app, by the name of their releases.
 ///
 /// # Errors

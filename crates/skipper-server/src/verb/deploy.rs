@@ -58,6 +58,9 @@ pub async fn accept(app: &App, caller: &Caller, wanted: Wanted) -> Result<Intent
     // What is older is found out, and what is accepted made known, by one delivery of an app at a time.
     let _turn = app.webhooks.turn(file.name.as_str()).await;
     let release = app.store.release_get(&tenant, &name).await?;
+    if let (Some(preview), Some(release)) = (&preview, release.as_ref().filter(|release| !release.deleted)) {
+        refuse_another_preview(app, release, preview).await?;
+    }
     if let Some(release) = release.as_ref().filter(|_| !wanted.force) {
         refuse_outdated(app, release, &wanted.tag, wanted.signed_at).await?;
     }
@@ -92,6 +95,17 @@ fn preview_release(apps: &Apps, file: &app::App, id: &str) -> Result<ReleaseName
         return Err(bad(what.to_owned()));
     }
     app::preview_release(&file.name, id).map_err(bad)
+}
+
+/// `a_b` and `a-b` would have one host name.
+async fn refuse_another_preview(app: &App, release: &Release, wanted: &PreviewOf) -> Result<(), Error> {
+    let newest = app.store.revision_get(release.id, release.last_revision).await?;
+    let Some(Source::App { preview: Some(there), .. }) = newest.map(|newest| newest.source) else { return Ok(()) };
+    if there.id == wanted.id {
+        return Ok(());
+    }
+    let message = format!("preview `{}` has the host name that `{}` would have", there.id, wanted.id);
+    Err(Error::new(Code::Conflict, message).hint("choose another id, or tear that preview down first"))
 }
 
 /// Apps belong to their own door, and the newest of those that wait wins.

@@ -354,3 +354,22 @@ async fn previews_are_refused_where_there_are_none() {
     assert_eq!(ended["status"], "failed", "the image enables none");
     assert!(ended["error"].as_str().unwrap_or_default().contains("not enabled"), "{ended}");
 }
+
+#[tokio::test]
+async fn what_belongs_to_another_is_refused_and_ends() {
+    let machine = machine();
+    with_previews(&machine, &["v1"]);
+    let server = machine.boot().await;
+    // `a_b` and `a-b` are one host name.
+    assert_eq!(preview(&server, "a_b", "v1").await["status"], "completed");
+    let other = json!({"app": "web", "tag": "v1", "preview": {"id": "a-b"}}).to_string();
+    let (status, text) = error(&server.send(signed(GLOBAL, &other)).await);
+    assert!(status == 409 && text.contains("`a_b`"), "{status} {text}");
+    // A host name that the image brings about, and that another release has.
+    let repo = "[app]\nname = \"shop\"\n[preview]\nenabled = true\n";
+    server.machine.platform.image_file("docker:registry.test/shop:v1", "/slip/slip.toml", repo);
+    let accepted = deploy(&server, OWN, &json!({"app": "shop", "tag": "v1", "preview": {"id": "a-b"}})).await;
+    let ended = ended(&server, &accepted).await;
+    assert_eq!(ended["status"], "failed");
+    assert!(ended["error"].as_str().is_some_and(|error| error.contains("belongs to")), "{ended}");
+}

@@ -71,7 +71,12 @@ impl Rollback {
     async fn release(&self, context: &Context) -> Done {
         // The shell shows versions by the numbers of Spring's API.
         let to = self.to()?;
-        let (to, to_version) = if context.out.guide { (None, to) } else { (to, None) };
+        let (to, to_version) = match to {
+            to if context.out.guide => (None, Some(to.unwrap_or(0))),
+            // Spring's users mean the version before, which no scaling is.
+            None if self.release.is_spring() => (None, Some(0)),
+            to => (to, None),
+        };
         let request = RollbackRequest {
             to,
             to_version,

@@ -2,9 +2,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use skipper_server::api::own::wire::{Accepted, PlanRequest, ReleaseStatus, ScaleRequest};
 
-use super::{Context, follow::WaitArgs, plan, release_arg::ReleaseArg};
+use super::{Context, follow::WaitArgs, plan};
 use crate::{
     client::Call,
+    complete,
     failure::{Done, Failure},
 };
 
@@ -15,8 +16,12 @@ Examples:
   skipper scale shop web=3 worker=2
   skipper scale hello 2             where the release has one application")]
 pub(crate) struct Scale {
-    #[command(flatten)]
-    release: ReleaseArg,
+    /// The release
+    #[arg(value_name = "NAME", required_unless_present = "release_name", add = complete::releases())]
+    name: Option<String>,
+    /// The same by name: the release
+    #[arg(long, value_name = "NAME", hide = true, add = complete::releases())]
+    release_name: Option<String>,
     /// Instances: `APP=N`, or `N` where there is one application
     #[arg(value_name = "APP=N")]
     counts: Vec<String>,
@@ -34,7 +39,8 @@ pub(crate) struct Scale {
 }
 
 impl Scale {
-    pub(super) async fn run(self, context: &Context) -> Done {
+    pub(super) async fn run(mut self, context: &Context) -> Done {
+        self.sort_out()?;
         if self.dry_run {
             return self.plan(context).await;
         }
@@ -43,35 +49,54 @@ impl Scale {
             description: self.description.clone(),
             require_plan: self.require_plan.clone(),
         };
-        let call = Call::post(&["v1", "releases", self.release.name(), "scale"]).json(&request);
+        let call = Call::post(&["v1", "releases", self.release(), "scale"]).json(&request);
         let accepted: Accepted = context.client()?.ask(&call).await?;
-        self.wait.by_default(self.release.is_spring()).settle(context, "scale", accepted).await
+        self.wait.by_default(self.release_name.is_some()).settle(context, "scale", accepted).await
     }
 
-    pub(super) async fn plan(self, context: &Context) -> Done {
+    pub(super) async fn plan(mut self, context: &Context) -> Done {
+        self.sort_out()?;
         let request = PlanRequest {
             verb: "scale".into(),
-            name: self.release.name().into(),
+            name: self.release().into(),
             replicas: self.replicas(context).await?,
             ..PlanRequest::default()
         };
         plan::show(context, &request).await
     }
 
+    /// Where the release is named by Spring's option, the first word is a count.
+    fn sort_out(&mut self) -> Result<(), Failure> {
+        let Some(release) = &self.release_name else { return Ok(()) };
+        match self.name.take() {
+            Some(word) if word.contains('=') || word.parse::<u32>().is_ok() => self.counts.insert(0, word),
+            Some(word) => {
+                return Err(Failure::usage(format!(
+                    "the release is `{release}` by --release-name, and `{word}` by a word"
+                )));
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn release(&self) -> &str {
+        self.release_name.as_deref().or(self.name.as_deref()).unwrap_or_default()
+    }
+
     async fn replicas(&self, context: &Context) -> Result<BTreeMap<String, u32>, Failure> {
         let (mut replicas, bare) = read_counts(&self.counts)?;
         if let Some(count) = bare {
-            let status: ReleaseStatus =
-                context.client()?.ask(&Call::get(&["v1", "releases", self.release.name()])).await?;
+            let status: ReleaseStatus = context.client()?.ask(&Call::get(&["v1", "releases", self.release()])).await?;
             // During a rollout an application is there twice, with its old and its new deployment.
             let names: BTreeSet<_> = status.apps.iter().map(|app| app.name.as_str()).collect();
             let names: Vec<_> = names.into_iter().collect();
             if names.is_empty() {
-                return Err(Failure::error(format!("nothing of {} runs that could be scaled", self.release.name()))
-                    .hint(format!("`skipper status {}` says why", self.release.name())));
+                return Err(Failure::error(format!("nothing of {} runs that could be scaled", self.release()))
+                    .hint(format!("`skipper status {}` says why", self.release())));
             }
             let [app] = names.as_slice() else {
-                let message = format!("{} has {} applications; say which one", self.release.name(), names.len());
+                let message = format!("{} has {} applications; say which one", self.release(), names.len());
                 let first = names.first().copied().unwrap_or("APP");
                 return Err(
                     Failure::usage(message).hint(format!("there are: {}; write {first}={count}", names.join(", ")))

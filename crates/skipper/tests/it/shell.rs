@@ -77,6 +77,14 @@ fn versions_are_counted_in_one_way_also_after_a_scaling() {
     assert!(manifest.contains("1.0.1"), "version 2 is the one of the first upgrade: {out}");
     let newest = out.lines().find(|line| line.contains("Rollback complete") || line.contains("Upgrade complete"));
     assert!(newest.is_some_and(|line| line.contains("1.0.1")), "{out}");
+    // A scaling is nothing to go back from: the way leads to the version before, in the shell and behind the program's name.
+    let script = "scale --release-name hello helloworld=1\nrollback --release-name hello\n";
+    run_with_input(&mut bench.command(&["shell"]), script).ok();
+    let served = || get(&bench.address_of("hello"), "/about").expect("it serves").1;
+    assert!(served().contains("1.0.0"), "{}", served());
+    bench.run(&["scale", "--release-name", "hello", "helloworld=3"]).ok();
+    bench.run(&["rollback", "--release-name", "hello"]).ok();
+    assert!(served().contains("1.0.1"), "{}", served());
 }
 
 #[test]

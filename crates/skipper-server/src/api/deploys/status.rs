@@ -18,7 +18,7 @@ use crate::{
         own,
     },
     app::App,
-    apps::Apps,
+    apps::{Apps, previews},
     caddy::CaddyHealth,
     error::Error,
     verb::{Caller, deploy},
@@ -34,7 +34,10 @@ pub(super) async fn status(
     let (tenant, apps) = allowed(&app, &caller, Action::Read, query.tenant.as_ref())?;
     let word = |good: bool| if good { "ok" } else { "error" }.to_owned();
     let is_there = |name: &_| app.platforms.get(&Target(Clone::clone(name))).is_some();
-    let runtime = app.apps.get().is_some_and(|apps| is_there(&apps.target(is_there)));
+    let runtime = match app.apps.get().and_then(|apps| app.platforms.get(&Target(apps.target(is_there)))) {
+        Some(engine) => engine.describe().await.reachable,
+        None => false,
+    };
     let mut view = StatusView {
         daemon: "skipper".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -49,6 +52,13 @@ pub(super) async fn status(
     if let Some(apps) = apps {
         for name in apps.names() {
             view.apps.insert(name.to_owned(), one(&app, &apps, &tenant, name).await?);
+        }
+        for name in left_behind(&app, &apps, &tenant).await? {
+            let mut status = one(&app, &apps, &tenant, &name).await?;
+            status.faults.push(format!(
+                "apps/{name}.toml is gone, and what runs of it is not: write it again, or `skipper delete {name}`"
+            ));
+            view.apps.insert(name, status);
         }
     }
     Ok(Json(view))
@@ -67,6 +77,25 @@ pub(super) async fn one_app(
     one(&app, &apps, &tenant, &name).await.map(Json)
 }
 
+/// Apps that run, and whose files are gone.
+async fn left_behind(app: &App, apps: &Apps, tenant: &TenantName) -> Result<Vec<String>, Error> {
+    const PAGE: u32 = 500;
+    let mut names = Vec::new();
+    let mut after = None;
+    loop {
+        let page = app.store.release_list(tenant, None, after.as_ref(), PAGE).await?;
+        let Some(last) = page.last() else { return Ok(names) };
+        after = Some(last.release.name.clone());
+        let own = page.into_iter().map(|listed| listed.release).filter(|release| {
+            release.door == Door::Deploys
+                && release.serving.is_some()
+                && apps.get(release.name.as_str()).is_none()
+                && !previews::is_one(&release.name)
+        });
+        names.extend(own.map(|release| release.name.to_string()));
+    }
+}
+
 async fn one(app: &App, apps: &Apps, tenant: &TenantName, name: &str) -> Result<AppStatus, Error> {
     let faults = match apps.get(name) {
         Some(Err(faults)) => faults.findings().iter().map(ToString::to_string).collect(),
@@ -78,6 +107,7 @@ async fn one(app: &App, apps: &Apps, tenant: &TenantName, name: &str) -> Result<
         deployed_at: None,
         revision: None,
         last_deploy: None,
+        detail: None,
         faults,
     };
     let Ok(name) = ReleaseName::new(name) else { return Ok(status) };
@@ -97,9 +127,13 @@ async fn one(app: &App, apps: &Apps, tenant: &TenantName, name: &str) -> Result<
             read::tag_of_source(&revision.source).or_else(|| revision.spec.as_ref().and_then(read::tag_of_spec));
         status.deployed_at = Some(own::time(revision.created_at));
         status.revision = Some(number);
+        if let Some(health) = app.engine.health(release.id) {
+            status.detail = health.degraded.or_else(|| health.drift.into_iter().next());
+        }
     }
     let word = match (open, status.revision) {
         (true, _) => "deploying",
+        (false, Some(_)) if status.detail.is_some() => "degraded",
         (false, Some(_)) => "running",
         (false, None) if failed && !release.deleted => "failed",
         (false, None) => "not_deployed",

@@ -229,7 +229,7 @@ pub struct StatusView {
 /// One app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AppStatus {
-    /// `running` where a version serves, whatever became of a later deploy; else `not_deployed`, `deploying` or `failed`.
+    /// `running` where a version serves, whatever became of a later deploy, and `degraded` where it should and does not; else `not_deployed`, `deploying` or `failed`.
     pub status: String,
     /// What serves.
     pub tag: Option<String>,
@@ -239,6 +239,9 @@ pub struct AppStatus {
     pub revision: Option<u64>,
     /// The newest deploy.
     pub last_deploy: Option<DeployView>,
+    /// What is wrong with what runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
     /// Why the app cannot be deployed, where its file is broken.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<String>,

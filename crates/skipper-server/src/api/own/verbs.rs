@@ -168,7 +168,10 @@ pub(super) async fn rollback(
                 "`to` and `to_version` mean the same by two numbers; give one of them",
             ));
         }
-        (None, Some(version)) => Some(verb::versions::way_back(&app, &caller, &tenant, &name, Some(version)).await?),
+        (None, Some(version)) => {
+            let version = Some(version).filter(|version| *version > 0);
+            Some(verb::versions::way_back(&app, &caller, &tenant, &name, version).await?)
+        }
         (to, None) => to,
     };
     let wanted = Rollback { health, ..Rollback::of(tenant, name, to) };

@@ -91,7 +91,7 @@ pub struct RollbackRequest {
     /// The revision to go back to; the one that served before when absent. A deleted release gets the one named here again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<u64>,
-    /// The same by the number that `/api` gives, which does not count scalings; not beside `to`.
+    /// The same by the number that `/api` gives, which does not count scalings; 0 for the version before. Not beside `to`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to_version: Option<u64>,
     /// How long the rollout waits for health, in milliseconds, in place of each application's own bound.
