@@ -66,20 +66,6 @@ pub struct PreviewTerms {
     /// Most previews of the app at a time, this one included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<u32>,
-    /// The branch of a database that was made for it, and goes with it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub branch: Option<DatabaseBranch>,
-}
-
-/// A branch of a database, by its provider.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DatabaseBranch {
-    /// Who made it.
-    pub provider: String,
-    /// The provider's project.
-    pub project: String,
-    /// Its name there.
-    pub name: String,
 }
 
 /// Where an application runs: the name of a configured platform account.

@@ -3,8 +3,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use skipper_core::{
-    actor::{Actor, Provenance},
-    id::RequestId,
+    actor::Provenance,
     name::ReleaseName,
     port::{Clock, Error, ErrorKind, Ids, Platform, ResolveRequest},
     release::Source,
@@ -95,7 +94,10 @@ impl Builder {
         for application in &mut built.applications {
             application.resource = image.clone();
         }
-        let provenance = self.provenance();
+        if let Some(preview) = &built.preview {
+            refuse_branch(preview)?;
+        }
+        let provenance = previews::system("deploy", &*self.ids);
         let sealed = std::mem::take(&mut built.sealed);
         let release = &request.release_name;
         secrets::seal(&self.store, &request.tenant, release, sealed, &mut built.applications, &provenance).await?;
@@ -103,7 +105,7 @@ impl Builder {
         if let Some(preview) = built.preview {
             self.make_room(request, &preview, &provenance).await?;
             let app::Preview { hosts, ttl, max, .. } = preview;
-            spec.preview = Some(Box::new(PreviewTerms { hosts, ttl, max, branch: None }));
+            spec.preview = Some(Box::new(PreviewTerms { hosts, ttl, max }));
         }
         Ok((skipper_source::manifest::write(&spec), spec))
     }
@@ -123,11 +125,6 @@ impl Builder {
         let mut others = previews::list(&self.store, &request.tenant, Some(&preview.app)).await?;
         others.retain(|other| other.release.id != request.release && other.serving.is_some());
         Ok(previews::evict(&self.store, others, max, 1, provenance).await?)
-    }
-
-    fn provenance(&self) -> Provenance {
-        let request = RequestId::from_uuid(self.ids.next());
-        Provenance { actor: Actor::System, trigger: "deploy".into(), correlation: request.to_string(), request }
     }
 
     /// The image's own file.
@@ -167,6 +164,17 @@ impl Builder {
             }
         }
     }
+}
+
+/// Nobody makes branches of databases yet: a preview that counts on one must not run its hooks on whatever is there instead.
+fn refuse_branch(preview: &app::Preview) -> Result<(), Error> {
+    if preview.database.strategy != app::DatabaseStrategy::Branch {
+        return Ok(());
+    }
+    let message =
+        format!("previews of `{}` ask for a branch of their database, and none can be made here yet", preview.app);
+    Err(Error::new(ErrorKind::Permanent, "preview-database", message)
+        .hint("use `ephemeral` (a container of the pod), or `shared` with variables of its own under [preview.env]"))
 }
 
 async fn text_of(

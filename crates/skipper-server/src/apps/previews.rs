@@ -7,6 +7,7 @@ use skipper_core::{
     actor::{Actor, Provenance},
     id::RequestId,
     name::{ReleaseName, TenantName},
+    port::Ids,
     release::{Door, PreviewOf, Release, Revision, Source},
     rollout::Verb,
     spec::PreviewTerms,
@@ -164,8 +165,8 @@ pub(super) async fn evict(
 }
 
 /// Who acts where nobody asked.
-pub(crate) fn provenance(app: &App, trigger: &str) -> Provenance {
-    let request = RequestId::from_uuid(app.ids.next());
+pub(super) fn system(trigger: &str, ids: &dyn Ids) -> Provenance {
+    let request = RequestId::from_uuid(ids.next());
     Provenance { actor: Actor::System, trigger: trigger.to_owned(), correlation: request.to_string(), request }
 }
 
@@ -195,7 +196,7 @@ pub async fn reap(app: &App, gone: &mut BTreeMap<ReleaseName, Timestamp>) -> Res
                 // What takes it away is on its way already, or a deploy that gives it more time.
                 if !preview.open {
                     info!(release = %preview.release.name, "the preview is taken away: {why}");
-                    remove(&app.store, &preview, why, provenance(app, "previews")).await?;
+                    remove(&app.store, &preview, why, system("previews", &*app.ids)).await?;
                     count += 1;
                 }
             }
@@ -209,7 +210,7 @@ pub async fn reap(app: &App, gone: &mut BTreeMap<ReleaseName, Timestamp>) -> Res
         let max = serving.iter().filter_map(|preview| preview.terms.as_ref()?.max).min();
         if let Some(max) = max.filter(|max| serving.len() > *max as usize) {
             count += serving.len() - max as usize;
-            evict(&app.store, serving, max, 0, &provenance(app, "previews")).await?;
+            evict(&app.store, serving, max, 0, &system("previews", &*app.ids)).await?;
         }
     }
     if count > 0 {

@@ -353,6 +353,14 @@ async fn previews_are_refused_where_there_are_none() {
     let ended = preview(&server, "pr-1", "v1").await;
     assert_eq!(ended["status"], "failed", "the image enables none");
     assert!(ended["error"].as_str().unwrap_or_default().contains("not enabled"), "{ended}");
+    // Hooks that count on a database of their own must not meet another one.
+    let repo = "[app]\nname = \"web\"\n[preview]\nenabled = true\n[preview.database]\nstrategy = \"branch\"\nprovider = \"neon\"\n\
+        project_id = \"p\"\n[preview.hooks]\nmigrate = \"bin/migrate\"\n";
+    server.machine.platform.image_file("docker:registry.test/web:v9", "/slip/slip.toml", repo);
+    let ended = preview(&server, "pr-2", "v9").await;
+    assert_eq!(ended["status"], "failed");
+    assert!(ended["error"].as_str().unwrap_or_default().contains("branch of their database"), "{ended}");
+    assert_eq!(server.machine.platform.hooks_started(), 0);
 }
 
 #[tokio::test]

@@ -41,7 +41,7 @@ pub(super) async fn take(app: &App, apps: &Apps, storage: &Path) -> bool {
         if past.is_empty() {
             continue;
         }
-        let (tenant, by) = (TenantName::default_tenant(), previews::provenance(app, "takeover"));
+        let (tenant, by) = (TenantName::default_tenant(), previews::system("takeover", &*app.ids));
         match app.store.release_take_over(&tenant, &release, Door::Deploys, &past, &by).await {
             Ok(_) => info!(app = name, deploys = past.len(), "what slip deployed is the app's history"),
             // Taken already, or deployed since.

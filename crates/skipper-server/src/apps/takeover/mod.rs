@@ -88,7 +88,7 @@ async fn take(app: &App, name: &SecretName, value: &SecretValue) -> Result<bool,
     let tenant = TenantName::default_tenant();
     let known = app.store.secret_list(&tenant).await?.into_iter().any(|info| info.name == *name);
     if !known {
-        app.store.secret_set(&tenant, name, value, &previews::provenance(app, "takeover")).await?;
+        app.store.secret_set(&tenant, name, value, &previews::system("takeover", &*app.ids)).await?;
     }
     Ok(!known)
 }
