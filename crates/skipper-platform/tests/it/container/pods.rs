@@ -449,6 +449,23 @@ async fn each_container_has_an_image_that_stays_and_volumes_that_outlive_the_pod
 }
 
 #[tokio::test]
+async fn containers_that_do_not_stop_have_one_grace_together() {
+    let Some(engine) = podman().await else { return };
+    let deaf = "trap '' TERM; while true; do sleep 1; done";
+    let mut it = pod(&engine, manifest("true", deaf, deaf)).await;
+    it.app.ports.clear();
+    it.app.stop.grace = Millis(4_000);
+    it.app.replicas = 2;
+    engine.launch(&it, 2).await.unwrap_or_else(|error| panic!("{}", error.chain()));
+    let begun = Instant::now();
+    engine.retire(&it).await.expect("it can be stopped");
+    let (took, grace) = (begun.elapsed(), it.app.stop.grace.duration());
+    // One after another they would take four of them.
+    assert!(took >= grace && took < grace * 3, "each may use its grace, and all of them at once: {took:?}");
+    nothing(&engine);
+}
+
+#[tokio::test]
 async fn what_cannot_be_started_leaves_nothing_and_says_which() {
     let Some(engine) = podman().await else { return };
     let mut told = manifest("true", WEB, WORKER);
