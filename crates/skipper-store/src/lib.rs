@@ -36,6 +36,7 @@ mod listen;
 mod live;
 mod meta;
 mod mode;
+mod needed;
 mod open;
 mod package;
 mod package_find;
@@ -118,6 +119,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         abandon::STATEMENTS,
         home::STATEMENTS,
         mode::STATEMENTS,
+        needed::STATEMENTS,
         resolved::STATEMENTS,
         revision::STATEMENTS,
         rollout::STATEMENTS,

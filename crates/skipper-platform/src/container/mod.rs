@@ -11,6 +11,7 @@
 //! engine is asked for, [`look`] tells what came of it, [`watch`] hears when it ends. [`stop`] is the way back.
 
 mod account;
+mod clear;
 mod config;
 mod deployer;
 mod exec;
@@ -19,6 +20,7 @@ mod fetch;
 mod files;
 mod hook;
 mod image;
+mod kept;
 mod labels;
 mod launch;
 mod list;
@@ -44,8 +46,8 @@ use skipper_core::{
     generation::Generation,
     health::Attempt,
     port::{
-        Capabilities, Description, Error, ExecOutput, Foreign, Found, HookJob, HookState, Launch, LogChunk, LogQuery,
-        Platform,
+        Capabilities, Cleared, Description, Error, ExecOutput, Foreign, Found, Garbage, HookJob, HookState, Kept, Launch,
+        LogChunk, LogQuery, Platform,
     },
     rollout::plan::Instances,
     spec::{Application, Resource},
@@ -268,6 +270,17 @@ impl Platform for ContainerPlatform {
             check_id(id)?;
             self.within("remove an orphan", deadline, stop::orphan(Arc::clone(&self.account), id.clone())).await
         })
+    }
+
+    fn kept(&self, deadline: Duration) -> BoxFuture<'_, Result<Option<Kept>, Error>> {
+        let looking = clear::kept(Arc::clone(&self.account));
+        Box::pin(async move { self.within("look for what is kept", deadline, looking).await.map(Some) })
+    }
+
+    fn clear<'a>(&'a self, garbage: &'a Garbage, deadline: Duration) -> BoxFuture<'a, Result<Cleared, Error>> {
+        let patience = deadline * 3 / 4;
+        let clearing = clear::clear(Arc::clone(&self.account), garbage.clone(), patience);
+        Box::pin(self.within("clear away", deadline, clearing))
     }
 
     fn foreign<'a>(

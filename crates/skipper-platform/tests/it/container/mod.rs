@@ -1,5 +1,6 @@
 //! What every platform promises, kept by containers, on each engine that is here.
 
+mod garbage;
 mod images;
 mod launching;
 mod pods;

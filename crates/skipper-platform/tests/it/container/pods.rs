@@ -441,7 +441,7 @@ async fn each_container_has_an_image_that_stays_and_volumes_that_outlive_the_pod
     engine.platform.pin(&mut other, PATIENCE).await.expect("it is here");
     assert_ne!(other.images["worker"].sha256, it.app.images["worker"].sha256);
     for image in [&other.images["worker"], &it.app.images["worker"]] {
-        let kept = format!("skipper.local/kept:{}", image.sha256.expect("pinned"));
+        let kept = format!("{}:{}", engine.kept(), image.sha256.expect("pinned"));
         let _ = client.remove_image(&kept, None::<bollard::query_parameters::RemoveImageOptions>, None).await;
     }
     let _ =
