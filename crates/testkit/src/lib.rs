@@ -12,6 +12,7 @@ mod ids;
 pub mod pebble;
 mod platform;
 pub mod postgres;
+pub mod registry;
 mod resolver;
 mod router;
 mod store;

@@ -74,8 +74,8 @@ impl Work<'_> {
         let (owner, own) = (&self.account.config.owner, repository(&self.account.config.owner));
         let owners = containers.iter().filter_map(|one| one.labels.as_ref()?.get(labels::OWNER));
         let named = kept::names(self.account, self.engine, &format!("{UNOWNED}-*")).await?;
-        let alone = owners.into_iter().all(|other| other == owner)
-            && !named.iter().any(|name| kept::is_anothers(name, &own));
+        let alone =
+            owners.into_iter().all(|other| other == owner) && !named.iter().any(|name| kept::is_anothers(name, &own));
         for digest in &garbage.adopted {
             let old = format!("{UNOWNED}:{digest}");
             let Some(id) = fetch::inspect(self.account, self.engine, &old).await?.and_then(|image| image.id) else {

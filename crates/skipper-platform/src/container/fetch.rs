@@ -6,12 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use bollard::{
-    Docker,
-    auth::DockerCredentials,
-    models::ImageInspect,
-    query_parameters::CreateImageOptionsBuilder,
-};
+use bollard::{Docker, auth::DockerCredentials, models::ImageInspect, query_parameters::CreateImageOptionsBuilder};
 use futures::TryStreamExt as _;
 use skipper_core::{
     Sha256,
@@ -83,11 +78,7 @@ pub(super) async fn fetch(account: &Account, resource: &Resource, pull: Pull) ->
 }
 
 /// Which image has that name, by what it is pinned and by the engine's id. From now on it stays for a while.
-async fn by_name(
-    account: &Account,
-    engine: &Docker,
-    reference: &Reference,
-) -> Result<Option<(Sha256, String)>, Error> {
+async fn by_name(account: &Account, engine: &Docker, reference: &Reference) -> Result<Option<(Sha256, String)>, Error> {
     let name = reference.local();
     let _looking = account.in_use.looking().await;
     let Some(found) = inspect(account, engine, &name).await? else { return Ok(None) };

@@ -75,11 +75,8 @@ pub(super) async fn network(account: &Account, engine: &Docker, name: &str) -> R
         name: name.to_owned(),
         driver: Some("bridge".to_owned()),
         labels: Some(
-            [
-                label(labels::OWNER, &account.config.owner),
-                label(labels::ACCOUNT, account.config.account.as_str()),
-            ]
-            .into(),
+            [label(labels::OWNER, &account.config.owner), label(labels::ACCOUNT, account.config.account.as_str())]
+                .into(),
         ),
         ..NetworkCreateRequest::default()
     };

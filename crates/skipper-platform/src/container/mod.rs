@@ -46,8 +46,8 @@ use skipper_core::{
     generation::Generation,
     health::Attempt,
     port::{
-        Capabilities, Cleared, Description, Error, ExecOutput, Foreign, Found, Garbage, HookJob, HookState, Kept, Launch,
-        LogChunk, LogQuery, Platform,
+        Capabilities, Cleared, Description, Error, ErrorKind, ExecOutput, Foreign, Found, Garbage, HookJob, HookState,
+        Kept, Launch, LogChunk, LogQuery, Platform,
     },
     rollout::plan::Instances,
     spec::{Application, Resource},
@@ -97,9 +97,22 @@ impl ContainerPlatform {
         bounded::within(&self.account.config.tasks, what, deadline, work).await
     }
 
+    /// Unlike other work, fetching ends with its deadline: a registry that hangs would hold up whoever asks for the same next.
+    async fn fetched<T>(
+        &self,
+        what: &str,
+        deadline: Duration,
+        work: impl Future<Output = Result<T, Error>> + Send,
+    ) -> Result<T, Error> {
+        tokio::time::timeout(deadline, work).await.unwrap_or_else(|_| {
+            let message = format!("fetch {what}: not done after {} ms", deadline.as_millis());
+            Err(Error::new(ErrorKind::Unknown, "deadline", message)
+                .hint("see that the registry answers from the engine's host, and how fast; or allow it more time"))
+        })
+    }
+
     async fn fetch_by(&self, resource: &Resource, pull: Pull, deadline: Duration) -> Result<Resource, Error> {
-        let (account, resource) = (Arc::clone(&self.account), resource.clone());
-        self.within("fetch", deadline, async move { fetch::fetch(&account, &resource, pull).await }).await
+        self.fetched(&resource.uri, deadline, fetch::fetch(&self.account, resource, pull)).await
     }
 
     async fn observe_one(&self, deployment: &Deployment, index: u32) -> Observed {
@@ -178,9 +191,9 @@ impl Platform for ContainerPlatform {
 
     fn pin<'a>(&'a self, app: &'a mut Application, deadline: Duration) -> BoxFuture<'a, Result<(), Error>> {
         Box::pin(async move {
-            let (account, mut pinned) = (Arc::clone(&self.account), app.clone());
-            let work = async move { fetch::pin(&account, &mut pinned).await.map(|()| pinned) };
-            *app = self.within("fetch", deadline, work).await?;
+            let mut pinned = app.clone();
+            self.fetched(&app.resource.uri, deadline, fetch::pin(&self.account, &mut pinned)).await?;
+            *app = pinned;
             Ok(())
         })
     }

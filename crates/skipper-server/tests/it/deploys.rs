@@ -131,7 +131,10 @@ async fn what_is_signed_must_still_make_sense() {
         (json!({"app": "web", "tag": "größe"}), "tag contains invalid characters (allowed: alphanumeric, -, _, .)"),
         (json!({"app": "web", "tag": "-rf"}), "tag must not begin with - or ."),
         (json!({"app": "web", "tag": ".v1"}), "tag must not begin with - or ."),
-        (json!({"app": "web", "tag": "a".repeat(129)}), "tag contains invalid characters (allowed: alphanumeric, -, _, .)"),
+        (
+            json!({"app": "web", "tag": "a".repeat(129)}),
+            "tag contains invalid characters (allowed: alphanumeric, -, _, .)",
+        ),
         (
             json!({"app": "web", "tag": "sha256:12"}),
             "tag is not a digest: sha256: and 64 digits, a to f in small letters",
@@ -179,10 +182,7 @@ async fn what_the_servers_own_files_tell_is_refused_before_the_image_is_asked() 
             json!({"app": "stats", "tag": "v1", "images": {"": "a:1"}}),
             "`images` names the container ``, which is not in the pod; known here: api, jobs",
         ),
-        (
-            json!({"app": "none", "tag": "v1", "preview": preview}),
-            "app `none` may have no previews: its `max` is 0",
-        ),
+        (json!({"app": "none", "tag": "v1", "preview": preview}), "app `none` may have no previews: its `max` is 0"),
     ] {
         assert_eq!(error(&server.send(signed(GLOBAL, &body.to_string())).await), told(400, text));
     }

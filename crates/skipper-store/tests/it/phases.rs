@@ -411,9 +411,11 @@ async fn what_may_have_to_run_again_is_needed_and_nothing_else(world: &World) {
     let accepted = store.intent_create(intent("b", Verb::Upgrade)).await.expect("accepted");
     let lease = begin(store, &accepted, &made_of("c1")).await;
     let mut note = note(0, StepState::Done);
-    let deployment = plan_for(&accepted.release, 9, &made_of("live"), &SecretVersions::default()).deployments[0].clone();
+    let deployment =
+        plan_for(&accepted.release, 9, &made_of("live"), &SecretVersions::default()).deployments[0].clone();
     let instances = vec![0];
-    note.live = vec![Live { deployment, weight: 0, instances, addresses: Default::default(), generation: lease.generation }];
+    note.live =
+        vec![Live { deployment, weight: 0, instances, addresses: Default::default(), generation: lease.generation }];
     store.step(&lease, note).await.expect("step");
     assert_eq!(needed(1, later + Duration::from_secs(60)).await, "a3 a4 b1 c1 live");
     let purge = NewIntent { purge: true, ..intent("a", Verb::Delete) };

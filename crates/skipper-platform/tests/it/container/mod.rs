@@ -5,5 +5,6 @@ mod images;
 mod launching;
 mod pods;
 mod reading;
+mod registry;
 mod trouble;
 mod world;

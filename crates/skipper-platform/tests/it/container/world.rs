@@ -156,7 +156,8 @@ impl Engine {
 
     /// All names of images here.
     pub(crate) async fn image_names(&self) -> Vec<String> {
-        let all = self.client().list_images(None::<bollard::query_parameters::ListImagesOptions>).await.expect("listed");
+        let all =
+            self.client().list_images(None::<bollard::query_parameters::ListImagesOptions>).await.expect("listed");
         all.into_iter().flat_map(|image| image.repo_tags).collect()
     }
 

@@ -20,8 +20,8 @@ use super::{
     pod::{self, Pod},
     preview::{self, Preview, PreviewRequest, preview_release},
     repo::{Kind, Repo},
-    server::Server,
     request::{check_images, check_names},
+    server::Server,
     value::{Resources, check_tag},
 };
 use crate::{

@@ -217,7 +217,10 @@ read_only = true
     let told = world(&with("health = {}")).repo(repo).told();
     assert!(told.contains("wants a volume at `/data`, and no host_path is given"), "{told}");
     let other = world(&with("health = {}")).repo("[app]\nname = \"b\"\n").told();
-    assert!(other.contains("/slip/slip.toml: app.name: repo config app name `b` does not match deploy app `a`"), "{other}");
+    assert!(
+        other.contains("/slip/slip.toml: app.name: repo config app name `b` does not match deploy app `a`"),
+        "{other}"
+    );
     assert!(other.contains("see that `image` in apps/a.toml is the app's"), "{other}");
     let bare = world(&with(&format!("health = {{}}\n{volume}"))).one();
     assert_eq!(bare.volumes.len(), 2, "also without a file in the image");
@@ -366,7 +369,10 @@ fn images_of_containers_are_named_by_the_deploy() {
     assert!(world.told().contains("names the container `jobsweb`, which is not in the pod; did you mean `jobs-web`?"));
     world.deploy.images = BTreeMap::from([(String::new(), "x:1".to_owned())]);
     let told = world.told();
-    assert!(told.contains("names the container ``, which is not in the pod; known here: setup, api, jobs-web"), "{told}");
+    assert!(
+        told.contains("names the container ``, which is not in the pod; known here: setup, api, jobs-web"),
+        "{told}"
+    );
 }
 
 #[test]
