@@ -4,6 +4,7 @@
 mod bench;
 mod caddy;
 mod certificates;
+mod containers;
 mod crashes;
 mod deploys;
 mod import;
