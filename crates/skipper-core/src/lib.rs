@@ -8,6 +8,7 @@
 pub mod actor;
 pub mod deployment;
 pub mod event;
+pub mod fleet;
 pub mod generation;
 pub mod health;
 pub mod id;

@@ -11,6 +11,7 @@ pub mod archive;
 pub mod builtin;
 pub mod classic;
 pub mod finding;
+pub mod fleet;
 pub mod fuzz;
 pub mod index;
 pub mod lint;
