@@ -90,7 +90,7 @@ pub(crate) struct Cli {
 }
 
 /// Commands, by their path, that never talk to a server.
-const OFFLINE: [&str; 19] = [
+const OFFLINE: [&str; 20] = [
     "server",
     "edge",
     "keeper",
@@ -100,6 +100,7 @@ const OFFLINE: [&str; 19] = [
     "config",
     "init",
     "validate",
+    "tenant validate",
     "completions",
     "man",
     "markdown-help",

@@ -1,17 +1,24 @@
 //! Tenants of the fleet: a document each, of services and where they run.
 
-use std::{io::Read as _, path::PathBuf};
+use std::{
+    io::Read as _,
+    path::{Path, PathBuf},
+};
 
 use clap::ValueHint;
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use skipper_source::{
+    Severity,
+    tenant::{self, Surroundings},
+};
 
-use super::{Context, confirm, fleet_arg::TenantArg, orders::read};
+use super::{Context, check, confirm, fleet_arg::TenantArg, orders::read};
 use crate::{
     client::Call,
-    failure::{Doing as _, Done, Failure},
-    render::{Table, tame},
+    failure::{Doing as _, Done, Exit, Failure},
+    render::{Table, tame, to_stderr},
 };
 
 /// Longest document that is sent.
@@ -38,7 +45,13 @@ enum Verb {
         #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
         file: PathBuf,
     },
-    /// Forget a tenant, and take away what runs of it
+    /// Look at documents of tenants and services, without a server
+    Validate {
+        /// A tenant's document, and those of its services that are files of their own; `-` reads standard input
+        #[arg(value_name = "FILE", required = true, value_hint = ValueHint::FilePath)]
+        files: Vec<PathBuf>,
+    },
+    /// Forget a tenant's document; what was applied of it goes on running
     #[command(visible_aliases = ["rm", "remove"])]
     Delete {
         #[command(flatten)]
@@ -67,14 +80,15 @@ impl Tenant {
                 show(context, &answer)
             }
             Verb::Put { file } => put(context, &file).await,
-            Verb::Delete { tenant, yes } => {
-                let name = tenant.name();
-                confirm::ask(context, &format!("Forget tenant {name}, and take away what runs of it?"), yes)?;
+            Verb::Validate { files } => validate(context, &files),
+            Verb::Delete { tenant: of, yes } => {
+                let name = of.name();
+                confirm::ask(context, &format!("Forget the document of tenant {name}?"), yes)?;
                 let answer = told(context, &Call::delete(&["v1", "resources", "tenant", name])).await?;
                 if context.out.json {
                     return context.out.json(&if answer.is_null() { json!({"id": name}) } else { answer });
                 }
-                context.out.line(&tame(&format!("{name} is deleted")))
+                context.out.line(&tame(&format!("{name} is forgotten")))
             }
         }
     }
@@ -138,7 +152,7 @@ async fn told(context: &Context, call: &Call) -> Result<Value, Failure> {
     Ok(serde_json::from_slice(&bytes).unwrap_or_default())
 }
 
-async fn put(context: &Context, file: &std::path::Path) -> Done {
+async fn put(context: &Context, file: &Path) -> Done {
     let (document, name) = document(context, file)?;
     let call = Call::new(Method::PUT, &["v1", "resources", "tenant", &name]).json(&document);
     let answer = told(context, &call).await?;
@@ -151,7 +165,18 @@ async fn put(context: &Context, file: &std::path::Path) -> Done {
 }
 
 /// The document of a file, and whose it is.
-fn document(context: &Context, file: &std::path::Path) -> Result<(Value, String), Failure> {
+fn document(context: &Context, file: &Path) -> Result<(Value, String), Failure> {
+    let shown = file.display();
+    let document: Value = serde_json::from_str(&text_of(context, file)?)
+        .map_err(|error| Failure::error(format!("{shown} is no JSON: {error}")))?;
+    match document["id"].as_str().filter(|id| !id.is_empty()).map(str::to_owned) {
+        Some(name) => Ok((document, name)),
+        None => Err(Failure::error(format!("{shown} does not say whose it is"))
+            .hint("a tenant's document begins as {\"kind\":\"tenant\",\"id\":\"NAME\",\"spec\":{…}}")),
+    }
+}
+
+fn text_of(context: &Context, file: &Path) -> Result<String, Failure> {
     let shown = file.display().to_string();
     let mut text = String::new();
     if shown == "-" {
@@ -165,13 +190,64 @@ fn document(context: &Context, file: &std::path::Path) -> Result<(Value, String)
         opened.take(FILE_MAX + 1).read_to_string(&mut text).doing(|| format!("read {shown}"))?;
     }
     if text.len() as u64 > FILE_MAX {
-        return Err(Failure::error(format!("{shown} is longer than 4 MiB, and so is no tenant's document")));
+        return Err(Failure::error(format!("{shown} is longer than 4 MiB, and so is no document of a tenant")));
     }
-    let document: Value =
-        serde_json::from_str(&text).map_err(|error| Failure::error(format!("{shown} is no JSON: {error}")))?;
-    match document["id"].as_str().filter(|id| !id.is_empty()).map(str::to_owned) {
-        Some(name) => Ok((document, name)),
-        None => Err(Failure::error(format!("{shown} does not say whose it is"))
-            .hint("a tenant's document begins as {\"kind\":\"tenant\",\"id\":\"NAME\",\"spec\":{…}}")),
+    Ok(text)
+}
+
+/// Reads documents as the server does, and says everything that is wrong with them, alone and together.
+fn validate(context: &Context, files: &[PathBuf]) -> Done {
+    let (mut findings, mut tenants, mut services) = (Vec::new(), Vec::new(), Vec::new());
+    for file in files {
+        let text = text_of(context, file)?;
+        let name = file.display().to_string();
+        let kind = serde_json::from_str::<Value>(&text).ok().map(|document| document["kind"].clone());
+        // What is neither is told so by the one that most are.
+        if kind.is_some_and(|kind| kind == "service") {
+            match tenant::service(&name, text.as_bytes()) {
+                Ok(read) => {
+                    services.push(read.resource);
+                    findings.extend(read.warnings);
+                }
+                Err(faults) => findings.extend(faults.into_findings()),
+            }
+        } else {
+            match tenant::tenant(&name, text.as_bytes()) {
+                Ok(read) => {
+                    tenants.push(read.resource);
+                    findings.extend(read.warnings);
+                }
+                Err(faults) => findings.extend(faults.into_findings()),
+            }
+        }
     }
+    for one in &tenants {
+        if let Err(faults) = tenant::projects(one, &services, &Surroundings::usual()) {
+            findings.extend(faults.into_findings());
+        }
+    }
+    let is_valid = findings.iter().all(|finding| finding.severity == Severity::Warning);
+    let out = &context.out;
+    if out.json {
+        let items: Vec<Value> = findings.iter().map(check::finding_json).collect();
+        out.json(&json!({"valid": is_valid, "items": items}))?;
+        return if is_valid { Ok(()) } else { Err(Failure::quiet(Exit::Error)) };
+    }
+    for finding in &findings {
+        let line = tame(&finding.to_string());
+        match finding.severity {
+            Severity::Warning => out.line(&format!("⚠ {line}"))?,
+            Severity::Error => to_stderr(&format!("✗ {line}\n")),
+        }
+    }
+    if !is_valid {
+        return Err(Failure::quiet(Exit::Error));
+    }
+    for one in &tenants {
+        out.line(&tame(&format!("✓ {}: {} services", one.id, one.spec.services.len())))?;
+    }
+    for one in &services {
+        out.line(&tame(&format!("✓ {}: a service of {}", one.id, one.spec.tenant)))?;
+    }
+    Ok(())
 }

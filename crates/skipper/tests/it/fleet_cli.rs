@@ -82,7 +82,29 @@ fn the_address_of_a_server_is_that_of_its_own_environment() {
     let err = run(skipper(home.path()).env("PORT", "1").args(["health", "--url", "http://127.0.0.1:2"])).fails(1);
     assert!(err.contains("http://127.0.0.1:2"), "{err}");
     let shown = run(skipper(home.path()).env("ADMIN_TOKEN", "t").args(["config", "show", "--json"])).json();
-    assert!(shown["token"].to_string().contains("ADMIN_TOKEN"), "{shown}");
+    assert_eq!(shown["credentials"]["origin"], "ADMIN_TOKEN");
+}
+
+#[test]
+fn documents_of_tenants_are_looked_at_without_a_server() {
+    let home = home();
+    let example =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/development/resources/tenants/example-tenant.json");
+    let validate = |files: &[&str]| run(skipper(home.path()).args(["tenant", "validate"]).args(files));
+    assert_eq!(validate(&[example]).ok(), "✓ example-tenant: 1 services\n");
+    fs::write(home.path().join("t.json"), r#"{"kind":"tenant","id":"t","spec":{"servces":{},"node":7}}"#)
+        .expect("written");
+    let err = validate(&["t.json"]).fails(1);
+    assert!(err.contains("servces") && err.contains("services") && err.contains("t.json:1"), "{err}");
+    let shown = run(skipper(home.path()).args(["tenant", "validate", "t.json", "--json"]));
+    assert_eq!(shown.code, 1);
+    let shown: Value = serde_json::from_str(&shown.out).expect("JSON");
+    assert_eq!(shown["valid"], false);
+    assert!(shown["items"].as_array().is_some_and(|items| items.len() >= 2), "{shown}");
+    fs::write(home.path().join("t.json"), "{").expect("written");
+    validate(&["t.json"]).fails(1);
+    validate(&["missing.json"]).fails(1);
+    validate(&[]).fails(2);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::{
 use serde_json::Value;
 use skipper_source::fleet::NodeResource;
 
-use crate::bench::{Ended, run};
+use crate::bench::{Ended, run, until};
 
 fn project() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -98,6 +98,109 @@ fn a_plan_is_written_twice_under_its_tag_and_as_the_latest() {
     assert_eq!((&manifest["smoke_test"], &manifest["platform"]), (&"skipped".into(), &"linux/amd64".into()));
     assert_eq!(manifest["images"]["skipper-api"]["digest"], Value::Null);
     assert_eq!(fs::read_dir(&folder).expect("a folder").count(), 2, "nothing half-written is left");
+}
+
+/// A registry of its own, until it is dropped.
+struct Registry(std::process::Child, u16);
+
+impl Registry {
+    fn start(home: &Path) -> Self {
+        let port =
+            std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port();
+        let config = home.join("registry.yml");
+        let data = home.join("registry");
+        let text = format!(
+            "version: 0.1\nstorage: {{ filesystem: {{ rootdirectory: {} }} }}\nhttp: {{ addr: 127.0.0.1:{port} }}\n",
+            data.display()
+        );
+        fs::write(&config, text).expect("written");
+        let log = fs::File::create(home.join("registry.log")).expect("created");
+        let child = Command::new("docker-registry")
+            .arg("serve")
+            .arg(config)
+            .stdout(log.try_clone().expect("a file"))
+            .stderr(log)
+            .spawn()
+            .expect("it starts");
+        let registry = Self(child, port);
+        until("the registry listens", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok(), |listens| *listens);
+        registry
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Images of a test, removed when it is dropped.
+struct Images(Vec<String>);
+
+impl Drop for Images {
+    fn drop(&mut self) {
+        let _ = Command::new("docker").args(["image", "rm", "--force"]).args(&self.0).output();
+    }
+}
+
+fn succeeds(program: &str, args: &[&str]) -> bool {
+    Command::new(program).args(args).output().is_ok_and(|output| output.status.success())
+}
+
+#[test]
+fn a_release_is_built_pushed_and_known_by_its_digests() {
+    if !succeeds("docker", &["info"])
+        || !succeeds("docker-registry", &["--version"])
+        || !Path::new("/bin/busybox").exists()
+    {
+        eprintln!("skipped: it takes Docker, docker-registry and busybox");
+        return;
+    }
+    let home = copy();
+    for file in ["Dockerfile", ".dockerignore"] {
+        fs::copy(project().join(file), home.path().join(file)).expect("copied");
+    }
+    run(Command::new("cp").arg("-r").arg(project().join("deploy")).arg(home.path())).ok();
+    fs::write(home.path().join("ca.crt"), "x").expect("written");
+    // Whatever Docker's own image is, here it is one that needs no registry.
+    let base = format!("localhost/skipper-it-base:{}", std::process::id());
+    fs::create_dir(home.path().join("base")).expect("made");
+    fs::write(home.path().join("base/Dockerfile"), "FROM scratch\nCOPY Dockerfile /base\n").expect("written");
+    let mut build = Command::new("docker");
+    build.args(["build", "--quiet", "--tag", &base]).arg(home.path().join("base")).env("DOCKER_BUILDKIT", "0");
+    run(&mut build).ok();
+    let registry = Registry::start(home.path());
+    let host = format!("localhost:{}", registry.1);
+    let reference = |name: &str| format!("{host}/it/{name}:v1");
+    let _tidy = Images(vec![base.clone(), reference("skipper-api"), reference("skippy-agent")]);
+
+    let env = [
+        ("HOME", home.path().to_str().expect("UTF-8")),
+        ("IMAGE_REGISTRY", host.as_str()),
+        ("IMAGE_NAMESPACE", "it"),
+        ("RELEASE_VERSION_TAG", "v1"),
+        ("DOCKER_IMAGE", base.as_str()),
+        ("DOCKER_BUILDKIT", "0"),
+        // Static, and no more is asked of it here.
+        ("SKIPPER_BINARY", "/bin/busybox"),
+        ("CA_BUNDLE", "ca.crt"),
+    ];
+    let early = script(home.path(), "images", "push", &[&env[..], &[("IMAGE_TAG", "never")]].concat()).fails(1);
+    assert!(early.contains("build it first: IMAGE_TAG=never ./images build"), "{early}");
+    assert_eq!(script(home.path(), "release", "publish", &env).ok(), "artifacts/releases/v1.json\n");
+    let text = fs::read_to_string(home.path().join("artifacts/releases/latest.json")).expect("written");
+    let manifest: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(manifest["status"], "published");
+    for name in ["skipper-api", "skippy-agent"] {
+        let image = &manifest["images"][name];
+        assert_eq!(image["reference"], reference(name));
+        let digest = image["digest"].as_str().expect("a digest");
+        let pinned = format!("{host}/it/{name}@{digest}");
+        run(Command::new("docker").args(["image", "rm", &reference(name)])).ok();
+        run(Command::new("docker").args(["pull", "--quiet", &pinned])).ok();
+        run(Command::new("docker").args(["image", "rm", &pinned])).ok();
+    }
 }
 
 #[test]

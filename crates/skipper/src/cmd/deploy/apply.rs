@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
 use serde_json::Value;
-use skipper_core::{fleet::OrderStatus, port::Ids as _};
-use skipper_source::fleet::WorkOrder;
+use skipper_core::{fleet::OrderStatus, id::OrderId, port::Ids as _};
 
 use super::super::{
     Context,
     fleet_arg::TenantArg,
-    orders::{Waiting, outcome, read, shown, until_ended},
+    orders::{Ended, Pursued, outcome, read, shown, until_ended},
 };
 use crate::{
     client::Call,
@@ -40,32 +40,37 @@ pub(crate) struct Apply {
     timeout: Option<Duration>,
 }
 
+/// What an apply answers: the first order, and beside it what there is to know of all.
+#[derive(Debug, Deserialize)]
+struct Applied {
+    /// All orders; the first one is the answer itself.
+    #[serde(default)]
+    orders: Vec<OrderId>,
+    #[serde(default)]
+    rollout: Option<String>,
+    #[serde(default)]
+    revision: Option<u64>,
+    #[serde(default)]
+    unchanged: bool,
+}
+
 impl Apply {
     pub(super) async fn run(self, context: &Context) -> Done {
         let name = self.tenant.name();
         let key = self.idempotency_key.unwrap_or_else(|| RandomIds.next().to_string());
         let call = Call::post(&["v1", "deployments", name, "apply"]).key(key);
         let answer: Value = context.client()?.ask(&call).await?;
+        let applied: Applied = read(answer.clone())?;
         let out = &context.out;
-        let is_unchanged = answer["unchanged"] == Value::Bool(true);
-        let orders = orders_of(&answer)?;
-        let open: Vec<_> = orders.iter().filter(|order| !order.status.is_final()).map(|order| order.id).collect();
-        if is_unchanged {
-            out.note(&tame(&format!("{name} is unchanged: it is already as its document says")));
+        if applied.unchanged {
+            out.note(&tame(&format!("{name} is unchanged: it is as its document says")));
         }
-        if (!self.wait && self.timeout.is_none()) || open.is_empty() {
-            match out.json {
-                true => out.json(&answer)?,
-                false => orders.iter().try_for_each(|order| out.text(&shown(order)))?,
-            }
-            if !open.is_empty() {
-                let first = open.first().map(ToString::to_string).unwrap_or_default();
-                out.next(&format!("`skipper orders show {first}` shows how it goes; --wait waits for its end"));
-            }
-            return verdict(context, name, &orders, true);
+        let waits = (self.wait || self.timeout.is_some()) && !applied.unchanged;
+        if !waits {
+            return tell(context, name, answer, &applied);
         }
-        let ended = until_ended(context, &open, Waiting { at_most: self.timeout }).await;
-        let ended = match ended {
+        let pursued = Pursued { orders: applied.orders, rollout: applied.rollout };
+        let ended = match until_ended(context, &pursued, self.timeout).await {
             Ok(ended) => ended,
             Err(failure) => {
                 if out.json {
@@ -75,44 +80,68 @@ impl Apply {
             }
         };
         if out.json {
-            match ended.as_slice() {
-                [order] => out.json(order)?,
-                several => out.json(&serde_json::json!({"work_orders": several}))?,
-            }
+            out.json(&as_json(answer, &ended))?;
         }
-        verdict(context, name, &ended, out.json)
+        verdict(context, name, &ended)
     }
 }
 
-/// The orders of an answer: the answer is the first, and names those of other nodes beside it.
-fn orders_of(answer: &Value) -> Result<Vec<WorkOrder>, Failure> {
-    if answer["id"].is_null() {
-        return Ok(Vec::new());
+/// Shows what was accepted.
+fn tell(context: &Context, name: &str, answer: Value, applied: &Applied) -> Done {
+    let out = &context.out;
+    if out.json {
+        return out.json(&answer);
     }
-    let mut orders: Vec<WorkOrder> = vec![read(answer.clone())?];
-    for other in answer["orders"].as_array().into_iter().flatten().filter(|order| order["id"] != answer["id"]) {
-        orders.push(read(other.clone())?);
+    if !answer["id"].is_null() {
+        out.text(&shown(&read(answer)?))?;
+    } else if !applied.unchanged {
+        let revision = applied.revision.map_or(String::new(), |revision| format!(", revision {revision}"));
+        out.line(&tame(&format!("{name}: accepted{revision}; no node has anything to do yet")))?;
     }
-    Ok(orders)
+    for other in applied.orders.iter().skip(1) {
+        out.line(&format!("order        {other}"))?;
+    }
+    if let Some(first) = applied.orders.first().filter(|_| !applied.unchanged) {
+        out.next(&format!("`skipper orders show {first}` shows how it goes; --wait waits for its end"));
+    }
+    Ok(())
 }
 
-/// Says how they ended, unless that has been said.
-fn verdict(context: &Context, tenant: &str, orders: &[WorkOrder], said: bool) -> Done {
+/// The answer as it would be now.
+fn as_json(answer: Value, ended: &Ended) -> Value {
+    let (Value::Object(mut all), Some(first)) = (answer.clone(), ended.orders.first()) else { return answer };
+    if let Ok(Value::Object(order)) = serde_json::to_value(first) {
+        all.extend(order);
+    }
+    Value::Object(all)
+}
+
+/// Says how it ended.
+fn verdict(context: &Context, tenant: &str, ended: &Ended) -> Done {
     let out = &context.out;
     let mut failed = Vec::new();
-    for order in orders.iter().filter(|order| order.status.is_final()) {
+    for order in &ended.orders {
         let how = order.result.as_ref().map_or_else(|| order.status.to_string(), outcome);
         let line = tame(&format!("{} on {}: {how} ({})", order.tenant, order.node, order.id));
         if order.status != OrderStatus::Succeeded {
             failed.push(line);
-        } else if !said {
+        } else if !out.json {
             out.line(&out.paint.style(Style::Good, &format!("✓ {line}")))?;
         }
     }
-    let Some(first) = orders.iter().find(|order| order.status.is_final() && order.status != OrderStatus::Succeeded)
-    else {
+    let rollout = ended.rollout.as_ref().filter(|rollout| rollout.phase != "succeeded");
+    if failed.is_empty() && rollout.is_none() {
         return Ok(());
+    }
+    if let Some(rollout) = rollout {
+        let why = rollout.cause.as_ref().map_or(String::new(), |cause| format!(": {}", tame(&cause.message)));
+        failed.push(tame(&format!("the rollout ended as {}{why}", rollout.phase)));
+    }
+    let bad = ended.orders.iter().find(|order| order.status != OrderStatus::Succeeded);
+    let hint = match bad {
+        Some(order) => format!("`skipper orders show {}` shows what the node said", order.id),
+        None => tame(&format!("`skipper why {tenant} --tenant {tenant}` tells more")),
     };
-    Err(Failure::new(Exit::DeployFailed, format!("the apply of {} did not work\n{}", tame(tenant), failed.join("\n")))
-        .hint(format!("`skipper orders show {}` shows what the node said", first.id)))
+    let what = format!("the apply of {} did not work\n{}", tame(tenant), failed.join("\n"));
+    Err(Failure::new(Exit::DeployFailed, what).hint(hint))
 }

@@ -37,14 +37,8 @@ enum Verb {
     Cordon(NodeArg),
     /// Give a node work again
     Uncordon(NodeArg),
-    /// Give a node no more work, and take away what it has
-    Drain {
-        #[command(flatten)]
-        node: NodeArg,
-        /// Do not ask
-        #[arg(long, short)]
-        yes: bool,
-    },
+    /// Give a node no more work, and tell how many orders it still has
+    Drain(NodeArg),
     /// Make a new token for the agent of a node, and print it
     RotateToken {
         #[command(flatten)]
@@ -53,7 +47,7 @@ enum Verb {
         #[arg(long, value_name = "DURATION", value_parser = parse_span)]
         grace: Option<Duration>,
     },
-    /// Forget a node: its token stops working at once
+    /// Forget a node: its token stops working at once; what runs there goes on
     #[command(visible_aliases = ["rm", "delete"])]
     Remove {
         #[command(flatten)]
@@ -99,15 +93,15 @@ impl Node {
             Verb::List => list(context).await,
             Verb::Cordon(node) => cordon(context, node.name(), true).await,
             Verb::Uncordon(node) => cordon(context, node.name(), false).await,
-            Verb::Drain { node, yes } => {
+            Verb::Drain(node) => {
                 let name = node.name();
-                asked(context, &format!("Take away everything that runs on {name}?"), yes)?;
                 let answer: Value = context.client()?.ask(&Call::post(&["v1", "nodes", name, "drain"])).await?;
                 if context.out.json {
                     return context.out.json(&answer);
                 }
-                context.out.line(&format!("{name} is draining"))?;
-                context.out.next(&format!("`skipper orders list --node {name}` shows how it goes"));
+                let open = answer["open_orders"].as_u64().unwrap_or_default();
+                context.out.line(&format!("{name} is draining; open orders: {open}"))?;
+                context.out.next(&format!("`skipper orders list --node {name}` shows them"));
                 Ok(())
             }
             Verb::RotateToken { node, grace } => {

@@ -105,16 +105,15 @@ fn data_dir(context: &Context, given: Option<PathBuf>, config: Option<PathBuf>) 
 }
 
 async fn online(context: &Context, wanted: &Wanted) -> Done {
-    if wanted.token.is_some() {
-        return Err(Failure::usage("the server makes the token of a node itself; leave --token out")
-            .hint("what lets you in is --admin-token, --token-file or SKIPPER_TOKEN"));
-    }
     let mut body = json!({"id": wanted.node, "labels": wanted.labels, "rotate_token": wanted.rotate});
     if let Some(role) = &wanted.role {
         body["role"] = role.as_str().into();
     }
     if let Some(region) = &wanted.region {
         body["region"] = region.as_str().into();
+    }
+    if let Some(token) = &wanted.token {
+        body["token"] = token.as_str().into();
     }
     let answer: Value = context.client()?.ask(&Call::post(&["v1", "nodes"]).json(&body)).await.map_err(|failure| {
         if failure.message.starts_with("no server answers") {

@@ -2,7 +2,7 @@
 
 mod ended;
 
-pub(super) use ended::{Waiting, until_ended};
+pub(super) use ended::{Ended, Pursued, until_ended};
 
 use serde::Deserialize;
 use serde_json::Value;
