@@ -139,4 +139,18 @@ async fn applications_of_a_grouped_package_keep_their_own_numbers_and_ids() {
     server.told("r", "FAILED", "Did not detect apps").await;
     let states: Value = server.get("/api/release/states?names=r").await.ok();
     assert_eq!(states["r"].as_object().expect("ids").keys().collect::<Vec<_>>(), ["r.log-v3", "r.time-v1"]);
+    // And so has one of which nothing is left, when somebody asks for it long after.
+    server.machine.platform.behave("", Behaviour::default());
+    let time = "time:\n  spec:\n    applicationProperties:\n      v: later\n";
+    server.changed("/api/release/upgrade", "ticktock", "1.0.0", time).await;
+    let all = "log:\n  spec:\n    applicationProperties:\n      v: later\n";
+    server.changed("/api/release/upgrade", "ticktock", "1.0.0", all).await;
+    for (version, ids) in
+        [(1, ["r.log-v1", "r.time-v1"]), (2, ["r.log-v2", "r.time-v1"]), (3, ["r.log-v3", "r.time-v1"]), (4, ["r.log-v4", "r.time-v4"])]
+    {
+        let info: Value = server.get(&format!("/api/status/r/{version}")).await.ok();
+        let apps: Value = serde_json::from_str(info["status"]["platformStatus"].as_str().expect("text")).expect("JSON");
+        let found: Vec<_> = apps.as_array().expect("a list").iter().map(|app| app["deploymentId"].clone()).collect();
+        assert_eq!(found, ids, "version {version}: {info}");
+    }
 }

@@ -18,7 +18,7 @@ use crate::{
     verb::{self, Caller},
 };
 
-/// All of them, by name.
+/// All of them, that which is used by itself first, the others by name.
 pub(super) async fn list(State(app): State<App>, caller: Caller, context: Context) -> Result<Response, Error> {
     let mut all = all(&app, &caller, &context).await?;
     let wanted = context.page();
@@ -52,7 +52,8 @@ pub(super) async fn find_by_name(State(app): State<App>, caller: Caller, context
 }
 
 async fn all(app: &App, caller: &Caller, context: &Context) -> Result<Vec<(String, Deployer)>, Error> {
-    let described = verb::edge::platforms(app, caller).await?;
+    let mut described = verb::edge::platforms(app, caller).await?;
+    described.sort_by_key(|one| (one.name != app.default_platform.as_str(), one.name.clone()));
     let named = described.into_iter().map(|one| {
         let id = id_of(&one.name);
         let name = PlatformName::new(&one.name).map(|name| answer::platform(app, &name).to_owned());
