@@ -120,6 +120,7 @@ const ALLOWED: [&str; 14] = [
     // A search for a part of a word.
     "search LIKE",
     "lower(name) LIKE",
+    "package WHERE name LIKE",
     "AS found JOIN package",
     // Pages with numbers: Spring's API has them.
     " OFFSET $",

@@ -131,8 +131,7 @@ pub(crate) fn revisions() -> ArgValueCompleter {
         let page: HistoryPage = ask(&Call::get(&["v1", "releases", &name, "history"]).query("limit", MOST)).await?;
         let shown = page.items.into_iter().filter(|one| {
             // A delete has no number of its own.
-            one.verb != "delete"
-                && (!line.words.goes_back() || matches!(one.state.as_str(), "superseded" | "deleted"))
+            one.verb != "delete" && (!line.words.goes_back() || matches!(one.state.as_str(), "superseded" | "deleted"))
         });
         let told = |one: RevisionView| (one.revision.to_string(), format!("{}, {}", one.state, one.source.text()));
         Some(shown.map(told).collect())

@@ -201,7 +201,9 @@ mod tests {
 
     #[test]
     fn the_verb_says_what_can_be_meant() {
-        for line in ["skipper rollback ", "skipper release rollback ", "skipper plan rollback ", "skipper --json rollback "] {
+        for line in
+            ["skipper rollback ", "skipper release rollback ", "skipper plan rollback ", "skipper --json rollback "]
+        {
             assert!(words(line).goes_back() && words(line).is_about_deleted(), "{line}");
         }
         assert!(words("skipper history ").is_about_deleted() && !words("skipper delete ").is_about_deleted());

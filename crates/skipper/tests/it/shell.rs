@@ -108,7 +108,10 @@ fn springs_options_count_versions_behind_the_programs_name_as_well() {
     let detail: serde_json::Value = serde_json::from_str(&detail).expect("JSON");
     assert_eq!((&detail["revision"], &detail["version"]), (&3.into(), &2.into()));
     let status = springs("status", &["--release-version", "2"]);
-    assert!(status.contains("VERSION") && status.lines().any(|line| line.starts_with("3") && line.contains("\tv2\t")), "{status}");
+    assert!(
+        status.contains("VERSION") && status.lines().any(|line| line.starts_with("3") && line.contains("\tv2\t")),
+        "{status}"
+    );
     let plan = springs("plan rollback", &["--release-version", "1"]);
     let out = springs("rollback", &["--release-version", "1"]);
     assert!(out.ends_with("hello has been rolled back.  Now at version v3.\n"), "{plan}{out}");
@@ -140,14 +143,26 @@ fn an_upgrade_of_2_x_adds_values_and_one_of_1_0_replaces_them() {
         "as the server of 2.x does for its own shell"
     );
     // Behind the program's name too, and with values that are no text.
-    bench.run(&["release", "upgrade", "--release-name", "hello", "--package-name", "helloworld", "--set", "spec.applicationProperties.c=3"]).ok();
+    bench
+        .run(&[
+            "release",
+            "upgrade",
+            "--release-name",
+            "hello",
+            "--package-name",
+            "helloworld",
+            "--set",
+            "spec.applicationProperties.c=3",
+        ])
+        .ok();
     assert_eq!(raw(), "spec:\n  applicationProperties:\n    a: '1'\n    b: '2'\n    c: 3\nx:\n  y: '1'\n  z: '2'\n");
     shell(&format!("upgrade {package} 1.0.0 --properties x.z=4\n"));
     assert_eq!(raw(), "x:\n  z: '4'\n");
     // Nothing is carried over where nothing is given.
     shell(&format!("release upgrade {package} 1.0.1\n"));
     assert_eq!(raw(), serde_json::Value::Null);
-    let out = shell("rollback --release-name hello\nhistory --release-name hello\nrelease history --release-name hello\n");
+    let out =
+        shell("rollback --release-name hello\nhistory --release-name hello\nrelease history --release-name hello\n");
     let (first, second) = out.split_once("╚").expect("two tables");
     assert!(first.contains("Upgrade complete") && !first.contains("Rollback complete"), "{out}");
     assert!(second.contains("Rollback complete") && !second.contains("Upgrade complete"), "{out}");
@@ -176,8 +191,9 @@ fn what_a_platform_will_not_do_is_told_where_it_is_asked_for() {
     let mut stream = std::net::TcpStream::connect(address).expect("it listens");
     let head = "Content-Type: application/json\r\nConnection: close";
     let length = body.len();
-    let text =
-        format!("POST /api/package/install HTTP/1.1\r\nHost: {address}\r\n{head}\r\nContent-Length: {length}\r\n\r\n{body}");
+    let text = format!(
+        "POST /api/package/install HTTP/1.1\r\nHost: {address}\r\n{head}\r\nContent-Length: {length}\r\n\r\n{body}"
+    );
     std::io::Write::write_all(&mut stream, text.as_bytes()).expect("sent");
     let mut answer = String::new();
     std::io::Read::read_to_string(&mut stream, &mut answer).expect("answered");

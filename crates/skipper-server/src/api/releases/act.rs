@@ -340,7 +340,9 @@ pub(super) async fn scale(app: &App, client: &Client, named: &str, body: ScaleRe
         replicas.insert(app_name, count);
     }
     if replicas.is_empty() {
-        return Err(Failure::argument("`scale` names no application: write {\"scale\": [{\"name\": …, \"count\": …}]}"));
+        return Err(Failure::argument(
+            "`scale` names no application: write {\"scale\": [{\"name\": …, \"count\": …}]}",
+        ));
     }
     settled(app, client, &name, Verb::Scale).await?;
     let refused = |error: Error| refused(error, Verb::Scale, &name, None);

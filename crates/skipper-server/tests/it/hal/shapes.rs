@@ -92,11 +92,6 @@ async fn repositories_and_deployers_have_their_fields() {
     let deployer = &list["_embedded"]["deployers"][0];
     assert_eq!(keys(deployer), "name type description options _links");
     assert_eq!(deployer["options"], json!([]));
-    let also = Machine { also: Some("boxes"), ..Machine::default() }.boot().await;
-    let both: Value = also.get("/api/deployers").await.ok();
-    let names: Vec<_> =
-        both["_embedded"]["deployers"].as_array().expect("a list").iter().map(|one| one["name"].clone()).collect();
-    assert_eq!(names, ["default", "boxes"], "that which is used by itself is the first");
     let own = href(deployer, "self");
     let rebooted = server.reboot().await;
     let again: Value = rebooted.java(super::path(&own)).await.ok();
