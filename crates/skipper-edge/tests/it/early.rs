@@ -63,8 +63,10 @@ async fn http2(at: std::net::SocketAddr) -> SendRequest<Full<Bytes>> {
 
 /// Status and text of one HTTP/2 request.
 async fn ask(sender: &mut SendRequest<Full<Bytes>>, method: &str, path: &str, body: Vec<u8>) -> (u16, String) {
-    let request = Request::builder().method(method).uri(format!("http://h{path}")).body(Full::from(body)).expect("valid");
-    let answer = timeout(Duration::from_secs(30), sender.send_request(request)).await.expect("in time").expect("an answer");
+    let request =
+        Request::builder().method(method).uri(format!("http://h{path}")).body(Full::from(body)).expect("valid");
+    let answer =
+        timeout(Duration::from_secs(30), sender.send_request(request)).await.expect("in time").expect("an answer");
     let status = answer.status().as_u16();
     let body = answer.into_body().collect().await.expect("the whole body").to_bytes();
     (status, String::from_utf8_lossy(&body).into_owned())
