@@ -111,17 +111,16 @@ async fn nobody_hears_of_a_neighbour_before_it_is_on_disk(world: &World) {
 }
 
 async fn a_store_that_is_closed_finishes_what_it_began(world: &World) {
-    let store = world.another().await;
-    let calls = (0..20).map(|n| {
-        let store = store.clone();
-        tokio::spawn(async move { store.intent_create(intent(&format!("web-{n}"), Verb::Install)).await })
-    });
-    let calls: Vec<_> = calls.collect();
-    tokio::task::yield_now().await;
-    store.close().await;
+    let store = &world.another().await;
+    let calls = (0..20).map(|n| async move { store.intent_create(intent(&format!("web-{n}"), Verb::Install)).await });
+    let close = async {
+        tokio::task::yield_now().await;
+        store.close().await;
+    };
+    let (calls, ()) = tokio::join!(join_all(calls), close);
     let mut accepted = 0;
     for call in calls {
-        match call.await.expect("no panic") {
+        match call {
             Ok(done) => {
                 accepted += 1;
                 assert!(world.store.rollout_get(done.rollout.id).await.expect("no error").is_some());
