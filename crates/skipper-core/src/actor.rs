@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     id::{RequestId, TokenId},
-    name::TenantName,
+    name::{NodeName, TenantName},
 };
 
 /// What an actor may do in general; [`crate::policy::decide`] says what that means for one action.
@@ -58,6 +58,11 @@ pub enum Actor {
         /// The only tenant it may touch; `None` for every tenant.
         tenant: Option<TenantName>,
     },
+    /// A node of the fleet: it takes its own orders and reports on them, and nothing else.
+    Node {
+        /// Which.
+        node: NodeName,
+    },
 }
 
 impl Actor {
@@ -67,6 +72,7 @@ impl Actor {
         match self {
             Self::System | Self::Local => Role::Admin,
             Self::Token { role, .. } => *role,
+            Self::Node { .. } => Role::Viewer,
         }
     }
 
@@ -74,7 +80,7 @@ impl Actor {
     #[must_use]
     pub const fn tenant(&self) -> Option<&TenantName> {
         match self {
-            Self::System | Self::Local => None,
+            Self::System | Self::Local | Self::Node { .. } => None,
             Self::Token { tenant, .. } => tenant.as_ref(),
         }
     }
@@ -86,6 +92,7 @@ impl fmt::Display for Actor {
             Self::System => f.write_str("system"),
             Self::Local => f.write_str("local"),
             Self::Token { name, .. } => write!(f, "token:{name}"),
+            Self::Node { node } => write!(f, "node:{node}"),
         }
     }
 }

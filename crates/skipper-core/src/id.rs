@@ -19,6 +19,8 @@ pub enum RolloutKind {}
 pub enum TokenKind {}
 /// Marker of [`RequestId`].
 pub enum RequestKind {}
+/// Marker of the id within an [`OrderId`].
+pub enum OrderKind {}
 
 /// Identifies a release for ever, also after it was deleted and its name taken again.
 pub type ReleaseId = Id<ReleaseKind>;
@@ -94,5 +96,39 @@ impl<K> Serialize for Id<K> {
 impl<'de, K> Deserialize<'de> for Id<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Uuid::deserialize(deserializer).map(Self::from_uuid)
+    }
+}
+
+/// Identifies one work order: `wo_` and a UUID.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OrderId(Id<OrderKind>);
+
+impl OrderId {
+    /// Wraps a UUID.
+    #[must_use]
+    pub const fn from_uuid(uuid: Uuid) -> Self {
+        Self(Id::from_uuid(uuid))
+    }
+}
+impl fmt::Display for OrderId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "wo_{}", self.0.uuid.simple())
+    }
+}
+impl FromStr for OrderId {
+    type Err = uuid::Error;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Uuid::parse_str(text.strip_prefix("wo_").unwrap_or_default()).map(Self::from_uuid)
+    }
+}
+impl Serialize for OrderId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+impl<'de> Deserialize<'de> for OrderId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(|_| serde::de::Error::custom("an order is called `wo_` and a UUID"))
     }
 }

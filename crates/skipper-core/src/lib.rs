@@ -6,8 +6,10 @@
 //! documents (spec, plan, events), which carry a version.
 
 pub mod actor;
+pub mod compose;
 pub mod deployment;
 pub mod event;
+pub mod fleet;
 pub mod generation;
 pub mod health;
 pub mod id;

@@ -93,8 +93,8 @@ names! {
     ReleaseName = "release";
     /// One application of a release.
     AppName = "application";
-    /// A platform account, as configured.
-    PlatformName = "platform";
+    /// A host of the fleet.
+    NodeName = "node";
     /// A package in a repository.
     PackageName = "package";
     /// A repository of packages.
@@ -103,6 +103,93 @@ names! {
     SecretName = "secret";
     /// A named port of an application.
     PortName = "port";
+}
+
+/// A platform account: one that is configured, what a node of the fleet offers (`node:ID`), or an account there
+/// (`node:ID/ACCOUNT`).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PlatformName(String);
+
+/// Marks the platforms that are nodes of the fleet.
+const NODE: &str = "node:";
+
+impl PlatformName {
+    /// Checks the text and wraps it.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidName`] when the text is neither 1 to 255 of `[A-Za-z0-9._-]`, alphanumeric first, nor `node:` with one or
+    /// two such words, divided by a slash.
+    pub fn new(text: impl Into<String>) -> Result<Self, InvalidName> {
+        let text = text.into();
+        let words = text.strip_prefix(NODE).map_or((text.as_str(), None), |node| match node.split_once('/') {
+            Some((node, account)) => (node, Some(account)),
+            None => (node, None),
+        });
+        if is_word(words.0) && words.1.is_none_or(is_word) && text.len() <= 512 {
+            return Ok(Self(text));
+        }
+        Err(InvalidName { kind: "platform", given: text.chars().take(80).collect(), rule: RULE_WORD })
+    }
+
+    /// What a node of the fleet offers: its compose projects, or an account that it has.
+    #[must_use]
+    pub fn of_node(node: &NodeName, account: Option<&Self>) -> Self {
+        match account {
+            None => Self(format!("{NODE}{node}")),
+            Some(account) => Self(format!("{NODE}{node}/{account}")),
+        }
+    }
+
+    /// The node whose platform it is, and the account there, where one is named.
+    #[must_use]
+    pub fn node(&self) -> Option<(NodeName, Option<Self>)> {
+        let rest = self.0.strip_prefix(NODE)?;
+        let (node, account) = match rest.split_once('/') {
+            Some((node, account)) => (node, Some(Self(account.to_owned()))),
+            None => (rest, None),
+        };
+        Some((NodeName(node.to_owned()), account))
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+impl fmt::Display for PlatformName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+impl FromStr for PlatformName {
+    type Err = InvalidName;
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        Self::new(text)
+    }
+}
+impl TryFrom<String> for PlatformName {
+    type Error = InvalidName;
+    fn try_from(text: String) -> Result<Self, InvalidName> {
+        Self::new(text)
+    }
+}
+impl From<PlatformName> for String {
+    fn from(name: PlatformName) -> Self {
+        name.0
+    }
+}
+impl AsRef<str> for PlatformName {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+impl Borrow<str> for PlatformName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
 }
 
 impl TenantName {
@@ -135,6 +222,19 @@ pub fn slug(text: &str, max: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_platform_may_be_a_nodes() {
+        let name = PlatformName::new("node:host-1/docker").expect("valid");
+        let (node, account) = name.node().expect("a node's");
+        assert_eq!((node.as_str(), account.as_ref().map(PlatformName::as_str)), ("host-1", Some("docker")));
+        assert_eq!(PlatformName::of_node(&node, account.as_ref()), name);
+        assert_eq!(PlatformName::new("node:host-1").expect("valid").node().expect("a node's").1, None);
+        assert_eq!(PlatformName::new("local").expect("valid").node(), None);
+        for bad in ["node:", "node:/x", "node:a/", "node:a/b/c", "nodes:a", "a:b", "node:-a", "local/x"] {
+            PlatformName::new(bad).expect_err(bad);
+        }
+    }
 
     #[test]
     fn names_start_with_a_letter_or_digit_and_are_bounded() {

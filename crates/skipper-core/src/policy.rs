@@ -55,6 +55,10 @@ pub enum Decision {
 /// Decides. Pure: the same question always has the same answer.
 #[must_use]
 pub fn decide(actor: &Actor, action: Action, resource: Resource<'_>) -> Decision {
+    // What a node may do is a matter of its own orders, which name it.
+    if matches!(actor, Actor::Node { .. }) {
+        return Decision::Deny;
+    }
     if let (Some(own), Resource::Of(owner)) = (actor.tenant(), resource)
         && own != owner
     {
@@ -92,6 +96,17 @@ mod tests {
         for role in [Role::Admin, Role::Operator, Role::Viewer] {
             for action in ACTIONS {
                 assert_eq!(decide(&token(role, Some("mine")), action, Resource::Of(&other)), Decision::Hide);
+            }
+        }
+    }
+
+    #[test]
+    fn a_node_may_do_nothing_that_people_do() {
+        let own = TenantName::new("mine").expect("valid");
+        let node = Actor::Node { node: crate::name::NodeName::new("host-1").expect("valid") };
+        for action in ACTIONS {
+            for resource in [Resource::Of(&own), Resource::Installation] {
+                assert_eq!(decide(&node, action, resource), Decision::Deny);
             }
         }
     }
