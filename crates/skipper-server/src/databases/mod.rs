@@ -109,7 +109,8 @@ impl Branches {
         let branch = self.store.branch_ask(id, name, project, &fresh).await?;
         let parent = asked.branch_from.as_deref().or(known.branch_from.as_deref());
         let wanted = Wanted { project: &branch.project, name: &branch.name, parent };
-        let made = patiently(bound.min(PATIENCE), || provider.ensure(&wanted)).await.map_err(lasting)?;
+        let made =
+            patiently(bound.min(PATIENCE), || provider.ensure(&wanted)).await.map_err(|error| lasting(&error))?;
         self.store.branch_made(&branch.name, &made.id).await?;
         tracing::info!(%release, branch = branch.name, "the preview has a branch of its database");
         Ok(made.address)
@@ -162,7 +163,7 @@ fn key_name(provider: &str) -> Option<SecretName> {
 }
 
 /// As the end of a rollout: nothing is there to be observed.
-fn lasting(error: Error) -> Error {
+fn lasting(error: &Error) -> Error {
     let told = Error::new(ErrorKind::Permanent, "preview-database", error.chain());
     match error.advice() {
         Some(hint) => told.hint(hint.to_owned()),

@@ -125,7 +125,7 @@ impl Neon {
         if !is_ready(branch.current_state.as_deref()) {
             let seen: BranchView = self.get(&of_branch, &[]).await?;
             if !is_ready(seen.branch.current_state.as_deref()) {
-                return Err(self.later(format!("branch `{name}` is still being made")));
+                return Err(self.later(&format!("branch `{name}` is still being made")));
             }
         }
         let endpoints: EndpointList = self.get(&[&of_branch[..], &["endpoints"]].concat(), &[]).await?;
@@ -136,7 +136,7 @@ impl Neon {
                 self.call::<Value>(Method::POST, &["projects", project, "endpoints"], &[], Some(&body)).await?;
             }
             Some(endpoint) if !is_ready(endpoint.current_state.as_deref()) => {
-                return Err(self.later(format!("the endpoint of branch `{name}` is still being made")));
+                return Err(self.later(&format!("the endpoint of branch `{name}` is still being made")));
             }
             Some(_) => {}
         }
@@ -179,7 +179,7 @@ impl Neon {
                 None => return Ok(None),
             }
         }
-        Err(self.later(format!("the branches of project `{project}` do not come to an end")))
+        Err(self.later(&format!("the branches of project `{project}` do not come to an end")))
     }
 
     async fn address(&self, project: &str, branch: &str) -> Result<SecretValue, Error> {
@@ -277,7 +277,7 @@ impl Neon {
         })
     }
 
-    fn later(&self, what: String) -> Error {
+    fn later(&self, what: &str) -> Error {
         Error::new(ErrorKind::Transient, "database-unreachable", format!("`{}`: {what}", self.provider))
     }
 }
