@@ -10,7 +10,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     Error,
-    db::{Arg, Db, Row, Txn, args},
+    db::{Arg, Db, Line, Row, Txn, args},
     listen, meta,
     seal::KeyRing,
     token::AnyToken,
@@ -25,6 +25,8 @@ pub struct Store {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) db: Db,
+    /// Those who want to write to SQLite.
+    pub(crate) line: Line,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn Ids>,
     pub(crate) keys: KeyRing,
@@ -108,6 +110,12 @@ impl Store {
         let mut txn = self.txn("see whether the database can be written").await?;
         txn.run(meta::TOUCH, args![]).await?;
         txn.commit().await
+    }
+
+    /// Waits until everything is on disk that callers can know of by now. What was accepted is before its caller is told, but
+    /// somebody who was refused may have been so because of a change that is only just being flushed.
+    pub async fn settled(&self) {
+        self.shared.line.settled().await;
     }
 
     /// Whether it is PostgreSQL, which several servers may share.
