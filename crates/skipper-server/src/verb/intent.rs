@@ -122,6 +122,7 @@ pub async fn accept(app: &App, caller: &Caller, prepared: Prepared, options: Opt
         feasible(app, &prepared, spec).await?;
     }
     let options = Options { require_plan, ..options };
+    let warnings = prepared.warnings.clone();
     let intent = prepared.into_intent(options, caller.provenance.clone(), caller.idempotency.clone());
     let accepted = app.timed("intent_create", app.store.intent_create(intent)).await?;
     app.engine.wake();
@@ -134,7 +135,7 @@ pub async fn accept(app: &App, caller: &Caller, prepared: Prepared, options: Opt
         accepted.rollout.verb.as_str(),
         accepted.release.name
     );
-    for warning in &prepared.warnings {
+    for warning in &warnings {
         tracing::warn!(
             rollout.id = %accepted.rollout.id,
             release.name = %accepted.release.name,
