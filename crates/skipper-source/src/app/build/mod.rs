@@ -22,6 +22,7 @@ use super::{
     repo::{Kind, Repo},
     request::{check_images, check_names},
     server::Server,
+    tls::TlsHosts,
     value::{Resources, check_tag},
 };
 use crate::{
@@ -66,8 +67,10 @@ pub struct Inputs<'a> {
     pub secrets: &'a BTreeMap<String, SecretName>,
     /// Variables of those of them that are marked for previews, beside those that the app's file names.
     pub preview_secrets: &'a [String],
-    /// Whether the edge's shared TLS listener serves host names too, as far as there can be certificates for them.
-    pub tls: bool,
+    /// The address of the branch that was made for a preview whose image asks for one; a variable of the process.
+    pub database: Option<&'a SecretValue>,
+    /// Host names that the edge serves with TLS too.
+    pub tls: &'a TlsHosts,
 }
 
 /// What a deploy comes to.
@@ -325,6 +328,12 @@ fn environment(
             values.remove(var);
             secrets.push(SecretUse::Env { secret: secret.clone(), var: var.clone() });
         }
+    }
+    if let (Some(preview), Some(address)) = (&shape.preview, inputs.database) {
+        // Whatever else is called so leads to another database.
+        let variable = &preview.database.variable;
+        secrets.retain(|used| !matches!(used, SecretUse::Env { var, .. } if var == variable));
+        values.insert(variable.clone(), Text::Secret(address.clone()));
     }
     let mut env = BTreeMap::new();
     for (name, value) in values {
