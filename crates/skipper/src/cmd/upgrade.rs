@@ -129,7 +129,11 @@ impl Upgrade {
 
     /// That of 2.x puts it over what was given before: in the shell, and for who writes as Spring's people do.
     const fn adds(&self, context: &Context, given: bool) -> bool {
-        self.is_second && (self.release.is_spring() || context.out.guide) && given && !self.reuse_values && !self.reset_values
+        self.is_second
+            && (self.release.is_spring() || context.out.guide)
+            && given
+            && !self.reuse_values
+            && !self.reset_values
     }
 
     fn word(&self) -> Result<Option<&str>, Failure> {
