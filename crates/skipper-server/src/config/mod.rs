@@ -16,6 +16,7 @@ mod file;
 mod maven;
 mod merge;
 mod quantity;
+mod registries;
 mod repositories;
 mod setting;
 mod spring;
