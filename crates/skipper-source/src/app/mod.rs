@@ -49,18 +49,11 @@ pub use preview::{
     Database, DatabaseStrategy, Preview, PreviewRequest, preview_prefix, preview_release, split_preview,
 };
 pub use repo::{Kind, Repo, RepoPreview, RepoRoute, RepoVolume, repo};
-<<<<<<< HEAD
 pub use request::check_request;
-pub use server::{Backend, Caddy, CaddyTls, Hidden, Registry, Server, ServerDeploy, ServerPreview, server};
-pub use units::{duration_text, parse_cpus, parse_duration, parse_memory, parse_statuses};
-pub use validate::{Validated, validate, validate_manifest};
-pub use value::{Resources, check_tag};
-=======
 pub use server::{
     Backend, Caddy, CaddyTls, Hidden, Registry, Server, ServerDeploy, ServerPreview, registry_host, server,
 };
 pub use tls::TlsHosts;
 pub use units::{duration_text, parse_cpus, parse_duration, parse_memory, parse_statuses};
 pub use validate::{Validated, validate, validate_manifest};
-pub use value::{Resources, is_reserved};
->>>>>>> main
+pub use value::{Resources, check_tag, is_reserved};
