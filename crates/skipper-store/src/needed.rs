@@ -2,7 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use skipper_core::{Sha256, deployment::DeploymentId, spec::Spec, time::Timestamp};
+use skipper_core::{
+    Sha256,
+    deployment::DeploymentId,
+    spec::{Application, Spec},
+    time::Timestamp,
+};
 
 use crate::{
     Error, Store,
@@ -34,7 +39,7 @@ impl Store {
             for row in &rows {
                 after = row.int("num")?;
                 let spec: Option<Spec> = row.maybe_json("spec")?;
-                needed.extend(spec.iter().flat_map(|spec| &spec.applications).flat_map(|app| app.digests()));
+                needed.extend(spec.iter().flat_map(|spec| &spec.applications).flat_map(Application::digests));
             }
             if rows.len() < PAGE as usize {
                 break;

@@ -12,7 +12,7 @@ use skipper_core::{
     rollout::{FailureBundle, Phase, Plan},
     route::{Mode, ServiceId},
     secret::{SecretValues, SecretVersions},
-    spec::Spec,
+    spec::{Application, Spec},
     time::Timestamp,
 };
 
@@ -339,7 +339,7 @@ impl RolloutStore for MemoryStore {
                         || counted.contains(&one.number)
                 };
                 let specs = own().filter(is_needed).filter_map(|revision| revision.spec.as_ref());
-                needed.extend(specs.flat_map(|spec| &spec.applications).flat_map(|app| app.digests()));
+                needed.extend(specs.flat_map(|spec| &spec.applications).flat_map(Application::digests));
             }
             needed.extend(state.live.values().flat_map(|live| live.deployment.app.digests()));
             Ok(needed)
