@@ -48,7 +48,7 @@ async fn pass(
     let Some(kept) = timeout(bound, platform.kept(bound)).await.unwrap_or_else(|late_| Err(late(late_)))? else {
         return Ok(());
     };
-    let garbage = garbage(shared, settings, kept).await?;
+    let garbage = garbage(shared, settings, &kept).await?;
     let clearing = platform.clear(&garbage, PASS);
     let cleared = timeout(PASS + bound, clearing).await.unwrap_or_else(|late_| Err(late(late_)))?;
     if cleared.is_empty() {
@@ -70,7 +70,7 @@ async fn pass(
     Ok(())
 }
 
-async fn garbage(shared: &Shared, settings: GarbageSettings, kept: Kept) -> Result<Garbage, PortError> {
+async fn garbage(shared: &Shared, settings: GarbageSettings, kept: &Kept) -> Result<Garbage, PortError> {
     let store = &shared.config.store;
     let mut garbage = Garbage { idle: settings.keep.min(IDLE), limit: MOST, ..Garbage::default() };
     if !kept.own.is_empty() {

@@ -93,7 +93,7 @@ impl Work<'_> {
     /// Takes our name from an image, and the image away if it was ours alone.
     async fn image(&self, digest: Sha256, used: &HashSet<String>, cleared: &mut Cleared) -> Result<(), Error> {
         let _alone = self.account.in_use.alone().await;
-        if !self.account.in_use.is_idle(digest, self.idle) {
+        if !self.account.in_use.is_idle(&digest, self.idle) {
             return Ok(());
         }
         let note = kept::read(self.account, digest).await;
@@ -184,7 +184,7 @@ impl Work<'_> {
                 of.is_some_and(|networks| networks.contains_key(&name))
             };
             let _alone = self.account.in_use.alone().await;
-            if containers.iter().any(knows) || !self.account.in_use.is_idle(format!("network {name}"), self.idle) {
+            if containers.iter().any(knows) || !self.account.in_use.is_idle(&format!("network {name}"), self.idle) {
                 continue;
             }
             match self.engine.remove_network(&name).await {

@@ -86,7 +86,7 @@ async fn by_name(account: &Account, engine: &Docker, reference: &Reference) -> R
         let message = format!("{name}: the engine tells no digest of it");
         Error::new(ErrorKind::Permanent, "image-invalid", message)
     })?;
-    account.in_use.ask(digest);
+    account.in_use.ask(&digest);
     Ok(Some((digest, found.id.unwrap_or_default())))
 }
 
@@ -133,7 +133,7 @@ async fn find(
     digest: &Sha256,
 ) -> Result<Option<String>, Error> {
     let _looking = account.in_use.looking().await;
-    account.in_use.ask(*digest);
+    account.in_use.ask(digest);
     let kept = [kept::repository(&account.config.owner), kept::UNOWNED.to_owned()];
     let kept = kept.into_iter().map(|repository| format!("{repository}:{digest}"));
     for name in [reference.by_digest(digest), format!("sha256:{digest}")].into_iter().chain(kept) {

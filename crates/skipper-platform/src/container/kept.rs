@@ -65,7 +65,7 @@ impl InUse {
     }
 
     /// Remembers that something was asked for, by digest or name.
-    pub(super) fn ask(&self, what: impl ToString) {
+    pub(super) fn ask(&self, what: &impl ToString) {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         if asked.len() >= MANY {
             asked.retain(|_, at| at.elapsed() < REMEMBERED);
@@ -74,7 +74,7 @@ impl InUse {
     }
 
     /// Whether nobody asked for it lately.
-    pub(super) fn is_idle(&self, what: impl ToString, since: Duration) -> bool {
+    pub(super) fn is_idle(&self, what: &impl ToString, since: Duration) -> bool {
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         asked.get(&what.to_string()).is_none_or(|at| at.elapsed() >= since)
     }

@@ -62,7 +62,7 @@ pub(super) async fn all(account: Arc<Account>, wanted: Arc<Wanted>, range: Insta
 pub(super) async fn network(account: &Account, engine: &Docker, name: &str) -> Result<(), Error> {
     // Nobody takes one away that has just been asked for.
     let looking = account.in_use.looking().await;
-    account.in_use.ask(format!("network {name}"));
+    account.in_use.ask(&format!("network {name}"));
     let seen = engine.inspect_network(name, None).await;
     drop(looking);
     match seen {
