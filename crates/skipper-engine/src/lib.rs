@@ -23,7 +23,7 @@ mod step;
 mod supervise;
 
 pub use config::{
-    EngineConfig, GarbageSettings, LeaseSettings, LeaseTooShort, Platforms, RestartSettings, Routers, Tuning,
+    Elsewhere, EngineConfig, GarbageSettings, LeaseSettings, LeaseTooShort, Platforms, RestartSettings, Routers, Tuning,
 };
 pub use engine::Engine;
 pub use failure::Failure;

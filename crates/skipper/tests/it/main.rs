@@ -4,7 +4,6 @@
 mod bench;
 mod caddy;
 mod certificates;
-mod containers;
 mod crashes;
 mod deploys;
 mod fleet_cli;
