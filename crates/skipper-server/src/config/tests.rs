@@ -178,6 +178,18 @@ fn variables_are_expanded_after_parsing_and_secrets_are_not_shown() {
 }
 
 #[test]
+fn a_token_that_is_good_enough_to_try_things_on_is_taken_with_a_warning() {
+    let warnings = |token: &str| {
+        let (_dir, sources) = sources("", &[("ADMIN_TOKEN", token)], &[]);
+        let warnings = load(&sources).expect("valid").warnings;
+        warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let said = warnings("dev-admin-token");
+    assert!(said.len() == 1 && said[0].contains("ADMIN_TOKEN") && !said[0].contains("dev-admin"), "{said:?}");
+    assert!(warnings("0123456789abcdef").is_empty());
+}
+
+#[test]
 fn broken_toml_is_a_fault_with_its_line() {
     let found = faults("listen = \"127.0.0.1:1\"\n[log\n", &[]);
     assert!(found[0].starts_with("skipper.toml:2: "), "{found:?}");
