@@ -7,4 +7,4 @@ mod pods;
 mod reading;
 mod registry;
 mod trouble;
-mod world;
+pub(crate) mod world;
