@@ -24,8 +24,8 @@ statements! {
     TAKEN_AFTER = "SELECT 1 AS found FROM work_order WHERE node = $1 AND tenant = $2 AND release_id = $3 AND id > $4 AND generation > 0 LIMIT 1";
     TAKEN_EVER = "SELECT 1 AS found FROM work_order WHERE node = $1 AND release_id = $2 AND generation > 0 LIMIT 1";
     INSERT = "INSERT INTO work_order (id, kind, tenant, node, release_id, deployment_id, revision, status, ready, generation, created_at, \
-            deadline, idempotency_key, provenance, desired, env, secrets) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7, 'pending', $8, 0, $9, $10, $11, $12, $13, $14, $15)";
+            deadline, idempotency_key, provenance, desired, secrets) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, 'pending', $8, 0, $9, $10, $11, $12, $13, $14)";
     READY = "UPDATE work_order SET ready = 1, deadline = $2, secrets = $3 WHERE id = $1 AND ready = 0";
     REPLACE = "UPDATE work_order SET status = 'superseded', finished_at = $5 \
         WHERE node = $1 AND tenant = $2 AND release_id = $3 AND id <> $4 AND status = 'pending' AND ready = 1";
@@ -79,8 +79,6 @@ pub struct Order {
     pub provenance: Provenance,
     /// What is to be, a document of the caller's.
     pub desired: Value,
-    /// The variables of its file of them: a value or the name of a secret for each.
-    pub env: Value,
     /// Which versions of the secrets.
     pub secrets: SecretVersions,
     /// What became of it, a document of the caller's.
@@ -110,8 +108,6 @@ pub struct NewOrder {
     pub provenance: Provenance,
     /// What is to be.
     pub desired: Value,
-    /// The variables of its file of them.
-    pub env: Value,
     /// Which versions of the secrets.
     pub secrets: SecretVersions,
     /// It may be handed out now.
@@ -177,7 +173,6 @@ impl Store {
             new.idempotency_key.as_deref(),
             json::text(&new.provenance)?,
             json::text(&new.desired)?,
-            json::text(&new.env)?,
             json::text(&new.secrets)?,
         ];
         txn.run(INSERT, args).await?;
@@ -332,7 +327,6 @@ pub(crate) fn read(row: &Row) -> Result<Order, Error> {
         idempotency_key: row.maybe_text("idempotency_key")?,
         provenance: row.json("provenance")?,
         desired: row.json("desired")?,
-        env: row.json("env")?,
         secrets: row.json("secrets")?,
         result: row.maybe_json("result")?,
     })

@@ -42,7 +42,6 @@ CREATE TABLE work_order (
     idempotency_key TEXT COLLATE "C",
     provenance TEXT COLLATE "C" NOT NULL,
     desired TEXT COLLATE "C" NOT NULL,
-    env TEXT COLLATE "C" NOT NULL,
     secrets TEXT COLLATE "C" NOT NULL,
     result TEXT COLLATE "C"
 );

@@ -42,7 +42,6 @@ CREATE TABLE work_order (
     idempotency_key TEXT,
     provenance TEXT NOT NULL,
     desired TEXT NOT NULL,
-    env TEXT NOT NULL,
     secrets TEXT NOT NULL,
     result TEXT
 ) STRICT;

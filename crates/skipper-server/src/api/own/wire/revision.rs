@@ -58,6 +58,12 @@ pub enum SourceView {
         /// The tag, or `sha256:…`.
         tag: String,
     },
+    /// What a tenant wanted.
+    Tenant {
+        /// The tenant's spec with its services.
+        #[schema(value_type = Object)]
+        spec: Value,
+    },
     /// An earlier revision.
     Revision {
         /// Its number.
