@@ -12,6 +12,7 @@ pub mod callbacks;
 pub mod config;
 pub mod edge;
 pub mod error;
+pub mod fleet;
 pub mod held;
 pub mod metrics;
 pub mod repository;

@@ -21,7 +21,7 @@ statements! {
     FORGET = "DELETE FROM node_token WHERE node = $1 AND (expires_at < $2 OR revoked_at < $2)";
     WHOSE = "SELECT node FROM node_token WHERE sha256 = $1 AND purpose = $2 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $3)";
     USE_UP = "UPDATE node_token SET revoked_at = $2 WHERE sha256 = $1 AND purpose = 'enrolment' AND revoked_at IS NULL AND expires_at > $2";
-    OF_NODE = "SELECT * FROM node_token WHERE node = $1 AND purpose = 'agent' ORDER BY created_at DESC, sha256 LIMIT 100";
+    OF_NODE = "SELECT * FROM node_token WHERE node = $1 AND purpose = 'agent' LIMIT 100";
 }
 
 const AGENT: &str = "agent";
@@ -129,7 +129,10 @@ impl Store {
     ///
     /// Only those of the database.
     pub async fn node_tokens(&self, node: &NodeName) -> Result<Vec<NodeToken>, Error> {
-        self.all("list a node's tokens", OF_NODE, args![node.as_str()]).await?.iter().map(read).collect()
+        let rows = self.all("list a node's tokens", OF_NODE, args![node.as_str()]).await?;
+        let mut tokens = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        tokens.sort_by_key(|token| std::cmp::Reverse(token.created_at));
+        Ok(tokens)
     }
 
     /// Revokes every token of a node at once, those for enrolling too.

@@ -65,7 +65,8 @@ impl Board {
         sight.news |= sight.agent_version != version || sight.draining != heartbeat.draining;
         sight.agent_version = version;
         sight.draining = heartbeat.draining;
-        sight.platforms = heartbeat.platforms.iter().take(100).map(|(name, kind)| (name.clone(), kind.clone())).collect();
+        sight.platforms =
+            heartbeat.platforms.iter().take(100).map(|(name, kind)| (name.clone(), kind.clone())).collect();
         let named = |(name, services): (&String, &BTreeMap<String, ServiceState>)| {
             Some((TenantName::new(name.clone()).ok()?, services.clone()))
         };

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use skipper_core::{
     BoxFuture, BoxStream,
+    actor::Provenance,
     compose,
     deployment::{Deployment, DeploymentId, Exit, Instance, Observed},
     fleet::{OrderKind, OrderStatus},
@@ -51,7 +52,7 @@ impl NodePlatform {
     pub async fn order(
         &self,
         deployment: &Deployment,
-        provenance: skipper_core::actor::Provenance,
+        provenance: Provenance,
         idempotency_key: Option<String>,
         ready: bool,
     ) -> Result<Order, Error> {
@@ -68,12 +69,7 @@ impl NodePlatform {
         Ok(self.fleet.store().order_ensure(new, self.holds(deployment)).await?)
     }
 
-    fn new_order(
-        &self,
-        kind: OrderKind,
-        deployment: &Deployment,
-        provenance: skipper_core::actor::Provenance,
-    ) -> NewOrder {
+    fn new_order(&self, kind: OrderKind, deployment: &Deployment, provenance: Provenance) -> NewOrder {
         let wait = deployment.app.bounds.start.duration() + SLACK;
         NewOrder {
             kind,
@@ -86,7 +82,11 @@ impl NodePlatform {
             idempotency_key: None,
             provenance,
             desired: serde_json::Value::Null,
-            secrets: if kind == OrderKind::DeployService { deployment.secrets.clone() } else { SecretVersions::default() },
+            secrets: if kind == OrderKind::DeployService {
+                deployment.secrets.clone()
+            } else {
+                SecretVersions::default()
+            },
             ready: true,
         }
     }
@@ -168,16 +168,19 @@ impl NodePlatform {
         let fail = |code, what: String| Err(Error::new(ErrorKind::Permanent, code, what));
         match order.status {
             OrderStatus::Succeeded => Ok(vec![self.instance(order)]),
-            OrderStatus::Expired => fail(
-                "order-expired",
-                format!("node `{node}` did not carry out order {} in time", order.id),
-            )
-            .map_err(|error| error.hint("look whether its agent runs and reaches this server: `skipper node show`")),
+            OrderStatus::Expired => {
+                fail("order-expired", format!("node `{node}` did not carry out order {} in time", order.id)).map_err(
+                    |error| error.hint("look whether its agent runs and reaches this server: `skipper node show`"),
+                )
+            }
             OrderStatus::Superseded => fail("order-superseded", format!("order {} was taken back", order.id)),
             _ => {
                 let said = order.result.clone().and_then(|result| serde_json::from_value::<OrderResult>(result).ok());
                 let said = said.map(|result| result.summary).filter(|text| !text.is_empty());
-                fail("order-failed", format!("node `{node}`: {}", said.unwrap_or_else(|| "the order failed".to_owned())))
+                fail(
+                    "order-failed",
+                    format!("node `{node}`: {}", said.unwrap_or_else(|| "the order failed".to_owned())),
+                )
             }
         }
     }
@@ -187,9 +190,7 @@ impl NodePlatform {
             return Ok(Observed::Absent);
         };
         Ok(match order.status {
-            OrderStatus::Pending | OrderStatus::Active => {
-                Observed::Unknown { reason: self.waits(&order).to_string() }
-            }
+            OrderStatus::Pending | OrderStatus::Active => Observed::Unknown { reason: self.waits(&order).to_string() },
             OrderStatus::Succeeded if self.is_silent() => {
                 let reason = format!("node `{}` has not been heard of for {} s", self.node, SILENT_AFTER.as_secs());
                 Observed::Unknown { reason }
@@ -197,8 +198,7 @@ impl NodePlatform {
             OrderStatus::Succeeded => match self.fallen(deployment) {
                 None => Observed::Running(self.instance(&order)),
                 Some(_) => {
-                    let exit =
-                        Exit { code: None, signal: None, out_of_memory: false, at: self.fleet.clock().now() };
+                    let exit = Exit { code: None, signal: None, out_of_memory: false, at: self.fleet.clock().now() };
                     Observed::Exited { exit, instance: self.instance(&order) }
                 }
             },
@@ -207,15 +207,13 @@ impl NodePlatform {
     }
 }
 
-fn of_supervision(fleet: &Fleet, deployment: &Deployment) -> skipper_core::actor::Provenance {
-    let request = skipper_core::id::RequestId::from_uuid(deployment.release.uuid());
-    let _ = fleet;
-    skipper_core::actor::Provenance {
-        actor: skipper_core::actor::Actor::System,
-        trigger: "rollout".to_owned(),
-        request,
-        correlation: request.to_string(),
-    }
+/// Of whoever asked for the revision.
+async fn provenance(fleet: &Fleet, deployment: &Deployment) -> Result<Provenance, Error> {
+    let revision = fleet.store().revision_get(deployment.release, deployment.revision).await?;
+    revision.map(|revision| revision.provenance).ok_or_else(|| {
+        let what = format!("revision {} is not known any more", deployment.revision);
+        Error::new(ErrorKind::Permanent, "revision-gone", what)
+    })
 }
 
 fn refused<T>(what: &str) -> Result<T, Error> {
@@ -283,7 +281,8 @@ impl Platform for NodePlatform {
     fn launch<'a>(&'a self, launch: Launch<'a>, deadline: Duration) -> BoxFuture<'a, Result<Vec<Instance>, Error>> {
         Box::pin(async move {
             let deployment = launch.deployment;
-            let order = self.order(deployment, of_supervision(&self.fleet, deployment), None, true).await?;
+            let by = provenance(&self.fleet, deployment).await?;
+            let order = self.order(deployment, by, None, true).await?;
             let order = self.result(order, deadline).await?;
             self.outcome(&order)
         })
@@ -331,7 +330,8 @@ impl Platform for NodePlatform {
             if !store.order_ever_taken(&self.node, deployment.release).await? {
                 return Ok(());
             }
-            let new = self.new_order(OrderKind::RemoveService, deployment, of_supervision(&self.fleet, deployment));
+            let by = provenance(&self.fleet, deployment).await?;
+            let new = self.new_order(OrderKind::RemoveService, deployment, by);
             let order = store.order_ensure(new, true).await?;
             let order = self.result(order, deadline).await?;
             self.outcome(&order).map(drop)
@@ -347,7 +347,9 @@ impl Platform for NodePlatform {
     }
 
     fn logs(&self, _: LogQuery) -> BoxFuture<'_, Result<BoxStream<'static, Result<LogChunk, Error>>, Error>> {
-        Box::pin(async { refused("logs of a node's projects are not streamed by its agent; see `docker compose logs` there") })
+        Box::pin(async {
+            refused("logs of a node's projects are not streamed by its agent; see `docker compose logs` there")
+        })
     }
 
     fn exec<'a>(

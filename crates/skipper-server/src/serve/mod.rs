@@ -24,6 +24,7 @@ use crate::{
     apps::{previews, takeover},
     callbacks,
     config::Config,
+    fleet,
 };
 
 /// What a server needs of the process it runs in.
@@ -156,6 +157,7 @@ pub async fn run(config: Config, world: World, stop: CancellationToken) -> Resul
     tasks.spawn(callbacks::run(parts.app.clone(), later.clone()));
     tasks.spawn(config.apps.clone().follow(later.clone()));
     tasks.spawn(previews::tend(parts.app.clone(), later.clone()));
+    tasks.spawn(fleet::tend(parts.app.fleet.clone(), later.clone()));
     tasks.spawn(takeover::tend(parts.app.clone(), later.clone()));
 
     announce(&config, &listeners);

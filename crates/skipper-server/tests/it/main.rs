@@ -6,6 +6,7 @@ mod auth;
 mod callbacks;
 mod deploys;
 mod fixture;
+mod fleet;
 mod hal;
 mod health;
 mod idempotency;
