@@ -5,6 +5,7 @@
 
 mod board;
 mod document;
+mod files;
 mod mailroom;
 mod node_platform;
 mod tend;
@@ -17,6 +18,7 @@ use skipper_store::Store;
 
 pub use board::{Board, SILENT_AFTER, Sight};
 pub use document::{filled, shown, stamp};
+pub use files::follow as follow_files;
 pub use mailroom::Mailroom;
 pub use node_platform::NodePlatform;
 pub use tend::tend;

@@ -158,6 +158,7 @@ pub async fn run(config: Config, world: World, stop: CancellationToken) -> Resul
     tasks.spawn(config.apps.clone().follow(later.clone()));
     tasks.spawn(previews::tend(parts.app.clone(), later.clone()));
     tasks.spawn(fleet::tend(parts.app.fleet.clone(), later.clone()));
+    tasks.spawn(fleet::follow_files(parts.app.clone(), config.data_dir.clone(), later.clone()));
     tasks.spawn(takeover::tend(parts.app.clone(), later.clone()));
 
     announce(&config, &listeners);

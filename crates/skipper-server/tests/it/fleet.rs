@@ -247,3 +247,69 @@ async fn what_cannot_be_carried_out_is_refused_before_anything_is_stored() {
     let orders: Value = server.send(admin(Method::GET, "/v1/work-orders")).await.ok();
     assert_eq!(orders["work_orders"], json!([]));
 }
+
+/// Waits until a file says it.
+async fn says(path: &std::path::Path, what: &str) {
+    for _ in 0..2000 {
+        if std::fs::read_to_string(path).is_ok_and(|text| text.contains(what)) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("{} does not say {what}: {:?}", path.display(), std::fs::read_to_string(path));
+}
+
+#[tokio::test]
+async fn the_data_folder_is_taken_in_and_shows_what_is_stored() {
+    let server = control_plane().await;
+    let dir = tempfile::tempdir().expect("a folder");
+    let at = |path: &str| dir.path().join(path);
+    let hash = skipper_core::Sha256::of(b"my-own-token");
+    for (path, document) in [
+        ("resources/nodes/host-1.json", json!({"kind": "node", "id": "host-1", "spec": {"role": "worker"}})),
+        ("auth/nodes/host-1.json", json!({"node": "host-1", "token_hash": hash.to_string()})),
+        ("resources/tenants/acme.json", tenant("host-1", "hi")),
+        ("resources/tenants/broken.json", json!({"kind": "tenant", "id": "other"})),
+    ] {
+        std::fs::create_dir_all(at(path).parent().expect("a folder")).expect("made");
+        std::fs::write(at(path), document.to_string()).expect("written");
+    }
+    let stop = tokio_util::sync::CancellationToken::new();
+    let following = tokio_util::task::TaskTracker::new();
+    let follow = skipper_server::fleet::follow_files(server.app.clone(), dir.path().to_owned(), stop.clone());
+    let followed = following.spawn(follow);
+    says(&at("resources/tenants/acme.json"), "registered").await;
+    assert_eq!(server.send(next("my-own-token", 0)).await.status, 204, "the token of the file lets the agent in");
+    secret(&server).await;
+    let order = apply(&server).await;
+    let order_file = |folder: &str| at(&format!("work-orders/{folder}/{}.json", order["id"].as_str().expect("an id")));
+    says(&order_file("pending"), "***").await;
+    let order = taken(&server, "my-own-token").await;
+    says(&order_file("active"), "\"active\"").await;
+    server.send(result(&order, "succeeded").token("my-own-token")).await.done();
+    says(&order_file("finished"), "as it is").await;
+    assert!(!order_file("pending").exists() && !order_file("active").exists());
+    says(&at("resources/tenants/acme.json"), "deployed").await;
+    says(&at("snapshots/acme-1.json"), "localhost/hello:1").await;
+    // What the server wrote is no change; what somebody writes into it is one.
+    let text = std::fs::read_to_string(at("resources/tenants/acme.json")).expect("there");
+    std::fs::write(at("resources/tenants/acme.json"), text.replace("\"hi\"", "\"by hand\"")).expect("written");
+    let shown = async || server.send(admin(Method::GET, "/v1/resources/tenant/acme")).await.text();
+    for _ in 0..2000 {
+        if shown().await.contains("by hand") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(shown().await.contains("by hand"));
+    server.send(admin(Method::GET, "/v1/resources/tenant/other")).await.problem("resource-not-found");
+    let everything: String = walk(dir.path()).iter().map(|path| std::fs::read_to_string(path).expect("text")).collect();
+    assert!(!everything.contains("s3cr"), "no secret is shown in any file");
+    stop.cancel();
+    followed.await.expect("it ends");
+}
+
+fn walk(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(dir).expect("a folder").flatten().map(|entry| entry.path());
+    entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
+}
