@@ -16,6 +16,7 @@
 mod abandon;
 mod aside;
 mod backup;
+mod branch;
 mod bundle;
 mod callback;
 mod config;
@@ -68,6 +69,7 @@ mod work_order;
 mod work_order_take;
 
 pub use backup::Backup;
+pub use branch::DatabaseBranch;
 pub use callback::{Callback, CallbackNote, Told};
 pub use config::{Location, StoreConfig};
 pub use error::Error;
@@ -106,6 +108,7 @@ pub use work_order::{NewOrder, Order, OrderFilter};
 #[must_use]
 pub fn statements() -> Vec<(&'static str, &'static str)> {
     [
+        branch::STATEMENTS,
         bundle::STATEMENTS,
         callback::STATEMENTS,
         event::STATEMENTS,

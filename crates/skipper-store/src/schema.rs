@@ -51,8 +51,13 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     },
     Migration {
         version: 8,
-        sqlite: include_str!("../migrations/sqlite/0008_fleet.sql"),
-        postgres: include_str!("../migrations/postgres/0008_fleet.sql"),
+        sqlite: include_str!("../migrations/sqlite/0008_doors.sql"),
+        postgres: include_str!("../migrations/postgres/0008_doors.sql"),
+    },
+    Migration {
+        version: 9,
+        sqlite: include_str!("../migrations/sqlite/0009_fleet.sql"),
+        postgres: include_str!("../migrations/postgres/0009_fleet.sql"),
     },
 ];
 
@@ -91,6 +96,7 @@ pub(crate) const TABLES: &[&str] = &[
     "mode",
     "callback",
     "callback_cursor",
+    "database_branch",
     "node",
     "node_token",
     "work_order",

@@ -12,7 +12,7 @@ use skipper_core::{
 };
 
 use crate::{
-    Error, Store,
+    Error, Store, branch,
     db::{Txn, args, statements},
     json, lease, mode, port_claim, release, resolved, revision, rollout, route_claim,
 };
@@ -61,7 +61,11 @@ impl Store {
         let release = release::lock_in_txn(&mut txn, ended.release).await?;
         if txn.run(END, moving).await? == 0 {
             let repeated = txn.one(ENDED_SO, args![held.rollout, epoch, counter, text]).await?.is_some();
-            return if repeated { Ok(()) } else { Err(lease::refusal_in_txn(&mut txn, held.rollout).await?) };
+            return if repeated {
+                txn.leave().await
+            } else {
+                Err(lease::refusal_in_txn(&mut txn, held.rollout).await?)
+            };
         }
         txn.tell(events);
         settle_in_txn(&mut txn, release, &ended, phase, now).await?;
@@ -120,6 +124,7 @@ async fn settle_in_txn(
     if deleted {
         port_claim::clear_in_txn(txn, release.id).await?;
         mode::clear_in_txn(txn, release.id).await?;
+        branch::leave_in_txn(txn, release.id).await?;
     }
     route_claim::settle_in_txn(txn, release.id).await?;
     let forgotten = purged && admitted.is_none();

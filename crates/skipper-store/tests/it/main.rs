@@ -4,6 +4,8 @@
 //! line says that it was left out.
 
 mod backups;
+mod batches;
+mod branches;
 mod callbacks;
 mod claims;
 mod durable;

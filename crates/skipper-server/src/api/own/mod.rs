@@ -19,7 +19,7 @@ mod view;
 
 pub(in crate::api) use operate::{LogsQuery, log_lines};
 pub(crate) use view::event;
-pub(in crate::api) use view::time;
+pub(in crate::api) use view::{host_url, time};
 
 use axum::response::Response;
 use skipper_core::{
