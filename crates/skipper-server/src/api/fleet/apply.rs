@@ -39,7 +39,7 @@ pub(super) async fn apply(
     Path(tenant): Path<String>,
 ) -> Result<Response, Error> {
     let tenant = extract::name_of(TenantName::new(tenant))?;
-    let applied = apply::apply(&app, &caller, &tenant).await?;
+    let applied = Box::pin(apply::apply(&app, &caller, &tenant)).await?;
     Ok(answer(&applied))
 }
 
