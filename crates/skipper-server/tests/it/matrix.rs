@@ -184,7 +184,7 @@ async fn the_configured_user_may_what_the_role_may_and_nothing_more() {
             match decision(role, None, route.access, "default") {
                 Decision::Allow => assert!(!matches!(status, 401 | 403) && status < 500, "{who}"),
                 Decision::Deny if matches!(route.access, Access::Signed | Access::Node) => {
-                    assert_eq!(status, 401, "{who}")
+                    assert_eq!(status, 401, "{who}");
                 }
                 Decision::Deny => assert_eq!(status, 403, "{who}"),
                 Decision::Hide => assert_eq!(status, 404, "{who}"),
