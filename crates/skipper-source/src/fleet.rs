@@ -235,6 +235,9 @@ pub struct Heartbeat {
     /// It is ending, and takes nothing new.
     #[serde(default)]
     pub draining: bool,
+    /// Why it takes nothing new although it is not ending, as a sentence for people: a full disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
 }
 
 /// The answer to a heartbeat.
