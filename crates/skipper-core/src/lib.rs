@@ -6,6 +6,7 @@
 //! documents (spec, plan, events), which carry a version.
 
 pub mod actor;
+pub mod compose;
 pub mod deployment;
 pub mod event;
 pub mod fleet;

@@ -28,8 +28,9 @@ use crate::{
 
 /// Longest a plan waits for one resource. A rollout waits as long as the application's own bound.
 const PREVIEW_FETCH: Duration = Duration::from_secs(50);
-/// How long a rollout tries to reach what cannot be reached: long enough for a server that is being restarted.
-const UNREACHABLE: Duration = Duration::from_secs(30);
+/// How long a rollout tries to reach what cannot be reached: long enough for a server that is being restarted, and no longer than
+/// somebody waits who has written a wrong address.
+const UNREACHABLE: Duration = Duration::from_secs(10);
 /// First and longest pause between two tries.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LAST_PAUSE: Duration = Duration::from_secs(2);

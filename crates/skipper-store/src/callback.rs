@@ -110,6 +110,7 @@ impl Store {
             Some(from) => txn.run(MOVE_CURSOR, args![from, to]).await?,
         };
         if moved == 0 {
+            txn.leave().await?;
             return Ok(false);
         }
         let now = txn.shared().clock.now();
@@ -180,7 +181,7 @@ impl Store {
         let mut txn = self.txn("note what others were told").await?;
         let own = || args![callback.rollout, callback.target.as_str(), callback.claim];
         // Read anew: more may have come meanwhile.
-        let Some(row) = txn.one(OWN, own()).await? else { return Ok(()) };
+        let Some(row) = txn.one(OWN, own()).await? else { return txn.leave().await };
         let mut pending: Vec<Told> = row.json("pending")?;
         let gone = if give_up { callback.pending.len() } else { told };
         pending.drain(..gone.min(pending.len()));

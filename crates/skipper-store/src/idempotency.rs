@@ -107,9 +107,11 @@ impl Store {
             return Err(Error::IdempotencyMismatch { key: key.to_owned() });
         }
         if found.text("state")? == "done" {
+            txn.leave().await?;
             return Ok(Begun::Done(read(&found)?));
         }
         if let Some(rollout) = found.maybe_parse("rollout_id")? {
+            txn.leave().await?;
             return Ok(Begun::Accepted(IdempotencyKey { holder: found.text("holder")?, ..mine }, rollout));
         }
         let mut take_over = begin();

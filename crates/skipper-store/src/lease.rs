@@ -53,6 +53,7 @@ impl Store {
         let seen = txn.one(LOOK, args![rollout]).await?.ok_or_else(|| Error::not_found("rollout", rollout))?;
         let now = txn.lease_now().await?;
         if !is_free(&seen, owner, now)? {
+            txn.leave().await?;
             return Ok(None);
         }
         let of: ReleaseId = seen.parse("release_id")?;
@@ -61,6 +62,7 @@ impl Store {
         let ends = now.saturating_add(micros(ttl));
         let taken = txn.run(TAKE, args![rollout, owner, ends, generation.epoch, generation.counter, now]).await?;
         if taken == 0 {
+            txn.leave().await?;
             return Ok(None);
         }
         release::set_generation_in_txn(&mut txn, of, generation).await?;
@@ -102,6 +104,7 @@ impl Store {
         let mut txn = self.txn("take a generation for supervision").await?;
         release::lock_in_txn(&mut txn, of).await?;
         if rollout::of_slot_in_txn(&mut txn, of, "open").await?.is_some() {
+            txn.leave().await?;
             return Ok(None);
         }
         let generation = meta::generation_next_in_txn(&mut txn).await?;

@@ -20,7 +20,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     Error, Location, SCHEMA_VERSION, Store, StoreConfig, create,
-    db::{Db, SqlitePools, args, pg_query, sqlite_query},
+    db::{Db, Line, SqlitePools, args, pg_query, sqlite_query},
     event, listen, meta,
     schema::{APPLICATION_ID, MIGRATIONS, Migration},
     seal::KeyRing,
@@ -51,6 +51,7 @@ impl Store {
         let head = event::head(&db).await?;
         let shared = Arc::new(Shared {
             db,
+            line: Line::default(),
             clock: config.clock,
             ids: config.ids,
             keys: KeyRing::new(config.key),

@@ -43,6 +43,7 @@ impl Store {
         crate::release::lock_in_txn(&mut txn, release).await?;
         for _ in 0..TRIES {
             if let Some(row) = txn.one(GET, args![release, app.as_str()]).await? {
+                txn.leave().await?;
                 return row.small("port");
             }
             let port = free_in_txn(&mut txn, &range, avoid).await?;

@@ -25,7 +25,7 @@ macro_rules! history {
                 rollout.from_revision AS from_revision, rollout.to_revision AS to_revision, rollout.purge AS purge, \
                 rollout.provenance AS provenance, rollout.created_at AS created_at, rollout.started_at AS started_at, \
                 rollout.finished_at AS finished_at, revision.state AS state, revision.source AS source, \
-                revision.description AS description \
+                revision.description AS description, revision.version AS version \
             FROM rollout LEFT JOIN revision \
                 ON revision.release_id = rollout.release_id AND revision.number = rollout.to_revision \
             WHERE rollout.release_id = $1 AND ",
@@ -85,6 +85,8 @@ pub struct HistoryEntry {
     pub from: Option<u64>,
     /// The revision to reach; `None` for a delete.
     pub to: Option<u64>,
+    /// The version that this revision is, or is a scaling of; `None` for a delete, or after a purge.
+    pub version: Option<u64>,
     /// With everything removed.
     pub purge: bool,
     /// What has become of that revision; `None` for a delete, or after a purge.
@@ -232,6 +234,7 @@ fn read_history(row: &Row) -> Result<HistoryEntry, Error> {
         verb: row.word("verb", Verb::parse)?,
         from: row.maybe_count("from_revision")?,
         to: row.maybe_count("to_revision")?,
+        version: row.maybe_count("version")?.filter(|version| *version > 0),
         purge: row.flag("purge")?,
         state: known.then(|| row.word("state", state)).transpose()?,
         source: row.maybe_json("source")?,

@@ -61,7 +61,11 @@ impl Store {
         let release = release::lock_in_txn(&mut txn, ended.release).await?;
         if txn.run(END, moving).await? == 0 {
             let repeated = txn.one(ENDED_SO, args![held.rollout, epoch, counter, text]).await?.is_some();
-            return if repeated { Ok(()) } else { Err(lease::refusal_in_txn(&mut txn, held.rollout).await?) };
+            return if repeated {
+                txn.leave().await
+            } else {
+                Err(lease::refusal_in_txn(&mut txn, held.rollout).await?)
+            };
         }
         txn.tell(events);
         settle_in_txn(&mut txn, release, &ended, phase, now).await?;

@@ -10,7 +10,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     Error,
-    db::{Arg, Db, Row, Txn, args},
+    db::{Arg, Db, Line, Row, Txn, args},
     listen, meta,
     seal::KeyRing,
     token::AnyToken,
@@ -25,6 +25,8 @@ pub struct Store {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) db: Db,
+    /// Those who want to write to SQLite.
+    pub(crate) line: Line,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn Ids>,
     pub(crate) keys: KeyRing,
@@ -110,6 +112,12 @@ impl Store {
         txn.commit().await
     }
 
+    /// Waits until everything is on disk that callers can know of by now. What was accepted is before its caller is told, but
+    /// somebody who was refused may have been so because of a change that is only just being flushed.
+    pub async fn settled(&self) {
+        self.shared.line.settled().await;
+    }
+
     /// Whether it is PostgreSQL, which several servers may share.
     #[must_use]
     pub fn is_shared(&self) -> bool {
@@ -152,6 +160,14 @@ impl Store {
         args: Vec<Arg>,
     ) -> Result<Option<Row>, Error> {
         self.shared.db.one(doing, sql, args).await
+    }
+
+    /// The statement for the database that this is. Few need one of their own.
+    pub(crate) fn of_both(&self, sqlite: &'static str, postgres: &'static str) -> &'static str {
+        match self.shared.db {
+            Db::Sqlite(_) => sqlite,
+            Db::Pg(_) => postgres,
+        }
     }
 
     pub(crate) fn now(&self) -> skipper_core::time::Timestamp {

@@ -87,7 +87,15 @@ async fn admit(app: &App, meta: &Meta, mut request: Request, next: Next) -> Resu
     let run = {
         let app = app.clone();
         let meta = meta.clone();
-        async move { idempotency::run(&app, &meta, parts, bytes, next).await }.in_current_span()
+        async move {
+            let response = idempotency::run(&app, &meta, parts, bytes, next).await;
+            if !response.status().is_success() {
+                // What it was refused because of is on disk before anybody hears of it.
+                app.store.settled().await;
+            }
+            response
+        }
+        .in_current_span()
     };
     match app.tasks.spawn(run).await_within(meta, limit).await? {
         Ok(response) => Ok(response),

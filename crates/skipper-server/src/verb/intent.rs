@@ -119,6 +119,14 @@ pub async fn accept(app: &App, caller: &Caller, prepared: Prepared, options: Opt
         accepted.rollout.verb.as_str(),
         accepted.release.name
     );
+    for warning in &prepared.warnings {
+        tracing::warn!(
+            rollout.id = %accepted.rollout.id,
+            release.name = %accepted.release.name,
+            release.revision = accepted.rollout.to,
+            "{warning}"
+        );
+    }
     Ok(accepted)
 }
 

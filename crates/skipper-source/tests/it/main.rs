@@ -12,6 +12,7 @@ mod package;
 mod property;
 mod starter;
 mod support;
+mod tenant;
 mod values;
 mod yaml;
 mod zip_bytes;

@@ -7,10 +7,12 @@
 
 mod args;
 mod fault;
+mod line;
 mod row;
 mod txn;
 
 pub(crate) use args::{Arg, args, pg_query, sqlite_query};
+pub(crate) use line::Line;
 pub(crate) use row::Row;
 pub(crate) use txn::{Reading, Txn};
 
@@ -48,8 +50,8 @@ pub(crate) enum Either<S, P> {
     Pg(P),
 }
 
-/// Connections to SQLite: exactly one writes, so that writers queue here and never meet `SQLITE_BUSY`; a few read, each
-/// with a snapshot of its own (WAL).
+/// Connections to SQLite: exactly one writes, so that writers queue (see [`Line`]) and never meet `SQLITE_BUSY`; a few read,
+/// each with a snapshot of its own (WAL).
 #[derive(Debug)]
 pub(crate) struct SqlitePools {
     pub(crate) write: SqlitePool,

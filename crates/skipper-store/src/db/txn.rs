@@ -3,20 +3,18 @@ use std::sync::{Arc, atomic::Ordering};
 use skipper_core::event::NewEvent;
 use sqlx::{Postgres, Sqlite, Transaction};
 
-use super::{Arg, Db, Either, Row, on, pg_query, sqlite_query};
+use super::{Arg, Db, Either, Line, Row, line::Seat, on, pg_query, sqlite_query};
 use crate::{Error, event, store::Shared};
-
-type Conn = Either<Transaction<'static, Sqlite>, Transaction<'static, Postgres>>;
 
 /// A writing transaction, with the events that tell of it.
 ///
-/// On SQLite it begins with `BEGIN IMMEDIATE`: a transaction that reads first and writes later would be refused when
-/// another process wrote in between, whatever the busy timeout. On PostgreSQL rows are locked by an `UPDATE`, in this
-/// order everywhere: release, counter of the store, rollout, the rest, head of the event chain.
+/// On SQLite it is a member of a batch (see [`Line`]) that begins with `BEGIN IMMEDIATE`: a transaction that reads first and
+/// writes later would be refused when another process wrote in between, whatever the busy timeout. On PostgreSQL rows are
+/// locked by an `UPDATE`, in this order everywhere: release, counter of the store, rollout, the rest, head of the event chain.
 ///
 /// Dropped without [`Txn::commit`] it is rolled back.
 pub(crate) struct Txn {
-    conn: Conn,
+    conn: Either<Seat, Transaction<'static, Postgres>>,
     shared: Arc<Shared>,
     doing: &'static str,
     events: Vec<NewEvent>,
@@ -26,24 +24,24 @@ pub(crate) struct Txn {
 impl Txn {
     pub(crate) async fn begin(shared: &Arc<Shared>, doing: &'static str) -> Result<Self, Error> {
         let conn = match &shared.db {
-            Db::Sqlite(db) => db.write.begin_with("BEGIN IMMEDIATE").await.map(Either::Sqlite),
-            Db::Pg(db) => db.begin().await.map(Either::Pg),
+            Db::Sqlite(_) => Line::seat(shared, doing).await.map(Either::Sqlite),
+            Db::Pg(db) => db.begin().await.map(Either::Pg).map_err(|e| Error::from_sqlx(doing, e)),
         }
-        .map_err(|e| shared.broke(Error::from_sqlx(doing, e)))?;
+        .map_err(|error| shared.broke(error))?;
         Ok(Self { conn, shared: shared.clone(), doing, events: Vec::new(), wakes: false })
     }
 
     /// Number of rows that were changed.
     pub(crate) async fn run(&mut self, sql: &'static str, args: Vec<Arg>) -> Result<u64, Error> {
         on!(&mut self.conn, conn =>
-            sqlite_query(sql, args).execute(&mut **conn).await.map(|done| done.rows_affected()),
+            sqlite_query(sql, args).execute(&mut **conn.conn).await.map(|done| done.rows_affected()),
             pg_query(sql, args).execute(&mut **conn).await.map(|done| done.rows_affected()))
         .map_err(|e| self.shared.broke(Error::from_sqlx(self.doing, e)))
     }
 
     pub(crate) async fn all(&mut self, sql: &'static str, args: Vec<Arg>) -> Result<Vec<Row>, Error> {
         on!(&mut self.conn, conn =>
-            sqlite_query(sql, args).fetch_all(&mut **conn).await.map(|rows| rows.into_iter().map(Row::Sqlite).collect()),
+            sqlite_query(sql, args).fetch_all(&mut **conn.conn).await.map(|rows| rows.into_iter().map(Row::Sqlite).collect()),
             pg_query(sql, args).fetch_all(&mut **conn).await.map(|rows| rows.into_iter().map(Row::Pg).collect()))
         .map_err(|e| self.shared.broke(Error::from_sqlx(self.doing, e)))
     }
@@ -95,19 +93,18 @@ impl Txn {
     pub(crate) async fn commit(mut self) -> Result<(), Error> {
         let events = std::mem::take(&mut self.events);
         let seq = if events.is_empty() { None } else { Some(event::append_in_txn(&mut self, events).await?) };
-        let Self { mut conn, shared, doing, wakes, .. } = self;
+        let Self { conn, shared, doing, wakes, .. } = self;
+        let mut conn = match conn {
+            Either::Sqlite(seat) => return seat.keep(doing, seq, wakes).await,
+            Either::Pg(conn) => conn,
+        };
         let tasks = shared.tasks.clone();
         tasks
             .spawn(async move {
-                if let Either::Pg(conn) = &mut conn
-                    && (wakes || seq.is_some())
-                {
-                    shared.notify_in_txn(conn, seq, wakes).await.map_err(|e| Error::from_sqlx(doing, e))?;
+                if wakes || seq.is_some() {
+                    shared.notify_in_txn(&mut conn, seq, wakes).await.map_err(|e| Error::from_sqlx(doing, e))?;
                 }
-                let committed = on!(conn, conn => conn.commit().await, conn.commit().await);
-                // Also when it failed: how far it got is not known then.
-                shared.commits.fetch_add(1, Ordering::Release);
-                committed.map_err(|e| shared.broke(Error::from_sqlx(doing, e)))?;
+                conn.commit().await.map_err(|e| shared.broke(Error::from_sqlx(doing, e)))?;
                 shared.unwritable.store(false, Ordering::Relaxed);
                 shared.published(seq, wakes);
                 Ok(())
@@ -115,11 +112,20 @@ impl Txn {
             .await
             .map_err(|e| Error::corrupt_because("the task that commits ended early", e))?
     }
+
+    /// Undoes it, for a caller that wants to answer by what it saw: that may be of a neighbour whose change is not on disk
+    /// yet, and is when this returns.
+    pub(crate) async fn leave(self) -> Result<(), Error> {
+        match self.conn {
+            Either::Sqlite(seat) => seat.leave(self.doing).await,
+            Either::Pg(conn) => conn.rollback().await.map_err(|e| Error::from_sqlx(self.doing, e)),
+        }
+    }
 }
 
 /// A reading transaction: everything it sees is from one moment.
 pub(crate) struct Reading {
-    conn: Conn,
+    conn: Either<Transaction<'static, Sqlite>, Transaction<'static, Postgres>>,
     doing: &'static str,
 }
 

@@ -4,13 +4,17 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use skipper_core::{
+    Sha256,
     name::{PackageName, RepositoryName},
-    rollout::Verb,
+    port::RolloutStore as _,
+    rollout::{StepState, Verb},
 };
-use skipper_store::{Change, IndexRow, NewRepository, PackageFilter, RepositoryKind, Store, Words};
+use skipper_store::{
+    Begun, Change, IndexRow, NewIntent, NewRepository, PackageFilter, RepositoryKind, Store, StoredAnswer, Words,
+};
 
 use crate::{
-    samples::{intent, provenance, serving, spec, tenant},
+    samples::{self, intent, note, provenance, serving, spec, tenant},
     world::World,
 };
 
@@ -177,4 +181,58 @@ async fn packages() {
         named.await.show("one version of 10,000");
         world.done().await;
     }
+}
+
+/// Deliveries that come side by side, and the step log of a thousand rollouts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes a minute and proves nothing"]
+async fn writers() {
+    let mut worlds = vec![World::sqlite().await];
+    worlds.extend(World::postgres().await);
+    for world in worlds {
+        println!("{}", if world.is_sqlite() { "SQLite" } else { "PostgreSQL" });
+        let store = &world.store;
+        for at_once in [1, 16, 64] {
+            let count = if at_once == 1 { 300 } else { 2000 / at_once };
+            let begin = Instant::now();
+            let senders = (0..at_once).map(|sender| async move {
+                Times::of(count, async |n| deliver(store, &format!("d-{at_once}-{sender}-{n}")).await).await.0
+            });
+            let mut took: Vec<_> = futures::future::join_all(senders).await.into_iter().flatten().collect();
+            took.sort_unstable();
+            let rate = took.len() as f64 / begin.elapsed().as_secs_f64();
+            Times(took).show(&format!("delivery, {at_once} at once: {rate:.0}/s"));
+        }
+        let spec = spec(&[], &[]);
+        let mut leases = Vec::new();
+        for n in 0..1000 {
+            let accepted = store.intent_create(intent(&format!("r-{n}"), Verb::Install)).await.expect("accepted");
+            leases.push(samples::begin(store, &accepted, &spec).await);
+        }
+        let begin = Instant::now();
+        let notes = leases.iter().map(|lease| async move {
+            Times::of(4, async |n| {
+                let state = if n % 2 == 0 { StepState::Started } else { StepState::Done };
+                store.step(lease, note(u32::try_from(n / 2).expect("few"), state)).await.expect("noted");
+            })
+            .await
+            .0
+        });
+        let mut took: Vec<_> = futures::future::join_all(notes).await.into_iter().flatten().collect();
+        took.sort_unstable();
+        let rate = took.len() as f64 / begin.elapsed().as_secs_f64();
+        Times(took).show(&format!("note of a step, 1000 rollouts: {rate:.0}/s"));
+        world.done().await;
+    }
+}
+
+/// What a webhook is to the store: its key, its intent, its answer.
+async fn deliver(store: &Store, name: &str) {
+    let (request, day) = (Sha256::of(name.as_bytes()), Duration::from_secs(86_400));
+    let begun = store.idempotency_begin(&tenant(), "webhook", name, request, day).await.expect("begun");
+    let Begun::New(key) = begun else { panic!("new") };
+    let new = NewIntent { idempotency: Some(key.clone()), ..intent(name, Verb::Install) };
+    store.intent_create(new).await.expect("accepted");
+    let answer = StoredAnswer { status: 202, headers: vec![], body: b"{}".to_vec() };
+    store.idempotency_finish(&key, answer).await.expect("finished");
 }

@@ -4,6 +4,7 @@
 //! line says that it was left out.
 
 mod backups;
+mod batches;
 mod callbacks;
 mod claims;
 mod durable;

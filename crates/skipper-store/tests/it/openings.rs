@@ -195,10 +195,10 @@ async fn an_up_to_date_database_is_not_written_by_opening_it() {
 }
 
 /// A folder on a file system of its own; `None` where none may be mounted.
-struct Mounted(tempfile::TempDir);
+pub(crate) struct Mounted(tempfile::TempDir);
 
 impl Mounted {
-    fn tmpfs(size: &str) -> Option<Self> {
+    pub(crate) fn tmpfs(size: &str) -> Option<Self> {
         let dir = tempfile::tempdir().expect("a folder");
         let options = format!("size={size}");
         let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(dir.path()).output();
@@ -207,6 +207,10 @@ impl Mounted {
         }
         eprintln!("skipped: no file system may be mounted here, so no disk can be filled or made read-only");
         None
+    }
+
+    pub(crate) fn path(&self) -> &std::path::Path {
+        self.0.path()
     }
 
     fn remount(&self, how: &str) {

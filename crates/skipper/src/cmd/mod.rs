@@ -211,7 +211,7 @@ pub(crate) struct ReleaseGroup {
 
 #[derive(Debug, clap::Subcommand)]
 enum ReleaseVerb {
-    /// See `skipper upgrade`
+    /// As `skipper upgrade`; with --release-name, values are put over those of before
     Upgrade(Box<upgrade::Upgrade>),
     /// See `skipper rollback`
     Rollback(rollback::Rollback),
@@ -374,12 +374,12 @@ impl Command {
             Self::Info(Info {}) => guide::about(context).await,
             Self::MarkdownHelp(verb) => verb.run(context),
             Self::Release(group) => match group.verb {
-                ReleaseVerb::Upgrade(verb) => verb.run(context).await,
+                ReleaseVerb::Upgrade(verb) => verb.of_second().run(context).await,
                 ReleaseVerb::Rollback(verb) => verb.run(context).await,
                 ReleaseVerb::Delete(verb) => verb.run(context).await,
                 ReleaseVerb::Status(verb) => verb.run(context).await,
                 ReleaseVerb::List(verb) => verb.run(context).await,
-                ReleaseVerb::History(verb) => verb.run(context).await,
+                ReleaseVerb::History(verb) => verb.of_second().run(context).await,
                 ReleaseVerb::Cancel(verb) => verb.run(context).await,
             },
             Self::Server(_) | Self::Edge(_) | Self::Agent(_) | Self::Demo(_) | Self::Load(_) | Self::Shell(_) => {

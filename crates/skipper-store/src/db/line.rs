@@ -1,0 +1,303 @@
+//! The line of SQLite's writers: one at a time, and one flush for many.
+//!
+//! A flush takes longer than most transactions. So whoever is done while others wait does not commit: it hands the connection
+//! on, and all that were done in the meantime, a *batch*, are committed at once. Each has a savepoint of its own, so that one that
+//! is given up takes nothing of its neighbours with it; and none is answered before the batch is on disk. Where nobody waits,
+//! a batch has one member, and nothing is different from a transaction.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    time::Duration,
+};
+
+use sqlx::{Sqlite, Transaction};
+use tokio::{
+    sync::{Mutex as AsyncMutex, OwnedMutexGuard, oneshot, watch},
+    time::Instant,
+};
+
+use super::{args, sqlite_query};
+use crate::{Error, store::Shared};
+
+/// Longest that a writer waits for its turn: more than one slow flush for each of a hundred batches.
+const TURN: Duration = Duration::from_secs(30);
+/// Most members of a batch, and the time after which it takes no more: the first one waits for the last one.
+const MEMBERS: usize = 128;
+const GATHERS: Duration = Duration::from_millis(10);
+
+const SAVEPOINT: &str = "SAVEPOINT member";
+const RELEASE: &str = "RELEASE member";
+const UNDO: &str = "ROLLBACK TO member";
+
+type Conn = Transaction<'static, Sqlite>;
+/// Where one who waits is given the connection.
+type Turn = oneshot::Sender<Result<Seat, sqlx::Error>>;
+
+/// Who waits, and how far things are.
+#[derive(Debug)]
+pub(crate) struct Line {
+    state: Mutex<State>,
+    /// How many batches have ended.
+    ended: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: VecDeque<Turn>,
+    /// A task serves whoever waits.
+    is_served: bool,
+    /// The batch has members that are done and not on disk.
+    is_in_doubt: bool,
+}
+
+impl State {
+    /// Who is next of those who still want it.
+    fn first(&mut self) -> Option<Turn> {
+        std::iter::from_fn(|| self.waiting.pop_front()).find(|turn| !turn.is_closed())
+    }
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Self { state: Mutex::default(), ended: watch::Sender::new(0) }
+    }
+}
+
+/// The writing connection, for one member of a batch. Dropped, what it did is undone.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    // First the connection is free, then the others hear of it: fields are dropped in this order.
+    pub(crate) conn: OwnedMutexGuard<Conn>,
+    verdict: oneshot::Sender<Verdict>,
+}
+
+/// What becomes of what a member did.
+#[derive(Debug)]
+enum Verdict {
+    /// It is committed with the batch, and told.
+    Keep(Done, Option<u64>, bool),
+    /// It is undone; but its caller wants to answer by what it saw, which may be of members before it.
+    Leave(Done),
+}
+
+/// A member that waits until the batch is on disk.
+#[derive(Debug)]
+struct Done {
+    doing: &'static str,
+    answer: oneshot::Sender<Result<(), Error>>,
+}
+
+impl Line {
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a turn.
+    pub(crate) async fn seat(shared: &Arc<Shared>, doing: &'static str) -> Result<Seat, Error> {
+        let (turn, mine) = oneshot::channel();
+        let serves = {
+            let mut state = shared.line.state();
+            state.waiting.push_back(turn);
+            !std::mem::replace(&mut state.is_served, true)
+        };
+        if serves {
+            let served = Served { shared: shared.clone(), is_over: false };
+            shared.tasks.spawn(served.all());
+        }
+        match tokio::time::timeout(TURN, mine).await {
+            Ok(Ok(seat)) => seat.map_err(|e| Error::from_sqlx(doing, e)),
+            // Whoever served was ended with its runtime.
+            Ok(Err(_)) => Err(Error::Unavailable { doing, source: sqlx::Error::WorkerCrashed }),
+            Err(_) => Err(Error::Unavailable { doing, source: sqlx::Error::PoolTimedOut }),
+        }
+    }
+
+    /// Waits until nothing is in doubt of what has been seen so far.
+    pub(crate) async fn settled(&self) {
+        let mut ended = self.ended.subscribe();
+        let seen = {
+            let state = self.state();
+            if !state.is_in_doubt {
+                return;
+            }
+            *ended.borrow_and_update()
+        };
+        // Fails when there is no line any more, and so nothing in doubt.
+        let _ = ended.wait_for(|ended| *ended != seen).await;
+    }
+}
+
+impl Seat {
+    /// Leaves what was done to the batch; returns when it is on disk, and readers have been told.
+    ///
+    /// # Cancel safety
+    ///
+    /// Kept from the first poll on, whether anybody waits or not.
+    pub(crate) async fn keep(self, doing: &'static str, seq: Option<u64>, wakes: bool) -> Result<(), Error> {
+        self.end(doing, |done| Verdict::Keep(done, seq, wakes)).await
+    }
+
+    /// Undoes what was done; returns when everything that was seen is on disk.
+    pub(crate) async fn leave(self, doing: &'static str) -> Result<(), Error> {
+        self.end(doing, Verdict::Leave).await
+    }
+
+    async fn end(self, doing: &'static str, verdict: impl FnOnce(Done) -> Verdict) -> Result<(), Error> {
+        let (answer, told) = oneshot::channel();
+        let Self { conn, verdict: says } = self;
+        drop(conn);
+        drop(says.send(verdict(Done { doing, answer })));
+        told.await.unwrap_or(Err(Error::Unavailable { doing, source: sqlx::Error::WorkerCrashed }))
+    }
+}
+
+/// The right to serve the line. Lost by a crash, or with the runtime, whoever waits is sent away.
+struct Served {
+    shared: Arc<Shared>,
+    is_over: bool,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
+        *self.shared.line.state() = State::default();
+        self.shared.line.ended.send_modify(|ended| *ended += 1);
+    }
+}
+
+impl Served {
+    /// Serves until nobody waits.
+    async fn all(mut self) {
+        while let Some(first) = self.next() {
+            let crate::db::Db::Sqlite(db) = &self.shared.db else { continue };
+            match db.write.begin_with("BEGIN IMMEDIATE").await {
+                Ok(conn) => Batch::new(&self.shared, conn).run(first).await,
+                Err(error) => drop(first.send(Err(error))),
+            }
+            self.shared.line.state().is_in_doubt = false;
+            self.shared.line.ended.send_modify(|ended| *ended += 1);
+        }
+    }
+
+    /// Whoever is first in line; where nobody is, whoever comes next serves.
+    fn next(&mut self) -> Option<Turn> {
+        let mut state = self.shared.line.state();
+        let first = state.first();
+        if first.is_none() {
+            state.is_served = false;
+            self.is_over = true;
+        }
+        first
+    }
+}
+
+struct Batch<'a> {
+    shared: &'a Shared,
+    conn: Arc<AsyncMutex<Conn>>,
+    began: Instant,
+    kept: Vec<Done>,
+    left: Vec<Done>,
+    seq: Option<u64>,
+    wakes: bool,
+}
+
+impl<'a> Batch<'a> {
+    fn new(shared: &'a Shared, conn: Conn) -> Self {
+        let (kept, left) = (Vec::new(), Vec::new());
+        let conn = Arc::new(AsyncMutex::new(conn));
+        Self { shared, conn, began: Instant::now(), kept, left, seq: None, wakes: false }
+    }
+
+    async fn run(mut self, first: Turn) {
+        let mut next = Some(first);
+        while let Some(turn) = next {
+            match self.member(turn).await {
+                Ok(true) => {}
+                // Nothing was done, and there is nothing to commit.
+                Ok(false) => return,
+                Err(error) => return self.lost(error),
+            }
+            let takes_more = self.kept.len() < MEMBERS && self.began.elapsed() < GATHERS;
+            next = if takes_more { self.shared.line.state().first() } else { None };
+        }
+        self.commit().await;
+    }
+
+    /// Lets one of those who wait do what it wants to; `false` where the transaction is as empty as before.
+    async fn member(&mut self, turn: Turn) -> Result<bool, sqlx::Error> {
+        // What comes first is undone with the transaction.
+        let is_nested = !self.kept.is_empty();
+        if is_nested {
+            self.say(SAVEPOINT).await?;
+        }
+        let (verdict, told) = oneshot::channel();
+        let conn = self.conn.clone().lock_owned().await;
+        drop(turn.send(Ok(Seat { conn, verdict })));
+        match told.await {
+            Ok(Verdict::Keep(done, seq, wakes)) => {
+                self.kept.push(done);
+                self.seq = self.seq.max(seq);
+                self.wakes |= wakes;
+                self.shared.line.state().is_in_doubt = true;
+                if is_nested {
+                    self.say(RELEASE).await?;
+                }
+                return Ok(true);
+            }
+            Ok(Verdict::Leave(done)) if is_nested => self.left.push(done),
+            Ok(Verdict::Leave(done)) => drop(done.answer.send(Ok(()))),
+            Err(_) => {}
+        }
+        if is_nested {
+            self.say(UNDO).await?;
+            self.say(RELEASE).await?;
+        }
+        Ok(is_nested)
+    }
+
+    async fn say(&self, sql: &'static str) -> Result<(), sqlx::Error> {
+        let mut conn = self.conn.lock().await;
+        sqlite_query(sql, args![]).execute(&mut **conn).await.map(drop)
+    }
+
+    async fn commit(mut self) {
+        // All seats were given back.
+        let committed = match Arc::into_inner(self.conn) {
+            Some(conn) => conn.into_inner().commit().await,
+            None => Err(sqlx::Error::WorkerCrashed),
+        };
+        // Also when it failed: how far it got is not known then.
+        self.shared.commits.fetch_add(1, Ordering::Release);
+        let all = self.kept.drain(..).chain(self.left.drain(..));
+        match committed {
+            Ok(()) => {
+                self.shared.unwritable.store(false, Ordering::Relaxed);
+                self.shared.published(self.seq, self.wakes);
+                all.for_each(|done| drop(done.answer.send(Ok(()))));
+            }
+            Err(error) => failed(self.shared, all, error),
+        }
+    }
+
+    /// SQLite gave the transaction up by itself, as it does when there is no room for what one member wants.
+    fn lost(mut self, error: sqlx::Error) {
+        failed(self.shared, self.kept.drain(..).chain(self.left.drain(..)), error);
+    }
+}
+
+/// Tells all of them; an error of the driver cannot be had twice, so that it is the first one's.
+fn failed(shared: &Shared, all: impl Iterator<Item = Done>, error: sqlx::Error) {
+    let text = error.to_string();
+    let mut original = Some(error);
+    for Done { doing, answer } in all {
+        let error = match original.take() {
+            Some(error) => shared.broke(Error::from_sqlx(doing, error)),
+            None if shared.unwritable.load(Ordering::Relaxed) => Error::Full { doing },
+            None => Error::Unavailable { doing, source: sqlx::Error::Protocol(text.clone()) },
+        };
+        drop(answer.send(Err(error)));
+    }
+}
