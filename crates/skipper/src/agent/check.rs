@@ -62,8 +62,8 @@ impl Found {
 /// # Errors
 ///
 /// Something is wrong; all of it has been told.
-pub(super) fn run(settings: Settings, context: &Context) -> Done {
-    let found = super::runtime()?.block_on(look(&settings));
+pub(super) fn run(settings: &Settings, context: &Context) -> Done {
+    let found = super::runtime()?.block_on(look(settings));
     if context.out.json {
         context
             .out

@@ -63,7 +63,7 @@ impl AgentArgs {
     pub(crate) fn run(&self, context: &Context) -> ExitCode {
         let said_before = context.connection.url.as_deref();
         let done = Settings::load(self, said_before, &context.surroundings)
-            .and_then(|settings| if self.check { check::run(settings, context) } else { stay(settings) });
+            .and_then(|settings| if self.check { check::run(&settings, context) } else { stay(&settings) });
         match done {
             Ok(()) => Exit::Ok.into(),
             Err(failure) => {
@@ -84,13 +84,13 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .doing(|| "start the agent".to_owned())
 }
 
-fn stay(settings: Settings) -> Done {
+fn stay(settings: &Settings) -> Done {
     telemetry::init(&settings.log).map_err(Failure::usage)?;
     let dir = settings.dir.clone();
     let _lock = disk::own(&dir).map_err(Failure::error)?;
     let token = Arc::new(Token::open(settings.token.clone(), &dir).map_err(Failure::usage)?);
     let instance = RandomIds.next().simple().to_string();
-    let door = Door::new(&settings, Arc::clone(&token), instance).map_err(Failure::usage)?;
+    let door = Door::new(settings, Arc::clone(&token), instance).map_err(Failure::usage)?;
     if let Some(warning) = mount::differs(&settings.base_dir) {
         tracing::warn!("{warning}");
     }
@@ -100,7 +100,7 @@ fn stay(settings: Settings) -> Done {
         let agent = Agent::new(Parts {
             door,
             token,
-            hands: Arc::new(Compose::new(&settings)),
+            hands: Arc::new(Compose::new(settings)),
             clock: Arc::new(SystemClock),
             desk,
             poll_interval: settings.poll_interval,

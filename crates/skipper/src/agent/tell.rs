@@ -67,7 +67,7 @@ async fn one(agent: &Agent, mut telling: Telling) -> Option<Fault> {
         match told {
             Ok(()) => tracing::info!(generation = report.generation, "the server knows what became of the order"),
             Err(Fault::Absent(message)) => {
-                tracing::warn!("the server does not want the result, which is dropped: {message}")
+                tracing::warn!("the server does not want the result, which is dropped: {message}");
             }
             Err(Fault::Refused { status: 409, message, .. }) => {
                 tracing::warn!(

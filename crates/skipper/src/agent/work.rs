@@ -91,7 +91,7 @@ async fn carry_out(agent: &Agent, order: &WorkOrder, until: Instant) -> OrderRes
     match result.status {
         Outcome::Succeeded => tracing::info!(duration_ms, "the order is done: {}", result.summary),
         Outcome::Failed => {
-            tracing::warn!(duration_ms, exit_code = result.exit_code, "the order failed: {}", result.summary)
+            tracing::warn!(duration_ms, exit_code = result.exit_code, "the order failed: {}", result.summary);
         }
     }
     result
