@@ -8,6 +8,7 @@
 mod account;
 mod acme;
 mod caddy;
+mod compose;
 mod directory;
 mod engine;
 mod expand;
@@ -22,6 +23,7 @@ mod spring;
 mod typed;
 
 pub use caddy::of_slip as caddy_of_slip;
+pub use compose::ComposeSettings;
 pub use directory::{DirectoryTexts, read_directory, read_text};
 pub use fault::{ConfigError, Fault};
 pub use merge::{Origin, Shown};
@@ -79,7 +81,17 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
     let merged = merge::merge(sources, &file, &spring, &mut faults, &mut warnings);
     let config = typed::build(sources, &merged, &mut faults);
     match config {
-        Some(config) if faults.is_empty() => Ok(Loaded { config, shown: merged.shown(), warnings }),
+        Some(config) if faults.is_empty() => {
+            let shown = merged.shown();
+            // 16 characters of base64 are 96 bits.
+            if config.admin_token.as_ref().is_some_and(|token| token.expose().len() < 16) {
+                let place = shown.iter().find(|shown| shown.key == "admin_token").map(|shown| shown.origin.to_string());
+                let message =
+                    "`admin_token` is shorter than 16 characters; make a longer one, as `openssl rand -hex 32` does";
+                warnings.push(Fault { place: place.unwrap_or_default(), message: message.to_owned() });
+            }
+            Ok(Loaded { config, shown, warnings })
+        }
         _ => {
             // As a reader goes through the file, whatever stage found them.
             faults.sort_by_key(Fault::line);

@@ -178,6 +178,18 @@ fn variables_are_expanded_after_parsing_and_secrets_are_not_shown() {
 }
 
 #[test]
+fn a_token_that_is_good_enough_to_try_things_on_is_taken_with_a_warning() {
+    let warnings = |token: &str| {
+        let (_dir, sources) = sources("", &[("ADMIN_TOKEN", token)], &[]);
+        let warnings = load(&sources).expect("valid").warnings;
+        warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let said = warnings("dev-admin-token");
+    assert!(said.len() == 1 && said[0].contains("ADMIN_TOKEN") && !said[0].contains("dev-admin"), "{said:?}");
+    assert!(warnings("0123456789abcdef").is_empty());
+}
+
+#[test]
 fn broken_toml_is_a_fault_with_its_line() {
     let found = faults("listen = \"127.0.0.1:1\"\n[log\n", &[]);
     assert!(found[0].starts_with("skipper.toml:2: "), "{found:?}");
@@ -299,7 +311,7 @@ fn an_engine_has_its_address_its_rules_and_its_registries_and_no_password_is_sho
     let Loaded { config, shown, .. } = load(&sources).expect("valid");
     let settings = |name: &str| match &config.platforms[name].kind {
         PlatformKind::Container(kind, settings) => (*kind, settings.clone()),
-        PlatformKind::Local => panic!("{name} is an engine"),
+        other => panic!("{name} is an engine, and not {other:?}"),
     };
     let (kind, prod) = settings("prod");
     assert_eq!((kind, prod.host.as_deref()), (EngineKind::Docker, Some("unix:///run/d.sock")));
@@ -321,6 +333,37 @@ fn an_engine_has_its_address_its_rules_and_its_registries_and_no_password_is_sho
         "skipper.toml:5: `platforms.p.pull` = `sometimes`: is not always, missing or never",
         "skipper.toml:6: unknown key `platforms.p.registries.x.user`; of a registry it can be url",
         "skipper.toml:7: registry `y` has no password and no token",
+    ] {
+        assert!(told.iter().any(|line| line.starts_with(words)), "{words}\n{told:#?}");
+    }
+}
+
+#[test]
+fn an_account_of_projects_has_its_folder_and_what_it_allows() {
+    let file = "[platforms.compose]\ntype = \"compose\"\n\
+                [platforms.other]\ntype = \"compose\"\nbase = \"/srv/tenants\"\nhost = \"tcp://10.0.0.9:2375\"\n\
+                command = \"docker compose\"\npull = \"never\"\nallow = \"host-network, bind:/srv/shared\"\n";
+    let (_dir, sources) = sources(file, &[], &[]);
+    let config = load(&sources).expect("valid").config;
+    let settings = |name: &str| match &config.platforms[name].kind {
+        PlatformKind::Compose(settings) => settings.clone(),
+        other => panic!("{name} is of compose, and not {other:?}"),
+    };
+    let usual = settings("compose");
+    assert_eq!(usual.base, std::path::Path::new("/opt/skipper/tenants"));
+    assert_eq!((usual.host.as_str(), usual.command), ("unix:///var/run/docker.sock", None));
+    let other = settings("other");
+    assert_eq!(other.base, std::path::Path::new("/srv/tenants"));
+    assert_eq!((other.pull, other.host.as_str()), (Pull::Never, "tcp://10.0.0.9:2375"));
+    assert_eq!(other.command.as_deref(), Some(&["docker".to_owned(), "compose".to_owned()][..]));
+    assert_eq!(other.policy.words().collect::<Vec<_>>(), ["bind:/srv/shared", "host-network"]);
+
+    let file = "[platforms.p]\ntype = \"compose\"\nbas = \"/x\"\nallow = \"everything\"\nhost = \"x\"\n";
+    let told = faults(file, &[]);
+    for words in [
+        "skipper.toml:3: unknown key `platforms.p.bas`; did you mean `platforms.p.base`?",
+        "skipper.toml:4: `platforms.p.allow` = `everything`: `everything` allows nothing; it can be privileged",
+        "skipper.toml:5: `platforms.p.host` = `x`: is not an engine's address",
     ] {
         assert!(told.iter().any(|line| line.starts_with(words)), "{words}\n{told:#?}");
     }

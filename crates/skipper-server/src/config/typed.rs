@@ -17,7 +17,9 @@ use skipper_platform::{
 };
 
 use super::{
-    Sources, account, acme, caddy, engine,
+    Sources, account, acme, caddy,
+    compose::{self, ComposeSettings},
+    engine,
     fault::Fault,
     maven,
     merge::{Merged, Value},
@@ -167,6 +169,8 @@ pub enum PlatformKind {
     Local,
     /// Containers of an engine.
     Container(EngineKind, EngineSettings),
+    /// Projects of compose.
+    Compose(Box<ComposeSettings>),
 }
 
 /// How the log is written.
@@ -363,10 +367,11 @@ impl Taker<'_> {
     }
 
     fn admin_token(&mut self) -> Option<SecretValue> {
-        // Shorter ones can be tried out; 16 characters of base64 are 96 bits.
+        // Shorter ones can be tried out. Those who come from elsewhere bring tokens that work there, so that only what is no
+        // secret at all is refused; `load` warns of what is short.
         let parse = |text: &str| match text {
             "" => Ok(None),
-            short if short.len() < 16 => Err("is shorter than 16 characters and could be guessed".to_owned()),
+            short if short.len() < 8 => Err("is shorter than 8 characters and could be guessed".to_owned()),
             text if text.contains(char::is_whitespace) => Err("contains white space".to_owned()),
             text => Ok(Some(SecretValue::new(text.to_owned()))),
         };
@@ -442,6 +447,12 @@ impl Taker<'_> {
                 accounts.insert(parsed, PlatformConfig { kind, deployer });
                 continue;
             }
+            if word == Some("compose") {
+                let settings = compose::settings(name, options, &sources.env, &sources.working_dir, self.faults);
+                let (kind, deployer) = (PlatformKind::Compose(Box::new(settings)), DeployerSettings::default());
+                accounts.insert(parsed, PlatformConfig { kind, deployer });
+                continue;
+            }
             account::check(name, options, self.faults);
             let deployer = account::deployer(name, options, &sources.env, &sources.working_dir, self.faults);
             match word {
@@ -450,7 +461,7 @@ impl Taker<'_> {
                 }
                 Some(other) => {
                     let message = format!(
-                        "`platforms.{name}.type` = `{other}`: this server knows the types `local`, `docker` and `podman`"
+                        "`platforms.{name}.type` = `{other}`: this server knows the types `local`, `docker`, `podman` and `compose`"
                     );
                     self.faults.push(Fault { place, message });
                 }

@@ -269,6 +269,42 @@ pub(crate) fn app_secrets() -> ArgValueCompleter {
     })
 }
 
+/// Names of nodes.
+pub(crate) fn nodes() -> ArgValueCompleter {
+    completer(|_| async {
+        let answer: serde_json::Value = ask(&Call::get(&["v1", "nodes"])).await?;
+        Some(named(&answer["nodes"], |node| {
+            format!("{} {}", word(&node["spec"]["role"]), word(&node["status"]["state"]))
+        }))
+    })
+}
+
+/// Names of the fleet's tenants.
+pub(crate) fn tenants() -> ArgValueCompleter {
+    completer(|_| async {
+        let answer: serde_json::Value = ask(&Call::get(&["v1", "resources", "tenant"])).await?;
+        Some(named(&answer["resources"], |tenant| word(&tenant["status"]["state"]).to_owned()))
+    })
+}
+
+/// Ids of work orders.
+pub(crate) fn orders() -> ArgValueCompleter {
+    completer(|_| async {
+        let answer: serde_json::Value = ask(&Call::get(&["v1", "work-orders"]).query("limit", MOST)).await?;
+        Some(named(&answer["work_orders"], |order| format!("{} {}", word(&order["tenant"]), word(&order["status"]))))
+    })
+}
+
+/// The ids in a list, each with a word about it.
+fn named(list: &serde_json::Value, about: impl Fn(&serde_json::Value) -> String) -> Named {
+    let items = list.as_array().into_iter().flatten();
+    items.map(|item| (word(&item["id"]).to_owned(), about(item).trim().to_owned())).collect()
+}
+
+fn word(value: &serde_json::Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
 /// `@FILE`, the scripts of the shell.
 pub(crate) fn scripts() -> ArgValueCompleter {
     ArgValueCompleter::new(|word: &OsStr| {

@@ -7,7 +7,7 @@ use crate::targets::Connection;
 pub(super) struct Words(Vec<String>);
 
 /// Options that take the next word, as far as it matters here: the rest only costs a wrong guess.
-const WITH_VALUE: [&str; 52] = [
+const WITH_VALUE: [&str; 62] = [
     "--url",
     "--uri",
     "--server",
@@ -60,12 +60,22 @@ const WITH_VALUE: [&str; 52] = [
     "--data-dir",
     "--config",
     "--health-path",
+    "--node",
+    "--node-id",
+    "--tenant-id",
+    "--idempotency-key",
+    "--role",
+    "--region",
+    "--label",
+    "--status",
+    "--grace",
+    "--with-file",
 ];
 
 /// Words that are followed by another verb.
-const GROUPS: [&str; 16] = [
+const GROUPS: [&str; 22] = [
     "package", "pkg", "plan", "manifest", "get", "release", "secrets", "secret", "token", "config", "repo", "platform",
-    "apps", "app", "previews", "preview",
+    "apps", "app", "previews", "preview", "node", "nodes", "tenant", "tenants", "orders", "order",
 ];
 
 impl Words {
