@@ -79,6 +79,9 @@ pub struct Desired {
     pub files: BTreeMap<String, String>,
     /// Its services, by name.
     pub services: BTreeMap<String, DesiredService>,
+    /// Variables of [`ENV_FILE`] that are secrets, so that nothing that is told of the project tells them. `None`: any of them may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secrets: Option<Vec<String>>,
 }
 
 /// A service of it.

@@ -9,8 +9,8 @@ use crate::render::parse_span;
 #[command(after_help = "\
 Takes the work orders of one node from the server, carries them out with compose, and reports. It needs an outgoing connection
 only. Everything can come from the environment, so that it runs without arguments: SKIPPER_URL, AGENT_ID, AGENT_TOKEN or
-AGENT_TOKEN_FILE, DATA_DIR, POLL_INTERVAL_MS, HEARTBEAT_INTERVAL_MS, SKIPPY_COMPOSE_BASE_DIR, AGENT_DRAIN_TIMEOUT_MS,
-SKIPPER_CA_FILE, AGENT_CERT_FILE, AGENT_KEY_FILE, SKIPPER_LOG_FORMAT, SKIPPER_LOG_LEVEL. A token file is read again when it changes and on
+AGENT_TOKEN_FILE, DATA_DIR, POLL_INTERVAL_MS, HEARTBEAT_INTERVAL_MS, SKIPPY_COMPOSE_BASE_DIR, DOCKER_HOST, AGENT_PULL, AGENT_ALLOW,
+AGENT_DRAIN_TIMEOUT_MS, SKIPPER_CA_FILE, AGENT_CERT_FILE, AGENT_KEY_FILE, SKIPPER_LOG_FORMAT, SKIPPER_LOG_LEVEL. A token file is read again when it changes and on
 SIGHUP. SIGTERM lets it finish what it is at. `--check` looks at everything it needs and says what to mend.")]
 pub(crate) struct AgentArgs {
     /// Address of the server [env: SKIPPER_URL]
@@ -28,6 +28,15 @@ pub(crate) struct AgentArgs {
     /// Where the compose files of tenants lie [env: SKIPPY_COMPOSE_BASE_DIR] [default: /opt/skipper/tenants]
     #[arg(long, visible_alias = "compose-base-dir", value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(super) base_dir: Option<PathBuf>,
+    /// The engine, as `unix:///path` or `tcp://host:port` [env: DOCKER_HOST] [default: unix:///var/run/docker.sock]
+    #[arg(long, value_name = "HOST")]
+    pub(super) engine: Option<String>,
+    /// When images are fetched: `missing`, `always` or `never` [env: AGENT_PULL] [default: missing]
+    #[arg(long, value_name = "WHEN")]
+    pub(super) pull: Option<String>,
+    /// What projects may ask of this host, as `privileged` or `bind:/srv`; see docs/agent.md [env: AGENT_ALLOW] [default: nothing]
+    #[arg(long, value_name = "WORD", value_delimiter = ',')]
+    pub(super) allow: Vec<String>,
     /// Pause between questions where the server cannot make one wait [env: POLL_INTERVAL_MS] [default: 5000]
     #[arg(long, value_name = "MILLISECONDS")]
     pub(super) poll_interval_ms: Option<u64>,

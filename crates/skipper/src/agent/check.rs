@@ -11,7 +11,6 @@ use super::{
     disk,
     door::{Door, Fault, Health},
     hands::Hands as _,
-    mount,
     settings::Settings,
     token::Token,
 };
@@ -86,15 +85,16 @@ pub(super) fn run(settings: &Settings, context: &Context) -> Done {
 
 async fn look(settings: &Settings) -> Vec<Found> {
     let mut found = server(settings).await;
-    for need in Compose::new(settings).needs().await {
+    let hands = Compose::new(settings);
+    for need in hands.needs().await {
         found.push(match need.found {
             Ok(detail) => Found::ok(need.name, detail),
             Err((detail, advice)) => Found::broken(need.name, detail, advice),
         });
     }
     found.push(folder("folder of projects", &settings.base_dir, "SKIPPY_COMPOSE_BASE_DIR"));
-    if let Some(warning) = mount::differs(&settings.base_dir) {
-        found.push(Found::warning("path on the host", warning, "see docs/agent.md"));
+    for warning in hands.warnings().await {
+        found.push(Found::warning("path on the host", warning, "mount it at the same path on both sides"));
     }
     found.push(folder("folder of the agent", &settings.dir, "DATA_DIR"));
     found.extend(room(&settings.dir));

@@ -25,7 +25,7 @@ mod disk;
 mod door;
 mod hands;
 mod journal;
-mod mount;
+mod log;
 mod outage;
 mod pause;
 mod poll;
@@ -41,7 +41,6 @@ mod work;
 use std::{process::ExitCode, sync::Arc};
 
 use skipper_core::port::Ids as _;
-use skipper_server::telemetry;
 use tokio::time::Instant;
 
 pub(crate) use args::AgentArgs;
@@ -85,22 +84,21 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 }
 
 fn stay(settings: &Settings) -> Done {
-    telemetry::init(&settings.log).map_err(Failure::usage)?;
+    log::init(&settings.log, &settings.node).map_err(Failure::usage)?;
     let dir = settings.dir.clone();
     let _lock = disk::own(&dir).map_err(Failure::error)?;
     let token = Arc::new(Token::open(settings.token.clone(), &dir).map_err(Failure::usage)?);
     let instance = RandomIds.next().simple().to_string();
     let door = Door::new(settings, Arc::clone(&token), instance).map_err(Failure::usage)?;
-    if let Some(warning) = mount::differs(&settings.base_dir) {
-        tracing::warn!("{warning}");
-    }
     let runtime = runtime()?;
     let served = runtime.block_on(async {
+        let hands = Arc::new(Compose::new(settings));
+        let warned = Arc::clone(&hands);
         let desk = Desk::open(&dir, Instant::now()).doing(|| format!("open the journal in {}", dir.display()))?;
         let agent = Agent::new(Parts {
             door,
             token,
-            hands: Arc::new(Compose::new(settings)),
+            hands,
             clock: Arc::new(SystemClock),
             desk,
             poll_interval: settings.poll_interval,
@@ -114,6 +112,12 @@ fn stay(settings: &Settings) -> Done {
             version = env!("CARGO_PKG_VERSION"),
             "the agent starts"
         );
+        // An engine that does not answer holds nobody up.
+        agent.tasks.spawn(async move {
+            for warning in warned.warnings().await {
+                tracing::warn!("{warning}");
+            }
+        });
         serve::serve(&agent).await
     });
     // A name that is being looked up, or a child of compose that was given up, holds nobody up.

@@ -159,8 +159,10 @@ fn receive(agent: &Agent, handed: &Handed) {
 /// A kind of order that this agent does not know, or one that is broken: nobody is to wait for it until its deadline.
 async fn unreadable(agent: &Agent, id: OrderId, generation: Option<u64>, why: String) {
     tracing::error!(work_order = %id, "the order cannot be read, and is reported as failed: {why}");
-    let summary =
-        format!("this agent (version {}) cannot read the order: {why}; upgrade the agent", env!("CARGO_PKG_VERSION"));
+    let summary = format!(
+        "this agent (version {}) cannot carry the order out: {why}; if it is of a newer kind, upgrade the agent",
+        env!("CARGO_PKG_VERSION")
+    );
     let report =
         Report { generation, status: Outcome::Failed, result: Some(failed(summary)), state_updates: Vec::new() };
     if let Err(fault) = agent.door.report(id, &report, ("", "")).await {

@@ -1,12 +1,14 @@
 //! What an agent is started with: flags before environment before defaults, checked, every fault told at once.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use reqwest::Url;
-use skipper_core::{name::NodeName, secret::SecretValue};
+use skipper_core::{compose::Policy, name::NodeName, secret::SecretValue};
+use skipper_platform::container::Pull;
 use skipper_server::config::{LogConfig, LogFormat};
 
 use super::{args::AgentArgs, token::TokenSource};
@@ -14,6 +16,8 @@ use crate::{client::base_url, failure::Failure, surroundings::Surroundings};
 
 /// Where the first agents kept what they were told to run.
 const BASE_DIR: &str = "/opt/skipper/tenants";
+/// Where Docker is.
+const DOCKER: &str = "unix:///var/run/docker.sock";
 /// Shorter pauses would be a load, longer ones a node that seems dead.
 const INTERVALS: (u64, u64) = (100, 3_600_000);
 
@@ -30,6 +34,8 @@ pub(super) struct Settings {
     pub(super) dir: PathBuf,
     /// Where projects lie.
     pub(super) base_dir: PathBuf,
+    /// What runs them.
+    pub(super) engine: Engine,
     /// Pause of the plain poll.
     pub(super) poll_interval: Duration,
     /// Pause between heartbeats.
@@ -40,6 +46,19 @@ pub(super) struct Settings {
     pub(super) tls: TlsFiles,
     /// How it logs.
     pub(super) log: LogConfig,
+}
+
+/// The engine of the node, and what may be asked of it.
+#[derive(Debug, Clone)]
+pub(super) struct Engine {
+    /// Where it is.
+    pub(super) host: String,
+    /// When images are fetched.
+    pub(super) pull: Pull,
+    /// What projects may ask of the host.
+    pub(super) policy: Policy,
+    /// The surroundings of the agent; compose gets what it needs of them, and nothing else.
+    pub(super) env: BTreeMap<String, String>,
 }
 
 /// Files of TLS.
@@ -120,6 +139,7 @@ impl Settings {
         let heartbeat_interval = span(args.heartbeat_interval_ms, "HEARTBEAT_INTERVAL_MS", 15_000);
         let drain = args.drain_timeout.map(|span| u64::try_from(span.as_millis()).unwrap_or(u64::MAX).max(INTERVALS.0));
         let drain_within = span(drain, "AGENT_DRAIN_TIMEOUT_MS", 60_000);
+        let engine = engine(args, on, &mut faults);
         let log = log(args, on).unwrap_or_else(|fault| {
             faults.push(fault);
             LogConfig { format: LogFormat::Text, level: "info".to_owned() }
@@ -134,6 +154,7 @@ impl Settings {
                 token,
                 dir: data_dir.join("agent"),
                 base_dir,
+                engine,
                 poll_interval,
                 heartbeat_interval,
                 drain_within,
@@ -144,6 +165,32 @@ impl Settings {
                 .hint("`skipper node register --node-id NODE` makes a node and prints its token; `skipper agent --help` lists everything")),
         }
     }
+}
+
+fn engine(args: &AgentArgs, on: &Surroundings, faults: &mut Vec<String>) -> Engine {
+    let host = args.engine.as_deref().or_else(|| on.var("DOCKER_HOST")).unwrap_or(DOCKER);
+    if !["unix://", "tcp://", "http://"].iter().any(|scheme| host.starts_with(scheme)) {
+        faults
+            .push(format!("DOCKER_HOST or --engine: `{host}` is not an engine; write unix:///path or tcp://host:port"));
+    }
+    let pull = match args.pull.as_deref().or_else(|| on.var("AGENT_PULL")) {
+        Some(word) => Pull::parse(word).unwrap_or_else(|| {
+            faults.push(format!("AGENT_PULL or --pull: `{word}` is none of missing, always and never"));
+            Pull::default()
+        }),
+        None => Pull::default(),
+    };
+    let given: Vec<&str> = match args.allow.is_empty() {
+        true => on.var("AGENT_ALLOW").unwrap_or_default().split(',').collect(),
+        false => args.allow.iter().map(String::as_str).collect(),
+    };
+    let policy = Policy::allowing(given).unwrap_or_else(|fault| {
+        faults.push(format!("AGENT_ALLOW or --allow: {fault}"));
+        Policy::default()
+    });
+    let is_ours = |name: &str| ["AGENT_", "SKIPPER_", "SKIPPY_", "ADMIN_"].iter().any(|head| name.starts_with(head));
+    let env = on.vars().iter().filter(|(name, _)| !is_ours(name)).map(|(name, value)| (name.clone(), value.clone()));
+    Engine { host: host.to_owned(), pull, policy, env: env.collect() }
 }
 
 /// What may stand in a header.
@@ -202,10 +249,22 @@ mod tests {
 
     #[test]
     fn everything_that_is_missing_or_wrong_is_told_at_once() {
-        let vars = [("POLL_INTERVAL_MS", "soon"), ("AGENT_CERT_FILE", "/x"), ("HEARTBEAT_INTERVAL_MS", "1")];
+        let vars = [
+            ("POLL_INTERVAL_MS", "soon"),
+            ("AGENT_CERT_FILE", "/x"),
+            ("HEARTBEAT_INTERVAL_MS", "1"),
+            ("AGENT_ALLOW", "everything"),
+        ];
         let told = load(&AgentArgs::default(), &vars).expect_err("nothing is there").to_string();
-        for part in ["SKIPPER_URL", "AGENT_ID", "AGENT_TOKEN", "`soon`", "AGENT_KEY_FILE", "HEARTBEAT_INTERVAL_MS: `1`"]
-        {
+        for part in [
+            "SKIPPER_URL",
+            "AGENT_ID",
+            "AGENT_TOKEN",
+            "`soon`",
+            "AGENT_KEY_FILE",
+            "HEARTBEAT_INTERVAL_MS: `1`",
+            "`everything`",
+        ] {
             assert!(told.contains(part), "{part} in {told}");
         }
         let told = load(&AgentArgs::default(), &[("AGENT_TOKEN", "geheim\u{e9}")]).expect_err("no token").to_string();

@@ -158,6 +158,10 @@ impl Door {
         let id = value["id"].as_str().and_then(|id| id.parse().ok());
         let generation = value["generation"].as_u64();
         match (serde_json::from_value::<WorkOrder>(value), id) {
+            (Ok(WorkOrder { id, generation, node, .. }), _) if node != self.node => {
+                let why = format!("it is for node {node}, and this is {}", self.node);
+                Ok(Next::Unreadable { id, generation: Some(generation), why })
+            }
             (Ok(order), _) => Ok(Next::Order(Box::new(with_spans(order, self.lease(), date)))),
             (Err(error), Some(id)) => Ok(Next::Unreadable { id, generation, why: error.to_string() }),
             (Err(error), None) => Err(Fault::Unreadable(format!("it is no work order: {error}"))),
