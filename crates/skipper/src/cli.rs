@@ -91,7 +91,7 @@ pub(crate) struct Cli {
 }
 
 /// Commands, by their path, that never talk to a server.
-const OFFLINE: [&str; 20] = [
+const OFFLINE: [&str; 21] = [
     "server",
     "edge",
     "agent",

@@ -43,6 +43,8 @@ async fn a_repeated_order_has_no_second_effect_and_its_result_is_told_under_the_
     server.until("it reports", |book| (book.reports.len() == 1).then_some(())).await;
     server.hand_out(&order(1, "a", 8));
     server.until("it reports again", |book| (book.reports.len() == 2).then_some(())).await;
+    // An order that is handed to an agent that has just gone would be handed out again by a lease, which this server has not.
+    server.until("it asks again", |book| (book.waiting == 1).then_some(())).await;
     run.kill();
     server.until("nobody asks", |book| (book.waiting == 0).then_some(())).await;
     let _run = Run::start(dir.path(), &server, &hands);
