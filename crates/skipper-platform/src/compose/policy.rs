@@ -13,12 +13,12 @@ pub(super) fn written(
     policy: &Policy,
 ) -> Result<Value, Vec<String>> {
     let file = yaml(text).map_err(|why| vec![format!("docker-compose.yml cannot be read: {why}")])?;
-    told(check(&file, scene, policy)).map(|()| file)
+    told(&check(&file, scene, policy)).map(|()| file)
 }
 
 /// The file as compose resolved it. Blocking.
 pub(super) fn resolved(file: &Value, scene: Scene<'_>, policy: &Policy) -> Result<(), Vec<String>> {
-    told(check(file, scene, policy))?;
+    told(&check(file, scene, policy))?;
     let folder = real(Path::new(scene.folder));
     let folder = folder.to_string_lossy();
     let mut refusals = Vec::new();
@@ -34,7 +34,7 @@ pub(super) fn resolved(file: &Value, scene: Scene<'_>, policy: &Policy) -> Resul
         let found = check(&led, scene, policy).into_iter();
         refusals.extend(found.map(|refusal| Refusal { path: format!("the mount of {bind}"), ..refusal }));
     }
-    told(refusals)
+    told(&refusals)
 }
 
 /// Where a path leads, as far as it is there.
@@ -51,6 +51,6 @@ fn real(path: &Path) -> PathBuf {
     }
 }
 
-fn told(refusals: Vec<Refusal>) -> Result<(), Vec<String>> {
+fn told(refusals: &[Refusal]) -> Result<(), Vec<String>> {
     if refusals.is_empty() { Ok(()) } else { Err(refusals.iter().map(ToString::to_string).collect()) }
 }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use super::{
     apply::{Act, busy, last_line},
     driver::Inner,
-    folder::{self, Phase},
+    folder::{self, Held, Phase},
     look,
     report::Report,
 };
@@ -39,7 +39,7 @@ pub(super) async fn remove(
     }
     if !has_file {
         // Compose takes nothing away without a file; this one has no services, so that all containers are left over.
-        act.folder(|held| held.stand_in()).await?;
+        act.folder(Held::stand_in).await?;
     }
     let ran = act.run(&files, &["down", "--remove-orphans"], until).await?;
     let after = look::project(&act.inner.account, &project).await?;
