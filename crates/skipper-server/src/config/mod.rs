@@ -17,6 +17,7 @@ mod file;
 mod maven;
 mod merge;
 mod quantity;
+mod registries;
 mod repositories;
 mod setting;
 mod spring;

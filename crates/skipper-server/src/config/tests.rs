@@ -370,6 +370,33 @@ fn an_account_of_projects_has_its_folder_and_what_it_allows() {
 }
 
 #[test]
+fn registries_at_the_top_are_those_of_every_engine() {
+    let file = "[registries.ghcr]\nurl = \"https://GHCR.io\"\ntoken = \"${TOKEN}\"\n[registries.\"r.example.org:5000\"]\nusername = \"me\"\n\
+                password = \"pass\"\n";
+    let (_dir, sources) = sources(file, &[("TOKEN", "s3cret")], &[]);
+    let Loaded { config, shown, .. } = load(&sources).expect("valid");
+    let logins: Vec<_> = config
+        .registries
+        .iter()
+        .map(|(host, it)| (host.as_str(), it.username.as_str(), it.password.expose()))
+        .collect();
+    assert_eq!(logins, [("ghcr.io", "skipper", "s3cret"), ("r.example.org:5000", "me", "pass")]);
+    let value = |key: &str| shown.iter().find(|one| one.key == key).map(|one| one.value.as_str());
+    assert_eq!(
+        (value("registries.ghcr.token"), value("registries.ghcr.url")),
+        (Some("[secret]"), Some("https://GHCR.io"))
+    );
+    let told =
+        faults("[registries.a]\nurl = \"x/y z\"\ntoken = \"t\"\n[registries.b]\nusername = \"u\"\ntokn = \"t\"\n", &[]);
+    for words in [
+        "skipper.toml:6: unknown key `registries.b.tokn`; did you mean `registries.b.token`?",
+        "skipper.toml:5: registry `b` has no password and no token",
+    ] {
+        assert!(told.iter().any(|line| line.starts_with(words)), "{words}\n{told:#?}");
+    }
+}
+
+#[test]
 fn engines_that_nobody_names_are_looked_for_where_they_usually_are() {
     let usual = |file: &str, env: &[(&str, &str)]| {
         let (_dir, sources) = sources(file, env, &[]);

@@ -13,6 +13,7 @@ use tracing::warn;
 
 use super::{
     id,
+    outside::Outside,
     proof::{Delivery, Proof, signer},
     read, ticket,
     wire::{DeployAccepted, DeployRequest},
@@ -164,12 +165,17 @@ pub(super) async fn answer(app: &App, headers: &HeaderMap, accepted: &IntentAcce
         let spec = revision.spec.as_ref();
         read::tag_of_source(&revision.source).or_else(|| spec.and_then(read::tag_of_spec))
     });
+    let mut preview_url = None;
+    if let Some(host) = preview.and_then(|preview| verb::previews::host(app, preview)) {
+        let tls = app.resolver.serves_tls(&host).await;
+        preview_url = Some(Outside::of(app).await.url(&host, tls));
+    }
     let accepted = DeployAccepted {
         deploy_id: id::of(accepted.rollout.id),
         app: preview.map_or_else(|| accepted.release.name.to_string(), |preview| preview.app.to_string()),
         tag: tag.unwrap_or_default(),
         status: "accepted".to_owned(),
-        preview_url: preview.and_then(|preview| verb::previews::address(app, preview)),
+        preview_url,
         status_url: ticket::status_url(app, headers, accepted.rollout.id).await,
     };
     (StatusCode::ACCEPTED, Json(accepted)).into_response()

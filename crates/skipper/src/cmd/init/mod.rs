@@ -394,9 +394,7 @@ fn warn(context: &Context, place: &Place, wanted: &Wanted) {
     let env = place.read(&wanted.env_file()).ok().flatten().unwrap_or_default();
     let env = app::env_file(&env).unwrap_or_default();
     let found = app::check(&Directory { server: &texts.server, apps: &texts.apps, env: Environment::new(&env) });
-    // Without Caddy is what was asked for.
-    let odd = |finding: &&skipper_source::Finding| wanted.caddy.is_some() || finding.code != "table-missing";
-    for finding in found.findings.iter().filter(odd).chain(&texts.unreadable) {
+    for finding in found.findings.iter().chain(&texts.unreadable) {
         context.out.warn(&tame(&finding.to_string()));
     }
 }
