@@ -1,9 +1,10 @@
-//! Without a server.
+//! The agent of a node as a process of its own, without a server.
 
-use std::net::TcpListener;
+use std::{net::TcpListener, process::Command};
 
-use super::*;
-use crate::bench::{run, signal};
+use serde_json::Value;
+
+use crate::bench::{Watched, run, signal, skipper};
 
 #[test]
 fn everything_that_is_missing_is_told_at_once() {
