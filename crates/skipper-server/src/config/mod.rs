@@ -8,6 +8,7 @@
 mod account;
 mod acme;
 mod caddy;
+mod compose;
 mod directory;
 mod engine;
 mod expand;
@@ -23,6 +24,7 @@ mod spring;
 mod typed;
 
 pub use caddy::of_slip as caddy_of_slip;
+pub use compose::ComposeSettings;
 pub use directory::{DirectoryTexts, read_directory, read_text};
 pub use fault::{ConfigError, Fault};
 pub use merge::{Origin, Shown};
