@@ -143,6 +143,8 @@ pub struct Tuning {
     pub observe_bound: Duration,
     /// Restarts of what died.
     pub restart: RestartSettings,
+    /// Clearing away what no revision needs.
+    pub garbage: GarbageSettings,
     /// How long a stopping engine waits for its tasks.
     pub grace: Duration,
 }
@@ -160,6 +162,7 @@ impl Default for Tuning {
             router_poll: Duration::from_secs(1),
             observe_bound: Duration::from_secs(5),
             restart: RestartSettings::default(),
+            garbage: GarbageSettings::default(),
             grace: Duration::from_secs(5),
         }
     }
@@ -210,6 +213,23 @@ impl Default for LeaseSettings {
     fn default() -> Self {
         // Long enough for a busy disk, short enough that another server takes over before anybody asks.
         Self { ttl: Duration::from_secs(15), renew_every: Duration::from_secs(4) }
+    }
+}
+
+/// When platforms lose what was kept for revisions: images, above all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GarbageSettings {
+    /// How often it is looked for; never when `None`.
+    pub every: Option<Duration>,
+    /// How many revisions of each release that served before keep what they are made of; at least one.
+    pub revisions: u32,
+    /// What a revision is made of is kept this long after the last change to that revision, whatever became of it.
+    pub keep: Duration,
+}
+
+impl Default for GarbageSettings {
+    fn default() -> Self {
+        Self { every: Some(Duration::from_secs(600)), revisions: 10, keep: Duration::from_secs(7 * 24 * 60 * 60) }
     }
 }
 

@@ -1,9 +1,9 @@
 //! The engine's view: [`RolloutStore`], each method by the verb that does it.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use skipper_core::{
-    BoxFuture,
+    BoxFuture, Sha256,
     deployment::{DeploymentId, Live},
     event::NewEvent,
     generation::Generation,
@@ -164,6 +164,10 @@ impl RolloutStore for Store {
 
     fn tell(&self, events: Vec<NewEvent>) -> BoxFuture<'_, Result<(), Error>> {
         port!(self.events_tell(events))
+    }
+
+    fn needed(&self, revisions: u32, since: Timestamp) -> BoxFuture<'_, Result<BTreeSet<Sha256>, Error>> {
+        port!(self.digests_needed(revisions, since))
     }
 
     fn knows<'a>(&'a self, id: &'a DeploymentId) -> BoxFuture<'a, Result<bool, Error>> {

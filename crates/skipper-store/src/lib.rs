@@ -37,6 +37,7 @@ mod listen;
 mod live;
 mod meta;
 mod mode;
+mod needed;
 mod node;
 mod node_token;
 mod open;
@@ -132,6 +133,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         mode::STATEMENTS,
         node::STATEMENTS,
         node_token::STATEMENTS,
+        needed::STATEMENTS,
         resolved::STATEMENTS,
         resource::STATEMENTS,
         revision::STATEMENTS,

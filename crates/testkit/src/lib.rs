@@ -13,6 +13,7 @@ pub mod neon;
 pub mod pebble;
 mod platform;
 pub mod postgres;
+pub mod registry;
 mod resolver;
 mod router;
 mod store;

@@ -8,8 +8,8 @@ mod store;
 
 pub use error::{Error, ErrorKind};
 pub use platform::{
-    Capabilities, Description, ExecOutput, Foreign, Found, HookJob, HookState, Launch, LogChunk, LogQuery,
-    LogStreamKind, Platform,
+    Capabilities, Cleared, Description, ExecOutput, Foreign, Found, Garbage, HookJob, HookState, Kept, Launch,
+    LogChunk, LogQuery, LogStreamKind, Platform,
 };
 pub use resolver::{ResolveRequest, Resolved, Resolver};
 pub use router::{DeploymentStats, Router, Verified};

@@ -1,4 +1,8 @@
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -6,6 +10,7 @@ use super::{Error, ErrorKind};
 use crate::{
     BoxFuture, BoxStream,
     deployment::{Deployment, DeploymentId, Instance, Observed},
+    digest::Sha256,
     generation::Generation,
     health::Attempt,
     rollout::plan::Instances,
@@ -89,6 +94,49 @@ pub struct Foreign {
     pub name: String,
     /// What is written on it.
     pub labels: BTreeMap<String, String>,
+}
+
+/// What an account keeps for revisions that may run again, by digest.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Kept {
+    /// In this server's name.
+    pub own: BTreeSet<Sha256>,
+    /// In nobody's name: earlier versions did not say whose it is, so it may be another server's.
+    pub unowned: BTreeSet<Sha256>,
+}
+
+/// What an account is to clear away.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Garbage {
+    /// Of [`Kept::own`], what no revision needs.
+    pub resources: BTreeSet<Sha256>,
+    /// Of [`Kept::unowned`], what a revision of this server is or was made of.
+    pub adopted: BTreeSet<Sha256>,
+    /// What was asked for within this time stays: whoever is about to need it may not have said so yet.
+    pub idle: Duration,
+    /// At most so many resources.
+    pub limit: usize,
+}
+
+/// What an account has cleared away.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Cleared {
+    /// Digests of the resources that are not kept any more.
+    pub resources: Vec<Sha256>,
+    /// How many of them nobody else had either, so that they are gone.
+    pub removed: usize,
+    /// Their size in bytes.
+    pub bytes: u64,
+    /// Networks that were made for applications that are gone.
+    pub networks: Vec<String>,
+}
+
+impl Cleared {
+    /// Whether nothing was to be done.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.resources.is_empty() && self.networks.is_empty()
+    }
 }
 
 /// Which log lines are wanted.
@@ -259,6 +307,19 @@ pub trait Platform: Send + Sync + fmt::Debug {
 
     /// Removes something that [`Platform::list`] found and nobody owns.
     fn remove_orphan<'a>(&'a self, id: &'a DeploymentId, deadline: Duration) -> BoxFuture<'a, Result<(), Error>>;
+
+    /// What is kept here for revisions; `None` where nothing ever has to be cleared away.
+    fn kept(&self, deadline: Duration) -> BoxFuture<'_, Result<Option<Kept>, Error>> {
+        let _ = deadline;
+        Box::pin(async { Ok(None) })
+    }
+
+    /// Clears away what was found by [`Platform::kept`] and is not needed, and what else of ours nothing uses. What somebody
+    /// else uses or has a name for stays, without our name.
+    fn clear<'a>(&'a self, garbage: &'a Garbage, deadline: Duration) -> BoxFuture<'a, Result<Cleared, Error>> {
+        let _ = (garbage, deadline);
+        Box::pin(async { Ok(Cleared::default()) })
+    }
 
     /// What another program started here, running or not, that bears all of these labels; nothing of ours.
     fn foreign<'a>(

@@ -4,6 +4,7 @@ use super::Error;
 use crate::{
     BoxFuture,
     deployment::{DeploymentId, Live},
+    digest::Sha256,
     event::NewEvent,
     generation::Generation,
     id::{ReleaseId, RolloutId},
@@ -196,6 +197,11 @@ pub trait RolloutStore: Send + Sync + fmt::Debug {
 
     /// Appends events that go with no other change.
     fn tell(&self, events: Vec<NewEvent>) -> BoxFuture<'_, Result<(), Error>>;
+
+    /// Digests of everything that may have to run again: of revisions that serve or are on their way; of the last
+    /// `revisions` of each release that served before, unless the release was deleted before `since`; of every revision
+    /// about which anything changed after `since`; and of whatever runs.
+    fn needed(&self, revisions: u32, since: Timestamp) -> BoxFuture<'_, Result<BTreeSet<Sha256>, Error>>;
 
     /// Whether that deployment is known, in any state: what is not known and bears our labels is an orphan.
     fn knows<'a>(&'a self, id: &'a DeploymentId) -> BoxFuture<'a, Result<bool, Error>>;

@@ -19,6 +19,9 @@ pub(super) const EDGE_BOUND: Millis = Millis::secs(10);
 const VERIFY_BOUND: Millis = Millis::secs(5);
 /// Slack over a step's own span, for the platform's answers.
 const SLACK: Millis = Millis::secs(15);
+/// What stopping may take over its grace: the last signal is given ten seconds, and an engine that is busy takes its time to
+/// take away what a pod was made of.
+const REMOVAL: Millis = Millis::secs(45);
 
 /// The ordered steps of one rollout, computed before anything happens.
 ///
@@ -320,7 +323,7 @@ impl Action {
             Self::Verify { .. } => VERIFY_BOUND,
             Self::Bake { span, .. } => Millis(span.0.saturating_add(SLACK.0)),
             Self::Drain { .. } => Millis(bounds.drain.0.saturating_add(SLACK.0)),
-            Self::Retire { .. } => Millis(app.stop.grace.0.saturating_add(SLACK.0)),
+            Self::Retire { .. } => Millis(app.stop.grace.0.saturating_add(REMOVAL.0)),
         }
     }
 }

@@ -109,6 +109,11 @@ impl Application {
         (self.strategy.clone(), None)
     }
 
+    /// Digests of everything it is made of, as far as it is pinned.
+    pub fn digests(&self) -> impl Iterator<Item = Sha256> + '_ {
+        [&self.resource].into_iter().chain(self.images.values()).filter_map(|resource| resource.sha256)
+    }
+
     /// Whether traffic reaches it through the edge.
     #[must_use]
     pub fn is_routed(&self) -> bool {

@@ -1,10 +1,12 @@
 //! Keeping what runs running, and what is stored true.
 //!
-//! Three loops, none of which waits for another: [`sweep`] looks at everything that runs, [`routers`] tells routers
-//! that have lost their table, and the restarts that back-off put off are carried out when their time has come. Nothing
+//! Four loops, none of which waits for another: [`sweep`] looks at everything that runs, [`routers`] tells routers
+//! that have lost their table, [`garbage`] clears away what no revision needs any more, and the restarts that back-off put
+//! off are carried out when their time has come. Nothing
 //! here acts on a release that has an open rollout, and nothing is remembered that a restart of the server could not
 //! find out again.
 
+mod garbage;
 mod orphans;
 mod routers;
 mod sweep;
@@ -45,6 +47,7 @@ pub(crate) async fn run(shared: Arc<Shared>, tasks: TaskTracker, stop: Cancellat
         () = nurse.stop.cancelled() => {}
         () = routers::keep(&nurse.shared) => {}
         () = restarts(&nurse) => {}
+        () = garbage::collect(&nurse.shared) => {}
         () = Box::pin(sweeps(&nurse)) => {}
     }
 }

@@ -2,8 +2,14 @@
 
 use std::time::Duration;
 
-use skipper_core::{deployment::Deployment, rollout::Verb, route::Mode, spec::Spec};
-use skipper_engine::InstanceState;
+use skipper_core::{
+    Sha256,
+    deployment::Deployment,
+    rollout::{Phase, Verb},
+    route::Mode,
+    spec::Spec,
+};
+use skipper_engine::{GarbageSettings, InstanceState, Tuning};
 use testkit::{Behaviour, Intent, World, fixture};
 use tokio::time::{Instant, sleep};
 
@@ -204,4 +210,35 @@ async fn ten_thousand_live_deployments_are_looked_at_without_a_write() {
     assert!(stage.world.script.count() - before < 5, "supervision wrote");
     assert!(begun.elapsed() < Duration::from_secs(10), "took {:?}", begun.elapsed());
     let _ = stage.rollout(Verb::Upgrade, web("2", 1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_no_revision_needs_is_cleared_away_and_never_what_can_be_gone_back_to() {
+    let keep = Duration::from_secs(3600);
+    let garbage = GarbageSettings { every: Some(Duration::from_secs(60)), revisions: 2, keep };
+    let mut stage = Stage::tuned(World::default(), Tuning { garbage, ..Tuning::default() });
+    let digest = |version: &str| Sha256::of(version.as_bytes());
+    let made_of = |version: &str| {
+        let mut spec = web(version, 1);
+        spec.applications[0].resource.sha256 = Some(digest(version));
+        spec
+    };
+    stage.install(made_of("1")).await;
+    for version in ["2", "3", "4", "5"] {
+        let (_, phase) = stage.rollout(Verb::Upgrade, made_of(version)).await;
+        assert_eq!(phase, Phase::Succeeded);
+    }
+    let kept = |stage: &Stage| {
+        let kept = stage.world.platform.kept_digests();
+        ["1", "2", "3", "4", "5"].into_iter().filter(|version| kept.contains(&digest(version))).collect::<String>()
+    };
+    sleep(Duration::from_secs(300)).await;
+    assert_eq!(kept(&stage), "12345", "they are young");
+    stage.until("the old ones are gone", |stage| kept(stage) == "345").await;
+    sleep(Duration::from_secs(3600)).await;
+    assert_eq!(kept(&stage), "345", "the last two that served, and what serves");
+    let told: Vec<_> = stage.world.store.events().into_iter().filter(|event| event.kind == "garbage.removed").collect();
+    let images: usize = told.iter().map(|event| event.data["images"].as_array().map_or(0, Vec::len)).sum();
+    assert_eq!(images, 2, "{told:?}");
+    assert_eq!(stage.world.violations(), [""; 0]);
 }

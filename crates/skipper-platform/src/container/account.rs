@@ -15,14 +15,14 @@ use skipper_core::{deployment::DeploymentId, port::Error};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{config::ContainerConfig, fault, files::Read};
+use super::{config::ContainerConfig, fault, files::Read, kept::InUse};
 use crate::local::Fences;
 
 /// Longest the engine may take to begin an answer. Whoever asks waits by a deadline of its own; this ends what is left
 /// behind.
 const ANSWER_SECS: u64 = 300;
-/// Longest the first question of a connection may take.
-const NEGOTIATE: Duration = Duration::from_secs(5);
+/// Longest the first question of a connection may take: an engine that is busy keeps everybody waiting for a while.
+const NEGOTIATE: Duration = Duration::from_secs(20);
 
 #[derive(Debug)]
 pub(crate) struct Account {
@@ -34,6 +34,7 @@ pub(crate) struct Account {
     /// Starts the one watch of the engine's events.
     pub watching: Once,
     pub(super) read: Read,
+    pub(super) in_use: InUse,
     client: Mutex<Option<Docker>>,
     turns: Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>,
 }
@@ -47,6 +48,7 @@ impl Account {
             changed: Notify::new(),
             watching: Once::new(),
             read: Read::default(),
+            in_use: InUse::default(),
             client: Mutex::new(None),
             turns: Mutex::default(),
         }

@@ -143,9 +143,14 @@ fn answered(config: &ContainerConfig, what: &str, status: u16, message: &str) ->
     if has(&["port is already allocated", "address already in use"]) {
         return told(transient, "port-taken", "stop who has the port, or let the engine choose one");
     }
-    if has(&["unauthorized", "authentication required", "incorrect username or password", "invalid username/password"])
-        || matches!(status, 401 | 403)
-    {
+    const LOGIN: [&str; 5] = [
+        "unauthorized",
+        "authentication required",
+        "no basic auth credentials",
+        "incorrect username or password",
+        "invalid username/password",
+    ];
+    if has(&LOGIN) || matches!(status, 401 | 403) {
         let hint = format!(
             "write the registry's user and password under `platforms.{}.registries`, and see that it may read the image",
             config.account
@@ -171,6 +176,13 @@ fn answered(config: &ContainerConfig, what: &str, status: u16, message: &str) ->
             permanent,
             "image-not-found",
             "see that the image's name and tag are right, and that it was pushed",
+        );
+    }
+    if has(&["verification failed for digest", "digest did not match", "does not match expected", "digest mismatch"]) {
+        return told(
+            permanent,
+            "digest-mismatch",
+            "the registry, or somebody before it, gave other bytes than it had told of: push the image anew",
         );
     }
     if has(&["toomanyrequests", "too many requests"]) {

@@ -6,25 +6,21 @@
 
 use std::collections::BTreeMap;
 
-use bollard::{
-    Docker,
-    auth::DockerCredentials,
-    models::ImageInspect,
-    query_parameters::{CreateImageOptionsBuilder, TagImageOptionsBuilder},
-};
+use bollard::{Docker, auth::DockerCredentials, models::ImageInspect, query_parameters::CreateImageOptionsBuilder};
 use futures::TryStreamExt as _;
 use skipper_core::{
     Sha256,
     port::{Error, ErrorKind},
     spec::{Application, Resource},
 };
-use tracing::{info, warn};
+use tracing::info;
 
 use super::{
     account::Account,
     config::Pull,
     fault,
     image::{Reference, full_name, registry_keys},
+    kept::{self, Before},
     options::Options,
     pod::Manifest,
 };
@@ -45,37 +41,53 @@ pub(super) async fn fetch(account: &Account, resource: &Resource, pull: Pull) ->
             if pull == Pull::Never {
                 return Err(not_here(&resource.uri));
             }
-            download(account, &engine, &reference.by_digest(&wanted), reference.registry()).await.map_err(|error| {
+            let name = reference.by_digest(&wanted);
+            let before = Before::look(account, &engine, &name).await?;
+            download(account, &engine, &name, reference.registry()).await.map_err(|error| {
                 let code = error.code();
                 if code == "image-not-found" || code == "not-there" { gone(resource, &error) } else { error }
             })?;
-            if find(account, &engine, &reference, &wanted).await?.is_none() {
+            let Some(id) = find(account, &engine, &reference, &wanted).await? else {
                 let what = format!("{} was fetched by its digest, and is not here by it", resource.uri);
                 return Err(Error::new(ErrorKind::Transient, "image-not-found", what));
-            }
+            };
+            before.note(account, wanted, &id, &name).await;
         }
         return Ok(Resource { uri: resource.uri.clone(), sha256: Some(wanted) });
     }
-    let mut found = match pull {
+    let found = match pull {
         Pull::Always => None,
-        Pull::Missing | Pull::Never => inspect(account, &engine, &reference.local()).await?,
+        Pull::Missing | Pull::Never => by_name(account, &engine, &reference).await?,
     };
-    if found.is_none() {
-        if pull == Pull::Never {
-            return Err(not_here(&resource.uri));
+    let digest = match found {
+        Some((digest, _)) => digest,
+        None if pull == Pull::Never => return Err(not_here(&resource.uri)),
+        None => {
+            let name = reference.local();
+            let before = Before::look(account, &engine, &name).await?;
+            download(account, &engine, &name, reference.registry()).await?;
+            let (digest, id) = by_name(account, &engine, &reference).await?.ok_or_else(|| {
+                let message = format!("{} was fetched and is not here", resource.uri);
+                Error::new(ErrorKind::Transient, "image-not-found", message)
+            })?;
+            before.note(account, digest, &id, &name).await;
+            digest
         }
-        download(account, &engine, &reference.local(), reference.registry()).await?;
-        found = inspect(account, &engine, &reference.local()).await?;
-    }
-    let found = found.ok_or_else(|| {
-        let message = format!("{} was fetched and is not here", resource.uri);
-        Error::new(ErrorKind::Transient, "image-not-found", message)
-    })?;
-    let digest = digest_of(&found, &reference).ok_or_else(|| {
-        let message = format!("{}: the engine tells no digest of it", resource.uri);
+    };
+    Ok(Resource { uri: resource.uri.clone(), sha256: Some(digest) })
+}
+
+/// Which image has that name, by what it is pinned and by the engine's id. From now on it stays for a while.
+async fn by_name(account: &Account, engine: &Docker, reference: &Reference) -> Result<Option<(Sha256, String)>, Error> {
+    let name = reference.local();
+    let _looking = account.in_use.looking().await;
+    let Some(found) = inspect(account, engine, &name).await? else { return Ok(None) };
+    let digest = digest_of(&found, reference).ok_or_else(|| {
+        let message = format!("{name}: the engine tells no digest of it");
         Error::new(ErrorKind::Permanent, "image-invalid", message)
     })?;
-    Ok(Resource { uri: resource.uri.clone(), sha256: Some(digest) })
+    account.in_use.ask(&digest);
+    Ok(Some((digest, found.id.unwrap_or_default())))
 }
 
 /// Pins what an application is made of; see [`skipper_core::port::Platform::pin`]. The containers of a pod have an image
@@ -113,14 +125,18 @@ pub(super) async fn pinned(account: &Account, engine: &Docker, resource: &Resour
 }
 
 /// Looks for an image by the digest of its registry, as the engine's own id, and by the name that keeps it: an engine forgets
-/// the digest of a registry with the last tag of that registry.
+/// the digest of a registry with the last tag of that registry. From now on it stays for a while.
 async fn find(
     account: &Account,
     engine: &Docker,
     reference: &Reference,
     digest: &Sha256,
 ) -> Result<Option<String>, Error> {
-    for name in [reference.by_digest(digest), format!("sha256:{digest}"), format!("{KEPT}:{digest}")] {
+    let _looking = account.in_use.looking().await;
+    account.in_use.ask(digest);
+    let kept = [kept::repository(&account.config.owner), kept::UNOWNED.to_owned()];
+    let kept = kept.into_iter().map(|repository| format!("{repository}:{digest}"));
+    for name in [reference.by_digest(digest), format!("sha256:{digest}")].into_iter().chain(kept) {
         if let Some(found) = inspect(account, engine, &name).await?
             && let Some(id) = found.id
         {
@@ -130,7 +146,7 @@ async fn find(
     Ok(None)
 }
 
-async fn inspect(account: &Account, engine: &Docker, name: &str) -> Result<Option<ImageInspect>, Error> {
+pub(super) async fn inspect(account: &Account, engine: &Docker, name: &str) -> Result<Option<ImageInspect>, Error> {
     match engine.inspect_image(name).await {
         Ok(found) => Ok(Some(found)),
         Err(said) if fault::is_missing(&said) => Ok(None),
@@ -163,19 +179,6 @@ async fn download(account: &Account, engine: &Docker, name: &str, registry: &str
     let pulled = engine.create_image(Some(options), None, credentials).try_for_each(|_| async { Ok(()) }).await;
     pulled.map_err(|said| account.failed(format!("fetch image {name} from {registry}"), said))
 }
-
-/// Gives an image that runs, or may be gone back to, a name of ours: an engine's own clearing away takes what has none.
-/// Which of them may go is for those to say who know every revision.
-pub(super) async fn keep(engine: &Docker, id: &str, resource: &Resource) {
-    let Some(digest) = &resource.sha256 else { return };
-    let options = TagImageOptionsBuilder::default().repo(KEPT).tag(&digest.to_string()).build();
-    if let Err(error) = engine.tag_image(id, Some(options)).await {
-        warn!(%error, image = id, "an image got no name that keeps it");
-    }
-}
-
-/// Under that name, with the digest it is pinned to as the tag, an image is kept.
-pub(super) const KEPT: &str = "skipper.local/kept";
 
 fn not_here(uri: &str) -> Error {
     Error::new(ErrorKind::Permanent, "image-not-found", format!("image {uri} is not here, and `pull` is never"))

@@ -129,7 +129,8 @@ async fn remove(engine: &Docker, id: &str) {
     }
 }
 
-async fn sweep(account: &Account, engine: &Docker) {
+/// Removes what was left by somebody who was killed while reading.
+pub(super) async fn sweep(account: &Account, engine: &Docker) {
     let Ok(left) = list::of_kind(account, labels::LOOK).await else { return };
     let old = account.config.clock.now().as_micros() / 1_000_000 - OLD_SECS;
     for id in left.into_iter().filter(|one| one.created.is_some_and(|at| at < old)).filter_map(|one| one.id) {

@@ -20,7 +20,7 @@ use tracing::{info, warn};
 
 use super::{
     account::Account,
-    fault, fetch, labels,
+    fault, fetch, kept, labels,
     look::{Looked, Seen, look},
     options::Options,
     prepare::{self, Work},
@@ -50,7 +50,7 @@ pub(super) async fn all(account: Arc<Account>, wanted: Arc<Wanted>, range: Insta
     let options = Options::of(&wanted.deployment.app)?;
     let engine = account.engine().await?;
     let image = fetch::pinned(&account, &engine, &wanted.deployment.app.resource).await?;
-    fetch::keep(&engine, &image, &wanted.deployment.app.resource).await;
+    kept::keep(&account, &engine, &image, &wanted.deployment.app.resource).await;
     network(&account, &engine, prepare::network(&account.config, &options)).await?;
     let job = Job { account: &account, wanted: &wanted, engine: &engine, image: &image };
     let outcomes: Vec<Result<Instance, Error>> =
@@ -60,7 +60,12 @@ pub(super) async fn all(account: Arc<Account>, wanted: Arc<Wanted>, range: Insta
 
 /// Makes the network if it is not there.
 pub(super) async fn network(account: &Account, engine: &Docker, name: &str) -> Result<(), Error> {
-    match engine.inspect_network(name, None).await {
+    // Nobody takes one away that has just been asked for.
+    let looking = account.in_use.looking().await;
+    account.in_use.ask(&format!("network {name}"));
+    let seen = engine.inspect_network(name, None).await;
+    drop(looking);
+    match seen {
         Ok(_) => return Ok(()),
         Err(said) if fault::is_missing(&said) => {}
         Err(said) => return Err(account.failed(format!("look for network {name}"), said)),
@@ -69,7 +74,10 @@ pub(super) async fn network(account: &Account, engine: &Docker, name: &str) -> R
     let wanted = NetworkCreateRequest {
         name: name.to_owned(),
         driver: Some("bridge".to_owned()),
-        labels: Some([label(labels::OWNER, &account.config.owner)].into()),
+        labels: Some(
+            [label(labels::OWNER, &account.config.owner), label(labels::ACCOUNT, account.config.account.as_str())]
+                .into(),
+        ),
         ..NetworkCreateRequest::default()
     };
     match engine.create_network(wanted).await {

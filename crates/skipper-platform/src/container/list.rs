@@ -14,11 +14,12 @@ use skipper_core::{
 use super::{account::Account, labels, pod, raw};
 use crate::local::{blocking, check_id};
 
-/// All deployments of this account that have a container, in whatever state. Jobs are not told: they go with their
-/// deployment.
+/// All deployments of this account that have a container, in whatever state; also those of which nothing is left but a job,
+/// which goes with its deployment.
 pub(super) async fn deployments(account: Arc<Account>) -> Result<Vec<Found>, Error> {
     let listed = of_kind(&account, labels::INSTANCE).await?;
-    let mut all: Vec<_> = listed.into_iter().map(|one| one.labels.unwrap_or_default()).collect();
+    let jobs = of_kind(&account, labels::HOOK).await?;
+    let mut all: Vec<_> = listed.into_iter().chain(jobs).map(|one| one.labels.unwrap_or_default()).collect();
     all.extend(pod::listed(&account, &[(labels::KIND, labels::INSTANCE)]).await?.into_iter().map(|(_, labels)| labels));
     let mut found: BTreeMap<DeploymentId, Found> = BTreeMap::new();
     for labels in all {

@@ -11,6 +11,7 @@
 //! engine is asked for, [`look`] tells what came of it, [`watch`] hears when it ends. [`stop`] is the way back.
 
 pub(crate) mod account;
+mod clear;
 mod config;
 mod deployer;
 pub(crate) mod exec;
@@ -19,6 +20,7 @@ mod fetch;
 mod files;
 mod hook;
 mod image;
+mod kept;
 mod labels;
 mod launch;
 mod list;
@@ -44,8 +46,8 @@ use skipper_core::{
     generation::Generation,
     health::Attempt,
     port::{
-        Capabilities, Description, Error, ExecOutput, Foreign, Found, HookJob, HookState, Launch, LogChunk, LogQuery,
-        Platform,
+        Capabilities, Cleared, Description, Error, ErrorKind, ExecOutput, Foreign, Found, Garbage, HookJob, HookState,
+        Kept, Launch, LogChunk, LogQuery, Platform,
     },
     rollout::plan::Instances,
     spec::{Application, Resource},
@@ -95,9 +97,22 @@ impl ContainerPlatform {
         bounded::within(&self.account.config.tasks, what, deadline, work).await
     }
 
+    /// Unlike other work, fetching ends with its deadline: a registry that hangs would hold up whoever asks for the same next.
+    async fn fetched<T>(
+        &self,
+        what: &str,
+        deadline: Duration,
+        work: impl Future<Output = Result<T, Error>> + Send,
+    ) -> Result<T, Error> {
+        tokio::time::timeout(deadline, work).await.unwrap_or_else(|_| {
+            let message = format!("fetch {what}: not done after {} ms", deadline.as_millis());
+            Err(Error::new(ErrorKind::Unknown, "deadline", message)
+                .hint("see that the registry answers from the engine's host, and how fast; or allow it more time"))
+        })
+    }
+
     async fn fetch_by(&self, resource: &Resource, pull: Pull, deadline: Duration) -> Result<Resource, Error> {
-        let (account, resource) = (Arc::clone(&self.account), resource.clone());
-        self.within("fetch", deadline, async move { fetch::fetch(&account, &resource, pull).await }).await
+        self.fetched(&resource.uri, deadline, fetch::fetch(&self.account, resource, pull)).await
     }
 
     async fn observe_one(&self, deployment: &Deployment, index: u32) -> Observed {
@@ -176,9 +191,9 @@ impl Platform for ContainerPlatform {
 
     fn pin<'a>(&'a self, app: &'a mut Application, deadline: Duration) -> BoxFuture<'a, Result<(), Error>> {
         Box::pin(async move {
-            let (account, mut pinned) = (Arc::clone(&self.account), app.clone());
-            let work = async move { fetch::pin(&account, &mut pinned).await.map(|()| pinned) };
-            *app = self.within("fetch", deadline, work).await?;
+            let mut pinned = app.clone();
+            self.fetched(&app.resource.uri, deadline, fetch::pin(&self.account, &mut pinned)).await?;
+            *app = pinned;
             Ok(())
         })
     }
@@ -268,6 +283,17 @@ impl Platform for ContainerPlatform {
             check_id(id)?;
             self.within("remove an orphan", deadline, stop::orphan(Arc::clone(&self.account), id.clone())).await
         })
+    }
+
+    fn kept(&self, deadline: Duration) -> BoxFuture<'_, Result<Option<Kept>, Error>> {
+        let looking = clear::kept(Arc::clone(&self.account));
+        Box::pin(async move { self.within("look for what is kept", deadline, looking).await.map(Some) })
+    }
+
+    fn clear<'a>(&'a self, garbage: &'a Garbage, deadline: Duration) -> BoxFuture<'a, Result<Cleared, Error>> {
+        let patience = deadline * 3 / 4;
+        let clearing = clear::clear(Arc::clone(&self.account), garbage.clone(), patience);
+        Box::pin(self.within("clear away", deadline, clearing))
     }
 
     fn foreign<'a>(

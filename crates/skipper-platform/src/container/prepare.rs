@@ -77,7 +77,12 @@ pub(super) fn container_ports(app: &Application) -> BTreeMap<String, u16> {
 
 /// The network of an application's containers.
 pub(super) fn network<'a>(config: &'a ContainerConfig, options: &'a Options) -> &'a str {
-    options.network.as_deref().or(config.settings.network.as_deref()).unwrap_or(NETWORK)
+    options.network.as_deref().unwrap_or(usual_network(config))
+}
+
+/// The network of whoever names none.
+pub(super) fn usual_network(config: &ContainerConfig) -> &str {
+    config.settings.network.as_deref().unwrap_or(NETWORK)
 }
 
 /// What the engine is told, and the folder of secrets that has to be there first. Blocking: reads the file of variables

@@ -53,19 +53,23 @@ pub(super) async fn retire(
         }
         forget(account, &deployment.id, index).await
     };
-    let outcomes = futures::future::join_all(range.range().map(one)).await;
-    outcomes.into_iter().collect::<Result<(), Error>>()?;
-    if last {
-        rest(account, &deployment.id, &deployment.app.stop, Some(generation)).await?;
+    let instances = futures::future::join_all(range.range().map(one));
+    if !last {
+        return instances.await.into_iter().collect();
     }
-    Ok(())
+    // Jobs that still run have their grace beside that of the instances, not after it.
+    let rest = rest(account, &deployment.id, &deployment.app.stop, Some(generation));
+    let (instances, rest) = futures::future::join(instances, rest).await;
+    instances.into_iter().chain([rest]).collect::<Result<(), Error>>()?;
+    remove_folder(account, &deployment.id).await
 }
 
 /// Removes a deployment nobody knows.
 pub(super) async fn orphan(account: Arc<Account>, id: DeploymentId) -> Result<(), Error> {
     let (account_too, id_too) = (Arc::clone(&account), id.clone());
     let stop = blocking(move || account_too.fences.labels(&id_too).map(|labels| labels.stop)).await?;
-    rest(&account, &id, &stop.unwrap_or_default(), None).await
+    rest(&account, &id, &stop.unwrap_or_default(), None).await?;
+    remove_folder(&account, &id).await
 }
 
 /// Stops and removes a container of another program, as that would: politely at first, and what it has of no name with it.
@@ -73,7 +77,7 @@ pub(super) async fn foreign(account: Arc<Account>, id: String) -> Result<(), Err
     container(&account, &id, &StopPolicy::default()).await
 }
 
-/// Containers that are still there, jobs as well, and then what was kept for them.
+/// Containers that are still there, jobs as well.
 async fn rest(
     account: &Arc<Account>,
     id: &DeploymentId,
@@ -89,12 +93,16 @@ async fn rest(
     let names: Vec<String> = names.map(|name| name.trim_start_matches('/').to_owned()).collect();
     let right = generation.map(|generation| (id, generation));
     let pods = pod::listed(account, &[(labels::DEPLOYMENT, id.as_str())]).await?;
-    let outcomes =
-        futures::future::join_all(pods.iter().map(|(name, _)| pod::by_name(account, name, stop, right))).await;
-    outcomes.into_iter().collect::<Result<(), Error>>()?;
-    let outcomes = futures::future::join_all(names.iter().map(|name| by_name(account, name, stop, right))).await;
-    outcomes.into_iter().collect::<Result<(), Error>>()?;
+    let pods = futures::future::join_all(pods.iter().map(|(name, _)| pod::by_name(account, name, stop, right)));
+    let alone = futures::future::join_all(names.iter().map(|name| by_name(account, name, stop, right)));
+    let (pods, alone) = futures::future::join(pods, alone).await;
+    pods.into_iter().chain(alone).collect::<Result<(), Error>>()?;
     hook::forget(account, &names).await;
+    Ok(())
+}
+
+/// Removes what was kept beside the containers of a deployment.
+async fn remove_folder(account: &Arc<Account>, id: &DeploymentId) -> Result<(), Error> {
     let dir = account.deployment_dir(id);
     blocking(move || remove_dir(&dir)).await?.map_err(|cause| storage(format!("remove the folder of {id}"), cause))
 }

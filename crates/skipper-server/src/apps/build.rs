@@ -20,9 +20,6 @@ use tracing::warn;
 use super::{Apps, EdgeTls, LiveApps, previews, secrets};
 use crate::{config::read_text, databases::Branches, resolver::patiently};
 
-/// What an image says of itself.
-const REPO: &str = "/slip/slip.toml";
-
 /// Builds specs of apps.
 #[derive(Debug)]
 pub(crate) struct Builder {
@@ -145,8 +142,8 @@ impl Builder {
         name: &ReleaseName,
         bound: Duration,
     ) -> Result<Option<Repo>, Error> {
-        let Some(text) = text_of(platform, image, REPO, bound).await? else { return Ok(None) };
-        let (repo, warnings) = app::repo(REPO, &text).map_err(|faults| faulty(name, &faults))?;
+        let Some(text) = text_of(platform, image, app::IN_IMAGE, bound).await? else { return Ok(None) };
+        let (repo, warnings) = app::repo(app::IN_IMAGE, &text).map_err(|faults| faulty(name, &faults))?;
         for warning in warnings {
             warn!(app = %name, "{warning}");
         }

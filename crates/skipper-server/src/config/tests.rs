@@ -110,7 +110,8 @@ fn host_and_port_replace_their_half_of_the_address() {
 #[test]
 fn every_fault_is_reported_with_its_line_and_the_nearest_key() {
     let file = "lisen = \"127.0.0.1:1\"\n[edge]\nhtpp = 80\nhttps = \"nonsense\"\n[limits]\nbody = \"lots\"\n\
-                [platforms.x]\ntype = \"cloud\"\n[log]\nformat = \"xml\"\n[retention]\nidempotency_keys = \"0s\"\n";
+                [platforms.x]\ntype = \"cloud\"\n[log]\nformat = \"xml\"\n[retention]\nidempotency_keys = \"0s\"\n\
+                [containers]\ncollect_every = \"never\"\nkeep_revisions = 0\n";
     let found = faults(file, &[]);
     let expect = [
         "skipper.toml:1: unknown key `lisen`; did you mean `listen`?",
@@ -121,6 +122,9 @@ fn every_fault_is_reported_with_its_line_and_the_nearest_key() {
         "skipper.toml:8: `platforms.x.type` = `cloud`: this server knows the types `local`, `docker` and `podman`",
         "skipper.toml:10: `log.format` = `xml`: is not a log format; write text or json",
         "skipper.toml:12: `retention.idempotency_keys` = `0s`: must be longer than nothing",
+        "skipper.toml:14: `containers.collect_every` = `never`: `never` is not a span of time: write it as 500ms, 30s, \
+         1h30m or 7d, nor off",
+        "skipper.toml:15: `containers.keep_revisions` = `0`: is not a number above 0",
     ];
     assert_eq!(found, expect);
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    num::NonZeroUsize,
+    num::{NonZeroU32, NonZeroUsize},
     ops::RangeInclusive,
     path::{Path, PathBuf},
     time::Duration,
@@ -11,6 +11,7 @@ use std::{
 
 use skipper_core::{actor::Role, name::PlatformName, secret::SecretValue};
 use skipper_edge::{AcmeConfig, Network, Redirect};
+use skipper_engine::GarbageSettings;
 use skipper_platform::{
     container::{EngineKind, EngineSettings, RegistryLogin},
     local::DeployerSettings,
@@ -75,6 +76,8 @@ pub struct Config {
     pub limits: Limits,
     /// How long things are remembered.
     pub retention: Retention,
+    /// When container engines lose the images of revisions that nobody can go back to any more.
+    pub garbage: GarbageSettings,
 }
 
 /// The one user that the configuration names.
@@ -272,6 +275,20 @@ pub(super) fn build(sources: &Sources, merged: &Merged, faults: &mut Vec<Fault>)
         named: repositories::build(merged, take.faults),
     };
     let retention = Retention { idempotency_keys: take.span("retention.idempotency_keys") };
+    let garbage = GarbageSettings {
+        every: take
+            .parse("containers.collect_every", |text| match text {
+                "off" => Ok(None),
+                text => above_zero(text).map(Some).map_err(|wrong| format!("{wrong}, nor off")),
+            })
+            .unwrap_or_default(),
+        revisions: take
+            .parse("containers.keep_revisions", |text| {
+                text.parse::<NonZeroU32>().map_err(|_| "is not a number above 0".to_owned())
+            })
+            .map_or(1, NonZeroU32::get),
+        keep: take.span("containers.keep_for"),
+    };
     let config = Config {
         listen,
         apps: crate::apps::LiveApps::default(),
@@ -296,9 +313,17 @@ pub(super) fn build(sources: &Sources, merged: &Merged, faults: &mut Vec<Fault>)
         log,
         limits,
         retention,
+        garbage,
         data_dir,
     };
     (faults.len() == before).then_some(config)
+}
+
+fn above_zero(text: &str) -> Result<Duration, String> {
+    match parse_span(text)? {
+        Duration::ZERO => Err("must be longer than nothing".to_owned()),
+        span => Ok(span),
+    }
 }
 
 pub(super) struct Taker<'a> {
@@ -335,10 +360,6 @@ impl Taker<'_> {
     }
 
     fn span(&mut self, key: &str) -> Duration {
-        let above_zero = |text: &str| match parse_span(text)? {
-            Duration::ZERO => Err("must be longer than nothing".to_owned()),
-            span => Ok(span),
-        };
         self.parse(key, above_zero).unwrap_or_default()
     }
 

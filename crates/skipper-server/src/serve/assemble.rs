@@ -92,7 +92,7 @@ pub(super) fn assemble(
         clock: Arc::clone(&world.clock),
         ids: Arc::clone(&world.ids),
         owner: owner.clone(),
-        tuning: Tuning::default(),
+        tuning: Tuning { garbage: config.garbage, ..Tuning::default() },
     });
     let app = App::new(Parts {
         store,

@@ -1,7 +1,7 @@
 //! Deploys an app of the configuration at a tag: the next revision of the release of its name, or of the release of one of
 //! its previews. What it comes to is built when it is resolved, once its image is here.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use skipper_core::{
     name::{ReleaseName, TenantName},
@@ -17,6 +17,7 @@ use super::{Caller, Options, Prepared, intent};
 use crate::{
     app::App,
     apps::Apps,
+    config::read_text,
     error::{Code, Error, package_faults},
 };
 
@@ -47,6 +48,7 @@ pub async fn accept(app: &App, caller: &Caller, wanted: Wanted) -> Result<Intent
     caller.may(Action::Deploy, &tenant)?;
     let apps = app.apps.get().ok_or_else(|| unknown(&wanted.app))?;
     let file = configured(&apps, &wanted.app)?;
+    refuse_early(&apps, file, &wanted).await?;
     let preview = wanted.preview.map(|(id, sha)| Box::new(PreviewOf { app: file.name.clone(), id, sha }));
     let name = match &preview {
         None => file.name.clone(),
@@ -80,6 +82,25 @@ pub async fn accept(app: &App, caller: &Caller, wanted: Wanted) -> Result<Intent
     };
     // An old delivery must not bring its version back: the store tells, whichever server takes it.
     intent::accept(app, caller, prepared, Options { in_order: !wanted.force, ..options() }).await
+}
+
+/// What the server's own files tell is wrong is told at once, rather than when the image is here.
+async fn refuse_early(apps: &Apps, file: &app::App, wanted: &Wanted) -> Result<(), Error> {
+    app::check_tag(&wanted.tag).map_err(|why| Error::new(Code::BadRequest, why))?;
+    let manifest = match &file.manifest {
+        Some(path) if !wanted.images.is_empty() => {
+            let path = PathBuf::from(path);
+            let read = tokio::task::spawn_blocking(move || read_text(&path)).await;
+            read.ok().and_then(Result::ok)
+        }
+        _ => None,
+    };
+    let preview = wanted.preview.clone().map(|(id, sha)| app::PreviewRequest { id, sha });
+    let deploy = app::Deploy { tag: wanted.tag.clone(), image: None, images: wanted.images.clone(), preview };
+    app::check_request(file, apps.server(), &deploy, manifest.as_deref()).map_err(|faults| {
+        let told: Vec<String> = faults.findings().iter().map(ToString::to_string).collect();
+        Error::new(Code::BadRequest, told.join("; "))
+    })
 }
 
 /// The release of a preview, where the server and the app have any.

@@ -136,6 +136,16 @@ async fn what_is_signed_must_still_make_sense() {
         (json!({"app": "web", "tag": ""}), "tag must not be empty"),
         (json!({"app": "web", "tag": "a/b"}), "tag contains invalid characters (allowed: alphanumeric, -, _, .)"),
         (json!({"app": "web", "tag": "größe"}), "tag contains invalid characters (allowed: alphanumeric, -, _, .)"),
+        (json!({"app": "web", "tag": "-rf"}), "tag must not begin with - or ."),
+        (json!({"app": "web", "tag": ".v1"}), "tag must not begin with - or ."),
+        (
+            json!({"app": "web", "tag": "a".repeat(129)}),
+            "tag contains invalid characters (allowed: alphanumeric, -, _, .)",
+        ),
+        (
+            json!({"app": "web", "tag": "sha256:12"}),
+            "tag is not a digest: sha256: and 64 digits, a to f in small letters",
+        ),
         (
             json!({"app": "web", "tag": "v1", "image": "other"}),
             "image mismatch: expected 'registry.test/web', got 'other'",
@@ -145,6 +155,49 @@ async fn what_is_signed_must_still_make_sense() {
     }
     let list = read(&server, "/v1/deploys").await;
     assert_eq!(list["deploys"], json!([]), "nothing was stored");
+}
+
+#[tokio::test]
+async fn what_the_servers_own_files_tell_is_refused_before_the_image_is_asked() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let manifest = folder.path().join("pod.yaml");
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: { name: p }\nspec:\n  containers:\n  - { name: api, image: a }\n  - { name: jobs, image: b }\n";
+    std::fs::write(&manifest, pod).expect("written");
+    let kind = format!("kind = \"pod\"\nmanifest = \"{}\"", manifest.display());
+    let apps = [
+        app("web", "kind = \"container\"", ""),
+        app("stats", &kind, ""),
+        app("open", "", ""),
+        app("none", "", "[preview]\nmax = 0\n"),
+    ];
+    let server = configured("[preview]\ndomain = \"preview.test\"\n", apps).boot().await;
+    let preview = json!({"id": "pr-1"});
+    for (body, text) in [
+        (
+            json!({"app": "web", "tag": "v1", "images": {"api": "a:1"}}),
+            "`images` names containers of a pod, and the app is a container",
+        ),
+        (
+            json!({"app": "open", "tag": "v1", "images": {"api": "a"}}),
+            "images.api: `a` is not a whole reference: IMAGE:TAG or IMAGE@sha256:…",
+        ),
+        (
+            json!({"app": "stats", "tag": "v1", "images": {"job": "a:1"}}),
+            "`images` names the container `job`, which is not in the pod; did you mean `jobs`?",
+        ),
+        (
+            json!({"app": "stats", "tag": "v1", "images": {"": "a:1"}}),
+            "`images` names the container ``, which is not in the pod; known here: api, jobs",
+        ),
+        (json!({"app": "none", "tag": "v1", "preview": preview}), "app `none` may have no previews: its `max` is 0"),
+    ] {
+        assert_eq!(error(&server.send(signed(GLOBAL, &body.to_string())).await), told(400, text));
+    }
+    let list = read(&server, "/v1/deploys").await;
+    assert_eq!(list["deploys"], json!([]), "nothing was stored");
+    deploy(&server, GLOBAL, &json!({"app": "stats", "tag": "v1", "images": {"jobs": "a:1"}})).await;
+    // The image may make a pod of it.
+    deploy(&server, GLOBAL, &json!({"app": "open", "tag": "v1", "images": {"jobs": "a:1"}})).await;
 }
 
 #[tokio::test]

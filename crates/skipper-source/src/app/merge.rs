@@ -21,6 +21,8 @@ use super::{
 };
 use crate::finding::{Faults, Finding, Findings};
 
+/// Where an image's own file is within it.
+pub const IN_IMAGE: &str = "/slip/slip.toml";
 /// Longest deploy where nobody says anything of it.
 const TIMEOUT: Millis = Millis::secs(600);
 /// How long requests may take to finish where nobody says anything of it.
@@ -122,7 +124,8 @@ pub fn merge(app: &App, repo: Option<&Repo>, server: &Server) -> Result<(Merged,
     let repo = repo.unwrap_or(&none);
     if repo.name != app.name {
         let message = format!("repo config app name `{}` does not match deploy app `{}`", repo.name, app.name);
-        findings.push(Finding::error("name-mismatch", message).in_file(&file).path("app.name"));
+        let hint = format!("see that `image` in {file} is the app's, or correct the name in the image");
+        findings.push(Finding::error("name-mismatch", message).in_file(IN_IMAGE).path("app.name").hint(hint));
     }
     let kind = app.kind.or(repo.kind).unwrap_or_default();
     let manifest = manifest(app, repo, kind);

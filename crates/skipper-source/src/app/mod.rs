@@ -25,6 +25,7 @@ mod oidc;
 mod pod;
 mod preview;
 mod repo;
+mod request;
 mod server;
 mod text;
 mod tls;
@@ -41,17 +42,18 @@ pub use expand::{Environment, Text};
 pub use file::{App, AppPreview, AppRoute, AppVolume, DeployKeys, file};
 pub use health::{HealthKeys, HealthSettings};
 pub use load::{Directory, Held, Loaded, load, load_held};
-pub use merge::{Manifest, Merged, MergedRoute, MergedVolume, Side, merge};
+pub use merge::{IN_IMAGE, Manifest, Merged, MergedRoute, MergedVolume, Side, merge};
 pub use oidc::{ClaimPattern, JwksAt, Oidc, OidcClaims};
 pub use pod::{Pod, PodContainer, pod};
 pub use preview::{
     Database, DatabaseStrategy, Preview, PreviewRequest, preview_prefix, preview_release, split_preview,
 };
 pub use repo::{Kind, Repo, RepoPreview, RepoRoute, RepoVolume, repo};
+pub use request::check_request;
 pub use server::{
     Backend, Caddy, CaddyTls, Hidden, Registry, Server, ServerDeploy, ServerPreview, registry_host, server,
 };
 pub use tls::TlsHosts;
 pub use units::{duration_text, parse_cpus, parse_duration, parse_memory, parse_statuses};
 pub use validate::{Validated, validate, validate_manifest};
-pub use value::{Resources, is_reserved};
+pub use value::{Resources, check_tag, is_reserved};

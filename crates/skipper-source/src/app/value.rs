@@ -208,6 +208,27 @@ pub(super) fn is_reference(text: &str) -> bool {
     is_repository(name) && rest.is_some_and(is_tag)
 }
 
+/// Whether a deploy can be of that tag, which may be a digest as well: no engine takes any other.
+///
+/// # Errors
+///
+/// A sentence in slip's words.
+pub fn check_tag(text: &str) -> Result<(), &'static str> {
+    if text.is_empty() {
+        return Err("tag must not be empty");
+    }
+    if text.starts_with(['.', '-']) {
+        return Err("tag must not begin with - or .");
+    }
+    if text.starts_with("sha256:") && !is_tag(text) {
+        return Err("tag is not a digest: sha256: and 64 digits, a to f in small letters");
+    }
+    if !is_tag(text) {
+        return Err("tag contains invalid characters (allowed: alphanumeric, -, _, .)");
+    }
+    Ok(())
+}
+
 /// A tag (up to 128 of letters, digits, `_`, `-`, `.`) or the digest `sha256:…`.
 pub(super) fn is_tag(text: &str) -> bool {
     if let Some(hex) = text.strip_prefix("sha256:") {

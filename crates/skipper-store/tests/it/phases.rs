@@ -1,10 +1,14 @@
+use std::time::Duration;
+
 use skipper_core::{
+    Sha256,
     deployment::Live,
     name::AppName,
-    port::{ErrorKind, Lease, RolloutStore as _},
+    port::{Clock as _, ErrorKind, Lease, RolloutStore as _},
     release::RevisionState,
     rollout::{Phase, StepState, Verb},
     secret::SecretVersions,
+    spec::Resource,
     time::Timestamp,
 };
 use skipper_store::{CancelOutcome, Error, NewIntent};
@@ -30,6 +34,7 @@ contract! {
     an_open_rollout_is_asked_to_stop_and_a_waiting_one_is_stopped
     what_waited_for_a_deleted_release_is_settled
     history_tells_who_asked_what_and_how_it_went
+    what_may_have_to_run_again_is_needed_and_nothing_else
 }
 
 /// A release whose upgrade from 1 to 2 is in `advancing`, with both running, and whose record is then scribbled over.
@@ -361,4 +366,60 @@ async fn history_tells_who_asked_what_and_how_it_went(world: &World) {
     assert!(history.iter().all(|h| h.took().is_some()));
     let rest = store.history(release.id, 10, Some(history[0].cursor)).await.expect("history");
     assert_eq!(rest, history[1..]);
+}
+
+async fn what_may_have_to_run_again_is_needed_and_nothing_else(world: &World) {
+    let store = &world.store;
+    let made_of = |text: &str| {
+        let mut spec = spec(&[], &[]);
+        spec.applications[0].resource.sha256 = Some(Sha256::of(text.as_bytes()));
+        let second = Resource { uri: "docker:x".to_owned(), sha256: Some(Sha256::of(format!("{text}+").as_bytes())) };
+        spec.applications[0].images.insert("second".to_owned(), second);
+        spec
+    };
+    let asked = async |release: &str, verb: Verb, text: &str, end: &Phase| {
+        let accepted = store.intent_create(intent(release, verb)).await.expect("accepted");
+        carry_out(store, &accepted, &made_of(text), end).await;
+    };
+    let needed = async |revisions: u32, since: Timestamp| -> String {
+        let needed = store.needed(revisions, since).await.expect("needed");
+        let all = ["a1", "a2", "a3", "a4", "bad", "b1", "c1", "c2", "live"];
+        assert!(all.iter().all(|one| {
+            needed.contains(&Sha256::of(one.as_bytes())) == needed.contains(&Sha256::of(format!("{one}+").as_bytes()))
+        }));
+        all.into_iter().filter(|one| needed.contains(&Sha256::of(one.as_bytes()))).collect::<Vec<_>>().join(" ")
+    };
+    let begun = world.clock.now();
+    for text in ["a1", "a2", "a3"] {
+        let verb = if text == "a1" { Verb::Install } else { Verb::Upgrade };
+        asked("a", verb, text, &Phase::Succeeded).await;
+    }
+    asked("a", Verb::Upgrade, "bad", &Phase::Failed { cause: cause("unhealthy") }).await;
+    asked("a", Verb::Upgrade, "a4", &Phase::Succeeded).await;
+    asked("b", Verb::Install, "b1", &Phase::Succeeded).await;
+    asked("c", Verb::Install, "c1", &Phase::Succeeded).await;
+    asked("c", Verb::Upgrade, "c2", &Phase::Succeeded).await;
+    asked("c", Verb::Delete, "", &Phase::Succeeded).await;
+    assert_eq!(needed(1, begun).await, "a1 a2 a3 a4 bad b1 c1 c2", "whatever changed since then");
+    world.pass(Duration::from_secs(1)).await;
+    let later = world.clock.now();
+    assert_eq!(needed(1, later).await, "a3 a4 b1");
+    assert_eq!(needed(2, later).await, "a2 a3 a4 b1");
+    assert_eq!(needed(u32::MAX, later).await, "a1 a2 a3 a4 b1", "a deleted release for its time alone");
+    assert_eq!(needed(u32::MAX, Timestamp::default()).await, "a1 a2 a3 a4 bad b1 c1 c2");
+    // On its way: resolved, and nothing runs yet. What runs of it counts in its own right.
+    let accepted = store.intent_create(intent("b", Verb::Upgrade)).await.expect("accepted");
+    let lease = begin(store, &accepted, &made_of("c1")).await;
+    let mut note = note(0, StepState::Done);
+    let deployment =
+        plan_for(&accepted.release, 9, &made_of("live"), &SecretVersions::default()).deployments[0].clone();
+    let instances = vec![0];
+    note.live =
+        vec![Live { deployment, weight: 0, instances, addresses: Default::default(), generation: lease.generation }];
+    store.step(&lease, note).await.expect("step");
+    assert_eq!(needed(1, later + Duration::from_secs(60)).await, "a3 a4 b1 c1 live");
+    let purge = NewIntent { purge: true, ..intent("a", Verb::Delete) };
+    let purge = store.intent_create(purge).await.expect("accepted");
+    carry_out(store, &purge, &made_of(""), &Phase::Succeeded).await;
+    assert_eq!(needed(u32::MAX, Timestamp::default()).await, "b1 c1 c2 live");
 }

@@ -3,13 +3,14 @@
 mod port;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 
 use skipper_core::{
+    Sha256,
     deployment::{Deployment, DeploymentId, Exit, Instance},
     generation::Generation,
     id::ReleaseId,
@@ -79,6 +80,7 @@ struct State {
     apps: BTreeMap<DeploymentId, (ReleaseId, AppName)>,
     next_port: u16,
     engine: Option<Target>,
+    kept: BTreeSet<Sha256>,
     violations: Vec<String>,
 }
 
@@ -221,6 +223,12 @@ impl FakePlatform {
         running
     }
 
+    /// Digests of what is kept for revisions.
+    #[must_use]
+    pub fn kept_digests(&self) -> BTreeSet<Sha256> {
+        self.state.lock().expect(POISONED).kept.clone()
+    }
+
     /// What broke a promise so far.
     #[must_use]
     pub fn violations(&self) -> Vec<String> {
@@ -281,6 +289,7 @@ impl FakePlatform {
         let mut state = self.state.lock().expect(POISONED);
         pass(&mut state, &launch.deployment.id, launch.generation)?;
         self.claim_volumes(&mut state, launch.deployment);
+        state.kept.extend(launch.deployment.app.digests());
         let id = &launch.deployment.id;
         state.folders.insert(id.clone(), launch.generation);
         state.apps.insert(id.clone(), (launch.deployment.release, launch.deployment.app.name.clone()));

@@ -1,13 +1,16 @@
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use skipper_core::{
-    BoxFuture, BoxStream,
+    BoxFuture, BoxStream, Sha256,
     deployment::{Deployment, DeploymentId, Instance, Observed},
     generation::Generation,
     health::Attempt,
     port::{
-        Capabilities, Clock as _, Description, Error, ExecOutput, Foreign, Found, HookJob, HookState, Launch, LogChunk,
-        LogQuery, LogStreamKind, Platform,
+        Capabilities, Cleared, Clock as _, Description, Error, ExecOutput, Foreign, Found, Garbage, HookJob, HookState,
+        Kept, Launch, LogChunk, LogQuery, LogStreamKind, Platform,
     },
     rollout::Instances,
     spec::{Application, Resource},
@@ -139,6 +142,20 @@ impl Platform for FakePlatform {
                 instances: state.processes.keys().filter(|(own, _)| own == id).map(|(_, index)| *index).collect(),
             };
             Ok(state.folders.iter().map(found).collect())
+        })
+    }
+
+    fn kept(&self, _: Duration) -> BoxFuture<'_, Result<Option<Kept>, Error>> {
+        let own = self.state.lock().expect(POISONED).kept.clone();
+        Box::pin(async move { Ok(Some(Kept { own, unowned: BTreeSet::new() })) })
+    }
+
+    fn clear<'a>(&'a self, garbage: &'a Garbage, _: Duration) -> BoxFuture<'a, Result<Cleared, Error>> {
+        Box::pin(async move {
+            let mut state = self.state.lock().expect(POISONED);
+            let resources: Vec<Sha256> =
+                garbage.resources.iter().filter(|digest| state.kept.remove(digest)).copied().collect();
+            Ok(Cleared { removed: resources.len(), resources, ..Cleared::default() })
         })
     }
 

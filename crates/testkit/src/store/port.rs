@@ -1,17 +1,18 @@
-use std::{ops::Bound, time::Duration};
+use std::{collections::BTreeSet, ops::Bound, time::Duration};
 
 use skipper_core::{
-    BoxFuture,
+    BoxFuture, Sha256,
     deployment::{DeploymentId, Live},
     event::NewEvent,
     generation::Generation,
     id::{ReleaseId, RolloutId},
     name::{SecretName, TenantName},
     port::{Abandoned, Error, ErrorKind, Lease, Loaded, RolloutStore, StepNote},
+    release::{Revision, RevisionState},
     rollout::{FailureBundle, Phase, Plan},
     route::{Mode, ServiceId},
     secret::{SecretValues, SecretVersions},
-    spec::Spec,
+    spec::{Application, Spec},
     time::Timestamp,
 };
 
@@ -319,6 +320,29 @@ impl RolloutStore for MemoryStore {
         self.look(move |state, now| {
             state.tell(events, now);
             Ok(())
+        })
+    }
+
+    fn needed(&self, revisions: u32, since: Timestamp) -> BoxFuture<'_, Result<BTreeSet<Sha256>, Error>> {
+        self.look(move |state, _| {
+            let mut needed: BTreeSet<Sha256> = BTreeSet::new();
+            let keep = usize::try_from(revisions).unwrap_or(usize::MAX);
+            for release in state.releases.values() {
+                let own = || state.revisions.values().filter(|revision| revision.release == release.id);
+                let before = [RevisionState::Superseded, RevisionState::Deleted];
+                let numbers: Vec<u64> = own().filter(|one| before.contains(&one.state)).map(|one| one.number).collect();
+                let counted = if release.deleted && release.updated_at < since { &[] } else { numbers.as_slice() };
+                let counted = &counted[counted.len().saturating_sub(keep)..];
+                let is_needed = |one: &&Revision| {
+                    matches!(one.state, RevisionState::Pending | RevisionState::Live)
+                        || one.created_at >= since
+                        || counted.contains(&one.number)
+                };
+                let specs = own().filter(is_needed).filter_map(|revision| revision.spec.as_ref());
+                needed.extend(specs.flat_map(|spec| &spec.applications).flat_map(Application::digests));
+            }
+            needed.extend(state.live.values().flat_map(|live| live.deployment.app.digests()));
+            Ok(needed)
         })
     }
 

@@ -24,7 +24,7 @@ use url::form_urlencoded;
 use super::{
     super::{
         account::Account,
-        fault, fetch, labels,
+        fault, fetch, kept, labels,
         launch::{Wanted, count_restart, network, restarts},
         logs, look as container,
         options::Options,
@@ -71,7 +71,7 @@ pub(in crate::container) async fn all(
             Some((_, id)) => id.clone(),
             None => {
                 let id = fetch::pinned(&account, &engine, &resource).await?;
-                fetch::keep(&engine, &id, &resource).await;
+                kept::keep(&account, &engine, &id, &resource).await;
                 known.push((resource, id.clone()));
                 id
             }

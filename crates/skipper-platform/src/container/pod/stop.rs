@@ -100,11 +100,11 @@ async fn cleaned(account: &Account, name: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Podman stops a pod whose last container ended at the same time, and may be in its own way.
+/// Nothing runs in it any more, so nothing is given a grace. Podman stops a pod whose last container ended at the same time, and may be in its own way.
 async fn remove(account: &Account, name: &str) -> Result<(), Error> {
     let until = Instant::now() + REMOVED;
     loop {
-        match raw::libpod(account, Method::DELETE, &format!("/pods/{name}?force=true"), None).await {
+        match raw::libpod(account, Method::DELETE, &format!("/pods/{name}?force=true&timeout=0"), None).await {
             Ok(_) => return Ok(()),
             Err(said) if fault::is_missing(&said) => return Ok(()),
             Err(said) if fault::status(&said).is_some() && Instant::now() < until => {

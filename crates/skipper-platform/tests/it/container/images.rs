@@ -30,7 +30,7 @@ on_each_engine! {
         assert!(format!("{:?}", found.config.and_then(|config| config.cmd)).contains("first"));
         engine.retire(&it).await.expect("it can be stopped");
         for one in [&again, &moved] {
-            let kept = format!("skipper.local/kept:{}", one.sha256.expect("pinned"));
+            let kept = format!("{}:{}", engine.kept(), one.sha256.expect("pinned"));
             let _ = client.remove_image(&kept, None::<bollard::query_parameters::RemoveImageOptions>, None).await;
         }
         let _ = client.remove_image(&format!("{name}:1"), None::<bollard::query_parameters::RemoveImageOptions>, None).await;

@@ -441,11 +441,28 @@ async fn each_container_has_an_image_that_stays_and_volumes_that_outlive_the_pod
     engine.platform.pin(&mut other, PATIENCE).await.expect("it is here");
     assert_ne!(other.images["worker"].sha256, it.app.images["worker"].sha256);
     for image in [&other.images["worker"], &it.app.images["worker"]] {
-        let kept = format!("skipper.local/kept:{}", image.sha256.expect("pinned"));
+        let kept = format!("{}:{}", engine.kept(), image.sha256.expect("pinned"));
         let _ = client.remove_image(&kept, None::<bollard::query_parameters::RemoveImageOptions>, None).await;
     }
     let _ =
         client.remove_image(&format!("{name}:1"), None::<bollard::query_parameters::RemoveImageOptions>, None).await;
+}
+
+#[tokio::test]
+async fn containers_that_do_not_stop_have_one_grace_together() {
+    let Some(engine) = podman().await else { return };
+    let deaf = "trap '' TERM; while true; do sleep 1; done";
+    let mut it = pod(&engine, manifest("true", deaf, deaf)).await;
+    it.app.ports.clear();
+    it.app.stop.grace = Millis(4_000);
+    it.app.replicas = 2;
+    engine.launch(&it, 2).await.unwrap_or_else(|error| panic!("{}", error.chain()));
+    let begun = Instant::now();
+    engine.retire(&it).await.expect("it can be stopped");
+    let (took, grace) = (begun.elapsed(), it.app.stop.grace.duration());
+    // One after another they would take four of them.
+    assert!(took >= grace && took < grace * 3, "each may use its grace, and all of them at once: {took:?}");
+    nothing(&engine);
 }
 
 #[tokio::test]

@@ -149,6 +149,18 @@ impl Engine {
         serde_json::from_slice(&told).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&told)))
     }
 
+    /// The repository of the names that keep our images.
+    pub(crate) fn kept(&self) -> String {
+        format!("skipper.local/kept-{}", &skipper_core::Sha256::of(self.owner.as_bytes()).to_string()[..16])
+    }
+
+    /// All names of images here.
+    pub(crate) async fn image_names(&self) -> Vec<String> {
+        let all =
+            self.client().list_images(None::<bollard::query_parameters::ListImagesOptions>).await.expect("listed");
+        all.into_iter().flat_map(|image| image.repo_tags).collect()
+    }
+
     /// Names of our pods.
     pub(crate) fn pods(&self) -> Vec<String> {
         let filter = format!("%7B%22label%22%3A%5B%22skipper.owner%3D{}%22%5D%7D", self.owner);

@@ -25,8 +25,6 @@ use crate::{
     verb::{self, Caller, deploy},
 };
 
-/// Longest tag that registries take.
-const MAX_TAG: usize = 128;
 /// Deepest that a body may be nested.
 const MAX_DEPTH: usize = 32;
 
@@ -133,7 +131,6 @@ async fn carry_out(
         let given: String = given.chars().take(300).collect();
         return Err(bad(format!("image mismatch: expected '{image}', got '{given}'")));
     }
-    check_tag(&request.tag)?;
     let wanted = deploy::Wanted {
         app: request.app,
         tag: request.tag,
@@ -143,19 +140,6 @@ async fn carry_out(
         signed_at,
     };
     verb::deploy::accept(app, caller, wanted).await
-}
-
-/// Letters, digits, `-`, `_` and `.`, all of ASCII; or a digest.
-fn check_tag(tag: &str) -> Result<(), Error> {
-    let bad = |text: &str| Err(Error::new(Code::BadRequest, text));
-    if tag.is_empty() {
-        return bad("tag must not be empty");
-    }
-    let name = tag.strip_prefix("sha256:").filter(|digest| digest.len() == 64).unwrap_or(tag);
-    if tag.len() > MAX_TAG || !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')) {
-        return bad("tag contains invalid characters (allowed: alphanumeric, -, _, .)");
-    }
-    Ok(())
 }
 
 /// The answer to an accepted deploy, however far it is by now.

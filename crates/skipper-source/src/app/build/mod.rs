@@ -20,9 +20,10 @@ use super::{
     pod::{self, Pod},
     preview::{self, Preview, PreviewRequest, preview_release},
     repo::{Kind, Repo},
+    request::{check_images, check_names},
     server::Server,
     tls::TlsHosts,
-    value::{Resources, is_reference, is_tag},
+    value::{Resources, check_tag},
 };
 use crate::{
     finding::{Faults, Finding, Findings},
@@ -178,27 +179,15 @@ impl Shape {
 
 fn check_deploy(inputs: &Inputs<'_>, merged: &Merged, findings: &mut Findings) {
     let deploy = inputs.deploy;
-    if deploy.tag.is_empty() {
-        findings.push(Finding::error("tag-invalid", "tag must not be empty"));
-    } else if !is_tag(&deploy.tag) {
-        let message =
-            format!("tag `{}` contains invalid characters (allowed: alphanumeric, -, _, .)", shorten(&deploy.tag));
+    if let Err(why) = check_tag(&deploy.tag) {
+        let message = if deploy.tag.is_empty() { why.to_owned() } else { format!("`{}`: {why}", shorten(&deploy.tag)) };
         findings.push(Finding::error("tag-invalid", message));
     }
     if let Some(named) = deploy.image.as_ref().filter(|named| **named != merged.image) {
         let message = format!("image mismatch: expected `{}`, got `{}`", merged.image, shorten(named));
         findings.push(Finding::error("image-mismatch", message));
     }
-    if merged.kind != Kind::Pod && !deploy.images.is_empty() {
-        let message = format!("`images` names containers of a pod, and the app is a {}", merged.kind.as_str());
-        findings.push(Finding::error("container-unknown", message));
-    }
-    for (name, image) in &deploy.images {
-        if !is_reference(image) {
-            let message = format!("`{}` is not a whole reference: IMAGE:TAG or IMAGE@sha256:…", shorten(image));
-            findings.push(Finding::error("image-invalid", message).path(format!("images.{}", shorten(name))));
-        }
-    }
+    check_images(deploy, Some(merged.kind), findings);
 }
 
 fn read_pod(inputs: &Inputs<'_>, merged: &Merged, findings: &mut Findings) -> Option<Pod> {
@@ -210,6 +199,7 @@ fn read_pod(inputs: &Inputs<'_>, merged: &Merged, findings: &mut Findings) -> Op
     };
     let (pod, warnings) = findings.take(pod::pod(&manifest.path, text))?;
     findings.extend(warnings);
+    check_names(inputs.deploy, &pod, findings);
     Some(pod)
 }
 

@@ -48,12 +48,6 @@ pub(in crate::app) struct Volume {
 /// Ports that are reached have `hostPort: 0` and `hostIP: 127.0.0.1`: the platform puts a free port there. Others are not
 /// published.
 pub(in crate::app) fn render(pod: &Pod, with: &Rendering<'_>, findings: &mut Findings) -> Value {
-    for name in with.images.keys().filter(|name| !pod.containers.iter().any(|c| c.name == **name)) {
-        let known = pod.containers.iter().map(|container| container.name.as_str());
-        let hint = crate::nearest::suggestion(name, known);
-        let message = format!("`images` names the container `{}`, which is not in the pod", shorten(name));
-        findings.push(Finding::error("container-unknown", message).hint(hint));
-    }
     let mut document = pod.document.clone();
     if let Some(metadata) = document.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.insert("name".to_owned(), slug(with.name, MAX_NAME).into());

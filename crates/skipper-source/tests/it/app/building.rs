@@ -224,7 +224,11 @@ read_only = true
     let told = world(&with("health = {}")).repo(repo).told();
     assert!(told.contains("wants a volume at `/data`, and no host_path is given"), "{told}");
     let other = world(&with("health = {}")).repo("[app]\nname = \"b\"\n").told();
-    assert!(other.contains("repo config app name `b` does not match deploy app `a`"), "{other}");
+    assert!(
+        other.contains("/slip/slip.toml: app.name: repo config app name `b` does not match deploy app `a`"),
+        "{other}"
+    );
+    assert!(other.contains("see that `image` in apps/a.toml is the app's"), "{other}");
     let bare = world(&with(&format!("health = {{}}\n{volume}"))).one();
     assert_eq!(bare.volumes.len(), 2, "also without a file in the image");
 }
@@ -277,11 +281,12 @@ fn secrets_win_over_variables_and_no_value_is_in_the_spec() {
 fn a_deploy_is_checked() {
     for (tag, told) in [
         ("", "tag must not be empty"),
-        ("a b", "tag `a b` contains invalid characters (allowed: alphanumeric, -, _, .)"),
+        ("a b", "`a b`: tag contains invalid characters (allowed: alphanumeric, -, _, .)"),
         ("v1/../x", "invalid characters"),
-        ("-rf", "invalid characters"),
+        ("-rf", "tag must not begin with - or ."),
+        (".v1", "tag must not begin with - or ."),
         ("\u{e4}", "invalid characters"),
-        ("sha256:12", "invalid characters"),
+        ("sha256:12", "tag is not a digest"),
     ] {
         let mut world = world(CONTAINER);
         world.deploy.tag = tag.to_owned();
@@ -369,6 +374,12 @@ fn images_of_containers_are_named_by_the_deploy() {
     world.deploy.tag = "v1".to_owned();
     world.deploy.images = BTreeMap::from([("jobsweb".to_owned(), "x:1".to_owned())]);
     assert!(world.told().contains("names the container `jobsweb`, which is not in the pod; did you mean `jobs-web`?"));
+    world.deploy.images = BTreeMap::from([(String::new(), "x:1".to_owned())]);
+    let told = world.told();
+    assert!(
+        told.contains("names the container ``, which is not in the pod; known here: setup, api, jobs-web"),
+        "{told}"
+    );
 }
 
 #[test]
