@@ -7,6 +7,7 @@ pub mod lock;
 
 mod assemble;
 mod follow;
+mod front;
 mod listen;
 mod platforms;
 mod stop;
@@ -163,6 +164,7 @@ pub async fn run(config: Config, world: World, stop: CancellationToken) -> Resul
     tasks.spawn(callbacks::run(parts.app.clone(), later.clone()));
     tasks.spawn(config.apps.clone().follow(store.clone(), later.clone()));
     tasks.spawn(previews::tend(parts.app.clone(), later.clone()));
+    tasks.spawn(front::follow(config.clone(), parts.caddy, later.clone()));
     tasks.spawn(databases::tend(parts.app.clone(), later.clone()));
     tasks.spawn(takeover::tend(parts.app.clone(), later.clone()));
 

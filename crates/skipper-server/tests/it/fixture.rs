@@ -165,6 +165,7 @@ impl Machine {
             admin_token: self.admin_token.clone().map(SecretValue::new),
             user: self.user.clone(),
             apps: self.apps.clone(),
+            slips: Default::default(),
             webhooks: Default::default(),
             about: Default::default(),
             limits: self.limits.clone(),
