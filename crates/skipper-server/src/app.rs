@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    apps::LiveApps,
+    apps::{LiveApps, takeover::Slips},
     caddy::Board,
     config::{About, Limits, Retention, User},
     edge::EdgeView,
@@ -54,6 +54,8 @@ pub struct Parts {
     pub apps: LiveApps,
     /// Nodes and their orders.
     pub fleet: Fleet,
+    /// What of a slip that ran here still serves.
+    pub slips: Slips,
     /// What the door of webhooks keeps in memory.
     pub webhooks: Webhooks,
     /// What the server says of itself.

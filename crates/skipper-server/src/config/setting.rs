@@ -66,6 +66,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     plain("caddy.upstream", &["SKIPPER_CADDY_UPSTREAM"], ""),
     plain("caddy.listen", &["SKIPPER_CADDY_LISTEN"], ""),
     plain("caddy.tls", &["SKIPPER_CADDY_TLS"], "auto"),
+    plain("caddy.api_tls", &["SKIPPER_CADDY_API_TLS"], "auto"),
     plain("caddy.email", &["SKIPPER_CADDY_EMAIL"], ""),
     plain("caddy.ca", &["SKIPPER_CADDY_CA"], ""),
     plain("caddy.wildcards", &["SKIPPER_CADDY_WILDCARDS"], ""),

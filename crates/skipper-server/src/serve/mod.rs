@@ -7,6 +7,7 @@ pub mod lock;
 
 mod assemble;
 mod follow;
+mod front;
 mod listen;
 mod platforms;
 mod stop;
@@ -167,6 +168,7 @@ pub async fn run(config: Config, world: World, stop: CancellationToken) -> Resul
     tasks.spawn(previews::tend(parts.app.clone(), later.clone()));
     tasks.spawn(fleet::tend(parts.app.fleet.clone(), later.clone()));
     tasks.spawn(fleet::follow_files(parts.app.clone(), config.data_dir.clone(), later.clone()));
+    tasks.spawn(front::follow(config.clone(), parts.caddy, later.clone()));
     tasks.spawn(databases::tend(parts.app.clone(), later.clone()));
     tasks.spawn(takeover::tend(parts.app.clone(), later.clone()));
 

@@ -169,6 +169,7 @@ impl Machine {
             user: self.user.clone(),
             apps: self.apps.clone(),
             fleet,
+            slips: Default::default(),
             webhooks: Default::default(),
             about: Default::default(),
             limits: self.limits.clone(),
