@@ -17,6 +17,7 @@ use crate::{
     caddy::Board,
     config::{About, Limits, Retention, User},
     edge::EdgeView,
+    fleet::Fleet,
     metrics::Metrics,
     resolver::PackageResolver,
     verb::{KeptCache, catalog::HeldPackages, versions::HeldVersions},
@@ -51,6 +52,8 @@ pub struct Parts {
     pub user: Option<User>,
     /// The apps of the directory that the server was given, if it was.
     pub apps: LiveApps,
+    /// Nodes and their orders.
+    pub fleet: Fleet,
     /// What the door of webhooks keeps in memory.
     pub webhooks: Webhooks,
     /// What the server says of itself.
