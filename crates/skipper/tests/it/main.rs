@@ -5,7 +5,6 @@ mod agent;
 mod bench;
 mod caddy;
 mod certificates;
-mod containers;
 mod crashes;
 mod deploys;
 mod fleet_cli;
