@@ -35,6 +35,8 @@ const REOPEN_EVERY: u32 = 5;
 const FILES_EVERY: u32 = 30;
 /// Size at which the log is cut.
 const LOG_MAX: u64 = 8 * 1024 * 1024;
+/// How long it is tried to take over from an edge that refuses.
+const TAKE_AGAIN: Duration = Duration::from_secs(1);
 /// How often an edge that leaves looks whether it is done.
 const LEAVING: Duration = Duration::from_millis(20);
 
@@ -230,9 +232,15 @@ async fn boot(config: EdgeConfig, early: &CancellationToken) -> Result<(Arc<Core
     socket::private_folder(&socket::folder_of(&config.control))?;
     let taking = async {
         let lock = socket::lock(&config.control).await?;
-        let taken = match socket::running(&config.control).await? {
-            Some(stream) => Some(handover::take(stream).await?),
-            None => None,
+        let since = Instant::now();
+        let taken = loop {
+            let Some(stream) = socket::running(&config.control).await? else { break None };
+            match handover::take(stream).await {
+                Ok(taken) => break Some(taken),
+                // One that has just handed over may still take a call before it hears of that.
+                Err(_) if since.elapsed() < TAKE_AGAIN => sleep(LEAVING).await,
+                Err(error) => return Err(error),
+            }
         };
         Ok((lock, taken))
     };
@@ -356,7 +364,7 @@ fn cut(path: &PathBuf) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes nothing new, and waits until what is in flight has ended or the bound has passed.
+/// Takes nothing new, and waits until what is in flight has ended, here and in an edge before this one, or the bound has passed.
 async fn lame_duck(core: &Core, how: Leave) {
     core.registry().listeners_mut().close_all();
     core.shared.leave();
@@ -373,6 +381,8 @@ async fn lame_duck(core: &Core, how: Leave) {
         // their chance to end by themselves; a client that was about to use one loses nothing then.
         quiet = if busy == 0 { quiet + 1 } else { 0 };
         let done = !accepting && (connections == 0 || (!how.successor && quiet > 1));
+        // What the successor asks and tells goes on to the edge before this one by way of this one.
+        let done = done && !(how.successor && core.predecessor.lives().await);
         if done || since.elapsed() >= bound {
             tracing::info!(connections, in_flight = busy, "the edge ends");
             return;

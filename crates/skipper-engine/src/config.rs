@@ -29,10 +29,17 @@ pub struct EngineConfig {
     pub tuning: Tuning,
 }
 
-/// The configured platform accounts.
+/// The configured platform accounts, and those that come and go with the nodes of the fleet.
 #[derive(Debug, Clone, Default)]
 pub struct Platforms {
     by_target: BTreeMap<Target, Arc<dyn Platform>>,
+    elsewhere: Option<Arc<dyn Elsewhere>>,
+}
+
+/// Accounts that are not configured here.
+pub trait Elsewhere: Send + Sync + fmt::Debug {
+    /// The account of that name.
+    fn get(&self, target: &Target) -> Option<Arc<dyn Platform>>;
 }
 
 impl Platforms {
@@ -43,13 +50,21 @@ impl Platforms {
         self
     }
 
-    /// The account of that name.
+    /// Where accounts are that are not among these.
     #[must_use]
-    pub fn get(&self, target: &Target) -> Option<&Arc<dyn Platform>> {
-        self.by_target.get(target)
+    pub fn and(mut self, elsewhere: Arc<dyn Elsewhere>) -> Self {
+        self.elsewhere = Some(elsewhere);
+        self
     }
 
-    /// All of them, by name.
+    /// The account of that name.
+    #[must_use]
+    pub fn get(&self, target: &Target) -> Option<Arc<dyn Platform>> {
+        let own = self.by_target.get(target).cloned();
+        own.or_else(|| self.elsewhere.as_ref()?.get(target))
+    }
+
+    /// The configured ones, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&Target, &Arc<dyn Platform>)> {
         self.by_target.iter()
     }
@@ -57,7 +72,7 @@ impl Platforms {
 
 impl FromIterator<(Target, Arc<dyn Platform>)> for Platforms {
     fn from_iter<I: IntoIterator<Item = (Target, Arc<dyn Platform>)>>(accounts: I) -> Self {
-        Self { by_target: accounts.into_iter().collect() }
+        Self { by_target: accounts.into_iter().collect(), elsewhere: None }
     }
 }
 

@@ -22,7 +22,7 @@ mod status;
 mod step;
 mod supervise;
 
-pub use config::{EngineConfig, LeaseSettings, LeaseTooShort, Platforms, RestartSettings, Routers, Tuning};
+pub use config::{Elsewhere, EngineConfig, LeaseSettings, LeaseTooShort, Platforms, RestartSettings, Routers, Tuning};
 pub use engine::Engine;
 pub use failure::Failure;
 pub use handle::EngineHandle;

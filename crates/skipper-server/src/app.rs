@@ -17,6 +17,7 @@ use crate::{
     caddy::Board,
     config::{About, Limits, Retention, User},
     edge::EdgeView,
+    fleet::Fleet,
     metrics::Metrics,
     resolver::PackageResolver,
     verb::{KeptCache, catalog::HeldPackages, versions::HeldVersions},
@@ -53,6 +54,8 @@ pub struct Parts {
     pub apps: LiveApps,
     /// What of a slip that ran here still serves.
     pub slips: Slips,
+    /// Nodes and their orders.
+    pub fleet: Fleet,
     /// What the door of webhooks keeps in memory.
     pub webhooks: Webhooks,
     /// What the server says of itself.

@@ -13,6 +13,7 @@ pub mod config;
 pub mod databases;
 pub mod edge;
 pub mod error;
+pub mod fleet;
 pub mod held;
 pub mod metrics;
 pub mod repository;

@@ -185,6 +185,10 @@ impl PackageResolver {
                 Some(builder) => Box::pin(builder.build(request, UNREACHABLE)).await,
                 None => Err(PortError::new(ErrorKind::Permanent, "app-unknown", "this server has no apps")),
             },
+            // Everything that it says was known when it was asked for.
+            Source::Tenant { .. } => {
+                Err(PortError::new(ErrorKind::Damaged, "tenant-unrendered", "the tenant's projects were not stored"))
+            }
             Source::Revision { number } => self.stored(request.release, *number).await,
             Source::Scale { number, replicas } => {
                 let (manifest, mut spec) = self.stored(request.release, *number).await?;
@@ -248,10 +252,10 @@ impl PackageResolver {
 
 /// Has an application looked over by the account that it is for, and by the one that this gives it to; see
 /// [`Platform::review`]. Returns that account, and what will not be done as it was asked.
-pub(crate) async fn reviewed<'a>(
-    platforms: &'a Platforms,
+pub(crate) async fn reviewed(
+    platforms: &Platforms,
     app: &mut Application,
-) -> Result<(&'a Arc<dyn Platform>, Vec<String>), PortError> {
+) -> Result<(Arc<dyn Platform>, Vec<String>), PortError> {
     let mut told = Vec::new();
     for _ in 0..HANDED_OVER {
         let target = app.target.clone();

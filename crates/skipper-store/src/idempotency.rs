@@ -45,6 +45,14 @@ pub struct IdempotencyKey {
     holder: String,
 }
 
+impl IdempotencyKey {
+    /// What the client calls its request.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+}
+
 /// An answer to be repeated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredAnswer {

@@ -331,7 +331,7 @@ async fn origin_in_txn(txn: &mut Txn, new: &Revision, kept: Option<String>) -> R
                 None => None,
             },
         }),
-        Source::App { .. } => Ok(Origin {
+        Source::App { .. } | Source::Tenant { .. } => Ok(Origin {
             repository: None,
             name: None,
             package_version: None,

@@ -37,6 +37,8 @@ mod listen;
 mod live;
 mod meta;
 mod mode;
+mod node;
+mod node_token;
 mod open;
 mod package;
 mod package_find;
@@ -48,6 +50,7 @@ mod release;
 mod release_metadata;
 mod repository;
 mod resolved;
+mod resource;
 mod restore;
 mod revision;
 mod rollout;
@@ -62,6 +65,8 @@ mod store;
 mod tenant;
 mod token;
 mod version;
+mod work_order;
+mod work_order_take;
 
 pub use backup::Backup;
 pub use branch::DatabaseBranch;
@@ -74,6 +79,8 @@ pub use home::Home;
 pub use idempotency::{Begun, IdempotencyKey, StoredAnswer};
 pub use intent::{IntentAccepted, NewIntent};
 pub use meta::{Counts, Meta};
+pub use node::{Node, Seen};
+pub use node_token::NodeToken;
 pub use package::{NewPackage, Package, PackageCursor, PackageUser, Words};
 pub use package_find::PackageFilter;
 pub use package_page::{PackageMatch, PackageOrder, PackagePage};
@@ -82,6 +89,7 @@ pub use refresh::{Change, Changed, IndexRow, Known, RefreshOutcome, Turn};
 pub use release::{ListedRelease, Numeric, OpenRollout};
 pub use release_metadata::ByMetadata;
 pub use repository::{NewRepository, RefreshState, Repository, RepositoryKind};
+pub use resource::{Resource, ResourceFilter};
 pub use restore::{Restore, Restored};
 pub use revision::{HistoryEntry, RevisionSummary};
 pub use rollout::CancelOutcome;
@@ -93,6 +101,7 @@ pub use slip::{SlipDeploy, read_slip};
 pub use store::Store;
 pub use token::{NewToken, Token, TokenSecret};
 pub use version::{RunningVersion, StoredVersion, VersionFilter, VersionOrder};
+pub use work_order::{NewOrder, Order, OrderFilter};
 
 /// Every SQL text by name, for the test that prepares them all on both databases.
 #[doc(hidden)]
@@ -121,7 +130,10 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         abandon::STATEMENTS,
         home::STATEMENTS,
         mode::STATEMENTS,
+        node::STATEMENTS,
+        node_token::STATEMENTS,
         resolved::STATEMENTS,
+        resource::STATEMENTS,
         revision::STATEMENTS,
         rollout::STATEMENTS,
         route_claim::STATEMENTS,
@@ -131,6 +143,8 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         tenant::STATEMENTS,
         token::STATEMENTS,
         version::STATEMENTS,
+        work_order::STATEMENTS,
+        work_order_take::STATEMENTS,
     ]
     .concat()
 }

@@ -123,7 +123,9 @@ async fn insert_in_txn(txn: &mut Txn, id: ReleaseId, one: &PastRevision, by: &st
         Source::Package { repository, name, version, .. } => {
             (Some(repository.clone()), Some(name.clone()), Some(version.clone()))
         }
-        Source::App { .. } | Source::Revision { .. } | Source::Scale { .. } => (None, None, None),
+        Source::App { .. } | Source::Tenant { .. } | Source::Revision { .. } | Source::Scale { .. } => {
+            (None, None, None)
+        }
     };
     let kept = match &one.kept {
         Some(document) => Some(kept::put_in_txn(txn, document.clone()).await?),

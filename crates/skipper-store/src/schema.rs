@@ -54,6 +54,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../migrations/sqlite/0008_doors.sql"),
         postgres: include_str!("../migrations/postgres/0008_doors.sql"),
     },
+    Migration {
+        version: 9,
+        sqlite: include_str!("../migrations/sqlite/0009_fleet.sql"),
+        postgres: include_str!("../migrations/postgres/0009_fleet.sql"),
+    },
 ];
 
 /// The schema this build works with.
@@ -92,6 +97,10 @@ pub(crate) const TABLES: &[&str] = &[
     "callback",
     "callback_cursor",
     "database_branch",
+    "node",
+    "node_token",
+    "work_order",
+    "resource",
 ];
 
 #[cfg(test)]

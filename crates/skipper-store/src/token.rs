@@ -103,6 +103,10 @@ impl Token {
 pub struct TokenSecret(Zeroizing<String>);
 
 impl TokenSecret {
+    pub(crate) fn from_text(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+
     /// The text to hand to its owner.
     #[must_use]
     pub fn expose(&self) -> &str {
@@ -132,7 +136,7 @@ impl Store {
         }
         let mut random = Zeroizing::new([0_u8; 32]);
         rand::fill(&mut random[..]);
-        let secret = TokenSecret(Zeroizing::new(format!("skp_{}", URL_SAFE_NO_PAD.encode(*random))));
+        let secret = TokenSecret::from_text(format!("skp_{}", URL_SAFE_NO_PAD.encode(*random)));
         let mut txn = self.txn("create the token").await?;
         let token = Token {
             id: TokenId::from_uuid(txn.shared().ids.next()),

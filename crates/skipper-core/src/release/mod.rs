@@ -182,6 +182,11 @@ pub enum Source {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         signed_at: Option<Timestamp>,
     },
+    /// What a tenant wants, resolved: its own document with the services that have documents of their own.
+    Tenant {
+        /// The tenant's spec.
+        spec: serde_json::Value,
+    },
     /// The stored manifest and spec of an earlier revision.
     Revision {
         /// Its number.

@@ -40,6 +40,13 @@ pub(crate) fn encode<T: Serialize>(message: &T) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Passes on what was read as one frame.
+pub(crate) async fn relay<W: AsyncWrite + Unpin>(stream: &mut W, body: &[u8]) -> io::Result<()> {
+    let length = u32::try_from(body.len()).map_err(io::Error::other)?;
+    stream.write_all(&length.to_be_bytes()).await?;
+    stream.write_all(body).await
+}
+
 /// Writes one frame.
 pub(crate) async fn write<W: AsyncWrite + Unpin, T: Serialize>(stream: &mut W, message: &T) -> io::Result<()> {
     stream.write_all(&encode(message)?).await

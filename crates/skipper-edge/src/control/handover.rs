@@ -1,5 +1,6 @@
 //! How one edge takes over from another: the table, the listening sockets and the control socket go over the control
-//! connection, which stays open afterwards, so that the new one can ask what the old one still has in flight.
+//! connection, which stays open afterwards, so that the new one can ask what the old one still has in flight, and tell it of every
+//! change of the table: idle connections and held requests that the old one still has go by it too.
 //!
 //! `handover` freezes the old edge, which answers with everything. The new one builds its table and says `ready`; then the
 //! old one stops accepting and the new one begins. In between, connections wait in the kernel's queue. If the new one is
@@ -17,6 +18,7 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
     recvmsg, sendmsg,
 };
+use serde::de::DeserializeOwned;
 use tokio::{
     io::Interest,
     net::UnixStream,
@@ -26,7 +28,7 @@ use tokio::{
 
 use super::{
     frame,
-    server::perform,
+    server::{follow, perform},
     wire::{Answer, Call, CallHead, Estate, InFlightBody, Left, Nothing, VERSION},
 };
 use crate::{
@@ -42,8 +44,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const STOPPED: Duration = Duration::from_millis(500);
 /// How often that is looked at.
 const STOPPING: Duration = Duration::from_micros(500);
-/// Time for a predecessor to say what it has in flight.
-const ASK: Duration = Duration::from_secs(1);
+/// Time for a predecessor to answer. It takes microseconds, unless the machine is too busy to run it; less than a server waits
+/// for a change.
+const ASK: Duration = Duration::from_secs(4);
 
 /// The old edge's side.
 pub(super) async fn give(core: &Arc<Core>, mut stream: UnixStream) -> io::Result<()> {
@@ -102,7 +105,10 @@ pub(super) async fn give(core: &Arc<Core>, mut stream: UnixStream) -> io::Result
     // From here on the successor asks.
     while let Some(call) = frame::read(&mut stream).await? {
         let head: CallHead = serde_json::from_slice(&call).map_err(io::Error::other)?;
-        let answer = perform(core, &head, &call).await?;
+        let answer = match follow(core, &head, &call).await {
+            Some(answer) => answer?,
+            None => perform(core, &head, &call).await?,
+        };
         tokio::io::AsyncWriteExt::write_all(&mut stream, &answer).await?;
     }
     Ok(())
@@ -167,25 +173,47 @@ pub(crate) struct Predecessor(Mutex<Option<UnixStream>>);
 impl Predecessor {
     /// Its requests in flight. 0 when it has ended. When it does not answer in time that is not known, and counts as one.
     pub(crate) async fn in_flight(&self, asked: &InFlightBody) -> u64 {
+        let body = InFlightBody { deployment: asked.deployment.clone(), keep: asked.keep.clone() };
+        let call = serde_json::to_vec(&Call { v: VERSION, op: "in-flight".to_owned(), body });
+        let Ok(call) = call else { return 0 };
+        self.ask(&call).await.map_or(0, |left: Left| left.left)
+    }
+
+    /// Tells it of a change that was made here, so that what it still serves goes by it before anybody relies on that.
+    pub(super) async fn follow(&self, call: &[u8]) {
+        // One of an earlier release refuses; it did not follow before either.
+        let _: Option<Nothing> = self.ask(call).await;
+    }
+
+    /// Whether it is still there. It ends by itself, and says nothing unless asked.
+    pub(crate) async fn lives(&self) -> bool {
         let mut link = self.0.lock().await;
-        let Some(mut stream) = link.take() else { return 0 };
+        let silent = |stream: &UnixStream| matches!(stream.try_read(&mut [0; 1]), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+        if !link.as_ref().is_some_and(silent) {
+            *link = None;
+        }
+        link.is_some()
+    }
+
+    async fn ask<A: DeserializeOwned>(&self, call: &[u8]) -> Option<A> {
+        let mut link = self.0.lock().await;
+        let mut stream = link.take()?;
         let asking = async {
-            let body = InFlightBody { deployment: asked.deployment.clone(), keep: asked.keep.clone() };
-            frame::write(&mut stream, &Call { v: VERSION, op: "in-flight".to_owned(), body }).await?;
+            frame::relay(&mut stream, call).await?;
             let answer = frame::read(&mut stream).await?.ok_or(io::ErrorKind::UnexpectedEof)?;
-            let answer: Answer<Left> = serde_json::from_slice(&answer).map_err(io::Error::other)?;
-            io::Result::Ok(answer.ok.map_or(0, |left| left.left))
+            let answer: Answer<A> = serde_json::from_slice(&answer).map_err(io::Error::other)?;
+            io::Result::Ok(answer.ok)
         };
         match timeout(ASK, asking).await {
-            Ok(Ok(left)) => {
+            Ok(Ok(answer)) => {
                 *link = Some(stream);
-                left
+                answer
             }
-            Ok(Err(_)) => 0,
+            Ok(Err(_)) => None,
             // The late answer would be taken for that to the next question, so the connection cannot be used again.
             Err(_) => {
                 tracing::warn!("the edge before this one does not answer; its requests are no longer waited for");
-                0
+                None
             }
         }
     }

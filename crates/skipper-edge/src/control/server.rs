@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     edge::{Core, Leave},
+    state::Change,
     stats::Page,
     table::Deployment,
 };
@@ -128,16 +129,15 @@ pub(super) async fn perform(core: &Core, head: &CallHead, call: &[u8]) -> io::Re
     let done = |result: Result<(), Fault>| encode(result.map(|()| Nothing {}));
     match head.op.as_str() {
         "hello" => encode(body(call).and_then(|hello| greet(core, &hello))),
-        "set" => done(body(call).and_then(|SetBody { service: wire }| core.registry().set(service(wire)?))),
+        "set" | "remove" | "sync" => {
+            let changed = change(&head.op, call).and_then(|change| core.registry().change(change));
+            // What a `sync` refuses of one service it has done of the others.
+            if changed.is_ok() || head.op == "sync" {
+                core.predecessor.follow(call).await;
+            }
+            done(changed)
+        }
         "check" => done(body(call).and_then(|CheckBody { routes }| check(core, &routes))),
-        "remove" => done(body(call).and_then(|RemoveBody { release, app, generation }| {
-            let id = service_id(&release, app).map_err(|error| fault("permanent", "bad-request", error.to_string()))?;
-            core.registry().remove(&id, generation)
-        })),
-        "sync" => done(body(call).and_then(|SyncBody { services }| {
-            let services = services.into_iter().map(service).collect::<Result<_, _>>()?;
-            core.registry().sync(services)
-        })),
         "drain" => match body::<DrainBody>(call) {
             Ok(DrainBody { deployment, bound_ms }) => {
                 encode(Ok(Left { left: drain(core, &deployment, Duration::from_millis(bound_ms)).await }))
@@ -160,6 +160,33 @@ pub(super) async fn perform(core: &Core, head: &CallHead, call: &[u8]) -> io::Re
         })),
         other => frame::encode(&refused("unknown-op", format!("this edge does not know the operation `{other}`"))),
     }
+}
+
+/// Makes a change that the successor has made. `None`: this is no change.
+pub(super) async fn follow(core: &Core, head: &CallHead, call: &[u8]) -> Option<io::Result<Vec<u8>>> {
+    if !matches!(head.op.as_str(), "set" | "remove" | "sync") {
+        return None;
+    }
+    let followed = change(&head.op, call).and_then(|change| core.registry().follow(change));
+    // The edge before this one may still serve something too.
+    core.predecessor.follow(call).await;
+    Some(encode(followed.map(|()| Nothing {})))
+}
+
+/// Reads a change of the table.
+fn change(op: &str, call: &[u8]) -> Result<Change, Fault> {
+    Ok(match op {
+        "set" => Change::Set(Box::new(service(body::<SetBody>(call)?.service)?)),
+        "remove" => {
+            let RemoveBody { release, app, generation } = body(call)?;
+            let id = service_id(&release, app).map_err(|error| fault("permanent", "bad-request", error.to_string()))?;
+            Change::Remove(id, generation)
+        }
+        _ => {
+            let SyncBody { services } = body(call)?;
+            Change::Sync(services.into_iter().map(service).collect::<Result<_, _>>()?)
+        }
+    })
 }
 
 fn versions(oldest: u32, newest: u32) -> String {

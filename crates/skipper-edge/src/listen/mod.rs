@@ -169,6 +169,10 @@ impl Listeners {
     pub(crate) fn close(&mut self, listener: Listener) {
         if let Some(opened) = self.open.remove(&listener) {
             opened.stop.cancel();
+            // At once, and not when the accepting thread comes to let go of it: the port may be wanted again by then.
+            if let Err(error) = rustix::net::shutdown(&*opened.socket, rustix::net::Shutdown::Both) {
+                tracing::debug!(%listener, %error, "stop listening");
+            }
             tracing::info!(%listener, address = %opened.address, "no longer listening");
         }
     }

@@ -6,5 +6,5 @@ mod registry;
 
 pub(crate) use self::{
     journal::{Journal, Record},
-    registry::{Registry, Restored},
+    registry::{Change, Registry, Restored},
 };

@@ -1,3 +1,4 @@
+mod changes;
 mod checks;
 mod ways;
 
@@ -12,6 +13,7 @@ use skipper_core::{
     route::{self, Listener, RouteKey, Service, ServiceId},
 };
 
+pub(crate) use self::changes::Change;
 use self::checks::fault;
 use super::{
     books::Books,
@@ -46,7 +48,7 @@ pub(crate) struct Registry {
     plain_beside_tls: bool,
     /// Nobody has told us everything since we started.
     needs_sync: bool,
-    /// A successor has what we have; nothing may change until it takes over or fails.
+    /// A successor has what we have; nothing may change until it takes over or fails, and then only what it changes.
     frozen: bool,
 }
 
@@ -133,9 +135,7 @@ impl Registry {
         registry
     }
 
-    /// Makes one service as given.
-    pub(crate) fn set(&mut self, service: Service) -> Result<(), Fault> {
-        self.check_thawed()?;
+    fn set(&mut self, service: Service) -> Result<(), Fault> {
         if let Some(entry) = self.services.get_mut(&service.id)
             && *entry.service == service
         {
@@ -148,7 +148,9 @@ impl Registry {
     fn put(&mut self, service: Service, told: Told, missing: Missing) -> Result<(), Fault> {
         self.check_generation(&service.id, service.generation)?;
         let keys = self.check_routes(&service)?;
-        self.open_listeners(&service.id, &keys, missing)?;
+        if !self.frozen {
+            self.open_listeners(&service.id, &keys, missing)?;
+        }
         if told == Told::Now {
             self.write(&Record::Set(Box::new(wire::Service::from(&service))));
         }
@@ -170,14 +172,6 @@ impl Registry {
         Ok(())
     }
 
-    /// Gives up a service.
-    pub(crate) fn remove(&mut self, id: &ServiceId, generation: Generation) -> Result<(), Fault> {
-        self.check_thawed()?;
-        self.check_generation(id, generation)?;
-        self.give_up(id, generation);
-        Ok(())
-    }
-
     fn give_up(&mut self, id: &ServiceId, generation: Generation) {
         let body = RemoveBody { release: id.release.to_string(), app: id.app.as_str().to_owned(), generation };
         self.write(&Record::Remove(body));
@@ -188,15 +182,15 @@ impl Registry {
     /// Writes a change down before it is acknowledged. Where that fails (a full disk), traffic is worth more than the
     /// record: after a crash the server tells everything anyway.
     fn write(&mut self, record: &Record) {
+        if self.frozen {
+            return;
+        }
         if let Err(error) = self.journal.append(record) {
             tracing::error!(%error, "write the journal; going on without");
         }
     }
 
-    /// Makes the whole table as given. A service of which a newer generation is here keeps that; one that is not given goes,
-    /// unless it was set since this edge started by a right newer than all that are given: then the list was made before.
-    pub(crate) fn sync(&mut self, services: Vec<Service>) -> Result<(), Fault> {
-        self.check_thawed()?;
+    fn sync(&mut self, services: Vec<Service>) -> Result<(), Fault> {
         let newest = services.iter().map(|service| service.generation).max().unwrap_or_default();
         let given: HashSet<ServiceId> = services.iter().map(|service| service.id.clone()).collect();
         let stale = |(id, entry): (&ServiceId, &Entry)| {
@@ -218,7 +212,9 @@ impl Registry {
                 }
             }
         }
-        self.write_snapshot();
+        if !self.frozen {
+            self.write_snapshot();
+        }
         self.needs_sync = false;
         first_fault.map_or(Ok(()), Err)
     }

@@ -1,6 +1,13 @@
 //! Who may set what, and what survives.
 
-use std::{os::unix::fs::PermissionsExt as _, time::Duration};
+use std::{
+    os::unix::fs::PermissionsExt as _,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use skipper_core::{
     deployment::DeploymentId,
@@ -56,6 +63,36 @@ async fn a_route_has_one_owner() {
     edge.set(&to(2, &one)).await;
     assert_eq!(get(edge.address(Listener::Http).await, "h", "/").await.text(), "one");
     let _ = at;
+    edge.end();
+}
+
+#[tokio::test]
+async fn a_port_that_is_given_up_can_be_had_again_at_once() {
+    let (edge, one) = (Fixture::start(), Upstream::start("one").await);
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("bind").local_addr().expect("address").port();
+    let own = |number| Service {
+        routes: [("http".to_owned(), vec![key(Listener::Port(free), None, "/")])].into(),
+        ..to(number, &one)
+    };
+    // From one to the other, many times, while so many others want a processor that the thread that accepts is late.
+    let stop = Arc::new(AtomicBool::new(false));
+    let busy =
+        (0..8).map(|_| stop.clone()).map(|stop| std::thread::spawn(move || while !stop.load(Ordering::Relaxed) {}));
+    let busy: Vec<_> = busy.collect();
+    for turn in 1..100 {
+        for number in [1, 2] {
+            let generation = Generation { epoch: 1, counter: turn };
+            let set = edge.router.set(&Service { generation, ..own(number) }).await;
+            set.unwrap_or_else(|error| panic!("turn {turn}: {error:?}"));
+            if turn % 20 == 0 {
+                assert_eq!(get(([127, 0, 0, 1], free).into(), "h", "/").await.text(), "one");
+            }
+            edge.router.remove(&own(number).id, generation).await.expect("removed");
+        }
+    }
+    stop.store(true, Ordering::Relaxed);
+    busy.into_iter().for_each(|thread| thread.join().expect("no panic"));
+    assert!(tokio::net::TcpStream::connect(("127.0.0.1", free)).await.is_err(), "nobody listens any more");
     edge.end();
 }
 

@@ -12,13 +12,14 @@ use skipper_core::{
     deployment::DeploymentId,
     generation::Generation,
     port::Router as _,
-    route::{Listener, Service},
+    route::{Backend, Listener, Mode, RouteKey, Service},
+    time::Millis,
 };
 use skipper_edge::{Edge, SharedListen};
 use tokio::{io::AsyncReadExt as _, net::UnixStream, time::timeout};
 use tokio_util::task::TaskTracker;
 
-use crate::support::{Client, Fixture, Upstream, config, eventually, get, key, to};
+use crate::support::{Client, Fixture, Upstream, backend, config, eventually, get, key, to};
 
 async fn end(edge: Edge) {
     let ended = tokio::task::spawn_blocking(move || edge.join());
@@ -156,6 +157,50 @@ async fn a_successor_that_listens_on_more_addresses_gets_the_port_it_prefers() {
     assert_eq!(info.listeners[0].address, ([0, 0, 0, 0], preferred).into());
     assert!(info.shut.is_empty(), "{:?}", info.shut);
     end(old).await;
+    new.stop(Duration::ZERO);
+    end(new).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_old_edge_still_has_goes_by_the_changes_that_the_new_one_is_told() {
+    let (one, two) = (Upstream::start("one").await, Upstream::start("two").await);
+    let (held, moved) = (key(Listener::Http, Some("held"), "/"), key(Listener::Http, Some("moved"), "/"));
+    let routed = |number, upstream: &Upstream, key: &RouteKey| Service {
+        routes: [("http".to_owned(), vec![key.clone()])].into(),
+        ..to(number, upstream)
+    };
+    let Fixture { folder, edge: old, router } = Fixture::start();
+    let closed = Service { mode: Mode::Held { bound: Millis(25_000) }, ..routed(1, &one, &held) };
+    router.sync(&[closed, routed(2, &one, &moved)]).await.expect("synced");
+    let at = router.info().await.expect("info").listeners[0].address;
+    let mut idle = Client::connect(at).await;
+    assert_eq!(idle.get("moved", "/").await.expect("an answer").text(), "one");
+    let tasks = TaskTracker::new();
+    let waits = tasks.spawn(get(at, "held", "/"));
+    let waiting = async || router.metrics().await.expect("metrics").contains("skipper_edge_waiting 1");
+    eventually("a request is held", waiting).await;
+
+    let mut edges = vec![old];
+    // Also by way of one in between.
+    for _ in 0..2 {
+        let settings = config(folder.path());
+        let next = tokio::task::spawn_blocking(move || Edge::start(settings)).await.expect("joined").expect("started");
+        edges.push(next);
+    }
+    router.set(&routed(1, &two, &held)).await.expect("opened");
+    assert_eq!(waits.await.expect("joined").text(), "two", "what was held goes on where the new one says");
+    let elsewhere = Service { routes: [("web".to_owned(), vec![moved])].into(), ..to(2, &two) };
+    let backends =
+        vec![Backend { addresses: [("web".to_owned(), vec![two.address()])].into(), ..backend("two", 100, &[]) }];
+    router.set(&Service { backends, ..elsewhere }).await.expect("moved");
+    drop(one);
+    assert_eq!(idle.get("moved", "/").await.expect("an answer").text(), "two", "on the connection that was idle");
+    for edge in edges.drain(..2) {
+        edge.stop(Duration::ZERO);
+        end(edge).await;
+    }
+    let new = edges.remove(0);
+    assert_eq!(get(at, "held", "/").await.text(), "two");
     new.stop(Duration::ZERO);
     end(new).await;
 }

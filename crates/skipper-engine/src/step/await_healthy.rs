@@ -38,8 +38,13 @@ pub(super) async fn run(
         run.shared.board.detail(run.rollout.id, format!("instance {}: {}", attempt.instance, attempt.detail));
         run.transcript.add(attempt);
     };
-    let wait =
-        Wait { platform, clock: run.shared.config.clock.as_ref(), deployment: &deployment, bound, heard: &heard };
+    let wait = Wait {
+        platform: platform.as_ref(),
+        clock: run.shared.config.clock.as_ref(),
+        deployment: &deployment,
+        bound,
+        heard: &heard,
+    };
     let found = healthy(&wait, instances).await?;
     let mut effect = Effect::message(format!("{} healthy", count(instances)));
     let Some(mut live) = run.live(id) else { return Ok(effect) };

@@ -50,8 +50,13 @@ pub(super) async fn run(
         run.transcript.add(attempt);
     };
     let bound = run.shared.config.tuning.observe_bound;
-    let wait =
-        Wait { platform, clock: run.shared.config.clock.as_ref(), deployment: &deployment, bound, heard: &heard };
+    let wait = Wait {
+        platform: platform.as_ref(),
+        clock: run.shared.config.clock.as_ref(),
+        deployment: &deployment,
+        bound,
+        heard: &heard,
+    };
     let instances = run.lives.get(id).map(|live| live.instances.clone()).unwrap_or_default();
     // It has been healthy, so no grace is left: failures count at once.
     let mut trackers: Vec<(u32, Tracker)> =

@@ -16,7 +16,7 @@ mod verify;
 
 pub(crate) use await_healthy::{Wait, healthy};
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
 use skipper_core::{
@@ -194,8 +194,8 @@ impl Run<'_> {
         }
     }
 
-    fn platform(&self, target: &Target) -> Result<&dyn Platform, StepError> {
-        self.shared.config.platforms.get(target).map(AsRef::as_ref).ok_or_else(|| {
+    fn platform(&self, target: &Target) -> Result<Arc<dyn Platform>, StepError> {
+        self.shared.config.platforms.get(target).ok_or_else(|| {
             Failure::new("unknown-platform", format!("platform `{target}` is not configured any more"))
                 .hint("configure it again, or delete what ran there by hand")
                 .into()

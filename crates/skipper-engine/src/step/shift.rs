@@ -73,8 +73,9 @@ async fn check(run: &Run<'_>, weight: &Weight) -> Result<(), StepError> {
     }
     let deployment = run.known(&weight.deployment)?;
     let heard = |attempt: Attempt| run.transcript.add(attempt);
+    let platform = run.platform(deployment.target())?;
     let wait = Wait {
-        platform: run.platform(deployment.target())?,
+        platform: platform.as_ref(),
         clock: run.shared.config.clock.as_ref(),
         deployment: &deployment,
         bound: run.shared.config.tuning.observe_bound,

@@ -48,8 +48,7 @@ pub(crate) struct Known {
 pub(crate) async fn sweep(shared: &Shared) -> Swept {
     let mut swept = Swept::default();
     let mut after: Option<DeploymentId> = None;
-    let silent: BTreeMap<Target, AtomicU32> =
-        shared.config.platforms.iter().map(|(target, _)| (target.clone(), AtomicU32::new(0))).collect();
+    let mut silent: BTreeMap<Target, AtomicU32> = BTreeMap::new();
     loop {
         let page = match stored(shared.config.store.live(after.as_ref(), PAGE)).await {
             Ok(page) => page,
@@ -60,6 +59,9 @@ pub(crate) async fn sweep(shared: &Shared) -> Swept {
         };
         after = page.last().map(|live| live.deployment.id.clone());
         let full = u32::try_from(page.len()).is_ok_and(|read| read >= PAGE);
+        for live in &page {
+            silent.entry(live.deployment.target().clone()).or_default();
+        }
         look_at(shared, &page, &silent, &mut swept).await;
         for live in page {
             let known = Known { release: live.deployment.release, instances: live.instances };
@@ -92,7 +94,7 @@ async fn look_at(shared: &Shared, page: &[Live], silent: &BTreeMap<Target, Atomi
     }
     let asked = by_target.into_iter().map(|(target, lives)| -> BoxFuture<'_, Vec<ReleaseId>> {
         match shared.config.platforms.get(target).zip(silent.get(target)) {
-            Some((platform, silent)) => Box::pin(ask(shared, platform.as_ref(), lives, silent)),
+            Some((platform, silent)) => Box::pin(async move { ask(shared, platform.as_ref(), lives, silent).await }),
             None => {
                 let releases = lives.iter().map(|live| live.deployment.release).collect();
                 Box::pin(async move { releases })

@@ -1,7 +1,7 @@
 //! Looking after one release: what died is taken out of the table, and started again when its pause is over; what came
 //! up is let in; what nobody uses goes.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use futures::{StreamExt as _, stream::FuturesUnordered};
 use serde_json::json;
@@ -54,7 +54,7 @@ async fn try_tend(visit: &Visit) -> Result<bool, PortError> {
     let mut all_well = true;
     for at in (0..round.lives.len()).rev() {
         let deployment = round.lives[at].deployment.clone();
-        let Some(platform) = shared.config.platforms.get(deployment.target()).map(Arc::clone) else {
+        let Some(platform) = shared.config.platforms.get(deployment.target()) else {
             let what = format!("platform `{}` of {} is not configured", deployment.target(), deployment.id);
             round.drift(&deployment, &what).await?;
             all_well = false;

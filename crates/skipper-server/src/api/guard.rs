@@ -14,7 +14,7 @@ use skipper_core::actor::Actor;
 use tracing::Instrument as _;
 
 use super::{
-    deploys, extract, idempotency,
+    deploys, extract, fleet, idempotency,
     table::{Access, Answer, BodyKind, Meta},
 };
 use crate::{
@@ -62,7 +62,13 @@ async fn admit(app: &App, meta: &Meta, mut request: Request, next: Next) -> Resu
             }
             None => true,
         },
-        Access::Installation(_) | Access::Tenant(_) => true,
+        Access::Node => {
+            let actor = fleet::authenticate(app, request.headers()).await?;
+            tracing::Span::current().record("actor", tracing::field::display(&actor));
+            request.extensions_mut().insert(actor);
+            false
+        }
+        Access::Installation(_) | Access::Tenant(_) | Access::Owner(_) => true,
     };
     if asked {
         let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
@@ -107,7 +113,11 @@ async fn admit(app: &App, meta: &Meta, mut request: Request, next: Next) -> Resu
 /// resource, whichever door it is called through.
 fn permit(meta: &Meta, actor: &Actor, uri: &Uri) -> Result<(), Error> {
     match meta.access {
-        Access::Public | Access::Signed => Ok(()),
+        Access::Public | Access::Signed | Access::Node => Ok(()),
+        Access::Owner(action) => {
+            let named = owner(meta.path, uri.path()).unwrap_or_default().to_owned();
+            verb::permit(actor, action, &extract::tenant(actor, Some(&named))?)
+        }
         Access::Installation(action) => verb::permit_all(actor, action),
         Access::Tenant(action) | Access::TenantOrTicket(action) | Access::SignedOr(action) => {
             let named = axum::extract::Query::<AnyTenant>::try_from_uri(uri)
@@ -115,6 +125,11 @@ fn permit(meta: &Meta, actor: &Actor, uri: &Uri) -> Result<(), Error> {
             verb::permit(actor, action, &extract::tenant(actor, named.0.tenant.as_ref())?)
         }
     }
+}
+
+/// The segment of the path that names the tenant.
+fn owner<'a>(pattern: &str, path: &'a str) -> Option<&'a str> {
+    pattern.split('/').zip(path.split('/')).find(|(part, _)| *part == "{tenant}").map(|(_, given)| given)
 }
 
 /// The tenant, whatever else the query holds.
@@ -148,7 +163,7 @@ async fn within<F: Future>(limit: Duration, future: F) -> Result<F::Output, Erro
 /// Reads the whole body within its bounds of size and time.
 async fn read(app: &App, meta: &Meta, headers: &http::HeaderMap, body: Body) -> Result<Bytes, Error> {
     let most = match meta.body {
-        BodyKind::Nothing | BodyKind::Json => app.limits.body,
+        BodyKind::Nothing | BodyKind::Json | BodyKind::Report => app.limits.body,
         BodyKind::Webhook => app.limits.body.min(WEBHOOK),
         BodyKind::Package => app.limits.package,
         // In base64 four bytes stand for three.

@@ -10,11 +10,11 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
-use skipper_core::{Sha256, actor::Actor, name::TenantName};
+use skipper_core::{Sha256, actor::Actor, name::TenantName, release::Door};
 use skipper_store::{Begun, IdempotencyKey, StoredAnswer};
 use tracing::warn;
 
-use super::{own, problem::Unrendered, table::Meta};
+use super::{fleet, own, problem::Unrendered, table::Meta};
 use crate::{
     app::App,
     error::{Code, Error},
@@ -55,7 +55,10 @@ async fn attempt(app: &App, meta: &Meta, mut parts: Parts, body: Bytes, next: Ne
         Begun::Done(answer) => return replay(answer),
         Begun::Accepted(holder, rollout) => {
             let accepted = app.store.intent_get(rollout).await?;
-            let response = own::accepted(accepted);
+            let response = match accepted.release.door {
+                Door::Fleet if meta.path.starts_with("/v1/deployments/") => fleet::answer_again(app, accepted).await?,
+                _ => own::accepted(accepted),
+            };
             return keep(app, &holder, response).await;
         }
         // `begin` waits until it is something else.

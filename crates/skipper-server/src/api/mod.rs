@@ -5,6 +5,7 @@ pub mod own;
 pub mod deploys;
 mod etag;
 mod extract;
+mod fleet;
 mod guard;
 mod idempotency;
 mod observe;

@@ -11,7 +11,6 @@ use tokio::time::Instant;
 use tracing::{Instrument as _, debug, error, info, info_span};
 
 use super::{
-    deploys,
     problem::{self, Unrendered},
     releases,
 };
@@ -54,7 +53,7 @@ pub(crate) async fn observe(State(app): State<App>, mut request: Request, next: 
         let failure = failure.or_else(|| releases::cause(&response).map(Unrendered));
         let mut response = match of {
             Some(of) => of.render(response, app.clock.now()),
-            None => problem::render(response, &ids.request.to_string(), deploys::is_known(&path)),
+            None => problem::render(response, &ids.request.to_string(), problem::Clients::of(&path)),
         };
         let headers = response.headers_mut();
         headers.insert(REQUEST_ID, value(&ids.request.to_string()));

@@ -8,8 +8,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
+use serde_json::json;
 
-use super::own::wire::Problem;
+use super::{deploys, fleet, own::wire::Problem};
 use crate::error::{Code, Error};
 
 /// The error of a response that is still to be rendered.
@@ -29,9 +30,32 @@ fn status_of(code: Code) -> StatusCode {
     StatusCode::from_u16(code.status()).expect("the table holds valid status codes")
 }
 
-/// Renders a response's error, if it has one; anything else with an error status becomes the nearest code. With `of_slip` it
-/// is told in the way of that door as well.
-pub(crate) fn render(response: Response, request_id: &str, of_slip: bool) -> Response {
+/// Whose clients know a path: what went wrong is told in their way as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Clients {
+    /// Skipper's own.
+    Own,
+    /// slip's: a sentence in `error`.
+    Slip,
+    /// The fleet's: `code`, `message` and `request_id` in `error`.
+    Fleet,
+}
+
+impl Clients {
+    /// Those of a path.
+    pub(crate) fn of(path: &str) -> Self {
+        if deploys::is_known(path) {
+            Self::Slip
+        } else if fleet::is_known(path) {
+            Self::Fleet
+        } else {
+            Self::Own
+        }
+    }
+}
+
+/// Renders a response's error, if it has one; anything else with an error status becomes the nearest code.
+pub(crate) fn render(response: Response, request_id: &str, clients: Clients) -> Response {
     let (mut parts, body) = response.into_parts();
     let error = match parts.extensions.remove::<Unrendered>() {
         Some(Unrendered(error)) => error,
@@ -57,7 +81,17 @@ pub(crate) fn render(response: Response, request_id: &str, of_slip: bool) -> Res
         _ => {}
     }
     let mut problem = problem(&error, request_id);
-    problem.error = of_slip.then(|| problem.detail.clone());
+    problem.error = match clients {
+        Clients::Own => None,
+        Clients::Slip => Some(json!(problem.detail)),
+        Clients::Fleet => {
+            let message = match &problem.hint {
+                Some(hint) => format!("{} ({hint})", problem.detail),
+                None => problem.detail.clone(),
+            };
+            Some(json!({"code": problem.code, "message": message, "request_id": request_id}))
+        }
+    };
     let text = serde_json::to_vec(&problem).expect("a problem is always representable as JSON");
     Response::from_parts(parts, Body::from(text))
 }

@@ -16,7 +16,7 @@ use skipper_core::policy::Action;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::{RefOr, path::Paths, schema::Schema};
 
-use super::{deploys, guard, observe, own, problem::Rendered, releases};
+use super::{deploys, fleet, guard, observe, own, problem::Rendered, releases};
 use crate::{
     app::App,
     error::{Code, Error},
@@ -35,8 +35,12 @@ pub enum Access {
     Tenant(Action),
     /// The same, and whoever has the ticket of what the path names.
     TenantOrTicket(Action),
+    /// Whoever may do this to the tenant that the path names.
+    Owner(Action),
     /// Whoever may do this to the whole installation.
     Installation(Action),
+    /// A node's agent, by the node's own token.
+    Node,
 }
 
 /// What a route reads as its body.
@@ -52,6 +56,8 @@ pub(crate) enum BodyKind {
     Package,
     /// A JSON document of at most `limits.body`, with a zip of at most `limits.package` in it.
     Plan,
+    /// A node's report on an order: a JSON document of at most `limits.body`, repeated as often as the node likes.
+    Report,
     /// A secret of at most `limits.secret`; such a request is never remembered under its idempotency key.
     Secret,
 }
@@ -91,7 +97,8 @@ impl Meta {
         self.mutates()
             && !matches!(self.access, Access::Signed | Access::SignedOr(_))
             && !self.path.starts_with("/api/")
-            && self.body != BodyKind::Secret
+            && !matches!(self.body, BodyKind::Secret | BodyKind::Report)
+            && self.access != Access::Node
             && self.answer == Answer::Whole
     }
 }
@@ -157,7 +164,7 @@ pub(crate) use undescribed;
 
 /// Every route of every door.
 pub(crate) fn rows() -> Vec<Row> {
-    own::rows().into_iter().chain(deploys::rows()).chain(releases::rows()).collect()
+    own::rows().into_iter().chain(deploys::rows()).chain(fleet::rows()).chain(releases::rows()).collect()
 }
 
 /// A route, for those who must walk all of them.

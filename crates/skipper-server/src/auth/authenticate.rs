@@ -18,6 +18,8 @@ use crate::{
     error::{Code, Error},
 };
 
+/// In which the fleet's clients send their token.
+const ADMIN_HEADER: &str = "x-admin-token";
 /// Longer ones cannot be ours, and are not hashed.
 const MAX_TOKEN: usize = 1024;
 /// Longest `user:password` in base64.
@@ -36,6 +38,9 @@ pub(crate) async fn authenticate(
 ) -> Result<Actor, Error> {
     let mut credentials = headers.get_all(header::AUTHORIZATION).iter();
     let Some(given) = credentials.next() else {
+        if let Some(token) = headers.get(ADMIN_HEADER) {
+            return by_token(app, token.to_str().unwrap_or_default().trim()).await;
+        }
         return without_token(app, peer, uri, headers).await;
     };
     let sent = given.to_str().ok().and_then(Credentials::read).filter(|_| credentials.next().is_none());
@@ -52,14 +57,30 @@ pub(crate) async fn authenticate(
     {
         return Ok(user.actor());
     }
-    if app.admin_token.as_ref().is_some_and(|admin| same(&sent.secret, admin)) {
-        return Ok(configured("ADMIN_TOKEN"));
+    match known(app, &sent.secret).await? {
+        Some(actor) => Ok(actor),
+        None => Err(sent.unknown()),
     }
-    if app.apps.get().as_deref().and_then(Apps::secret).is_some_and(|secret| same(&sent.secret, secret)) {
-        return Ok(configured("auth.secret"));
+}
+
+/// Who bears a token that came in the header of the fleet's clients.
+async fn by_token(app: &App, token: &str) -> Result<Actor, Error> {
+    let sent = Credentials { user: None, secret: token.to_owned() };
+    let fits = (1..=MAX_TOKEN).contains(&token.len());
+    match if fits { known(app, token).await? } else { None } {
+        Some(actor) => Ok(actor),
+        None => Err(sent.unknown()),
     }
-    let token = app.store.token_authenticate(&sent.secret).await?;
-    token.map(|token| token.actor()).ok_or_else(|| sent.unknown())
+}
+
+async fn known(app: &App, secret: &str) -> Result<Option<Actor>, Error> {
+    if app.admin_token.as_ref().is_some_and(|admin| same(secret, admin)) {
+        return Ok(Some(configured("ADMIN_TOKEN")));
+    }
+    if app.apps.get().as_deref().and_then(Apps::secret).is_some_and(|expected| same(secret, expected)) {
+        return Ok(Some(configured("auth.secret")));
+    }
+    Ok(app.store.token_authenticate(secret).await?.map(|token| token.actor()))
 }
 
 /// Whether a user and a password came although nobody may have asked for them: where users are configured a wrong password

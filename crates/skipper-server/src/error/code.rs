@@ -60,6 +60,12 @@ codes! {
     SecretNotFound = "secret-not-found", 404, "There is no such secret";
     /// 404: no such token.
     TokenNotFound = "token-not-found", 404, "There is no such token";
+    /// 404: no such node.
+    NodeNotFound = "node-not-found", 404, "There is no such node";
+    /// 404: no such work order, or another node's.
+    OrderNotFound = "order-not-found", 404, "There is no such work order";
+    /// 404: no such resource.
+    ResourceNotFound = "resource-not-found", 404, "There is no such resource";
     /// 405: the path does not know the method.
     MethodNotAllowed = "method-not-allowed", 405, "The path does not know this method";
     /// 408: the body did not come in time.
@@ -94,6 +100,12 @@ codes! {
     ReleaseChanged = "release-changed", 409, "The release changed meanwhile";
     /// 409: the range of ports is used up.
     NoFreePort = "no-free-port", 409, "No port of the edge is free";
+    /// 409: a node of that name is registered.
+    NodeExists = "node-exists", 409, "A node of this name is registered already";
+    /// 409: the order was handed out again since.
+    StaleGeneration = "stale-generation", 409, "The work order was handed out again since";
+    /// 409: the order has ended otherwise.
+    OrderEnded = "order-ended", 409, "The work order has ended already";
     /// 409: the rollout keeps this version or state.
     Conflict = "conflict", 409, "The request does not fit the present state";
     /// 413: too large.

@@ -15,6 +15,7 @@ use crate::{
     apps::EdgeTls,
     config::{Config, Database, EdgeConfig, EdgePort, LogFormat},
     edge::EdgeView,
+    fleet::Fleet,
     metrics::Metrics,
     repository::{self, Repositories, Settings},
     resolver::PackageResolver,
@@ -52,7 +53,9 @@ pub(super) fn assemble(
 ) -> Result<Assembled, Error> {
     let owner = owner(config, world)?;
     let opened = platforms::open(config, world, &owner, tasks)?;
+    let fleet = Fleet::new(store.clone(), Arc::clone(&world.clock));
     let platforms: Platforms = opened.iter().map(|(target, opened)| (target.clone(), opened.as_platform())).collect();
+    let platforms = platforms.and(Arc::new(fleet.clone()));
     let process = edge_process(config, world);
     let router = Arc::new(EdgeRouter::new(process.control.clone()));
     let supervisor = Arc::new(EdgeSupervisor::new(process));
@@ -108,6 +111,7 @@ pub(super) fn assemble(
         user: config.user.clone(),
         apps: config.apps.clone(),
         slips: Default::default(),
+        fleet,
         webhooks: Default::default(),
         about: config.about.clone(),
         limits: config.limits.clone(),

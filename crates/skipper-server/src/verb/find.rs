@@ -79,7 +79,7 @@ pub(super) async fn package_of(app: &App, release: ReleaseId, source: &Source) -
     for _ in 0..MAX_HOPS {
         let number = match source {
             Source::Package { .. } => return Ok(Some(source)),
-            Source::App { .. } => return Ok(None),
+            Source::App { .. } | Source::Tenant { .. } => return Ok(None),
             Source::Revision { number } | Source::Scale { number, .. } => number,
         };
         // Without manifest and spec: the page before the next number holds just this revision.

@@ -4,6 +4,7 @@
 //! (a [`Prepared`]); the second is the same for all: [`intent::accept`] stores it, [`plan::plan`] shows what it would do.
 
 pub mod actuator;
+pub mod apply;
 pub mod apps;
 pub mod backup;
 pub mod cancel;
@@ -20,11 +21,14 @@ pub mod intent;
 pub mod list;
 pub mod logs;
 pub mod manifest;
+pub mod nodes;
+pub mod orders;
 pub mod packages;
 pub mod plan;
 pub mod previews;
 pub mod publish;
 pub mod repositories;
+pub mod resources;
 pub mod rollback;
 pub mod rollout;
 pub mod scale;

@@ -21,6 +21,7 @@ use skipper_server::{
     apps::{EdgeTls, LiveApps},
     config::{Limits, Retention, User},
     edge::{EdgeState, EdgeView},
+    fleet::Fleet,
     metrics::Metrics,
     repository::{Repositories, Settings},
     resolver::PackageResolver,
@@ -119,7 +120,9 @@ impl Machine {
         let config = StoreConfig::new(location, key, self.clock.clone(), self.ids.clone()).exclusive();
         let store = Store::open(config).await.expect("the store opens");
         let account: Arc<dyn Platform> = Arc::new(self.platform.clone());
-        let mut platforms = Platforms::default().with(fixture::target(), Arc::clone(&account));
+        let fleet = Fleet::new(store.clone(), self.clock.clone());
+        let mut platforms =
+            Platforms::default().and(Arc::new(fleet.clone())).with(fixture::target(), Arc::clone(&account));
         if let Some(name) = self.also {
             let mut able = account.capabilities();
             able.schemes.push("docker".to_owned());
@@ -166,6 +169,7 @@ impl Machine {
             user: self.user.clone(),
             apps: self.apps.clone(),
             slips: Default::default(),
+            fleet,
             webhooks: Default::default(),
             about: Default::default(),
             limits: self.limits.clone(),

@@ -7,6 +7,7 @@ mod callbacks;
 mod databases;
 mod deploys;
 mod fixture;
+mod fleet;
 mod hal;
 mod health;
 mod idempotency;

@@ -33,6 +33,9 @@ fn ask(route: &Route, tenant: &str) -> Ask {
         .replace("{file}", "hello-1.0.0.zip")
         .replace("{instance}", "web-0")
         .replace("{key}", "KEY")
+        .replace("{tenant}", tenant)
+        .replace("{node}", "host-1")
+        .replace("{kind}", "tenant")
         .replace("{id}", id);
     let ask = Ask::new(route.method.clone(), &format!("{path}?tenant={tenant}"));
     let ask = match (&route.method, route.path) {
@@ -123,8 +126,8 @@ fn decision(role: Role, scope: Option<&str>, access: Access, tenant: &str) -> De
     let tenant = TenantName::new(tenant).expect("a name");
     match access {
         Access::Public => Decision::Allow,
-        Access::Signed => Decision::Deny,
-        Access::Tenant(action) | Access::TenantOrTicket(action) | Access::SignedOr(action) => {
+        Access::Signed | Access::Node => Decision::Deny,
+        Access::Tenant(action) | Access::Owner(action) | Access::TenantOrTicket(action) | Access::SignedOr(action) => {
             decide(&token.actor(), action, Resource::Of(&tenant))
         }
         Access::Installation(action) => decide(&token.actor(), action, Resource::Installation),
@@ -147,7 +150,7 @@ async fn every_route_lets_in_exactly_whom_the_policy_lets_in() {
         let (anonymous, code) = status(&server, ask(route, "default")).await;
         assert_eq!(anonymous == 401, !public, "{route:?} without a token: {anonymous} {code}");
         for (role, scope, token) in &bearers {
-            if route.access == Access::Signed {
+            if matches!(route.access, Access::Signed | Access::Node) {
                 let (status, _) = status(&server, ask(route, OWN).token(token)).await;
                 assert_eq!(status, 401, "{route:?}: a token is no signature");
                 continue;
@@ -180,7 +183,9 @@ async fn the_configured_user_may_what_the_role_may_and_nothing_more() {
             let who = format!("{role:?}: {} {}: {status} {code}", route.method, route.path);
             match decision(role, None, route.access, "default") {
                 Decision::Allow => assert!(!matches!(status, 401 | 403) && status < 500, "{who}"),
-                Decision::Deny if route.access == Access::Signed => assert_eq!(status, 401, "{who}"),
+                Decision::Deny if matches!(route.access, Access::Signed | Access::Node) => {
+                    assert_eq!(status, 401, "{who}");
+                }
                 Decision::Deny => assert_eq!(status, 403, "{who}"),
                 Decision::Hide => assert_eq!(status, 404, "{who}"),
             }

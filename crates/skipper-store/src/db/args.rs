@@ -1,4 +1,8 @@
-use skipper_core::{Sha256, id::Id, time::Timestamp};
+use skipper_core::{
+    Sha256,
+    id::{Id, OrderId},
+    time::Timestamp,
+};
 use sqlx::{Postgres, Sqlite, postgres::PgArguments, query::Query, sqlite::SqliteArguments};
 
 /// A parameter of a statement.
@@ -83,6 +87,11 @@ impl From<Option<String>> for Arg {
 }
 impl<K> From<Id<K>> for Arg {
     fn from(value: Id<K>) -> Self {
+        Self::Text(Some(value.to_string()))
+    }
+}
+impl From<OrderId> for Arg {
+    fn from(value: OrderId) -> Self {
         Self::Text(Some(value.to_string()))
     }
 }

@@ -11,6 +11,7 @@ mod claims;
 mod durable;
 mod events;
 mod figures;
+mod fleet;
 mod idempotency;
 mod intents;
 mod leases;

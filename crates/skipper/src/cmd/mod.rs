@@ -225,7 +225,7 @@ pub(crate) struct ReleaseGroup {
 
 #[derive(Debug, clap::Subcommand)]
 enum ReleaseVerb {
-    /// As `skipper upgrade`; with --release-name, values are put over those of before
+    /// As `skipper upgrade`; with --release-name, and in the shell, values are put over those of before
     Upgrade(Box<upgrade::Upgrade>),
     /// See `skipper rollback`
     Rollback(rollback::Rollback),

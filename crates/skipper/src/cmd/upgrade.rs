@@ -114,7 +114,7 @@ impl Upgrade {
             values,
             reuse_values: self.reuse_values,
             reset_values: self.reset_values || self.forgets(given),
-            additive: self.adds(given),
+            additive: self.adds(context, given),
             force: self.force,
             platform: self.platform.clone(),
             ..PlanRequest::default()
@@ -127,9 +127,13 @@ impl Upgrade {
         self.release.is_spring() && !given && !self.reuse_values
     }
 
-    /// That of 2.x puts it over what was given before.
-    const fn adds(&self, given: bool) -> bool {
-        self.is_second && self.release.is_spring() && given && !self.reuse_values && !self.reset_values
+    /// That of 2.x puts it over what was given before: in the shell, and for who writes as Spring's people do.
+    const fn adds(&self, context: &Context, given: bool) -> bool {
+        self.is_second
+            && (self.release.is_spring() || context.out.guide)
+            && given
+            && !self.reuse_values
+            && !self.reset_values
     }
 
     fn word(&self) -> Result<Option<&str>, Failure> {
@@ -155,7 +159,7 @@ impl Upgrade {
             values_text,
             reuse_values: self.reuse_values,
             reset_values: self.reset_values || self.forgets(given),
-            additive: self.adds(given),
+            additive: self.adds(context, given),
             force: self.force,
             apps: self.app_names.clone(),
             timeout_ms: self.timeout_expression.map(millis),

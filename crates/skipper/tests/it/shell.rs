@@ -156,6 +156,8 @@ fn an_upgrade_of_2_x_adds_values_and_one_of_1_0_replaces_them() {
         ])
         .ok();
     assert_eq!(raw(), "spec:\n  applicationProperties:\n    a: '1'\n    b: '2'\n    c: 3\nx:\n  y: '1'\n  z: '2'\n");
+    shell("release upgrade hello helloworld --properties spec.applicationProperties.b=4\n");
+    assert_eq!(raw(), "spec:\n  applicationProperties:\n    a: '1'\n    b: '4'\n    c: 3\nx:\n  y: '1'\n  z: '2'\n");
     shell(&format!("upgrade {package} 1.0.0 --properties x.z=4\n"));
     assert_eq!(raw(), "x:\n  z: '4'\n");
     // Nothing is carried over where nothing is given.

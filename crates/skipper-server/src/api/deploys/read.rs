@@ -187,7 +187,7 @@ fn step(app: &App, loaded: &Loaded) -> &'static str {
 pub(super) fn preview_of(source: &Source) -> Option<&PreviewOf> {
     match source {
         Source::App { preview, .. } => preview.as_deref(),
-        Source::Package { .. } | Source::Revision { .. } | Source::Scale { .. } => None,
+        Source::Package { .. } | Source::Tenant { .. } | Source::Revision { .. } | Source::Scale { .. } => None,
     }
 }
 
@@ -195,7 +195,7 @@ pub(super) fn preview_of(source: &Source) -> Option<&PreviewOf> {
 pub(super) fn tag_of_source(source: &Source) -> Option<String> {
     match source {
         Source::App { tag, .. } => Some(tag.clone()),
-        Source::Package { .. } | Source::Revision { .. } | Source::Scale { .. } => None,
+        Source::Package { .. } | Source::Tenant { .. } | Source::Revision { .. } | Source::Scale { .. } => None,
     }
 }
 

@@ -18,6 +18,7 @@ mod verbs;
 mod view;
 
 pub(in crate::api) use operate::{LogsQuery, log_lines};
+pub(crate) use view::event;
 pub(in crate::api) use view::{host_url, time};
 
 use axum::response::Response;

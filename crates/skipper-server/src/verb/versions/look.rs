@@ -177,7 +177,7 @@ impl Seen {
         let observed = observe(app, live).await;
         let platform = app.platforms.get(live.deployment.target());
         let platform = platform.filter(|platform| platform.watches_health(&live.deployment.app));
-        let asking = platform.into_iter().flat_map(|platform| {
+        let asking = platform.iter().flat_map(|platform| {
             let running = observed.iter().filter_map(|(_, observed)| match observed {
                 Observed::Running(instance) => Some(instance),
                 _ => None,

@@ -21,6 +21,7 @@ pub(crate) fn source(source: &Source) -> SourceView {
             values: values.clone(),
         },
         Source::App { image, tag, .. } => SourceView::App { image: image.clone(), tag: tag.clone() },
+        Source::Tenant { spec } => SourceView::Tenant { spec: spec.clone() },
         Source::Revision { number } => SourceView::Revision { revision: *number },
         Source::Scale { number, replicas } => SourceView::Scale { revision: *number, replicas: replicas.clone() },
     }

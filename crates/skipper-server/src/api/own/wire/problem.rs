@@ -24,9 +24,11 @@ pub struct Problem {
     /// The rollout that is in the way, where one is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<String>,
-    /// The same as `detail`, under the paths of slip, whose clients look for it here.
+    /// The same as `detail`, under the paths of slip, whose clients look for it here; under those of the fleet an object with
+    /// `code`, `message` and `request_id`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
+    #[schema(value_type = Object)]
+    pub error: Option<serde_json::Value>,
     /// Names the request in the server's log.
     pub request_id: String,
 }

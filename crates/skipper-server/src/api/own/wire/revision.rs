@@ -61,6 +61,12 @@ pub enum SourceView {
         /// The tag, or `sha256:…`.
         tag: String,
     },
+    /// What a tenant wanted.
+    Tenant {
+        /// The tenant's spec with its services.
+        #[schema(value_type = Object)]
+        spec: Value,
+    },
     /// An earlier revision.
     Revision {
         /// Its number.
@@ -90,6 +96,12 @@ impl SourceView {
             Self::Package { name, version, .. } => format!("{name}-{version}"),
             Self::App { image, tag } if tag.starts_with("sha256:") => format!("{image}@{tag}"),
             Self::App { image, tag } => format!("{image}:{tag}"),
+            Self::Tenant { spec } => {
+                let services = spec.get("services").and_then(Value::as_object);
+                let names: Vec<_> =
+                    services.into_iter().flat_map(|services| services.keys().map(String::as_str)).collect();
+                format!("services {}", names.join(", "))
+            }
             Self::Revision { revision } => format!("revision {revision}"),
             Self::Scale { revision, replicas } => {
                 let counts: Vec<_> = replicas.iter().map(|(app, n)| format!("{app} x {n}")).collect();

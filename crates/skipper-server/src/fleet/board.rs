@@ -1,0 +1,148 @@
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use skipper_core::{
+    name::{NodeName, TenantName},
+    time::Timestamp,
+};
+use skipper_source::fleet::{Heartbeat, ServiceState};
+use skipper_store::Seen;
+
+/// A node that has said nothing for so long is called silent: three heartbeats at their usual interval.
+pub const SILENT_AFTER: Duration = Duration::from_secs(45);
+/// How often at most it is stored that a node was seen.
+const STORE_EVERY: Duration = Duration::from_secs(60);
+/// Most projects that are remembered of a node's heartbeat.
+const MAX_PROJECTS: usize = 1000;
+/// A run of an agent that was heard again so soon after another one was, under the same name, goes on beside it.
+const SAME_TIME: Duration = Duration::from_secs(120);
+
+/// What was seen of a node since the server started.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Sight {
+    /// When.
+    pub at: Timestamp,
+    /// The version of its agent.
+    pub agent_version: Option<String>,
+    /// The agent's run.
+    pub instance: Option<String>,
+    /// It takes nothing new.
+    pub draining: bool,
+    /// What it said of each tenant's project; nothing where its agent does not say such things.
+    pub projects: BTreeMap<TenantName, BTreeMap<String, ServiceState>>,
+    /// Accounts of platforms that it offers, and their kinds.
+    pub platforms: BTreeMap<String, String>,
+    before: Option<(String, Timestamp)>,
+    stored: Option<Timestamp>,
+    news: bool,
+}
+
+/// What was seen of all nodes.
+#[derive(Debug, Default)]
+pub struct Board {
+    sights: Mutex<HashMap<NodeName, Sight>>,
+}
+
+impl Board {
+    /// A node asked for work.
+    pub fn asked(&self, node: &NodeName, at: Timestamp) {
+        let mut sights = self.sights.lock().unwrap_or_else(PoisonError::into_inner);
+        sights.entry(node.clone()).or_default().at = at;
+    }
+
+    /// A node's heartbeat. Answers whether it came from another run of an agent than the one before it, which goes on as well:
+    /// two agents with one token.
+    pub fn heard(&self, node: &NodeName, at: Timestamp, heartbeat: &Heartbeat) -> bool {
+        let mut sights = self.sights.lock().unwrap_or_else(PoisonError::into_inner);
+        let sight = sights.entry(node.clone()).or_default();
+        let was = sight.at;
+        sight.at = at;
+        let text = |text: &Option<String>| text.as_ref().map(|text| text.chars().take(64).collect::<String>());
+        let (version, instance) = (text(&heartbeat.agent_version), text(&heartbeat.instance));
+        sight.news |= sight.agent_version != version || sight.draining != heartbeat.draining;
+        sight.agent_version = version;
+        sight.draining = heartbeat.draining;
+        sight.platforms =
+            heartbeat.platforms.iter().take(100).map(|(name, kind)| (name.clone(), kind.clone())).collect();
+        let named = |(name, services): (&String, &BTreeMap<String, ServiceState>)| {
+            Some((TenantName::new(name.clone()).ok()?, services.clone()))
+        };
+        sight.projects = heartbeat.projects.iter().take(MAX_PROJECTS).filter_map(named).collect();
+        let mut doubled = false;
+        if sight.instance != instance {
+            doubled = matches!((&sight.before, &instance), (Some((before, left)), Some(now)) if before == now && at.since(*left) < SAME_TIME);
+            sight.before = sight.instance.take().map(|instance| (instance, was));
+            sight.instance = instance;
+        }
+        doubled
+    }
+
+    /// What was seen of a node.
+    #[must_use]
+    pub fn sight(&self, node: &NodeName) -> Option<Sight> {
+        self.sights.lock().unwrap_or_else(PoisonError::into_inner).get(node).cloned()
+    }
+
+    /// Forgets a node.
+    pub fn remove(&self, node: &NodeName) {
+        self.sights.lock().unwrap_or_else(PoisonError::into_inner).remove(node);
+    }
+
+    /// What is to be stored of it now.
+    pub fn due(&self, now: Timestamp) -> Vec<Seen> {
+        let mut sights = self.sights.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = sights.iter_mut().filter(|(_, sight)| {
+            let old = sight.stored.is_none_or(|stored| sight.at > stored && now.since(stored) >= STORE_EVERY);
+            old || sight.news
+        });
+        due.map(|(node, sight)| {
+            sight.stored = Some(sight.at);
+            sight.news = false;
+            Seen {
+                node: node.clone(),
+                at: sight.at,
+                agent_version: sight.agent_version.clone(),
+                draining: sight.draining,
+            }
+        })
+        .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn beat(instance: &str) -> Heartbeat {
+        Heartbeat { instance: Some(instance.into()), ..Heartbeat::default() }
+    }
+
+    #[test]
+    fn an_agent_that_was_restarted_is_one_and_two_that_take_turns_are_two() {
+        let board = Board::default();
+        let node = NodeName::new("host-1").expect("valid");
+        let at = |secs: i64| Timestamp::from_micros(secs * 1_000_000);
+        assert!(!board.heard(&node, at(0), &beat("a")));
+        assert!(!board.heard(&node, at(15), &beat("a")));
+        assert!(!board.heard(&node, at(30), &beat("b")), "a restart");
+        assert!(!board.heard(&node, at(45), &beat("b")));
+        assert!(board.heard(&node, at(46), &beat("a")), "the first one is still there");
+        assert!(board.heard(&node, at(60), &beat("b")));
+    }
+
+    #[test]
+    fn that_a_node_was_seen_is_stored_once_a_minute() {
+        let board = Board::default();
+        let node = NodeName::new("host-1").expect("valid");
+        let at = |secs: i64| Timestamp::from_micros(secs * 1_000_000);
+        board.asked(&node, at(10));
+        assert_eq!(board.due(at(10)).len(), 1);
+        board.asked(&node, at(20));
+        assert_eq!(board.due(at(21)), []);
+        assert_eq!(board.due(at(70)).len(), 1);
+        assert_eq!(board.due(at(500)), [], "nothing was seen since");
+    }
+}

@@ -1,0 +1,197 @@
+//! Where the files are, and how they are written: aside first, then in their place.
+
+use std::{
+    fs,
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use serde_json::Value;
+use skipper_core::{fleet::OrderStatus, id::OrderId};
+
+/// Largest document that is read.
+const MAX_DOCUMENT: u64 = 1 << 20;
+/// Most documents of a kind.
+const MAX_FILES: usize = 10_000;
+/// How much of the end of a file of events is looked at for the last of them.
+const TAIL: u64 = 256 << 10;
+/// Files of events and logs that are kept: a month's.
+const DAYS: usize = 31;
+
+const FOLDERS: [&str; 10] = [
+    "resources/tenants",
+    "resources/nodes",
+    "resources/services",
+    "auth/nodes",
+    "work-orders/pending",
+    "work-orders/active",
+    "work-orders/finished",
+    "events",
+    "logs",
+    "snapshots",
+];
+
+/// The data folder.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    root: PathBuf,
+}
+
+/// A document in a folder that people write.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// Its name without the ending.
+    pub(super) id: String,
+    /// Where it is.
+    pub(super) path: PathBuf,
+    /// Changes whenever the file does.
+    pub(super) stamp: (u64, i64, i64),
+}
+
+impl Place {
+    pub(super) const fn new(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(super) fn prepare(&self) -> io::Result<()> {
+        for folder in FOLDERS {
+            fs::create_dir_all(self.root.join(folder))?;
+        }
+        Ok(())
+    }
+
+    /// The documents of a folder; hidden files and others are passed over.
+    pub(super) fn list(&self, folder: &str) -> Vec<Found> {
+        let Ok(entries) = fs::read_dir(self.root.join(folder)) else { return Vec::new() };
+        let found = entries.flatten().filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            let id = name.strip_suffix(".json").filter(|id| !id.is_empty() && !id.starts_with('.'))?;
+            let stamp = Self::stamp(&entry.path())?;
+            Some(Found { id: id.to_owned(), path: entry.path(), stamp })
+        });
+        let mut found: Vec<Found> = found.take(MAX_FILES).collect();
+        found.sort_by(|a, b| a.id.cmp(&b.id));
+        found
+    }
+
+    pub(super) fn path(&self, folder: &str, id: &str) -> PathBuf {
+        self.root.join(folder).join(format!("{id}.json"))
+    }
+
+    /// What changes whenever a file does.
+    pub(super) fn stamp(path: &Path) -> Option<(u64, i64, i64)> {
+        let about = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+        Some((about.len(), about.mtime(), about.mtime_nsec()))
+    }
+
+    pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
+        let file = fs::File::open(path)?;
+        let mut bytes = Vec::new();
+        file.take(MAX_DOCUMENT + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > MAX_DOCUMENT {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the file is larger than 1 MiB"));
+        }
+        Ok(bytes)
+    }
+
+    /// Writes a document, unless it is there word for word. `private`: for its owner alone.
+    pub(super) fn write(&self, folder: &str, id: &str, document: &Value, private: bool) -> io::Result<()> {
+        let text = format!("{document:#}\n");
+        let path = self.path(folder, id);
+        if Self::read(&path).is_ok_and(|there| there == text.as_bytes()) {
+            return Ok(());
+        }
+        let aside = self.root.join(folder).join(format!(".{id}.json.new"));
+        let mode = if private { 0o600 } else { 0o644 };
+        let mut options = fs::OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(mode).open(&aside)?;
+        file.write_all(text.as_bytes())?;
+        drop(file);
+        fs::rename(aside, path)
+    }
+
+    pub(super) fn is_there(&self, folder: &str, id: &str) -> bool {
+        self.path(folder, id).exists()
+    }
+
+    pub(super) fn remove(&self, folder: &str, id: &str) {
+        let _ = fs::remove_file(self.path(folder, id));
+    }
+
+    /// Shows an order where it belongs now, and nowhere else.
+    pub(super) fn order(&self, id: OrderId, status: OrderStatus, document: &Value) -> io::Result<()> {
+        let id = id.to_string();
+        self.write(&format!("work-orders/{}", status.folder()), &id, document, false)?;
+        for other in ["pending", "active", "finished"].into_iter().filter(|folder| *folder != status.folder()) {
+            self.remove(&format!("work-orders/{other}"), &id);
+        }
+        Ok(())
+    }
+
+    /// Appends lines to the day's file. Those of long ago go.
+    pub(super) fn append(&self, folder: &str, day: &str, lines: &str) -> io::Result<()> {
+        let path = self.root.join(folder).join(format!("{day}.jsonl"));
+        let is_new = !path.exists();
+        fs::OpenOptions::new().append(true).create(true).open(&path)?.write_all(lines.as_bytes())?;
+        if is_new {
+            let files = self.days(folder);
+            for old in files.iter().rev().skip(DAYS) {
+                let _ = fs::remove_file(old);
+            }
+        }
+        Ok(())
+    }
+
+    fn days(&self, folder: &str) -> Vec<PathBuf> {
+        let Ok(entries) = fs::read_dir(self.root.join(folder)) else { return Vec::new() };
+        let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+        files.retain(|path| path.extension().is_some_and(|ending| ending == "jsonl"));
+        files.sort();
+        files
+    }
+
+    /// The number of the last event that was told.
+    pub(super) fn last_event(&self) -> Option<u64> {
+        self.days("events").iter().rev().find_map(|path| {
+            let mut file = fs::File::open(path).ok()?;
+            let length = file.metadata().ok()?.len();
+            file.seek(SeekFrom::Start(length.saturating_sub(TAIL))).ok()?;
+            let mut bytes = Vec::new();
+            file.take(TAIL).read_to_end(&mut bytes).ok()?;
+            let text = String::from_utf8_lossy(&bytes);
+            text.lines().rev().find_map(|line| serde_json::from_str::<Value>(line).ok()?.get("seq")?.as_u64())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_order_lies_in_one_folder_and_events_go_on_where_they_ended() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let place = Place::new(dir.path().to_owned());
+        place.prepare().expect("folders");
+        let id = OrderId::from_uuid(uuid::Uuid::from_u128(7));
+        for status in [OrderStatus::Pending, OrderStatus::Active, OrderStatus::Failed] {
+            place.order(id, status, &json!({"status": status})).expect("written");
+            let shown: Vec<_> = ["pending", "active", "finished"]
+                .into_iter()
+                .filter(|folder| place.is_there(&format!("work-orders/{folder}"), &id.to_string()))
+                .collect();
+            assert_eq!(shown, [status.folder()]);
+        }
+        assert_eq!(place.last_event(), None);
+        place.append("events", "2026-01-01", "{\"seq\":1}\n{\"seq\":2}\n").expect("written");
+        place.append("events", "2026-01-02", "{\"seq\":3}\n{\"se").expect("written");
+        assert_eq!(place.last_event(), Some(3), "a line that was cut off counts for nothing");
+    }
+}

@@ -1,0 +1,269 @@
+//! Shows what is stored.
+
+use serde_json::{Value, json};
+use skipper_core::{
+    event::Event,
+    fleet::OrderStatus,
+    id::OrderId,
+    name::{NodeName, ReleaseName, TenantName},
+};
+use skipper_store::{Order, OrderFilter, Resource, ResourceFilter};
+use tracing::warn;
+
+use super::{
+    place::Place,
+    take::{NodeAuth, Taken, WRITTEN, digest},
+};
+use crate::{
+    app::App,
+    error::Error,
+    fleet::{shown, stamp},
+    verb::{
+        nodes,
+        resources::{self, Kind},
+    },
+};
+
+/// Most documents of a kind that are written anew at the start.
+const MAX: u32 = 1000;
+
+/// Writes every document as the database has it.
+pub(super) async fn everything(app: &App, place: &Place, taken: &mut Taken) {
+    if let Err(error) = try_everything(app, place, taken).await {
+        warn!("the data folder is not written yet: {}", error.chain());
+    }
+}
+
+/// Shows when nodes were seen, of the first of them.
+pub(super) async fn nodes(app: &App, place: &Place, taken: &mut Taken) {
+    let Ok(all) = app.store.node_list(None, MAX).await else { return };
+    for one in all {
+        if let Err(error) = node(app, place, taken, &one.name).await {
+            warn!(node = %one.name, "the node's file is not written: {}", error.chain());
+        }
+    }
+}
+
+async fn try_everything(app: &App, place: &Place, taken: &mut Taken) -> Result<(), Error> {
+    for node in app.store.node_list(None, MAX).await? {
+        self::node(app, place, taken, &node.name).await?;
+    }
+    for kind in [Kind::Tenant, Kind::Service] {
+        let filter = ResourceFilter { kind: kind.as_str(), tenant: None, after: "", limit: MAX };
+        for resource in app.store.resource_list(filter).await? {
+            write_resource(app, place, taken, kind, &resource).await?;
+        }
+    }
+    let orders = OrderFilter { limit: MAX, ..OrderFilter::default() };
+    for order in app.store.order_list(orders).await? {
+        write_order(place, &order);
+    }
+    Ok(())
+}
+
+/// Tells of events: their own lines, and the documents that they are about.
+pub(super) async fn events(app: &App, place: &Place, taken: &mut Taken, events: &[Event]) {
+    let mut lines: Vec<(String, String, String)> = Vec::new();
+    for event in events {
+        let at = stamp(event.at);
+        let day = at.strftime("%Y-%m-%d").to_string();
+        let line = crate::api::own::event(event);
+        let line = format!("{}\n", serde_json::to_string(&line).unwrap_or_default());
+        match lines.last_mut().filter(|(last, ..)| *last == day) {
+            Some((_, told, logged)) => {
+                told.push_str(&line);
+                logged.push_str(&log_line(event));
+            }
+            None => lines.push((day, line, log_line(event))),
+        }
+    }
+    for (day, told, logged) in &lines {
+        for (folder, text) in [("events", told), ("logs", logged)] {
+            if !text.is_empty()
+                && let Err(cause) = place.append(folder, day, text)
+            {
+                warn!(error = %cause, "the {folder} of {day} cannot be written");
+            }
+        }
+    }
+    for event in events {
+        if let Err(error) = document(app, place, taken, event).await {
+            warn!("a document of the data folder is not written: {}", error.chain());
+        }
+    }
+}
+
+/// A line for people with plain tools, of what belongs to the fleet.
+fn log_line(event: &Event) -> String {
+    let of_fleet = ["order.", "node.", "resource."].iter().any(|kind| event.kind.starts_with(kind));
+    if !of_fleet && event.tenant.is_none() {
+        return String::new();
+    }
+    let text = |key: &str| event.data.get(key).cloned().unwrap_or(Value::Null);
+    let failed = ["failed", "expired"].iter().any(|word| event.kind.ends_with(word) || text("status") == json!(word));
+    let line = json!({
+        "ts": stamp(event.at),
+        "level": if failed { "warn" } else { "info" },
+        "msg": event.kind,
+        "request_id": event.provenance.request,
+        "correlation_id": event.provenance.correlation,
+        "work_order": text("order"),
+        "tenant": event.tenant,
+        "node": text("node"),
+    });
+    format!("{line}\n")
+}
+
+async fn document(app: &App, place: &Place, taken: &mut Taken, event: &Event) -> Result<(), Error> {
+    let text = |key: &str| event.data.get(key).and_then(Value::as_str).map(str::to_owned);
+    let (group, what) = event.kind.split_once('.').unwrap_or((&event.kind, ""));
+    match group {
+        "order" => {
+            if let Some(id) = text("order").and_then(|id| id.parse::<OrderId>().ok())
+                && let Some(order) = app.store.order_get(id).await?
+            {
+                write_order(place, &order);
+            }
+        }
+        "node" => {
+            if let Some(name) = text("node").and_then(|name| NodeName::new(name).ok()) {
+                node(app, place, taken, &name).await?;
+            }
+        }
+        "resource" => {
+            if let (Some(kind), Some(id)) = (text("kind"), text("id")) {
+                resource(app, place, taken, Kind::parse(&kind)?, &id, what == "removed").await?;
+            }
+        }
+        _ => {}
+    }
+    if let Some(tenant) = &event.tenant
+        && matches!(group, "order" | "release" | "rollout")
+    {
+        resource(app, place, taken, Kind::Tenant, tenant.as_str(), false).await?;
+        snapshot(app, place, tenant).await?;
+    }
+    Ok(())
+}
+
+/// Moves orders that ended without an event to where they belong.
+pub(super) async fn tidy(app: &App, place: &Place) {
+    for status in [OrderStatus::Pending, OrderStatus::Active] {
+        for found in place.list(&format!("work-orders/{}", status.folder())) {
+            let Ok(id) = found.id.parse::<OrderId>() else { continue };
+            match app.store.order_get(id).await {
+                Ok(Some(order)) if order.status.folder() != status.folder() => write_order(place, &order),
+                Ok(None) => place.remove(&format!("work-orders/{}", status.folder()), &found.id),
+                Ok(Some(_)) | Err(_) => {}
+            }
+        }
+    }
+}
+
+fn write_order(place: &Place, order: &Order) {
+    let document = serde_json::to_value(shown(order)).unwrap_or_default();
+    if let Err(cause) = place.order(order.id, order.status, &document) {
+        warn!(error = %cause, work_order = %order.id, "the order's file cannot be written");
+    }
+}
+
+async fn node(app: &App, place: &Place, taken: &mut Taken, name: &NodeName) -> Result<(), Error> {
+    let Some(node) = app.store.node_get(name).await? else {
+        place.remove("resources/nodes", name.as_str());
+        place.remove("auth/nodes", name.as_str());
+        return Ok(());
+    };
+    let document = nodes::document(&nodes::resource(app, &node));
+    write(place, taken, "resources/nodes", name.as_str(), document);
+    let tokens = app.store.node_tokens(name).await?;
+    if let (Some(newest), Some(oldest)) = (tokens.first(), tokens.last()) {
+        let auth = NodeAuth {
+            node: name.clone(),
+            token_hash: newest.sha256.to_string(),
+            created_at: Some(stamp(oldest.created_at)),
+            rotated_at: (tokens.len() > 1).then(|| stamp(newest.created_at)),
+            revoked: newest.revoked_at.is_some(),
+        };
+        let document = serde_json::to_value(&auth).unwrap_or_default();
+        let unread = taken.is_unread(place, "auth/nodes", name.as_str());
+        match if unread { Ok(()) } else { place.write("auth/nodes", name.as_str(), &document, true) } {
+            Ok(()) if unread => {}
+            Ok(()) => taken.wrote(place, "auth/nodes", name.as_str()),
+            Err(cause) => warn!(error = %cause, node = %name, "the file of the node's token cannot be written"),
+        }
+    }
+    Ok(())
+}
+
+async fn resource(
+    app: &App,
+    place: &Place,
+    taken: &mut Taken,
+    kind: Kind,
+    id: &str,
+    removed: bool,
+) -> Result<(), Error> {
+    match app.store.resource_get(kind.as_str(), id).await? {
+        Some(resource) => write_resource(app, place, taken, kind, &resource).await,
+        None if removed => {
+            place.remove(folder(kind), id);
+            Ok(())
+        }
+        None => Ok(()),
+    }
+}
+
+async fn write_resource(
+    app: &App,
+    place: &Place,
+    taken: &mut Taken,
+    kind: Kind,
+    resource: &Resource,
+) -> Result<(), Error> {
+    let document = resources::document(app, resource).await?;
+    write(place, taken, folder(kind), &resource.name, document);
+    Ok(())
+}
+
+const fn folder(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Node => "resources/nodes",
+        Kind::Tenant => "resources/tenants",
+        Kind::Service => "resources/services",
+    }
+}
+
+fn write(place: &Place, taken: &mut Taken, folder: &str, id: &str, mut document: Value) {
+    if taken.is_unread(place, folder, id) {
+        return;
+    }
+    let written = digest(document.get("spec").unwrap_or(&Value::Null));
+    if let Some(status) = document.get_mut("status").and_then(Value::as_object_mut) {
+        status.insert(WRITTEN.to_owned(), json!(written));
+    }
+    match place.write(folder, id, &document, false) {
+        Ok(()) => taken.wrote(place, folder, id),
+        Err(cause) => warn!(error = %cause, "{folder}/{id}.json cannot be written"),
+    }
+}
+
+/// What a tenant's last revisions were, as they were applied.
+async fn snapshot(app: &App, place: &Place, tenant: &TenantName) -> Result<(), Error> {
+    let Ok(name) = ReleaseName::new(tenant.as_str()) else { return Ok(()) };
+    let Some(release) = app.store.release_get(tenant, &name).await? else { return Ok(()) };
+    let id = format!("{tenant}-{}", release.last_revision);
+    if release.door != skipper_core::release::Door::Fleet || place.is_there("snapshots", &id) {
+        return Ok(());
+    }
+    let Some(revision) = app.store.revision_get(release.id, release.last_revision).await? else { return Ok(()) };
+    let spec = match revision.source {
+        skipper_core::release::Source::Tenant { spec } => spec,
+        _ => Value::Null,
+    };
+    let document =
+        json!({"tenant": tenant, "revision": revision.number, "applied_at": stamp(revision.created_at), "spec": spec});
+    if let Err(cause) = place.write("snapshots", &id, &document, false) {
+        warn!(error = %cause, "snapshots/{id}.json cannot be written");
+    }
+    Ok(())
+}

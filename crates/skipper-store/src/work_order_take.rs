@@ -1,0 +1,140 @@
+//! Handing a work order out, under a lease and a generation of its own, and taking the report on it.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use skipper_core::{
+    actor::{Actor, Provenance},
+    fleet::{OrderStatus, Outcome, Verdict, judge},
+    id::OrderId,
+    name::NodeName,
+};
+
+use crate::{
+    Error, Store,
+    db::{args, statements},
+    json,
+    work_order::{Order, about, read},
+};
+
+statements! {
+    NEXT = "SELECT * FROM work_order WHERE node = $1 AND deadline > $2 AND ((status = 'pending' AND ready = 1) OR (status = 'active' AND lease_until <= $2)) \
+        ORDER BY id LIMIT 1";
+    RAISE = "UPDATE node SET generation = generation + 1 WHERE name = $1 RETURNING generation";
+    EPOCH = "SELECT epoch FROM store_meta WHERE id = 1";
+    TAKE = "UPDATE work_order SET status = 'active', generation = $2, lease_owner = $3, lease_until = $4 WHERE id = $1 AND generation = $5 \
+        AND status IN ('pending', 'active')";
+    GET = "SELECT * FROM work_order WHERE id = $1 AND node = $2";
+    HELD = "SELECT id FROM work_order WHERE node = $1 AND status = 'active' ORDER BY id LIMIT 1000";
+    RENEW = "UPDATE work_order SET lease_until = $3 WHERE id = $1 AND node = $2 AND status = 'active'";
+    FINISH = "UPDATE work_order SET status = $2, result = $3, finished_at = $4, lease_until = NULL WHERE id = $1 AND status IN ('pending', 'active')";
+}
+
+/// Within a life of the store there is room for so many orders a node.
+const COUNTER_BITS: u32 = 32;
+
+impl Store {
+    /// Hands out the oldest order that waits for the node, or whose holder has let its lease run out.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the database.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe to drop: one transaction. An order that was handed out to nobody is handed out again when its lease has run out.
+    pub async fn order_take(&self, node: &NodeName, owner: &str, lease: Duration) -> Result<Option<Order>, Error> {
+        // Most who ask find nothing: they do not queue behind those who write.
+        if self.one("look for work", NEXT, args![node.as_str(), self.now()]).await?.is_none() {
+            return Ok(None);
+        }
+        let mut txn = self.txn("hand out the work order").await?;
+        let now = txn.shared().clock.now();
+        let Some(row) = txn.one(NEXT, args![node.as_str(), now]).await? else { return Ok(None) };
+        let order = read(&row)?;
+        let epoch = txn.row(EPOCH, args![]).await?.count("epoch")?;
+        let counter = txn.row(RAISE, args![node.as_str()]).await?.count("generation")?;
+        let generation = (epoch.saturating_sub(1) << COUNTER_BITS) + counter;
+        let until = now + lease;
+        if txn.run(TAKE, args![order.id, generation, owner, until, order.generation]).await? == 0 {
+            return Ok(None);
+        }
+        let order = Order {
+            status: OrderStatus::Active,
+            generation,
+            lease_owner: Some(owner.to_owned()),
+            lease_until: Some(until),
+            ..order
+        };
+        txn.tell([about("order.taken", &order)]);
+        txn.commit().await?;
+        Ok(Some(order))
+    }
+
+    /// Makes the leases of those orders, or of all that the node holds, last `lease` from now. Answers which of those named it
+    /// does not hold.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the database.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe to drop: one transaction.
+    pub async fn orders_renew(
+        &self,
+        node: &NodeName,
+        named: Option<&[OrderId]>,
+        lease: Duration,
+    ) -> Result<Vec<OrderId>, Error> {
+        let held = self.all("look for orders that a node holds", HELD, args![node.as_str()]).await?;
+        let held: Vec<OrderId> = held.iter().map(|row| row.parse("id")).collect::<Result<_, _>>()?;
+        let wanted = named.unwrap_or(&held);
+        let lost: Vec<OrderId> = wanted.iter().filter(|id| !held.contains(id)).copied().collect();
+        if wanted.len() > lost.len() {
+            let mut txn = self.txn("renew the leases of work orders").await?;
+            let until = txn.shared().clock.now() + lease;
+            for id in wanted.iter().filter(|id| held.contains(id)) {
+                txn.run(RENEW, args![*id, node.as_str(), until]).await?;
+            }
+            txn.commit().await?;
+        }
+        Ok(lost)
+    }
+
+    /// Takes a node's report on an order. `None`: there is no such order of that node.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the database.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe to drop: one transaction.
+    pub async fn order_report(
+        &self,
+        id: OrderId,
+        node: &NodeName,
+        generation: Option<u64>,
+        outcome: Outcome,
+        result: &Value,
+    ) -> Result<Option<(Verdict, Order)>, Error> {
+        let mut txn = self.txn("take the report on the work order").await?;
+        let Some(row) = txn.one(GET, args![id, node.as_str()]).await? else { return Ok(None) };
+        let order = read(&row)?;
+        let verdict = judge(order.status, order.generation, generation, outcome);
+        if verdict != Verdict::Take {
+            return Ok(Some((verdict, order)));
+        }
+        let now = txn.shared().clock.now();
+        let status = outcome.status();
+        txn.run(FINISH, args![id, status.as_str(), json::text(result)?, now]).await?;
+        let by = Provenance { actor: Actor::Node { node: node.clone() }, ..order.provenance.clone() };
+        let order = Order { status, result: Some(result.clone()), finished_at: Some(now), lease_until: None, ..order };
+        let mut told = about("order.finished", &order);
+        told.provenance = by;
+        txn.tell([told]);
+        txn.commit().await?;
+        Ok(Some((verdict, order)))
+    }
+}
