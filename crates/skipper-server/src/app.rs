@@ -52,10 +52,10 @@ pub struct Parts {
     pub user: Option<User>,
     /// The apps of the directory that the server was given, if it was.
     pub apps: LiveApps,
-    /// Nodes and their orders.
-    pub fleet: Fleet,
     /// What of a slip that ran here still serves.
     pub slips: Slips,
+    /// Nodes and their orders.
+    pub fleet: Fleet,
     /// What the door of webhooks keeps in memory.
     pub webhooks: Webhooks,
     /// What the server says of itself.

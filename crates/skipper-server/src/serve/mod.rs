@@ -166,9 +166,9 @@ pub async fn run(config: Config, world: World, stop: CancellationToken) -> Resul
     tasks.spawn(callbacks::run(parts.app.clone(), later.clone()));
     tasks.spawn(config.apps.clone().follow(store.clone(), later.clone()));
     tasks.spawn(previews::tend(parts.app.clone(), later.clone()));
+    tasks.spawn(front::follow(config.clone(), parts.caddy, later.clone()));
     tasks.spawn(fleet::tend(parts.app.fleet.clone(), later.clone()));
     tasks.spawn(fleet::follow_files(parts.app.clone(), config.data_dir.clone(), later.clone()));
-    tasks.spawn(front::follow(config.clone(), parts.caddy, later.clone()));
     tasks.spawn(databases::tend(parts.app.clone(), later.clone()));
     tasks.spawn(takeover::tend(parts.app.clone(), later.clone()));
 
