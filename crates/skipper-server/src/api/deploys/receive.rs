@@ -41,7 +41,6 @@ pub(super) async fn receive(
     let request = parse(&body)?;
     let verified = proof.verify(&app, &request.app, &body).await;
     let delivery = verified.inspect_err(|error| refused(&app, &request.app, error))?;
-    let tenant = TenantName::default_tenant();
     let Delivery { sender, id, known, signed_at, by, trigger } = delivery;
     let fingerprint = Sha256::of(&body);
     let desk = Arc::new(Desk::of(app.clone(), &headers).await);
@@ -70,8 +69,11 @@ pub(super) async fn receive(
     };
     match carry_out(&app, &caller, request, signed_at).await {
         Ok(accepted) => idempotency::respond(desk.answer(&accepted)),
-        // Another server may have been faster, and what is refused now be what it did.
-        Err(error) => find().await?.ok_or(error),
+        Err(error) => {
+            // Another server may have been faster, and what is refused now be what it did.
+            app.store.settled().await;
+            find().await?.ok_or(error)
+        }
     }
 }
 
