@@ -14,7 +14,7 @@ use skipper_core::{
 };
 
 use crate::{
-    Error, IdempotencyKey, Store,
+    Error, Once, Store,
     db::{Txn, args, statements},
     idempotency, json, kept, release, revision, rollout, route_claim, settle, tenant,
 };
@@ -57,9 +57,9 @@ pub struct NewIntent {
     pub wait_behind: bool,
     /// The package as a document that outlives it, where the source is a package. Equal ones are stored once.
     pub kept: Option<String>,
-    /// The idempotency key of the request, begun by [`Store::idempotency_begin`]: the rollout is remembered with it in the
-    /// same transaction, so that not even a crash before the answer makes a second one.
-    pub idempotency: Option<IdempotencyKey>,
+    /// The idempotency key of the request: the rollout is remembered with it in the same transaction, so that not even a crash
+    /// before the answer makes a second one.
+    pub idempotency: Option<Once>,
 }
 
 /// An intent that is on disk.
@@ -79,7 +79,7 @@ impl Store {
     /// # Errors
     ///
     /// [`Error::Busy`], [`Error::NameTaken`], [`Error::AlreadyInstalled`], [`Error::NotFound`], [`Error::Deleted`],
-    /// [`Error::Changed`], [`Error::RouteTaken`] and [`Error::Invalid`]; nothing is stored then.
+    /// [`Error::Changed`], [`Error::RouteTaken`], [`Error::Repeated`] and [`Error::Invalid`]; nothing is stored then.
     ///
     /// # Cancel safety
     ///
@@ -88,18 +88,16 @@ impl Store {
         check(&new)?;
         let mut txn = self.txn("accept the intent").await?;
         let release = admit_in_txn(&mut txn, &new).await?;
-        let open = rollout::of_slot_in_txn(&mut txn, release.id, "open").await?;
-        if let Some(open) = &open
-            && !new.wait_behind
-        {
-            let phase = open.phase.name().to_owned();
-            return Err(Error::Busy { release: new.name, rollout: open.id, phase });
+        let (open, waiting) = rollout::under_way_in_txn(&mut txn, release.id).await?;
+        let waits = open.is_some();
+        if let Some((rollout, phase)) = open.filter(|_| !new.wait_behind) {
+            return Err(Error::Busy { release: new.name, rollout, phase });
         }
-        if let Some(waiting) = rollout::of_slot_in_txn(&mut txn, release.id, "waiting").await? {
+        if let Some(waiting) = waiting {
             settle::end_waiting_in_txn(&mut txn, &release, &waiting, Phase::Superseded).await?;
             txn.tell([rollout::told("rollout.superseded", &release, &waiting, &new.provenance)]);
         }
-        let accepted = insert_in_txn(&mut txn, new, release, open.is_some()).await?;
+        let accepted = insert_in_txn(&mut txn, new, release, waits).await?;
         txn.tell([rollout::told(
             "rollout.accepted",
             &accepted.release,
@@ -223,10 +221,13 @@ async fn insert_in_txn(
         finished_at: None,
     };
     insert_rollout_in_txn(txn, &rollout, &provenance, now).await?;
-    if let Some(key) = &new.idempotency {
-        idempotency::accepted_in_txn(txn, key, rollout.id).await?;
+    let accepted = IntentAccepted { release, revision, rollout };
+    match &new.idempotency {
+        None => {}
+        Some(Once::Begun(key)) => idempotency::accepted_in_txn(txn, key, accepted.rollout.id).await?,
+        Some(Once::Claim(claim)) => idempotency::claim_in_txn(txn, &new.tenant, claim, &accepted).await?,
     }
-    Ok(IntentAccepted { release, revision, rollout })
+    Ok(accepted)
 }
 
 async fn insert_revision_in_txn(

@@ -152,6 +152,11 @@ pub fn unknown(name: &str) -> Error {
 /// An old delivery must not bring its version back. Which of two is the older one is told by when they were signed; slip's
 /// webhook does not say that, so a tag that was deployed before another one is taken for one that was sent again.
 async fn refuse_outdated(app: &App, release: &Release, tag: &str, signed_at: Option<Timestamp>) -> Result<(), Error> {
+    let above = release.last_revision.saturating_sub(u64::from(LOOK_BACK));
+    if signed_at.is_none() && !app.store.revision_mentions(release.id, above, &format!("\"tag\":\"{tag}\"")).await? {
+        // The usual case: it is new.
+        return Ok(());
+    }
     let past = app.store.revision_list(release.id, None, LOOK_BACK).await?;
     let counts = [RevisionState::Pending, RevisionState::Live, RevisionState::Superseded];
     let mut past = past.iter().filter(|revision| counts.contains(&revision.state));
