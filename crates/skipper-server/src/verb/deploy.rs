@@ -57,14 +57,6 @@ pub async fn accept(app: &App, caller: &Caller, wanted: Wanted) -> Result<Intent
     };
     // What is older is found out, and what is accepted made known, by one delivery of an app at a time.
     let _turn = app.webhooks.turn(file.name.as_str()).await;
-    let release = app.store.release_get(&tenant, &name).await?;
-    if let (Some(preview), Some(release)) = (&preview, release.as_ref().filter(|release| !release.deleted)) {
-        refuse_another_preview(app, release, preview).await?;
-    }
-    if let Some(release) = release.as_ref().filter(|_| !wanted.force) {
-        refuse_outdated(app, release, &wanted.tag, wanted.signed_at).await?;
-    }
-    let there = release.as_ref().is_some_and(|release| !release.deleted);
     let source = Source::App {
         image: file.image.clone(),
         tag: wanted.tag,
@@ -72,9 +64,35 @@ pub async fn accept(app: &App, caller: &Caller, wanted: Wanted) -> Result<Intent
         preview,
         signed_at: wanted.signed_at,
     };
+    let place = (tenant, name);
+    match accept_source(app, caller, &place, source.clone(), wanted.force).await {
+        // Its removal came to its end between the look and the intent: it is installed anew.
+        Err(error) if error.code() == Code::NotServing => {
+            accept_source(app, caller, &place, source, wanted.force).await
+        }
+        done => done,
+    }
+}
+
+async fn accept_source(
+    app: &App,
+    caller: &Caller,
+    (tenant, name): &(TenantName, ReleaseName),
+    source: Source,
+    force: bool,
+) -> Result<IntentAccepted, Error> {
+    let Source::App { tag, preview, signed_at, .. } = &source else { return Err(Error::internal("not of an app")) };
+    let release = app.store.release_get(tenant, name).await?;
+    if let (Some(preview), Some(release)) = (preview, release.as_ref().filter(|release| !release.deleted)) {
+        refuse_another_preview(app, release, preview).await?;
+    }
+    if let Some(release) = release.as_ref().filter(|_| !force) {
+        refuse_outdated(app, release, tag, *signed_at).await?;
+    }
+    let there = release.as_ref().is_some_and(|release| !release.deleted);
     let prepared = Prepared {
-        tenant,
-        name,
+        tenant: tenant.clone(),
+        name: name.clone(),
         release,
         verb: if there { Verb::Upgrade } else { Verb::Install },
         source: Some(source),
