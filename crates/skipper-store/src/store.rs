@@ -164,6 +164,7 @@ impl Store {
     }
 
     pub(crate) async fn all(&self, doing: &'static str, sql: &'static str, args: Vec<Arg>) -> Result<Vec<Row>, Error> {
+        self.shared.line.calm().await;
         self.shared.db.all(doing, sql, args).await
     }
 
@@ -173,6 +174,7 @@ impl Store {
         sql: &'static str,
         args: Vec<Arg>,
     ) -> Result<Option<Row>, Error> {
+        self.shared.line.calm().await;
         self.shared.db.one(doing, sql, args).await
     }
 
