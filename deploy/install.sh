@@ -9,11 +9,13 @@
 #   --prefix DIR    where bin/skipper goes [/usr/local]
 #   --root DIR      put everything below this folder, for tests and images
 #   --init          run `skipper init` afterwards; what stands behind `--` is for it
+#   --agent         run `skipper init --agent` afterwards: this machine becomes a node of a fleet; SKIPPER_URL, AGENT_ID and
+#                   AGENT_TOKEN say of which, and so does what stands behind `--`
 #
 # The archive holds the program `skipper`; a bare program is taken as well. Nothing is installed that does not match.
 set -eu
 
-url=${SKIPPER_DOWNLOAD_URL:-} file="" sum=${SKIPPER_SHA256:-} prefix=/usr/local root="" init=no
+url=${SKIPPER_DOWNLOAD_URL:-} file="" sum=${SKIPPER_SHA256:-} prefix=/usr/local root="" init=no agent=
 
 fail() {
     printf 'install.sh: %s\n' "$*" >&2
@@ -33,6 +35,7 @@ while [ "$#" -gt 0 ]; do
     --prefix) prefix=$(value "$@") || exit 1; shift ;;
     --root) root=$(value "$@") || exit 1; shift ;;
     --init) init=yes ;;
+    --agent) init=yes agent=--agent ;;
     --) shift && break ;;
     -h | --help)
         sed -n '2,/^set -eu/{/^set -eu/d;s/^# \{0,1\}//;p;}' "$0"
@@ -122,8 +125,8 @@ printf '%s is installed in %s\n' "$version" "$bin"
 
 if [ "$init" = yes ]; then
     if [ -n "$root" ]; then
-        exec "$bin/skipper" init --root "$root" "$@"
+        exec "$bin/skipper" init ${agent:+"$agent"} --root "$root" "$@"
     fi
-    exec "$bin/skipper" init "$@"
+    exec "$bin/skipper" init ${agent:+"$agent"} "$@"
 fi
 printf 'next: sudo %s/bin/skipper init\n' "$prefix"

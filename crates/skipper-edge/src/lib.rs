@@ -35,6 +35,7 @@ pub use config::{Certificates, ConfigError, EdgeConfig, Limits, Network, Redirec
 pub use control::wire::{AcmeInfo, CertificateInfo, EdgeInfo, ListenerInfo, ShutInfo, TableRow};
 pub use edge::Edge;
 pub use error::Error;
+pub use listen::certificate_names;
 pub use router::EdgeRouter;
 pub use run::run;
 pub use supervisor::{EdgeProcess, EdgeSupervisor, Ensured};

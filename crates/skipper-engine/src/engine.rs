@@ -72,6 +72,11 @@ impl Shared {
         active.values().filter(|turn| matches!(turn, Turn::Working { .. })).count()
     }
 
+    /// The rollouts that are worked on here, or will be again.
+    pub(crate) fn worked_on(&self) -> Vec<RolloutId> {
+        self.active.lock().expect(POISONED).keys().copied().collect()
+    }
+
     /// Marks a rollout as worked on, unless it is already or has to wait.
     fn take_up(&self, id: RolloutId) -> bool {
         let mut active = self.active.lock().expect(POISONED);

@@ -10,6 +10,7 @@ pub mod auth;
 pub mod caddy;
 pub mod callbacks;
 pub mod config;
+pub mod databases;
 pub mod edge;
 pub mod error;
 pub mod held;

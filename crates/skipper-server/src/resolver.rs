@@ -12,7 +12,7 @@ use skipper_core::{
     name::ReleaseName,
     port::{Clock, Error as PortError, ErrorKind, Ids, Platform, ResolveRequest, Resolved, Resolver},
     release::Source,
-    route::Listener,
+    route::{Host, Listener},
     spec::{Application, Spec},
     time::Millis,
 };
@@ -21,15 +21,17 @@ use skipper_store::Store;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    apps::{Builder, LiveApps},
+    apps::{Builder, EdgeTls, LiveApps},
+    databases::Branches,
     error::{Code, Error},
     repository::Repositories,
 };
 
 /// Longest a plan waits for one resource. A rollout waits as long as the application's own bound.
 const PREVIEW_FETCH: Duration = Duration::from_secs(50);
-/// How long a rollout tries to reach what cannot be reached: long enough for a server that is being restarted.
-const UNREACHABLE: Duration = Duration::from_secs(30);
+/// How long a rollout tries to reach what cannot be reached: long enough for a server that is being restarted, and no longer than
+/// somebody waits who has written a wrong address.
+const UNREACHABLE: Duration = Duration::from_secs(10);
 /// First and longest pause between two tries.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LAST_PAUSE: Duration = Duration::from_secs(2);
@@ -78,18 +80,32 @@ impl PackageResolver {
         self
     }
 
-    /// Builds apps of that directory as well; with `tls`, for the edge's TLS listener too.
+    /// Builds apps of that directory as well; what `tls` knows certificates for, for the edge's TLS listener too.
     #[must_use]
-    pub fn with_apps(mut self, apps: LiveApps, ids: Arc<dyn Ids>, tls: bool) -> Self {
+    pub fn with_apps(mut self, apps: LiveApps, ids: Arc<dyn Ids>, tls: EdgeTls) -> Self {
         self.apps = Some(Builder {
             store: self.store.clone(),
             platforms: self.platforms.clone(),
             apps,
             clock: Arc::clone(&self.clock),
+            branches: Branches::new(self.store.clone(), Arc::clone(&ids)),
             ids,
             tls,
         });
         self
+    }
+
+    /// Whoever makes branches of databases for previews; nobody where there are no apps.
+    pub(crate) fn branches(&self) -> Option<Branches> {
+        self.apps.as_ref().map(|builder| builder.branches.clone())
+    }
+
+    /// Whether the edge serves the host name of an app with TLS.
+    pub(crate) async fn serves_tls(&self, host: &Host) -> bool {
+        match &self.apps {
+            Some(builder) => builder.tls.hosts().await.serves(host),
+            None => false,
+        }
     }
 
     /// Sets the bound that the configuration names, as a request would.

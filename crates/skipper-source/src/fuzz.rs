@@ -141,7 +141,8 @@ pub fn app_toml(bytes: &[u8]) {
             target: &PlatformName::new("docker").expect("a valid name"),
             secrets: &std::collections::BTreeMap::new(),
             preview_secrets: &[],
-            tls: true,
+            database: None,
+            tls: &app::TlsHosts { ordered: true, ..app::TlsHosts::default() },
         });
         if let Ok(built) = built {
             let spec = Spec::new(built.applications);

@@ -202,6 +202,12 @@ fn said(text: &str) -> Result<Option<Said>, String> {
         let (event, span) = event.map_err(|error| format!("not valid YAML: {}", error.info()))?;
         match event {
             Event::MappingStart(..) | Event::SequenceStart(..) => {
+                if depth == 0
+                    && let Event::SequenceStart(_, _, Some(tag)) = &event
+                    && let Some(class) = tag.suffix_in_namespace("tag:yaml.org,2002:").filter(|name| name.contains('.'))
+                {
+                    return Err(format!("names the Java class `{}`, and no object is made of it", shorten(&class)));
+                }
                 if depth == 0 && matches!(event, Event::SequenceStart(..)) {
                     return Err("is a list, and a map with `name` and `version` is expected".to_owned());
                 }

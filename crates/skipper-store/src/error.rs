@@ -61,6 +61,18 @@ pub enum Error {
         /// The revision that serves now.
         serving: Option<u64>,
     },
+    /// Something newer was accepted before.
+    #[error("`{tag}` of `{release}` was {why} before, and something else since (revision {newer})")]
+    Outdated {
+        /// The release.
+        release: ReleaseName,
+        /// What was to be deployed.
+        tag: String,
+        /// `signed` or `deployed`.
+        why: &'static str,
+        /// The revision that is newer.
+        newer: u64,
+    },
     /// The rollout is past the point where it can be cancelled.
     #[error("rollout {rollout} is {phase} and cannot be cancelled any more")]
     NotCancellable {
@@ -301,6 +313,7 @@ impl Error {
             Self::AlreadyInstalled { .. } => "already-installed",
             Self::Deleted { .. } => "release-deleted",
             Self::Changed { .. } => "release-changed",
+            Self::Outdated { .. } => "outdated",
             Self::NotCancellable { .. } => "not-cancellable",
             Self::RouteTaken { .. } => "route-taken",
             Self::NoFreePort { .. } => "no-free-port",
@@ -338,6 +351,7 @@ impl Error {
             Self::NameTaken { .. } => "choose another name, or delete the release through the door that owns it".into(),
             Self::AlreadyInstalled { .. } => "upgrade it, or choose another name".into(),
             Self::Deleted { .. } => "install it again; revision numbers go on where they ended".into(),
+            Self::Outdated { .. } => "send `\"force\": true` with it, or roll back".into(),
             Self::Changed { .. } => "look at the release again and repeat what you wanted".into(),
             Self::RouteTaken { owner, .. } => format!("choose another host, path or port, or delete release `{owner}`"),
             Self::NoFreePort { .. } => "widen the range of edge ports, or delete releases that hold ports".into(),

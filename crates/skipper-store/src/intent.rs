@@ -23,7 +23,16 @@ statements! {
     INSERT_ROLLOUT = "INSERT INTO rollout (id, release_id, verb, from_revision, to_revision, slot, phase_name, phase, \
             required_plan, purge, secrets, provenance, created_at) \
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+    LATEST = "SELECT number, source FROM revision WHERE release_id = $1 AND state IN ('pending', 'live', 'superseded') \
+        ORDER BY number DESC LIMIT $2";
+    /// Told by `replace`, the one function for this that both databases have.
+    MENTIONED = "SELECT 1 AS found FROM (SELECT source FROM revision \
+            WHERE release_id = $1 AND state IN ('pending', 'live', 'superseded') ORDER BY number DESC LIMIT $2) AS past \
+        WHERE replace(source, $3, '') <> source LIMIT 1";
 }
+
+/// How many revisions are looked at to tell what was sent again from what is new.
+const LOOK_BACK: u32 = 200;
 
 /// Longest description; a paragraph, not a document.
 const DESCRIPTION_MAX: usize = 4096;
@@ -47,6 +56,9 @@ pub struct NewIntent {
     pub require_plan: Option<Sha256>,
     /// Only if this is what serves: for intents that were made from what served (values reused, counts changed).
     pub expect_serving: Option<u64>,
+    /// Of an app: only if nothing newer was accepted before, on whatever server. Which of two is newer is told by when they were
+    /// signed; where that is not known, a tag that was deployed before another one is taken for one that was sent again.
+    pub in_order: bool,
     /// A delete that removes the history as well.
     pub purge: bool,
     /// Who and through what.
@@ -88,6 +100,9 @@ impl Store {
         check(&new)?;
         let mut txn = self.txn("accept the intent").await?;
         let release = admit_in_txn(&mut txn, &new).await?;
+        if let (true, Some(Source::App { tag, signed_at, .. })) = (new.in_order, &new.source) {
+            refuse_outdated_in_txn(&mut txn, &release, tag, *signed_at).await?;
+        }
         let (open, waiting) = rollout::under_way_in_txn(&mut txn, release.id).await?;
         let waits = open.is_some();
         if let Some((rollout, phase)) = open.filter(|_| !new.wait_behind) {
@@ -166,6 +181,42 @@ async fn admit_in_txn(txn: &mut Txn, new: &NewIntent) -> Result<Release, Error> 
         return Err(Error::Changed { release: name.clone(), serving: release.serving });
     }
     Ok(release)
+}
+
+/// An old delivery must not bring its version back. The release is locked: whoever comes at the same time comes before or after.
+async fn refuse_outdated_in_txn(
+    txn: &mut Txn,
+    release: &Release,
+    tag: &str,
+    signed_at: Option<Timestamp>,
+) -> Result<(), Error> {
+    let mention = format!("\"tag\":{}", json::text(&tag)?);
+    if signed_at.is_none() && txn.one(MENTIONED, args![release.id, LOOK_BACK, mention]).await?.is_none() {
+        // The usual case: it is new, and nothing has to be read.
+        return Ok(());
+    }
+    let mut past = Vec::new();
+    for row in txn.all(LATEST, args![release.id, LOOK_BACK]).await? {
+        if let Source::App { tag, signed_at, .. } = row.json("source")? {
+            past.push((row.count("number")?, tag, signed_at));
+        }
+    }
+    let mut past = past.iter();
+    let is_it = |(_, deployed, _): &&(u64, String, Option<Timestamp>)| deployed == tag;
+    let (why, newer) = match signed_at {
+        Some(at) => ("signed", past.find(|one| one.2.is_some_and(|then| then > at) && !is_it(one))),
+        None => {
+            let newest = past.next().filter(|newest| !is_it(newest));
+            ("deployed", newest.filter(|_| past.any(|one| is_it(&one))))
+        }
+    };
+    match newer {
+        None => Ok(()),
+        Some((number, ..)) => {
+            let (release, tag) = (release.name.clone(), tag.to_owned());
+            Err(Error::Outdated { release, tag, why, newer: *number })
+        }
+    }
 }
 
 async fn insert_in_txn(

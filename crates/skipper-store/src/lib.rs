@@ -16,6 +16,7 @@
 mod abandon;
 mod aside;
 mod backup;
+mod branch;
 mod bundle;
 mod callback;
 mod config;
@@ -63,6 +64,7 @@ mod token;
 mod version;
 
 pub use backup::Backup;
+pub use branch::DatabaseBranch;
 pub use callback::{Callback, CallbackNote, Told};
 pub use config::{Location, StoreConfig};
 pub use error::Error;
@@ -97,6 +99,7 @@ pub use version::{RunningVersion, StoredVersion, VersionFilter, VersionOrder};
 #[must_use]
 pub fn statements() -> Vec<(&'static str, &'static str)> {
     [
+        branch::STATEMENTS,
         bundle::STATEMENTS,
         callback::STATEMENTS,
         event::STATEMENTS,

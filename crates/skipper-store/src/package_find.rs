@@ -47,6 +47,8 @@ statements! {
     /// The two that people ask most: what is not asked costs nothing for each of a hundred thousand packages.
     SEARCH_TEXT = search!("search LIKE $4 ESCAPE '!'");
     SEARCH_NAME = search!("lower(name) LIKE $4 ESCAPE '!'");
+    /// For SQLite, whose `LIKE` knows no case by itself: the same in half the time.
+    SEARCH_NAME_CASELESS = search!("name LIKE $4 ESCAPE '!'");
     OF = "SELECT * FROM package WHERE repository = $1 AND (name, version) > ($2, $3) ORDER BY name, version LIMIT $4";
     /// Changes with every package that comes, goes or changes.
     STATE = "SELECT COUNT(*) AS n, COALESCE(MAX(num), 0) AS last, \
@@ -140,7 +142,7 @@ impl Store {
             }
             [None, None, Some(name), None] => {
                 args.push(name.into());
-                SEARCH_NAME
+                self.of_both(SEARCH_NAME_CASELESS, SEARCH_NAME)
             }
             wanted => {
                 args.extend(wanted.map(Into::into));

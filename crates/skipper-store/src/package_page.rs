@@ -36,6 +36,9 @@ statements! {
     NAMED_VERSION = "SELECT * FROM package WHERE name = $1 AND version = $2 ORDER BY num LIMIT $3";
     CONTAINING = "SELECT * FROM package WHERE num IN \
         (SELECT num FROM package WHERE lower(name) LIKE $1 ESCAPE '!' ORDER BY +num LIMIT $2) ORDER BY num";
+    /// For SQLite, whose `LIKE` knows no case by itself: the same in half the time.
+    CONTAINING_CASELESS = "SELECT * FROM package WHERE num IN \
+        (SELECT num FROM package WHERE name LIKE $1 ESCAPE '!' ORDER BY +num LIMIT $2) ORDER BY num";
 }
 
 /// In which order.
@@ -143,7 +146,7 @@ impl Store {
         let (sql, args) = match filter {
             PackageMatch::Named(name) => (NAMED, args![clean(name), limit]),
             PackageMatch::Version(name, version) => (NAMED_VERSION, args![clean(name), clean(version), limit]),
-            PackageMatch::Containing(text) => (CONTAINING, args![like(text), limit]),
+            PackageMatch::Containing(text) => (self.of_both(CONTAINING_CASELESS, CONTAINING), args![like(text), limit]),
         };
         self.all("find packages", sql, args).await?.iter().map(read).collect()
     }

@@ -11,7 +11,7 @@ use skipper_core::{
 use crate::{
     Error, Store,
     db::{Row, Txn, args, statements},
-    store::page,
+    store::{PAGE, page},
 };
 
 statements! {
@@ -49,6 +49,14 @@ statements! {
         WHERE release.tenant = $1 AND release.purged = 0 AND release.name > $2 \
             AND lower(release.name) LIKE $4 ESCAPE '!' \
         ORDER BY release.name LIMIT $3";
+    OF_DOOR = "SELECT release.*, rollout.id AS open_id, rollout.verb AS open_verb, rollout.phase_name AS open_phase, \
+            rollout.to_revision AS open_to, revision.state AS last_state \
+        FROM release \
+        LEFT JOIN rollout ON rollout.release_id = release.id AND rollout.slot = 'open' \
+        LEFT JOIN revision ON revision.release_id = release.id AND revision.number = release.last_revision \
+        WHERE release.tenant = $1 AND release.door = $2 AND release.purged = 0 AND release.deleted = 0 \
+            AND release.name > $3 AND release.name < $4 \
+        ORDER BY release.name LIMIT $5";
     INSERT = "INSERT INTO release (id, tenant, name, door, last_revision, created_at, updated_at) \
         VALUES ($1, $2, $3, $4, 0, $5, $5) ON CONFLICT DO NOTHING";
     /// The first statement of whatever changes a release: on PostgreSQL it holds everybody else off.
@@ -151,6 +159,35 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<ListedRelease>, Error> {
         self.listed([LIST_ALL, SEARCH_ALL], tenant, q, after, limit).await
+    }
+
+    /// Every release that came through a door and is not deleted, by name; with `prefix`, only those whose names begin with it.
+    /// Costs as much as there are of them.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the database.
+    pub async fn release_list_of_door(
+        &self,
+        tenant: &TenantName,
+        door: Door,
+        prefix: &str,
+    ) -> Result<Vec<ListedRelease>, Error> {
+        // No name holds a tilde, which comes after every character of one.
+        let (mut after, end) = (prefix.to_owned(), format!("{prefix}~"));
+        let mut found = Vec::new();
+        loop {
+            let args = args![tenant.as_str(), door.as_str(), after.as_str(), end.as_str(), i64::from(PAGE)];
+            let page = self.all("list releases", OF_DOOR, args).await?;
+            found.reserve(page.len());
+            for row in &page {
+                found.push(read_listed(row)?);
+            }
+            match found.last().filter(|_| page.len() == PAGE as usize) {
+                Some(last) => last.release.name.as_str().clone_into(&mut after),
+                None => return Ok(found),
+            }
+        }
     }
 
     async fn listed(

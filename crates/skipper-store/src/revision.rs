@@ -25,7 +25,7 @@ macro_rules! history {
                 rollout.from_revision AS from_revision, rollout.to_revision AS to_revision, rollout.purge AS purge, \
                 rollout.provenance AS provenance, rollout.created_at AS created_at, rollout.started_at AS started_at, \
                 rollout.finished_at AS finished_at, revision.state AS state, revision.source AS source, \
-                revision.description AS description \
+                revision.description AS description, revision.version AS version \
             FROM rollout LEFT JOIN revision \
                 ON revision.release_id = rollout.release_id AND revision.number = rollout.to_revision \
             WHERE rollout.release_id = $1 AND ",
@@ -40,8 +40,6 @@ statements! {
     LATEST_IN_STATE = "SELECT * FROM revision WHERE release_id = $1 AND state = $2 AND number < $3 ORDER BY number DESC LIMIT 1";
     LIST = "SELECT number, state, source, provenance, description, created_at FROM revision \
         WHERE release_id = $1 AND number < $2 ORDER BY number DESC LIMIT $3";
-    /// Told by `replace`, the one function for this that both databases have.
-    MENTIONS = "SELECT 1 AS found FROM revision WHERE release_id = $1 AND number > $2 AND replace(source, $3, '') <> source LIMIT 1";
     HISTORY = history!("rollout.num < $2 ORDER BY rollout.num DESC LIMIT $3");
     HISTORY_OF = history!("rollout.to_revision = $2 ORDER BY rollout.num DESC LIMIT 1");
     INSERT = "INSERT INTO revision (release_id, number, state, source, package_repository, package_name, package_version, \
@@ -87,6 +85,8 @@ pub struct HistoryEntry {
     pub from: Option<u64>,
     /// The revision to reach; `None` for a delete.
     pub to: Option<u64>,
+    /// The version that this revision is, or is a scaling of; `None` for a delete, or after a purge.
+    pub version: Option<u64>,
     /// With everything removed.
     pub purge: bool,
     /// What has become of that revision; `None` for a delete, or after a purge.
@@ -152,16 +152,6 @@ impl Store {
         let state = RevisionState::Superseded.as_str();
         let row = self.one("read the previous revision", LATEST_IN_STATE, args![release, state, serving]).await?;
         row.as_ref().map(read).transpose()
-    }
-
-    /// Whether that text is in the source of any revision above that number, as it is stored: a quick look that spares a long
-    /// one.
-    ///
-    /// # Errors
-    ///
-    /// Only those of the database.
-    pub async fn revision_mentions(&self, release: ReleaseId, above: u64, text: &str) -> Result<bool, Error> {
-        Ok(self.one("look through revisions", MENTIONS, args![release, above, text]).await?.is_some())
     }
 
     /// Revisions, newest first, below number `before`, at most `limit` (and never more than 1000).
@@ -244,6 +234,7 @@ fn read_history(row: &Row) -> Result<HistoryEntry, Error> {
         verb: row.word("verb", Verb::parse)?,
         from: row.maybe_count("from_revision")?,
         to: row.maybe_count("to_revision")?,
+        version: row.maybe_count("version")?.filter(|version| *version > 0),
         purge: row.flag("purge")?,
         state: known.then(|| row.word("state", state)).transpose()?,
         source: row.maybe_json("source")?,

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use skipper_core::{
     id::ReleaseId,
-    name::AppName,
+    name::{AppName, ReleaseName, TenantName},
+    release::Door,
     route::{Listener, RouteKey},
     spec::Spec,
 };
@@ -27,6 +28,9 @@ statements! {
     CLEAR = "DELETE FROM route_claim WHERE release_id = $1";
     LIST = "SELECT * FROM route_claim WHERE release_id = $1 ORDER BY listener, host, path";
     HOSTS = "SELECT DISTINCT host FROM route_claim WHERE listener = 'http' AND host <> ''";
+    HOLDERS = "SELECT route_claim.host AS host, route_claim.path AS path, release.name AS name FROM route_claim \
+        JOIN release ON release.id = route_claim.release_id WHERE route_claim.listener IN ('http', 'https') AND route_claim.host <> '' \
+            AND release.tenant = $1 AND release.door = $2";
     NEEDED = "SELECT spec FROM revision WHERE release_id = $1 AND state IN ('live', 'pending') AND spec IS NOT NULL";
 }
 
@@ -60,6 +64,20 @@ impl Store {
     /// Only those of the database.
     pub async fn route_hosts(&self) -> Result<BTreeSet<String>, Error> {
         self.all("list host names", HOSTS, args![]).await?.iter().map(|row| row.text("host")).collect()
+    }
+
+    /// Host names and paths on the edge's shared listeners, and the releases of that door that have them; one that is on both comes twice.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the database.
+    pub async fn route_holders(
+        &self,
+        tenant: &TenantName,
+        door: Door,
+    ) -> Result<Vec<(String, String, ReleaseName)>, Error> {
+        let rows = self.all("list host names", HOLDERS, args![tenant.as_str(), door.as_str()]).await?;
+        rows.iter().map(|row| Ok((row.text("host")?, row.text("path")?, row.parse("name")?))).collect()
     }
 
     /// Whether a spec's routes are free for the release (`None`: for one that does not exist yet). For plans; what counts is

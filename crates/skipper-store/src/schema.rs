@@ -49,6 +49,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../migrations/sqlite/0007_callbacks.sql"),
         postgres: include_str!("../migrations/postgres/0007_callbacks.sql"),
     },
+    Migration {
+        version: 8,
+        sqlite: include_str!("../migrations/sqlite/0008_doors.sql"),
+        postgres: include_str!("../migrations/postgres/0008_doors.sql"),
+    },
 ];
 
 /// The schema this build works with.
@@ -86,6 +91,7 @@ pub(crate) const TABLES: &[&str] = &[
     "mode",
     "callback",
     "callback_cursor",
+    "database_branch",
 ];
 
 #[cfg(test)]

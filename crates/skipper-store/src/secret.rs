@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use crate::{
     Error, Store,
     db::{Row, Txn, args, statements},
-    json,
+    json, release,
     seal::{Bond, Sealed},
     tenant,
 };
@@ -31,6 +31,8 @@ statements! {
     GET_VERSION = "SELECT key_id, nonce, sealed FROM secret_version WHERE tenant = $1 AND name = $2 AND version = $3";
     REMOVE = "UPDATE secret SET removed = 1, updated_at = $3, row_version = row_version + 1 \
         WHERE tenant = $1 AND name = $2 AND removed = 0";
+    NAMED = "SELECT name FROM secret WHERE tenant = $1 AND removed = 0 AND name LIKE $2 ESCAPE '!' ORDER BY name LIMIT 10000";
+    GONE = "SELECT 1 AS found FROM release WHERE tenant = $1 AND name = $2 AND purged = 0 AND deleted = 0";
     REMOVE_VERSIONS = "DELETE FROM secret_version WHERE tenant = $1 AND name = $2";
     USED_LIVE = "SELECT release.name AS name FROM live_secret JOIN live ON live.deployment_id = live_secret.deployment_id \
         JOIN release ON release.id = live.release_id WHERE live_secret.tenant = $1 AND live_secret.secret = $2 LIMIT 1";
@@ -159,6 +161,54 @@ impl Store {
     /// Only those of the database.
     pub async fn secret_list(&self, tenant: &TenantName) -> Result<Vec<SecretInfo>, Error> {
         self.all("list secrets", LIST, args![tenant.as_str()]).await?.iter().map(read_info).collect()
+    }
+
+    /// Names of secrets that hold this text; at most 10,000.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the database.
+    pub async fn secret_names(&self, tenant: &TenantName, text: &str) -> Result<Vec<SecretName>, Error> {
+        let args = args![tenant.as_str(), release::like(text)];
+        self.all("list secrets", NAMED, args).await?.iter().map(|row| row.parse("name")).collect()
+    }
+
+    /// Removes secrets that were sealed for a release, unless that is there: what is installed anew meanwhile keeps its own.
+    /// Returns how many.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the database.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe to drop: one transaction.
+    pub async fn secret_remove_left(
+        &self,
+        tenant: &TenantName,
+        release: &ReleaseName,
+        names: &[SecretName],
+        provenance: &Provenance,
+    ) -> Result<usize, Error> {
+        let mut txn = self.txn("remove what was sealed for a release").await?;
+        let now = txn.shared().clock.now();
+        // Whoever installs it waits until this is done.
+        release::lock_by_name_in_txn(&mut txn, tenant, release).await?;
+        if txn.one(GONE, args![tenant.as_str(), release.as_str()]).await?.is_some() {
+            txn.leave().await?;
+            return Ok(0);
+        }
+        let mut removed = 0;
+        for name in names {
+            let Some(row) = txn.one(CURRENT, args![tenant.as_str(), name.as_str()]).await? else { continue };
+            let version = row.count("version")?;
+            txn.run(REMOVE_VERSIONS, args![tenant.as_str(), name.as_str()]).await?;
+            txn.run(REMOVE, args![tenant.as_str(), name.as_str(), now]).await?;
+            txn.tell([told("secret.removed", tenant, name, version, provenance)]);
+            removed += 1;
+        }
+        txn.commit().await?;
+        Ok(removed)
     }
 
     /// Removes a secret with all its versions. With `force` also one that is in use: what runs keeps its value, and is not

@@ -12,7 +12,7 @@ use skipper_core::{
 };
 
 use crate::{
-    Error, Store,
+    Error, Store, branch,
     db::{Txn, args, statements},
     json, lease, mode, port_claim, release, resolved, revision, rollout, route_claim,
 };
@@ -124,6 +124,7 @@ async fn settle_in_txn(
     if deleted {
         port_claim::clear_in_txn(txn, release.id).await?;
         mode::clear_in_txn(txn, release.id).await?;
+        branch::leave_in_txn(txn, release.id).await?;
     }
     route_claim::settle_in_txn(txn, release.id).await?;
     let forgotten = purged && admitted.is_none();

@@ -178,6 +178,14 @@ impl Store {
         self.shared.db.one(doing, sql, args).await
     }
 
+    /// The statement for the database that this is. Few need one of their own.
+    pub(crate) fn of_both(&self, sqlite: &'static str, postgres: &'static str) -> &'static str {
+        match self.shared.db {
+            Db::Sqlite(_) => sqlite,
+            Db::Pg(_) => postgres,
+        }
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
         self.shared.clock.now()
     }

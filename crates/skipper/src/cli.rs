@@ -90,7 +90,7 @@ pub(crate) struct Cli {
 }
 
 /// Commands, by their path, that never talk to a server.
-const OFFLINE: [&str; 19] = [
+const OFFLINE: [&str; 20] = [
     "server",
     "edge",
     "keeper",
@@ -100,6 +100,7 @@ const OFFLINE: [&str; 19] = [
     "config",
     "init",
     "validate",
+    "tenant validate",
     "completions",
     "man",
     "markdown-help",
@@ -143,8 +144,21 @@ fn with_remote(command: clap::Command, path: &str) -> clap::Command {
     }
     let about = command.get_about().cloned().unwrap_or_default();
     let command = Remote::augment_args(with_usage(command, path)).about(about);
-    // There `--url` is where the repository is, as it is for Spring's users.
-    if path == "repo add" { command.mut_arg("url", |arg| arg.long("server-url")) } else { command }
+    match path {
+        // There `--url` is where the repository is, as it is for Spring's users.
+        "repo add" => command.mut_arg("url", |arg| arg.long("server-url")),
+        // There `--token` is the node's, as its users have it.
+        "node register" => command.mut_arg("token", |token| {
+            let help = token.get_help().cloned().unwrap_or_default();
+            Arg::new("token")
+                .long("admin-token")
+                .value_name("TOKEN")
+                .help(help)
+                .help_heading("Server")
+                .conflicts_with("token_file")
+        }),
+        _ => command,
+    }
 }
 
 /// Names can be given as words or by Spring's long flags, so the library takes the words for optional. Nearly everybody
@@ -154,7 +168,8 @@ fn with_usage(command: clap::Command, path: &str) -> clap::Command {
     let needs_name = twin("release_name") && !path.ends_with("list");
     let needs_package = twin("package_name") && !path.ends_with("upgrade");
     let needs_path = twin("spring_path");
-    if !needs_name && !needs_package && !needs_path {
+    let (needs_node, needs_tenant) = (twin("node_id"), twin("tenant_id"));
+    if !needs_name && !needs_package && !needs_path && !needs_node && !needs_tenant {
         return command;
     }
     let mut usage = format!("skipper {path} [OPTIONS]");
@@ -164,6 +179,8 @@ fn with_usage(command: clap::Command, path: &str) -> clap::Command {
             "name" => needs_name,
             "package" => needs_package,
             "path" => needs_path,
+            "node" => needs_node,
+            "of_tenant" => needs_tenant,
             "counts" => true,
             _ => arg.is_required_set(),
         };
@@ -296,6 +313,26 @@ mod tests {
         }
         assert_eq!(read("skipper --url http://a list --url http://b").connection.url.as_deref(), Some("http://b"));
         assert_eq!(read("skipper list --admin-token x").connection.token.as_deref(), Some("x"));
+    }
+
+    #[test]
+    fn a_nodes_token_is_not_what_lets_us_in() {
+        let cli = read("skipper node register --node-id host-1 --token its-own --admin-token ours --url http://a");
+        assert_eq!(cli.connection.token.as_deref(), Some("ours"));
+        let cli = read("skipper node register host-1 --token its-own");
+        assert_eq!(cli.connection.token, None);
+    }
+
+    #[test]
+    fn apply_is_a_verb_and_an_app_is_deployed_beside_it() {
+        for line in
+            ["skipper deploy apply --tenant-id t", "skipper deploy apply t --url http://a", "skipper deploy web v1"]
+        {
+            assert!(read(line).command.is_some(), "{line}");
+        }
+        for line in ["skipper deploy", "skipper deploy web", "skipper deploy apply"] {
+            assert!(parse(line.split(' ').map(Into::into).collect()).is_err(), "{line}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod complete;
 mod demo;
 mod failure;
 mod guide;
+mod in_container;
 mod load;
 mod properties;
 mod render;
@@ -54,6 +55,12 @@ fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
+    if let Some(command) = parsed.command.as_ref().filter(|command| command.stays())
+        && let Err(failure) = in_container::prepare(&surroundings, matches!(command, cmd::Command::Server(_)))
+    {
+        failure.print();
+        return failure.exit.into();
+    }
     let out = Output::new(&surroundings, parsed.json, parsed.colour, parsed.quiet);
     let context = cmd::Context::new(surroundings, out, parsed.connection);
     match parsed.command {

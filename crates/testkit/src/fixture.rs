@@ -1,6 +1,6 @@
 //! Specs, applications and names with everything filled in, to be changed where a test cares.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs, path::Path};
 
 use skipper_core::{
     actor::{Actor, Provenance},
@@ -124,4 +124,17 @@ pub fn spec(applications: impl IntoIterator<Item = Application>) -> Spec {
 pub fn provenance() -> Provenance {
     let request = RequestId::from_uuid(Uuid::from_u64_pair(0x7000, (0b10 << 62) | 1));
     Provenance { actor: Actor::Local, trigger: "test".into(), request, correlation: request.to_string() }
+}
+
+/// Puts a certificate for a host, signed by nobody else, where an edge reads it from: `HOST.crt` and `HOST.key`.
+///
+/// # Panics
+///
+/// Where the folder cannot be written.
+pub fn certificate(folder: &Path, host: &str) {
+    let pair = rcgen::generate_simple_self_signed([host.to_owned()]).expect("a pair");
+    fs::create_dir_all(folder).expect("made");
+    let stem = host.replacen("*.", "_.", 1);
+    fs::write(folder.join(format!("{stem}.crt")), pair.cert.pem()).expect("written");
+    fs::write(folder.join(format!("{stem}.key")), pair.signing_key.serialize_pem()).expect("written");
 }

@@ -9,6 +9,7 @@ mod clock;
 mod fault;
 pub mod fixture;
 mod ids;
+pub mod neon;
 pub mod pebble;
 mod platform;
 pub mod postgres;

@@ -9,6 +9,13 @@ pub(crate) enum Length {
     Chunked,
 }
 
+impl Length {
+    /// Whether bytes follow the head.
+    pub(crate) const fn has_body(self) -> bool {
+        !matches!(self, Self::None | Self::Known(0))
+    }
+}
+
 /// Takes a body out of a buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Decoder {

@@ -77,7 +77,8 @@ struct State {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sent {
     All,
-    /// The instance stopped reading. Its answer may be there all the same.
+    /// The instance stopped reading, or wants no more. Its answer may be there all the same; what the client still sends is
+    /// read and dropped, so that it gets to read.
     Refused,
 }
 
@@ -94,6 +95,7 @@ impl Exchange<'_> {
             (Wire { stream: Stream::Tcp(stream), buffer }, Some((_, answered, _)))
                 if matches!(outcome, Outcome::Done { .. })
                     && answered.reusable
+                    && !self.request.has_body()
                     && sent == Some(Sent::All)
                     && buffer.is_empty() =>
             {
@@ -117,14 +119,14 @@ impl Exchange<'_> {
             }
         }
         if state.grace.is_some() {
-            return Self::poll_rest(cx, state);
+            return self.poll_rest(cx, state);
         }
         if !self.poll_interim(cx, state) {
             return Poll::Pending;
         }
         let Some((down, ..)) = &mut state.answer else { return Poll::Pending };
         match down.poll(cx, &mut state.instance, &mut self.client.stream) {
-            Poll::Ready(Ok(())) => Self::poll_rest(cx, state),
+            Poll::Ready(Ok(())) => self.poll_rest(cx, state),
             Poll::Ready(Err(broken)) => {
                 let source = matches!(broken, Broken::Source | Broken::Malformed);
                 if source && !down.is_touched() {
@@ -141,10 +143,15 @@ impl Exchange<'_> {
 
     /// The answer is sent. An instance may answer before it has read the body, and a client that sends head and body apart
     /// expects to use its connection again all the same: the rest of the body gets a while to arrive.
-    fn poll_rest(cx: &mut Context<'_>, state: &mut State) -> Poll<Outcome> {
+    fn poll_rest(&self, cx: &mut Context<'_>, state: &mut State) -> Poll<Outcome> {
         let announced = state.answer.as_ref().is_some_and(|(_, _, reusable)| *reusable);
-        if !announced || state.sent.is_some() {
-            return Poll::Ready(Outcome::Done { reusable: announced && state.sent == Some(Sent::All) });
+        let over = match state.sent {
+            Some(Sent::All) => true,
+            Some(Sent::Refused) => self.up.is_taken(),
+            None => false,
+        };
+        if !announced || over {
+            return Poll::Ready(Outcome::Done { reusable: announced });
         }
         let grace = state.grace.get_or_insert_with(|| Box::pin(sleep(GRACE)));
         grace.as_mut().poll(cx).map(|()| Outcome::Done { reusable: false })
@@ -152,8 +159,10 @@ impl Exchange<'_> {
 
     /// Sends the request on. `Some`: the exchange is over.
     fn poll_request(&mut self, cx: &mut Context<'_>, state: &mut State) -> Option<Outcome> {
-        if state.sent.is_some() {
-            return None;
+        match state.sent {
+            None => {}
+            Some(Sent::Refused) if self.up.is_touched() && !self.up.is_taken() => return self.poll_drop(cx, state),
+            Some(_) => return None,
         }
         if let Some(patience) = &mut state.patience
             && patience.as_mut().poll(cx).is_ready()
@@ -168,8 +177,8 @@ impl Exchange<'_> {
                 None
             }
             Poll::Ready(Err(Broken::Sink)) => {
-                state.sent = Some(Sent::Refused);
-                None
+                self.cease(state);
+                self.poll_request(cx, state)
             }
             Poll::Ready(Err(broken)) => Some(match broken {
                 _ if state.answer.is_some() => Outcome::Broken,
@@ -177,6 +186,23 @@ impl Exchange<'_> {
                 Broken::TooLarge => Outcome::Refused(Reply::too_large()),
                 Broken::Source | Broken::Sink => Outcome::Broken,
             }),
+        }
+    }
+
+    /// Sends nothing more of the request. One of which nothing was sent stays whole, for another attempt.
+    fn cease(&mut self, state: &mut State) {
+        state.sent = Some(Sent::Refused);
+        if self.up.is_touched() && !self.up.is_taken() {
+            self.up.discard();
+        }
+    }
+
+    /// Takes the rest of the body from the client, for nobody.
+    fn poll_drop(&mut self, cx: &mut Context<'_>, state: &mut State) -> Option<Outcome> {
+        match self.up.poll(cx, self.client, &mut state.instance.stream) {
+            // What cannot be read to its end ends the connection, after the answer.
+            Poll::Pending | Poll::Ready(Ok(()) | Err(Broken::Malformed | Broken::TooLarge | Broken::Sink)) => None,
+            Poll::Ready(Err(Broken::Source)) => Some(Outcome::Broken),
         }
     }
 
@@ -273,6 +299,11 @@ impl Exchange<'_> {
         // A server that answers well before it has read the body wants it all the same; others would say 100 first.
         if answered.status < 300 {
             self.go_on(state);
+        }
+        // Who refuses and is about to close does not read on; whatever it is sent makes its kernel take the answer back (RFC 9112,
+        // 9.5 and 9.6).
+        if answered.status >= 300 && !answered.reusable && state.sent.is_none() && !self.up.paused {
+            self.cease(state);
         }
         // The client was told nothing about the body it wants to send, or the instance does not take it: then nobody
         // knows what the next bytes on the connection are.

@@ -192,6 +192,13 @@ impl Flow {
         Poll::Ready(Ok(()))
     }
 
+    /// From here on the body is taken from its source and goes nowhere.
+    pub(crate) fn discard(&mut self) {
+        self.out.clear();
+        self.sent = 0;
+        self.encoder = Encoder::Nothing;
+    }
+
     /// Whether any byte was written.
     pub(crate) const fn is_touched(&self) -> bool {
         self.touched

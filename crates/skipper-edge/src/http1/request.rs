@@ -28,7 +28,8 @@ pub(crate) struct Request {
     pub(crate) http11: bool,
     /// HEAD: the answer has no body.
     pub(crate) head_only: bool,
-    /// GET, HEAD or OPTIONS without body: may be sent twice.
+    /// GET, HEAD or OPTIONS without body: may be sent twice. Any other gets a new connection, which no instance closes because it
+    /// was idle.
     pub(crate) repeatable: bool,
     /// The client would send another request on the connection.
     pub(crate) keep_alive: bool,
@@ -41,6 +42,12 @@ pub(crate) struct Request {
     pub(crate) probe: bool,
     /// A trusted proxy says that the client spoke TLS.
     pub(crate) secure: bool,
+}
+
+impl Request {
+    pub(crate) const fn has_body(&self) -> bool {
+        self.length.has_body()
+    }
 }
 
 /// What came of reading a head.
@@ -112,7 +119,7 @@ fn translate(
             ""
         }
     };
-    let has_body = !matches!(length, Length::None | Length::Known(0));
+    let has_body = length.has_body();
     let expects = found.expects && has_body && http11;
     let h2c = found.upgrade.iter().any(|value| tokens(value).any(|token| token.eq_ignore_ascii_case(b"h2c")));
     let upgrade = found.nominated.upgrade && !found.upgrade.is_empty() && http11 && !has_body && !h2c;

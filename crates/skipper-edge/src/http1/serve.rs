@@ -29,9 +29,9 @@ use crate::{
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Attempts to reach an instance for one request.
 const ATTEMPTS: usize = 3;
-/// How long, and how much, a client may go on sending after an answer that closes the connection. Closing at once would
-/// make the kernel take the answer back.
-const LINGER: (Duration, usize) = (Duration::from_secs(2), 4 * 1024 * 1024);
+/// How long a client may go on sending after an answer that closes the connection, and how long it may pause meanwhile. Closing
+/// at once would make the kernel take the answer back from a client that reads only when it has sent everything.
+const LINGER: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(5));
 
 /// How serving a connection ended.
 pub(crate) enum End {
@@ -193,7 +193,7 @@ impl Turn<'_> {
     async fn attempts(&mut self, scratch: &Scratch, up: &mut Flow) -> bool {
         let arrived = Instant::now();
         let mut avoid: Vec<SocketAddr> = Vec::new();
-        let (mut fresh, mut unreached) = (false, None);
+        let (mut fresh, mut unreached) = (!self.request.repeatable, None);
         for attempt in 1..=ATTEMPTS {
             let mut ticket = match self.enter(scratch, arrived, &avoid).await {
                 Entered::In(ticket) => ticket,
@@ -224,8 +224,10 @@ impl Turn<'_> {
             };
             match exchange.run(stream).await {
                 (Outcome::Done { reusable: true }, _) => return true,
-                (Outcome::Done { reusable: false }, _) => {
-                    self.hang_up().await;
+                (Outcome::Done { reusable: false }, instance) => {
+                    // The instance has nothing to do with how long the client takes to go.
+                    drop((instance, ticket));
+                    linger(self.client).await;
                     return false;
                 }
                 (Outcome::Upgraded(head), Some(mut instance)) => {
@@ -301,11 +303,6 @@ impl Turn<'_> {
         let bytes = reply.to_http1(self.request.head_only, false);
         self.client.stream.write_all(&bytes).await.is_ok() && self.client.stream.flush().await.is_ok()
     }
-
-    /// Ends the connection after an answer that said so, or could not.
-    async fn hang_up(&mut self) {
-        linger(self.client).await;
-    }
 }
 
 /// Answers, and ends the connection so that the answer arrives.
@@ -318,7 +315,6 @@ async fn close_with(client: &mut Wire, reply: &Reply, head_only: bool) {
 
 /// Says the end, then reads what the client still sends, within bounds, until it ends too.
 async fn linger(client: &mut Wire) {
-    let mut left = LINGER.1;
     let lingering = async {
         if poll_fn(|cx| Pin::new(&mut client.stream).poll_shutdown(cx)).await.is_err() {
             return;
@@ -326,8 +322,8 @@ async fn linger(client: &mut Wire) {
         loop {
             let count = client.buffer.len();
             client.buffer.consume(count);
-            match poll_fn(|cx| client.poll_fill(cx)).await {
-                Ok(count @ 1..) if count < left => left -= count,
+            match timeout(LINGER.1, poll_fn(|cx| client.poll_fill(cx))).await {
+                Ok(Ok(1..)) => {}
                 _ => return,
             }
         }

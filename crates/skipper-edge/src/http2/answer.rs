@@ -27,6 +27,8 @@ pub(super) struct Exchange {
     pub(super) ticket: Ticket,
     /// The connection carried a request before.
     pub(super) reused: bool,
+    /// The request has a body: the connection is not kept.
+    pub(super) has_body: bool,
     /// `Some` when the request is sent, or cannot be.
     pub(super) sent: Option<Result<(), Stopped>>,
 }
@@ -75,6 +77,12 @@ impl Exchange {
                             continue;
                         }
                         self.ticket.answered(answered.status);
+                        // Who refuses and is about to close does not read on; more would only make its kernel take the answer
+                        // back.
+                        if answered.status >= 300 && !answered.reusable && self.sent.is_none() {
+                            self.sent = Some(Err(Stopped::Instance));
+                            self.pump.cease();
+                        }
                         return Poll::Ready(Ok((answered, parts)));
                     }
                 }
@@ -213,8 +221,9 @@ impl Streamed {
 
     /// The body is over: the request is no longer in flight, and the connection is kept if nothing is left on it.
     fn finish(&mut self) {
-        let Some(Exchange { instance, ticket, sent, .. }) = self.exchange.take() else { return };
+        let Some(Exchange { instance, ticket, sent, has_body, .. }) = self.exchange.take() else { return };
         if self.answered.reusable
+            && !has_body
             && sent == Some(Ok(()))
             && instance.buffer.is_empty()
             && let Stream::Tcp(stream) = instance.stream

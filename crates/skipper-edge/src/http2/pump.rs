@@ -48,7 +48,13 @@ impl Pump {
                         self.sent += count;
                         self.touched = true;
                     }
-                    Ok(_) | Err(_) => return Poll::Ready(Err(Stopped::Instance)),
+                    Ok(_) | Err(_) => {
+                        // One of which nothing was sent stays whole, for another attempt.
+                        if self.touched {
+                            self.cease();
+                        }
+                        return Poll::Ready(Err(Stopped::Instance));
+                    }
                 }
             }
             let Some(body) = &mut self.body else { return Poll::Ready(Ok(())) };
@@ -75,6 +81,11 @@ impl Pump {
                 }
             }
         }
+    }
+
+    /// Lets go of the rest of the body: what the client still sends is dropped, and keeps none of its other streams waiting.
+    pub(super) fn cease(&mut self) {
+        self.body = None;
     }
 
     /// Whether any byte was written.

@@ -17,7 +17,7 @@ pub(super) struct Translated {
     pub(super) head: Vec<u8>,
     pub(super) length: Length,
     pub(super) head_only: bool,
-    /// May be sent twice.
+    /// May be sent twice. Any other gets a new connection.
     pub(super) repeatable: bool,
     pub(super) probe: bool,
     /// A trusted proxy says that the client spoke TLS.
@@ -60,7 +60,7 @@ pub(super) fn translate(request: &Request<Incoming>, shared: &Shared, origin: &O
         Length::Chunked => write_field(&mut head, b"transfer-encoding", b"chunked"),
     }
     head.extend_from_slice(b"\r\n");
-    let has_body = !matches!(length, Length::None | Length::Known(0));
+    let has_body = length.has_body();
     Ok(Translated {
         host,
         path: path.to_owned(),

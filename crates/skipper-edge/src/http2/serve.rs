@@ -194,11 +194,12 @@ async fn forward(
     if let Some(reply) = answer(shared, origin, Asked { host: &host, path: &path, head: &head, probe, secure }) {
         return Err(reply);
     }
-    let body = (!matches!(length, Length::None | Length::Known(0))).then_some(body);
+    let has_body = length.has_body();
+    let body = has_body.then_some(body);
     let mut pump = Pump::new(head, body, length == Length::Chunked, shared.limits.body_bytes);
     let entry = Entry { listener: origin.listener, host: Some(&host), path: &path, arrived, probe };
     let mut avoid: Vec<SocketAddr> = Vec::new();
-    let (mut fresh, mut unreached) = (false, None);
+    let (mut fresh, mut unreached) = (!repeatable, None);
     for attempt in 1..=ATTEMPTS {
         let mut ticket = match enter(shared, entry, &avoid).await {
             Ok(ticket) => ticket,
@@ -215,7 +216,7 @@ async fn forward(
         };
         ticket.begin();
         let instance = Wire::new(Stream::Tcp(stream));
-        let mut exchange = Exchange { instance, pump, ticket, reused, sent: None };
+        let mut exchange = Exchange { instance, pump, ticket, reused, has_body, sent: None };
         match poll_fn(|cx| exchange.poll_head(cx, head_only, repeatable)).await {
             Ok((answered, mut parts)) => {
                 if probe {

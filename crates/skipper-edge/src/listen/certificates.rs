@@ -149,7 +149,7 @@ impl CertificateStore {
         let before = self.keys.load();
         let mut keys = Keys::new();
         for pair in self.pairs() {
-            match self.load(&pair) {
+            match load(&pair, &self.provider) {
                 Ok(key) => {
                     keys.insert(pair.name, key);
                 }
@@ -196,20 +196,28 @@ impl CertificateStore {
         }
         pairs
     }
+}
 
-    fn load(&self, pair: &Pair) -> Result<Arc<CertifiedKey>, Error> {
-        let failed = |path: &Path, cause: Box<dyn std::error::Error + Send + Sync>| Error::Certificate {
-            path: path.to_owned(),
-            cause,
-        };
-        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&pair.certificate)
-            .and_then(Iterator::collect)
-            .map_err(|error| failed(&pair.certificate, error.into()))?;
-        let key = PrivateKeyDer::from_pem_file(&pair.key).map_err(|error| failed(&pair.key, error.into()))?;
-        let key = CertifiedKey::from_der(chain, key, &self.provider)
-            .map_err(|error| failed(&pair.certificate, error.into()))?;
-        Ok(Arc::new(key))
-    }
+fn load(pair: &Pair, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, Error> {
+    let failed = |path: &Path, cause: Box<dyn std::error::Error + Send + Sync>| Error::Certificate {
+        path: path.to_owned(),
+        cause,
+    };
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&pair.certificate)
+        .and_then(Iterator::collect)
+        .map_err(|error| failed(&pair.certificate, error.into()))?;
+    let key = PrivateKeyDer::from_pem_file(&pair.key).map_err(|error| failed(&pair.key, error.into()))?;
+    let key = CertifiedKey::from_der(chain, key, provider).map_err(|error| failed(&pair.certificate, error.into()))?;
+    Ok(Arc::new(key))
+}
+
+/// The names that an edge has certificates for which reads them from this folder: hosts, `*.DOMAIN` for those right below it, and the
+/// empty name where every other one has one too. Pairs that it could not use are left out. Blocking.
+#[must_use]
+pub fn certificate_names(folder: &Path) -> BTreeSet<String> {
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    let pairs = pairs_in(folder).unwrap_or_default();
+    pairs.into_iter().filter(|pair| load(pair, &provider).is_ok()).map(|pair| pair.name).collect()
 }
 
 /// The pattern that a name falls under.

@@ -17,6 +17,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use self::bind::bind;
+pub use self::certificates::certificate_names;
 pub(crate) use self::{
     accept::{Acceptor, Face},
     certificates::CertificateStore,

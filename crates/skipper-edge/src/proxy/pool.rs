@@ -35,14 +35,16 @@ thread_local! {
     static POOL: RefCell<HashMap<u64, Vec<Idle>>> = RefCell::new(HashMap::new());
 }
 
-/// A connection to the target: the one used last if it still lives (`true`), else a new one.
+/// A connection to the target: the one used last if it still lives (`true`), else a new one. `fresh`: a new one in any case.
 ///
 /// # Cancel safety
 ///
 /// Safe to drop: a kept connection that was taken is closed.
 pub(crate) async fn checkout(target: &Target, fresh: bool, limit: Duration) -> io::Result<(TcpStream, bool)> {
-    if !fresh && let Some(stream) = take(target.key, Instant::now()) {
-        return Ok((stream, true));
+    match take(target.key, Instant::now()) {
+        Some(stream) if !fresh => return Ok((stream, true)),
+        // In place of a kept one: some servers have as many threads as they expect connections.
+        _ => {}
     }
     let stream = timeout(limit, TcpStream::connect(target.address))
         .await
@@ -78,7 +80,9 @@ fn is_alive(stream: &mut TcpStream, age: Duration) -> bool {
     matches!(Pin::new(stream).poll_read(&mut Context::from_waker(Waker::noop()), &mut room), Poll::Pending)
 }
 
-/// Keeps a connection whose last answer was read to its end.
+/// Keeps a connection for another request. It must have carried requests without body only, and the last answer must have been
+/// read to its end: what an instance does with a body that it has not read (close, read it as the next request) comes whenever
+/// it likes, and would meet somebody else.
 pub(crate) fn keep(target: &Target, stream: TcpStream) {
     POOL.with(|pool| {
         let mut pool = pool.borrow_mut();

@@ -4,6 +4,7 @@ mod support;
 
 mod acme;
 mod control;
+mod early;
 mod forwarding;
 mod handover;
 mod hostile;

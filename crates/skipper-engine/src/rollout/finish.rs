@@ -75,8 +75,9 @@ impl Run<'_> {
         let surface = effect.surface.clone();
         let (entry, published) = effect.into_entry(vec![event]);
         self.note(index, StepState::Done, entry).await?;
-        drop(published);
         self.reached(&step.app, surface);
+        // Only now: whoever tells a router everything must not find the new weights beside the old ways in.
+        drop(published);
         Ok(())
     }
 

@@ -7,7 +7,7 @@ mod advance;
 mod bundle;
 mod finish;
 mod record;
-mod replay;
+pub(crate) mod replay;
 mod resolve;
 mod undo;
 

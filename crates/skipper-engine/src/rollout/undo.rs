@@ -83,8 +83,8 @@ impl Run<'_> {
                     let (mut entry, published) = effect.into_entry(Vec::new());
                     entry.outcome = outcome.clone();
                     self.note(index, StepState::Undoing, entry).await?;
-                    drop(published);
                     self.reached(&step.app, surface);
+                    drop(published);
                 }
                 Err(StepError::Halt(halt)) => return Err(halt),
                 Err(StepError::Failed(failure)) => {

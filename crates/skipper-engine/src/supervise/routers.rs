@@ -1,9 +1,14 @@
 //! Routers that have lost their table, or were not told of a change.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use skipper_core::{
     deployment::{DeploymentId, Live},
+    id::RolloutId,
     port::{Error as PortError, ErrorKind, Router},
     route::{Service, ServiceId},
 };
@@ -13,6 +18,7 @@ use tracing::{info, warn};
 use super::stored;
 use crate::{
     engine::Shared,
+    rollout::replay,
     service::{self, Surface},
 };
 
@@ -22,6 +28,8 @@ const SYNC_BOUND: Duration = Duration::from_secs(30);
 const TAKE_UP: Duration = Duration::from_millis(250);
 /// Deployments read at a time.
 const PAGE: u32 = 500;
+/// Open rollouts that nobody works on yet and whose logs are looked at.
+const OPEN: u32 = 10_000;
 
 /// Never returns.
 pub(super) async fn keep(shared: &Shared) {
@@ -83,14 +91,38 @@ async fn sync(shared: &Shared, router: &Arc<dyn Router>) -> Result<usize, PortEr
             break;
         }
     }
-    let services: Vec<Service> = by_service.iter().filter_map(|(id, lives)| desired(shared, id, lives)).collect();
+    let logged = logged(shared).await?;
+    let surface = |id: &ServiceId| shared.ward.surface(id).or_else(|| logged.get(id).cloned());
+    let services: Vec<Service> =
+        by_service.iter().filter_map(|(id, lives)| desired(shared, id, surface(id), lives)).collect();
     router.sync(&services).await?;
     Ok(services.len())
 }
 
+/// How what an open rollout has changed is reached, as its log tells it: one that an earlier server left may not have been taken
+/// up yet, and what it holds must not be let go to nobody.
+async fn logged(shared: &Shared) -> Result<BTreeMap<ServiceId, Surface>, PortError> {
+    let store = &shared.config.store;
+    let mut open: BTreeSet<RolloutId> = shared.worked_on().into_iter().collect();
+    open.extend(stored(store.due(shared.config.clock.now(), OPEN)).await?);
+    let mut logged = BTreeMap::new();
+    for rollout in open {
+        let loaded = match stored(store.load(rollout)).await {
+            Ok(loaded) => loaded,
+            // It has ended meanwhile, or is given up by whoever takes it up.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Damaged) => continue,
+            Err(error) => return Err(error),
+        };
+        let release = loaded.release.id;
+        let surfaces = replay::of(loaded).into_iter().flatten();
+        logged.extend(surfaces.map(|(app, surface)| (ServiceId { release, app }, surface)));
+    }
+    Ok(logged)
+}
+
 /// As an open rollout wants it, or as the store has it.
-fn desired(shared: &Shared, id: &ServiceId, lives: &[Live]) -> Option<Service> {
-    let surface = shared.ward.surface(id).unwrap_or_else(|| Surface::settled(lives));
+fn desired(shared: &Shared, id: &ServiceId, surface: Option<Surface>, lives: &[Live]) -> Option<Service> {
+    let surface = surface.unwrap_or_else(|| Surface::settled(lives));
     service::service(&surface, lives.iter(), shared.modes.of(id).as_ref())
 }
 
@@ -101,7 +133,7 @@ async fn tell(shared: &Shared, id: &ServiceId) -> Result<bool, PortError> {
     let lives = stored(shared.config.store.live_of(id.release)).await?;
     let own: Vec<Live> = service::of_app(&lives, &id.app).cloned().map(|live| Live { generation, ..live }).collect();
     let routers = &shared.config.routers;
-    match desired(shared, id, &own) {
+    match desired(shared, id, shared.ward.surface(id), &own) {
         Some(service) => {
             for live in own.iter().filter(|live| live.weight > 0) {
                 routers.of(live.deployment.target()).set(&service).await?;

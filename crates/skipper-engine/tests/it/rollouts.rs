@@ -9,7 +9,7 @@ use skipper_core::{
     time::Millis,
 };
 use skipper_engine::{PlanRequest, Tuning};
-use testkit::{Behaviour, HookBehaviour, Intent, fixture};
+use testkit::{Behaviour, Fault, HookBehaviour, Intent, fixture};
 use tokio::time::{Instant, sleep};
 
 use crate::server::{Server, Stage};
@@ -452,4 +452,36 @@ async fn a_platform_that_converges_is_handed_the_whole_and_handed_the_old_one_to
     assert_eq!(stage.rollout(Verb::Scale, spec).await.1, Phase::Succeeded);
     stage.settled().await;
     assert_eq!(stage.world.platform.running().values().map(Vec::len).sum::<usize>(), 4);
+}
+
+/// The router, which knows nothing any more, is told before anybody has taken the rollout up again, wherever the server before
+/// died.
+#[tokio::test(start_paused = true)]
+async fn what_an_open_rollout_holds_is_not_let_go_to_nobody_when_a_new_server_tells_the_router_everything() {
+    let mut slow_leases = 0;
+    for at in 0..45 {
+        for slow in 0..4 {
+            let mut spec = web("1");
+            spec.applications[0].strategy = Strategy::Recreate { bake: Millis(0) };
+            let mut stage = Stage::serving(spec.clone()).await;
+            spec.applications[0].env.insert("VERSION".into(), "2".into());
+            let (_, rollout) = stage.world.ask(Verb::Upgrade, spec);
+            stage.world.script.at(stage.world.script.count() + at, Fault::CrashBefore);
+            stage.server.handle.wake();
+            while !stage.server.gate.is_dead() && !stage.world.phase(rollout).is_final() {
+                sleep(Duration::from_millis(5)).await;
+            }
+            if stage.world.phase(rollout).is_final() {
+                continue;
+            }
+            stage.world.router.lose_everything();
+            let slow = stage.world.script.count() + slow;
+            stage.world.script.at(slow, Fault::Hang);
+            assert_eq!(stage.end_of(rollout).await, Phase::Succeeded);
+            slow_leases += u32::from(stage.world.script.calls()[slow].what == "store.lease");
+            assert_eq!(stage.world.violations(), [""; 0], "died at {at}, then {slow} was slow");
+            stage.server.stop().await;
+        }
+    }
+    assert!(slow_leases > 10, "{slow_leases}");
 }

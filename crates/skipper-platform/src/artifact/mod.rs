@@ -89,6 +89,22 @@ impl Cache {
         self.path(digest).is_file()
     }
 
+    /// The file that would be taken for a resource, as far as that is known without asking anybody: of a pinned one what is
+    /// here, of a `file:` one the file itself, of a release in Maven that of a folder or what was fetched before. Blocking.
+    #[must_use]
+    pub fn at_hand(&self, resource: &Resource) -> Option<PathBuf> {
+        if let Some(digest) = &resource.sha256 {
+            return self.has(digest).then(|| self.path(digest));
+        }
+        let found = match scheme(&resource.uri) {
+            "file" => file::path(&resource.uri).ok(),
+            "maven" => self.maven.at_hand(self, &resource.uri),
+            _ => None,
+        };
+        // What cannot be read is told when it is fetched.
+        found.filter(|path| path.is_file() && std::fs::File::open(path).is_ok())
+    }
+
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }

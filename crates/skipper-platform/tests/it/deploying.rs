@@ -271,6 +271,12 @@ async fn what_cannot_run_is_refused_before_anything_is_started() {
         assert_eq!((error.code(), error.kind()), (code, ErrorKind::Permanent), "{uri}: {}", error.chain());
         assert!(error.chain().contains(words) && error.advice().is_some(), "{uri}: {error:?}");
     }
+    // What is on this machine is looked at before anybody fetches it.
+    for uri in [&page, &cut, &library] {
+        let error = world.platform.review(&mut app(uri, &[], &[]).app).await.expect_err(uri);
+        assert_eq!(error.code(), "not-a-jar", "{uri}");
+    }
+    world.platform.review(&mut app("file:/no/such.jar", &[], &[]).app).await.expect("that is told when it is fetched");
     let mut cloud = app(&good, &[], &[]);
     cloud.app.platform_options.insert("cloudfoundry".to_owned(), serde_json::json!({"memory": "1G"}));
     let error = reviewed(&world, &mut cloud).await.expect_err("it is for Cloud Foundry");

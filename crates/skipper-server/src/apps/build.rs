@@ -12,13 +12,13 @@ use skipper_core::{
 use skipper_engine::Platforms;
 use skipper_source::{
     Faults,
-    app::{self, App, Deploy, Inputs, PreviewRequest, Repo, Side},
+    app::{self, App, DatabaseStrategy, Deploy, Inputs, PreviewRequest, Repo, Side},
 };
 use skipper_store::Store;
 use tracing::warn;
 
-use super::{Apps, LiveApps, previews, secrets};
-use crate::{config::read_text, resolver::patiently};
+use super::{Apps, EdgeTls, LiveApps, previews, secrets};
+use crate::{config::read_text, databases::Branches, resolver::patiently};
 
 /// What an image says of itself.
 const REPO: &str = "/slip/slip.toml";
@@ -36,8 +36,10 @@ pub(crate) struct Builder {
     pub(crate) clock: Arc<dyn Clock>,
     /// New ids.
     pub(crate) ids: Arc<dyn Ids>,
-    /// Whether host names are served by TLS too.
-    pub(crate) tls: bool,
+    /// Who makes branches of databases for previews.
+    pub(crate) branches: Branches,
+    /// Which host names are served with TLS too.
+    pub(crate) tls: EdgeTls,
 }
 
 impl Builder {
@@ -68,6 +70,7 @@ impl Builder {
             preview: preview.as_ref().map(|of| PreviewRequest { id: of.id.clone(), sha: of.sha.clone() }),
         };
         let stored = secrets::of_app(&self.store, &request.tenant, name).await?;
+        let tls = self.tls.hosts().await;
         let inputs = Inputs {
             app: file,
             server: apps.server(),
@@ -77,7 +80,8 @@ impl Builder {
             target: &target,
             secrets: &stored,
             preview_secrets: &[],
-            tls: self.tls,
+            database: None,
+            tls: &tls,
         };
         let left = request.deadline.since(self.clock.now());
         let mut carrier = app::carrier(&inputs).map_err(|faults| faulty(name, &faults))?;
@@ -91,19 +95,25 @@ impl Builder {
         for warning in &built.warnings {
             warn!(app = %name, "{warning}");
         }
+        let provenance = previews::system("deploy", &*self.ids);
+        if let Some(preview) = &built.preview {
+            self.make_room(request, preview, &provenance).await?;
+            if preview.database.strategy == DatabaseStrategy::Branch {
+                let left = request.deadline.since(self.clock.now());
+                let release = (request.release, &request.release_name);
+                let address = self.branches.ensure(apps.server(), release, &preview.database, left).await?;
+                let inputs = Inputs { database: Some(&address), ..inputs };
+                built = app::applications(&inputs).map_err(|faults| faulty(name, &faults))?;
+            }
+        }
         for application in &mut built.applications {
             application.resource = image.clone();
         }
-        if let Some(preview) = &built.preview {
-            refuse_branch(preview)?;
-        }
-        let provenance = previews::system("deploy", &*self.ids);
         let sealed = std::mem::take(&mut built.sealed);
         let release = &request.release_name;
         secrets::seal(&self.store, &request.tenant, release, sealed, &mut built.applications, &provenance).await?;
         let mut spec = Spec::new(built.applications);
         if let Some(preview) = built.preview {
-            self.make_room(request, &preview, &provenance).await?;
             let app::Preview { hosts, ttl, max, .. } = preview;
             spec.preview = Some(Box::new(PreviewTerms { hosts, ttl, max }));
         }
@@ -164,17 +174,6 @@ impl Builder {
             }
         }
     }
-}
-
-/// Nobody makes branches of databases yet: a preview that counts on one must not run its hooks on whatever is there instead.
-fn refuse_branch(preview: &app::Preview) -> Result<(), Error> {
-    if preview.database.strategy != app::DatabaseStrategy::Branch {
-        return Ok(());
-    }
-    let message =
-        format!("previews of `{}` ask for a branch of their database, and none can be made here yet", preview.app);
-    Err(Error::new(ErrorKind::Permanent, "preview-database", message)
-        .hint("use `ephemeral` (a container of the pod), or `shared` with variables of its own under [preview.env]"))
 }
 
 async fn text_of(

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use skipper_core::{name::PlatformName, secret::SecretValue};
 use skipper_source::{
     Faults, Finding,
-    app::{self, Backend, Directory, Environment},
+    app::{self, Backend, Directory, Environment, Held},
 };
 
 use crate::config::DirectoryTexts;
@@ -32,7 +32,17 @@ impl Apps {
     ///
     /// Everything that is wrong with `slip.toml`.
     pub fn load(texts: DirectoryTexts, env: &BTreeMap<String, String>) -> Result<Self, Faults> {
-        let loaded = app::load(&Directory { server: &texts.server, apps: &texts.apps, env: Environment::new(env) });
+        Self::load_held(texts, env, &Held::new())
+    }
+
+    /// The same where apps have host names already: nobody takes them away.
+    ///
+    /// # Errors
+    ///
+    /// As [`Apps::load`].
+    pub fn load_held(texts: DirectoryTexts, env: &BTreeMap<String, String>, held: &Held) -> Result<Self, Faults> {
+        let directory = Directory { server: &texts.server, apps: &texts.apps, env: Environment::new(env) };
+        let loaded = app::load_held(&directory, held);
         let mut warnings = loaded.warnings;
         warnings.extend(texts.unreadable);
         Ok(Self { server: loaded.server?, apps: loaded.apps, texts: texts.apps, warnings })
@@ -54,6 +64,13 @@ impl Apps {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Result<app::App, Faults>> {
         self.apps.get(name)
+    }
+
+    /// Whether two apps want the same host name.
+    #[must_use]
+    pub fn is_contested(&self) -> bool {
+        let broken = self.apps.values().filter_map(|read| read.as_ref().err());
+        broken.flat_map(Faults::findings).any(|finding| finding.code == "route-taken")
     }
 
     /// The names of all apps, broken ones too, in order.

@@ -9,9 +9,15 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use skipper_core::Sha256;
+use skipper_core::{
+    Sha256,
+    name::{ReleaseName, TenantName},
+    release::Door,
+};
+use skipper_source::app::Held;
+use skipper_store::Store;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::Apps;
 use crate::config::read_directory;
@@ -28,6 +34,8 @@ pub(super) struct Followed {
     pub(super) dir: Option<PathBuf>,
     pub(super) env: BTreeMap<String, String>,
     now: ArcSwap<Apps>,
+    /// Host names that apps have, as it was last told.
+    pub(super) held: ArcSwap<Held>,
     /// Held while the directory is read. The texts that were read last, right or wrong.
     last: Mutex<Option<Sha256>>,
     /// Held while a file is changed, from reading it to reading it again.
@@ -48,6 +56,7 @@ impl From<Apps> for LiveApps {
             dir: None,
             env: BTreeMap::new(),
             now,
+            held: ArcSwap::default(),
             last: Mutex::new(None),
             writing: Mutex::default(),
         })))
@@ -67,6 +76,7 @@ impl LiveApps {
             dir: Some(dir),
             env,
             now,
+            held: ArcSwap::default(),
             last: Mutex::new(Some(read)),
             writing: Mutex::default(),
         }))))
@@ -84,6 +94,19 @@ impl LiveApps {
         self.0.as_ref()?.dir.as_deref()
     }
 
+    /// Notes which app has which host name: whoever has one keeps it from now on.
+    pub fn hold(&self, held: Held) {
+        let Some(followed) = &self.0 else { return };
+        let mut last = followed.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if **followed.held.load() != held {
+            followed.held.store(Arc::new(held));
+            // Only where two want the same one does it change what was read.
+            if followed.now.load().is_contested() {
+                *last = None;
+            }
+        }
+    }
+
     /// Reads the directory again. Says whether anything in it is new. Blocking.
     ///
     /// # Errors
@@ -98,7 +121,7 @@ impl LiveApps {
         if last.replace(read) == Some(read) {
             return Ok(false);
         }
-        let apps = Apps::load(texts, &followed.env).map_err(|faults| faults.to_string())?;
+        let apps = Apps::load_held(texts, &followed.env, &followed.held.load()).map_err(|faults| faults.to_string())?;
         for finding in apps.findings() {
             warn!("{finding}");
         }
@@ -106,28 +129,44 @@ impl LiveApps {
         Ok(true)
     }
 
-    /// Reads the directory again whenever a file of it changes, until `stop`.
-    pub(crate) async fn follow(self, stop: CancellationToken) {
+    /// Reads the directory again whenever a file of it changes, or another app has a host name that two want, until `stop`.
+    pub(crate) async fn follow(self, store: Store, stop: CancellationToken) {
         let Some(dir) = self.dir().map(Path::to_owned) else { return };
         let mut seen = stamp(&dir).ok();
         while stop.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
-            let (apps, at) = (self.clone(), dir.clone());
-            let before = seen;
-            let looked = tokio::task::spawn_blocking(move || {
-                let now = stamp(&at).ok();
-                // A file that is being written may change once more within the granularity of its time.
-                (now, (now != before || now.is_none()).then(|| apps.reload()))
-            });
-            let Ok((now, told)) = looked.await else { continue };
+            let at = dir.clone();
+            let Ok(now) = tokio::task::spawn_blocking(move || stamp(&at).ok()).await else { continue };
+            let contested = self.get().is_some_and(|apps| apps.is_contested());
+            // A file that is being written may change once more within the granularity of its time.
+            if !contested && now == seen && now.is_some() {
+                continue;
+            }
+            if let Err(error) = self.hold_what_serves(&store).await {
+                debug!(%error, "it cannot be looked which app has which host name");
+            }
+            let apps = self.clone();
+            let Ok(told) = tokio::task::spawn_blocking(move || apps.reload()).await else { continue };
             match told {
-                Some(Ok(true)) => info!(dir = %dir.display(), "the configuration of the apps has changed and was read"),
-                Some(Err(what)) if now != seen => {
+                Ok(true) => info!(dir = %dir.display(), "the configuration of the apps has changed and was read"),
+                Err(what) if now != seen => {
                     warn!("the configuration of the apps has faults; what was read before holds\n{what}");
                 }
                 _ => {}
             }
             seen = now;
         }
+    }
+}
+
+impl LiveApps {
+    /// [`LiveApps::hold`] with what the store says.
+    pub(crate) async fn hold_what_serves(&self, store: &Store) -> Result<(), skipper_store::Error> {
+        if self.dir().is_some() {
+            let held = store.route_holders(&TenantName::default_tenant(), Door::Deploys).await?;
+            let of_app = |(host, path, release): (String, String, ReleaseName)| ((host, path), release.to_string());
+            self.hold(held.into_iter().map(of_app).collect());
+        }
+        Ok(())
     }
 }
 

@@ -12,9 +12,11 @@ mod live;
 pub mod previews;
 pub(crate) mod secrets;
 pub mod takeover;
+mod tls;
 mod write;
 
 pub(crate) use build::Builder;
 pub use configured::Apps;
 pub use live::LiveApps;
+pub use tls::EdgeTls;
 pub(crate) use write::Refusal;

@@ -6,25 +6,25 @@ use std::{collections::BTreeMap, time::Duration};
 use skipper_core::{
     actor::{Actor, Provenance},
     id::RequestId,
-    name::{ReleaseName, TenantName},
+    name::{ReleaseName, SecretName, TenantName},
     port::Ids,
     release::{Door, PreviewOf, Release, Revision, Source},
-    rollout::Verb,
     spec::PreviewTerms,
     time::Timestamp,
 };
-use skipper_store::{Error, NewIntent, Store};
+use skipper_source::app::{preview_prefix, split_preview};
+use skipper_store::{Error, Store};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::app::App;
+use super::{Apps, secrets};
+use crate::{
+    app::App,
+    verb::{self, delete, deploy},
+};
 
-/// Stands between an app's name and a preview's in the name of its release.
-const INFIX: &str = ".preview.";
 /// How often it is looked whether one's time is over.
 const LOOK: Duration = Duration::from_secs(10);
-/// Releases read at a time.
-const PAGE: u32 = 500;
 /// How long an app's file may be away: whoever replaces a directory does not always do so at one moment.
 const MISSED: Duration = Duration::from_secs(60);
 /// How long one is remembered that never came to say how long it lives.
@@ -67,7 +67,7 @@ impl Preview {
 /// Whether a release of that name is a preview.
 #[must_use]
 pub fn is_one(name: &ReleaseName) -> bool {
-    name.as_str().contains(INFIX)
+    split_preview(name.as_str()).1.is_some()
 }
 
 /// All previews of an app, or of every app, by the name of their releases.
@@ -76,20 +76,14 @@ pub fn is_one(name: &ReleaseName) -> bool {
 ///
 /// Only those of the database.
 pub async fn list(store: &Store, tenant: &TenantName, app: Option<&ReleaseName>) -> Result<Vec<Preview>, Error> {
-    let text = app.map_or_else(|| INFIX.to_owned(), |app| format!("{app}{INFIX}"));
+    let prefix = app.map(|app| preview_prefix(app.as_str())).unwrap_or_default();
     let mut found = Vec::new();
-    let mut after = None;
-    loop {
-        let page = store.release_list(tenant, Some(&text), after.as_ref(), PAGE).await?;
-        let Some(last) = page.last() else { return Ok(found) };
-        after = Some(last.release.name.clone());
-        for listed in page {
-            let of_app = app.is_none() || listed.release.name.as_str().starts_with(&text);
-            if listed.release.door == Door::Deploys && of_app {
-                found.extend(one(store, listed.release, listed.open.is_some()).await?);
-            }
+    for listed in store.release_list_of_door(tenant, Door::Deploys, &prefix).await? {
+        if is_one(&listed.release.name) {
+            found.extend(one(store, listed.release, listed.open.is_some()).await?);
         }
     }
+    Ok(found)
 }
 
 /// The preview that a release is, if it is one.
@@ -118,25 +112,9 @@ pub async fn one(store: &Store, release: Release, open: bool) -> Result<Option<P
 ///
 /// Those of [`Store::intent_create`]; that it is away already is none.
 pub async fn remove(store: &Store, preview: &Preview, why: &str, provenance: Provenance) -> Result<(), Error> {
-    let gone = store
-        .intent_create(NewIntent {
-            tenant: preview.release.tenant.clone(),
-            name: preview.release.name.clone(),
-            door: Door::Deploys,
-            verb: Verb::Delete,
-            source: None,
-            rendered: None,
-            require_plan: None,
-            expect_serving: None,
-            purge: false,
-            provenance,
-            description: Some(why.to_owned()),
-            wait_behind: true,
-            kept: None,
-            idempotency: None,
-        })
-        .await;
-    match gone {
+    let options = verb::Options { description: Some(why.to_owned()), ..deploy::options() };
+    let intent = delete::of(preview.release.clone(), false).into_intent(options, provenance, None);
+    match store.intent_create(intent).await {
         Ok(_) | Err(Error::Deleted { .. } | Error::NotFound { .. }) => Ok(()),
         Err(error) => Err(error),
     }
@@ -170,7 +148,7 @@ pub(super) fn system(trigger: &str, ids: &dyn Ids) -> Provenance {
     Provenance { actor: Actor::System, trigger: trigger.to_owned(), correlation: request.to_string(), request }
 }
 
-/// Takes away whatever should not be there any more. Returns how many. `gone` remembers since when apps are missed.
+/// Takes away whatever should not be there any more, with what was sealed for it. Returns how many previews. `gone` remembers since when apps are missed.
 ///
 /// # Errors
 ///
@@ -216,7 +194,32 @@ pub async fn reap(app: &App, gone: &mut BTreeMap<ReleaseName, Timestamp>) -> Res
     if count > 0 {
         app.engine.wake();
     }
+    forget(app, &apps).await?;
     Ok(count)
+}
+
+/// Removes what was sealed for previews that are gone.
+async fn forget(app: &App, apps: &Apps) -> Result<(), Error> {
+    let tenant = TenantName::default_tenant();
+    let mut by_release: BTreeMap<ReleaseName, Vec<SecretName>> = BTreeMap::new();
+    for name in app.store.secret_names(&tenant, &preview_prefix("")).await? {
+        if let Some(release) = secrets::sealed_for_preview(&name) {
+            by_release.entry(release).or_default().push(name);
+        }
+    }
+    for (release, names) in by_release {
+        let of_door = match app.store.release_get(&tenant, &release).await? {
+            Some(known) => known.door == Door::Deploys && known.deleted,
+            // Purged: whether it was a preview, only its name tells.
+            None => apps.get(split_preview(release.as_str()).0).is_some(),
+        };
+        if of_door {
+            let by = system("previews", &*app.ids);
+            let removed = app.store.secret_remove_left(&tenant, &release, &names, &by).await?;
+            tracing::debug!(%release, removed, "what was sealed for a preview is removed with it");
+        }
+    }
+    Ok(())
 }
 
 /// Reaps until `stop`, where this server is the one that tends.

@@ -10,6 +10,7 @@ use skipper_core::{
     secret::SecretValues,
     spec::{Application, SecretUse},
 };
+use skipper_source::app::{preview_prefix, split_preview};
 use skipper_store::Store;
 
 /// The key that verifies webhooks and that no process gets to see.
@@ -68,6 +69,15 @@ pub(crate) async fn remove_all(
         }
     }
     Ok(())
+}
+
+/// The release of a preview that a value was sealed for; `None` for every other secret.
+pub(crate) fn sealed_for_preview(name: &SecretName) -> Option<ReleaseName> {
+    let (app, rest) = split_preview(name.as_str());
+    // A label holds no dot; what a variable is called may.
+    let (label, variable) = rest?.split_once('.')?;
+    variable.strip_prefix(CONFIG)?.strip_prefix('.')?;
+    ReleaseName::new(format!("{}{label}", preview_prefix(app))).ok()
 }
 
 /// Stores what came out of the environment for the release, and writes its names into the applications.

@@ -12,7 +12,7 @@ use std::{
 use serde_json::Value;
 use skipper_source::{
     Faults, Findings,
-    app::{self, Directory, Edited, Environment},
+    app::{self, Directory, Edited, Environment, Held},
 };
 
 use super::{LiveApps, live::Followed};
@@ -104,7 +104,7 @@ impl LiveApps {
     }
 
     fn put(&self, followed: &Followed, dir: &Path, path: &Path, edited: Edited, mode: u32) -> Result<Edited, Refusal> {
-        look_over(&read(dir)?, &edited, Environment::new(&followed.env))?;
+        look_over(&read(dir)?, &edited, Environment::new(&followed.env), &followed.held.load())?;
         replace(path, edited.text.as_bytes(), mode).map_err(|cause| failed(path, "cannot be written", &cause))?;
         let reloaded = self.reload();
         reloaded.map_err(|what| Refusal::Failed(format!("{} is written, but not read: {what}", path.display())))?;
@@ -125,12 +125,12 @@ fn failed(path: &Path, what: &str, cause: &io::Error) -> Refusal {
 }
 
 /// Loads the directory as it would be, without writing it: the app must be well there, and no other one worse off for it.
-fn look_over(texts: &DirectoryTexts, edited: &Edited, env: Environment<'_>) -> Result<(), Faults> {
+fn look_over(texts: &DirectoryTexts, edited: &Edited, env: Environment<'_>, held: &Held) -> Result<(), Faults> {
     let name = edited.app.name.as_str();
-    let before = app::load(&Directory { server: &texts.server, apps: &texts.apps, env });
+    let before = app::load_held(&Directory { server: &texts.server, apps: &texts.apps, env }, held);
     let mut apps = texts.apps.clone();
     apps.insert(format!("{name}.toml"), edited.text.clone());
-    let after = app::load(&Directory { server: &texts.server, apps: &apps, env });
+    let after = app::load_held(&Directory { server: &texts.server, apps: &apps, env }, held);
     after.server?;
     let mut findings = Findings::new();
     for (other, read) in after.apps {

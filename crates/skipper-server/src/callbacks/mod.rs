@@ -8,7 +8,7 @@ mod deliver;
 mod follow;
 mod send;
 
-use skipper_source::app::{App as File, Callbacks, Github, Hook};
+use skipper_source::app::{App as File, Callbacks, Github, Hook, split_preview};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -20,9 +20,6 @@ const SUCCESS: &str = "success";
 const FAILURE: &str = "failure";
 const ERROR: &str = "error";
 const INACTIVE: &str = "inactive";
-
-/// What stands before the id of a preview in the name of its release.
-const PREVIEW: &str = ".preview.";
 
 /// Tells until `stop`. Only a server with a directory of apps has anybody to tell.
 ///
@@ -56,7 +53,7 @@ impl Target {
 
 /// Everybody who is told of a release.
 fn targets(apps: &Apps, release: &str) -> Vec<Target> {
-    let (name, preview) = split(release);
+    let (name, preview) = split_preview(release);
     let Some(Ok(File { callbacks: own, .. })) = apps.get(name) else { return Vec::new() };
     let all = &apps.server().callbacks;
     let github = Callbacks::github(all, own).map(|mut github| {
@@ -67,9 +64,4 @@ fn targets(apps: &Apps, release: &str) -> Vec<Target> {
     });
     let hooks = Callbacks::webhooks(all, own).iter().filter(|hook| !hook.url.expose().is_empty());
     github.into_iter().chain(hooks.cloned().map(Target::Hook)).collect()
-}
-
-/// The app, and the preview where it is one.
-fn split(release: &str) -> (&str, Option<&str>) {
-    release.split_once(PREVIEW).map_or((release, None), |(app, id)| (app, Some(id)))
 }

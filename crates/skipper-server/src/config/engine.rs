@@ -1,22 +1,14 @@
 //! Options of accounts with a container engine: `platforms.NAME.*` of the types `docker` and `podman`, and the engines that
 //! are there without being named.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-};
+use std::{collections::BTreeMap, net::IpAddr};
 
-use skipper_core::secret::SecretValue;
 use skipper_platform::container::{EngineKind, EngineSettings, Pull, RegistryLogin, answers};
 use url::Url;
 
-use super::{fault::Fault, merge::Value, setting::nearest};
+use super::{fault::Fault, merge::Value, registries, setting::nearest};
 
 const OPTIONS: [&str; 6] = ["type", "host", "socket", "network", "pull", "publish"];
-/// What can be said of a registry, under `registries.NAME.`
-const OF_REGISTRY: [&str; 4] = ["url", "username", "password", "token"];
-/// The user of a registry for which only a token is given: registries that take tokens do not look at the name.
-const TOKEN_USER: &str = "skipper";
 
 /// The engine that a type of account names.
 pub(super) fn kind(word: &str) -> Option<EngineKind> {
@@ -25,7 +17,7 @@ pub(super) fn kind(word: &str) -> Option<EngineKind> {
 
 /// Whether an option's value must not be shown.
 pub(super) fn is_secret(option: &str) -> bool {
-    of_registry(option).is_some_and(|(_, field)| matches!(field, "password" | "token"))
+    of_registry(option).is_some_and(|(_, field)| registries::is_secret(field))
 }
 
 /// The registry's name and the field; the name of a host has dots of its own.
@@ -44,7 +36,7 @@ pub(super) fn settings(
     let mut said = Said { account, options, faults };
     for option in options.keys() {
         let known = match of_registry(option) {
-            Some((name, field)) => !name.is_empty() && OF_REGISTRY.contains(&field),
+            Some((name, field)) => !name.is_empty() && registries::FIELDS.contains(&field),
             None => OPTIONS.contains(&option.as_str()),
         };
         if !known {
@@ -116,31 +108,13 @@ impl Said<'_> {
     }
 
     fn registries(&mut self) -> BTreeMap<String, RegistryLogin> {
-        let names: BTreeSet<String> =
-            self.options.keys().filter_map(|option| Some(of_registry(option)?.0.to_owned())).collect();
-        let mut all = BTreeMap::new();
-        for name in names {
-            let of = |field: &str| format!("registries.{name}.{field}");
-            let password = self.text(&of("password")).or_else(|| self.text(&of("token")));
-            let (url, username) = (self.text(&of("url")), self.text(&of("username")));
-            let Some(password) = password else {
-                for field in ["username", "url"] {
-                    self.fault(&of(field), |_, _| format!("registry `{name}` has no password and no token"));
-                }
-                continue;
-            };
-            let username = username.unwrap_or_else(|| TOKEN_USER.to_owned());
-            // The host alone decides who gets the credentials.
-            let host = url.map_or_else(
-                || name.clone(),
-                |url| {
-                    let rest = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
-                    rest.split('/').next().unwrap_or_default().to_owned()
-                },
-            );
-            all.insert(host, RegistryLogin { username, password: SecretValue::new(password) });
+        let mut named: BTreeMap<&str, BTreeMap<String, Value>> = BTreeMap::new();
+        for (option, value) in self.options {
+            if let Some((name, field)) = of_registry(option) {
+                named.entry(name).or_default().insert(field.to_owned(), value.clone());
+            }
         }
-        all
+        named.into_iter().filter_map(|(name, fields)| registries::login(name, &fields, self.faults)).collect()
     }
 }
 

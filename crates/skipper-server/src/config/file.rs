@@ -36,6 +36,8 @@ pub(super) struct File {
     pub(super) platforms: BTreeMap<String, BTreeMap<String, Said>>,
     /// Repositories of packages: name, then option.
     pub(super) package_repositories: BTreeMap<String, BTreeMap<String, Said>>,
+    /// Registries of images: name, then option.
+    pub(super) registries: BTreeMap<String, BTreeMap<String, Said>>,
     /// Maven repositories: id, then option.
     pub(super) repositories: BTreeMap<String, BTreeMap<String, Said>>,
 }
@@ -109,6 +111,7 @@ impl Walk<'_> {
                     self.file.package_repositories.insert(name.get_ref().to_string(), said);
                 }
                 DeValue::Table(inner) if key == "platforms" => self.file.platforms = self.entries(&key, inner),
+                DeValue::Table(inner) if key == "registries" => self.file.registries = self.entries(&key, inner),
                 DeValue::Table(inner) if key == "maven.repositories" => {
                     self.file.repositories = self.entries(&key, inner);
                 }
@@ -127,7 +130,7 @@ impl Walk<'_> {
 
     fn unknown(&mut self, key: &str, line: usize) {
         let sections = SETTINGS.iter().filter_map(|s| s.key.split_once('.').map(|(section, _)| section));
-        let known = SETTINGS.iter().map(|s| s.key).chain(sections).chain(["platforms"]);
+        let known = SETTINGS.iter().map(|s| s.key).chain(sections).chain(["platforms", "registries"]);
         let hint = setting::nearest(key, known).map_or_else(
             || "`skipper config show` lists the known ones".to_owned(),
             |near| format!("did you mean `{near}`?"),

@@ -7,7 +7,7 @@ use super::{
     Sources, account, engine,
     fault::Fault,
     file::{File, Said},
-    maven,
+    maven, registries,
     setting::{self, SETTINGS},
     spring::{self, Native, Strength, Translated},
 };
@@ -64,6 +64,8 @@ pub(super) struct Merged {
     pub(super) platforms: Entries,
     /// Maven repositories by id.
     pub(super) repositories: Entries,
+    /// Registries of images by name.
+    pub(super) registries: Entries,
     /// Whether the accounts were said at all.
     pub(super) platforms_origin: Origin,
     /// Repositories of packages by name, with their options.
@@ -105,7 +107,14 @@ impl Merged {
                 origin: value.origin.clone(),
             })
         });
-        plain.chain(repositories).chain(accounts).chain(sources).collect()
+        let registries = self.registries.iter().flat_map(|(name, options)| {
+            options.iter().map(move |(option, value)| Shown {
+                key: format!("registries.{name}.{option}"),
+                value: if registries::is_secret(option) { "[secret]".to_owned() } else { value.text.clone() },
+                origin: value.origin.clone(),
+            })
+        });
+        plain.chain(repositories).chain(accounts).chain(registries).chain(sources).collect()
     }
 }
 
@@ -132,6 +141,7 @@ pub(super) fn merge(
         said.iter().map(|(name, said)| (name.clone(), options(said))).collect()
     };
     let mut platforms = entries(&file.platforms);
+    let registries = entries(&file.registries);
     let mut repositories = entries(&file.repositories);
     let mut package_repositories = entries(&file.package_repositories);
     let mut platforms_origin = file.path.clone().map_or(Origin::Default, |path| Origin::File(path, 1));
@@ -171,7 +181,15 @@ pub(super) fn merge(
             platforms.insert("local".to_owned(), [("type".to_owned(), local)].into());
         }
     }
-    Merged { settings, platforms, repositories, platforms_origin, package_repositories, spring_repositories }
+    Merged {
+        settings,
+        platforms,
+        repositories,
+        registries,
+        platforms_origin,
+        package_repositories,
+        spring_repositories,
+    }
 }
 
 /// The strongest that anybody says.

@@ -16,6 +16,7 @@ mod file;
 mod maven;
 mod merge;
 mod quantity;
+mod registries;
 mod repositories;
 mod setting;
 mod spring;
@@ -79,7 +80,17 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
     let merged = merge::merge(sources, &file, &spring, &mut faults, &mut warnings);
     let config = typed::build(sources, &merged, &mut faults);
     match config {
-        Some(config) if faults.is_empty() => Ok(Loaded { config, shown: merged.shown(), warnings }),
+        Some(config) if faults.is_empty() => {
+            let shown = merged.shown();
+            // 16 characters of base64 are 96 bits.
+            if config.admin_token.as_ref().is_some_and(|token| token.expose().len() < 16) {
+                let place = shown.iter().find(|shown| shown.key == "admin_token").map(|shown| shown.origin.to_string());
+                let message =
+                    "`admin_token` is shorter than 16 characters; make a longer one, as `openssl rand -hex 32` does";
+                warnings.push(Fault { place: place.unwrap_or_default(), message: message.to_owned() });
+            }
+            Ok(Loaded { config, shown, warnings })
+        }
         _ => {
             // As a reader goes through the file, whatever stage found them.
             faults.sort_by_key(Fault::line);

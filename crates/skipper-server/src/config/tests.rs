@@ -178,6 +178,18 @@ fn variables_are_expanded_after_parsing_and_secrets_are_not_shown() {
 }
 
 #[test]
+fn a_token_that_is_good_enough_to_try_things_on_is_taken_with_a_warning() {
+    let warnings = |token: &str| {
+        let (_dir, sources) = sources("", &[("ADMIN_TOKEN", token)], &[]);
+        let warnings = load(&sources).expect("valid").warnings;
+        warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let said = warnings("dev-admin-token");
+    assert!(said.len() == 1 && said[0].contains("ADMIN_TOKEN") && !said[0].contains("dev-admin"), "{said:?}");
+    assert!(warnings("0123456789abcdef").is_empty());
+}
+
+#[test]
 fn broken_toml_is_a_fault_with_its_line() {
     let found = faults("listen = \"127.0.0.1:1\"\n[log\n", &[]);
     assert!(found[0].starts_with("skipper.toml:2: "), "{found:?}");
@@ -321,6 +333,33 @@ fn an_engine_has_its_address_its_rules_and_its_registries_and_no_password_is_sho
         "skipper.toml:5: `platforms.p.pull` = `sometimes`: is not always, missing or never",
         "skipper.toml:6: unknown key `platforms.p.registries.x.user`; of a registry it can be url",
         "skipper.toml:7: registry `y` has no password and no token",
+    ] {
+        assert!(told.iter().any(|line| line.starts_with(words)), "{words}\n{told:#?}");
+    }
+}
+
+#[test]
+fn registries_at_the_top_are_those_of_every_engine() {
+    let file = "[registries.ghcr]\nurl = \"https://GHCR.io\"\ntoken = \"${TOKEN}\"\n[registries.\"r.example.org:5000\"]\nusername = \"me\"\n\
+                password = \"pass\"\n";
+    let (_dir, sources) = sources(file, &[("TOKEN", "s3cret")], &[]);
+    let Loaded { config, shown, .. } = load(&sources).expect("valid");
+    let logins: Vec<_> = config
+        .registries
+        .iter()
+        .map(|(host, it)| (host.as_str(), it.username.as_str(), it.password.expose()))
+        .collect();
+    assert_eq!(logins, [("ghcr.io", "skipper", "s3cret"), ("r.example.org:5000", "me", "pass")]);
+    let value = |key: &str| shown.iter().find(|one| one.key == key).map(|one| one.value.as_str());
+    assert_eq!(
+        (value("registries.ghcr.token"), value("registries.ghcr.url")),
+        (Some("[secret]"), Some("https://GHCR.io"))
+    );
+    let told =
+        faults("[registries.a]\nurl = \"x/y z\"\ntoken = \"t\"\n[registries.b]\nusername = \"u\"\ntokn = \"t\"\n", &[]);
+    for words in [
+        "skipper.toml:6: unknown key `registries.b.tokn`; did you mean `registries.b.token`?",
+        "skipper.toml:5: registry `b` has no password and no token",
     ] {
         assert!(told.iter().any(|line| line.starts_with(words)), "{words}\n{told:#?}");
     }

@@ -12,7 +12,7 @@ use std::{
 use skipper_core::{actor::Role, name::PlatformName, secret::SecretValue};
 use skipper_edge::{AcmeConfig, Network, Redirect};
 use skipper_platform::{
-    container::{EngineKind, EngineSettings},
+    container::{EngineKind, EngineSettings, RegistryLogin},
     local::DeployerSettings,
 };
 
@@ -22,6 +22,7 @@ use super::{
     maven,
     merge::{Merged, Value},
     quantity::{parse_size, parse_span},
+    registries,
     repositories::{self, RepositoriesConfig},
     setting,
 };
@@ -53,6 +54,8 @@ pub struct Config {
     pub platforms: BTreeMap<PlatformName, PlatformConfig>,
     /// Engines that become accounts of their own name if they answer when the server starts, with the hosts they may be at.
     pub usual_engines: Vec<(EngineKind, Vec<String>)>,
+    /// Credentials for registries of images by their hosts, for every account that has none of its own.
+    pub registries: BTreeMap<String, RegistryLogin>,
     /// How `maven:` resources are found.
     pub maven: skipper_platform::artifact::maven::Settings,
     /// The account of applications that name none.
@@ -235,6 +238,7 @@ pub(super) fn build(sources: &Sources, merged: &Merged, faults: &mut Vec<Fault>)
     let caddy = caddy::build(merged, &mut edge, &listen, take.faults);
     let platforms = take.platforms(sources);
     let usual_engines = take.usual_engines(sources, &platforms);
+    let registries = registries::build(&merged.registries, take.faults);
     let maven = maven::settings(sources, merged, take.faults);
     let default_platform = take.default_platform(&platforms);
     let limits = Limits {
@@ -280,6 +284,7 @@ pub(super) fn build(sources: &Sources, merged: &Merged, faults: &mut Vec<Fault>)
         local_ports: take.parse("local.ports", parse_ports).unwrap_or(1..=1),
         platforms,
         usual_engines,
+        registries,
         maven,
         // The last that is looked at: whatever else is wrong has been told by now.
         default_platform: default_platform?,
@@ -363,10 +368,11 @@ impl Taker<'_> {
     }
 
     fn admin_token(&mut self) -> Option<SecretValue> {
-        // Shorter ones can be tried out; 16 characters of base64 are 96 bits.
+        // Shorter ones can be tried out. Those who come from elsewhere bring tokens that work there, so that only what is no
+        // secret at all is refused; `load` warns of what is short.
         let parse = |text: &str| match text {
             "" => Ok(None),
-            short if short.len() < 16 => Err("is shorter than 16 characters and could be guessed".to_owned()),
+            short if short.len() < 8 => Err("is shorter than 8 characters and could be guessed".to_owned()),
             text if text.contains(char::is_whitespace) => Err("contains white space".to_owned()),
             text => Ok(Some(SecretValue::new(text.to_owned()))),
         };

@@ -57,7 +57,7 @@ fn code_of(error: &StoreError) -> Code {
         StoreError::PackageChanged { .. } => Code::RepositoryFailed,
         StoreError::PackageInUse { .. } => Code::PackageInUse,
         StoreError::Exists { .. } => Code::NameInUse,
-        StoreError::StillNeeded { .. } => Code::Conflict,
+        StoreError::StillNeeded { .. } | StoreError::Outdated { .. } => Code::Conflict,
         StoreError::SecretInUse { .. } => Code::SecretInUse,
         StoreError::IdempotencyMismatch { .. } => Code::IdempotencyMismatch,
         StoreError::Repeated { .. } => Code::Conflict,

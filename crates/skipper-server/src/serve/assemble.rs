@@ -12,6 +12,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{Error, World, platforms, tend::Tender};
 use crate::{
     app::{App, Parts},
+    apps::EdgeTls,
     config::{Config, Database, EdgeConfig, EdgePort, LogFormat},
     edge::EdgeView,
     metrics::Metrics,
@@ -73,7 +74,11 @@ pub(super) fn assemble(
     );
     // Behind Caddy TLS is Caddy's; elsewhere a route with TLS is refused that nobody has a certificate for, or could order one.
     let behind = config.apps.get().is_some_and(|apps| apps.server().caddy.is_some());
-    let tls = config.edge.acme.is_some() && config.edge.https != EdgePort::Off && !behind;
+    let tls = if config.edge.https == EdgePort::Off || behind {
+        EdgeTls::default()
+    } else {
+        EdgeTls { orders: config.edge.acme.is_some(), folder: Some(config.edge.tls_dir.clone()) }
+    };
     let resolver = resolver.with_apps(config.apps.clone(), Arc::clone(&world.ids), tls);
     let resolver = Arc::new(resolver.with_boot_health(config.boot_health));
     let engine = Engine::new(EngineConfig {

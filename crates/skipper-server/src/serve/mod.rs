@@ -24,6 +24,7 @@ use crate::{
     apps::{previews, takeover},
     callbacks,
     config::Config,
+    databases,
 };
 
 /// What a server needs of the process it runs in.
@@ -149,13 +150,20 @@ pub async fn run(config: Config, world: World, stop: CancellationToken) -> Resul
         tasks.spawn(async move { repositories.repositories().run(stop).await });
     }
 
+    // What serves keeps its host name, before anybody deploys.
+    config.apps.hold_what_serves(&store).await.map_err(|cause| Error::Store { cause })?;
+    let apps = config.apps.clone();
+    if let Ok(Err(what)) = tokio::task::spawn_blocking(move || apps.reload()).await {
+        warn!("the configuration of the apps has faults; what was read before holds\n{what}");
+    }
     takeover::storage_of_slip(&parts.app, &config.data_dir).await;
     let working = tasks.spawn(parts.tender.run(later.clone()));
     tasks.spawn(follow::wake(parts.app.clone(), later.clone()));
     tasks.spawn(follow::count(parts.app.clone(), later.clone()));
     tasks.spawn(callbacks::run(parts.app.clone(), later.clone()));
-    tasks.spawn(config.apps.clone().follow(later.clone()));
+    tasks.spawn(config.apps.clone().follow(store.clone(), later.clone()));
     tasks.spawn(previews::tend(parts.app.clone(), later.clone()));
+    tasks.spawn(databases::tend(parts.app.clone(), later.clone()));
     tasks.spawn(takeover::tend(parts.app.clone(), later.clone()));
 
     announce(&config, &listeners);

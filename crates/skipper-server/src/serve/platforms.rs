@@ -130,8 +130,11 @@ impl Opening<'_> {
     }
 
     fn engine(&self, name: &PlatformName, kind: EngineKind, mut settings: EngineSettings) -> Result<Opened, Error> {
+        for (host, login) in &self.config.registries {
+            settings.registries.entry(host.clone()).or_insert_with(|| login.clone());
+        }
         for registry in self.config.apps.get().iter().flat_map(|apps| &apps.server().registries) {
-            // What the account itself names for a registry counts.
+            // What the account itself, or skipper.toml, names for a registry counts.
             if let (Some(token), false) = (&registry.token, settings.registries.contains_key(&registry.host)) {
                 let login = RegistryLogin { username: registry.username.clone(), password: token.clone() };
                 settings.registries.insert(registry.host.clone(), login);

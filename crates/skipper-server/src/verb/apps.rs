@@ -126,6 +126,7 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce(&LiveApps) -> T + Send + 'static,
 ) -> Result<T, Error> {
     let apps = app.apps.clone();
+    apps.hold_what_serves(&app.store).await?;
     tokio::task::spawn_blocking(move || work(&apps)).await.map_err(Error::internal)
 }
 

@@ -3,6 +3,7 @@
 use skipper_core::{
     name::{ReleaseName, TenantName},
     policy::Action,
+    release::Release,
     rollout::Verb,
 };
 
@@ -36,9 +37,15 @@ pub async fn prepare(app: &App, caller: &Caller, wanted: Delete) -> Result<Prepa
         return Err(Error::new(Code::ReleaseNotFound, format!("release `{name}` was deleted already"))
             .hint(format!("`skipper delete {name} --purge` removes its history as well")));
     }
-    Ok(Prepared {
-        tenant,
-        name,
+    Ok(of(release, purge))
+}
+
+/// The end of a release that was found already.
+#[must_use]
+pub fn of(release: Release, purge: bool) -> Prepared {
+    Prepared {
+        tenant: release.tenant.clone(),
+        name: release.name.clone(),
         verb: Verb::Delete,
         source: None,
         rendered: None,
@@ -47,5 +54,5 @@ pub async fn prepare(app: &App, caller: &Caller, wanted: Delete) -> Result<Prepa
         expect_serving: None,
         release: Some(release),
         purge,
-    })
+    }
 }

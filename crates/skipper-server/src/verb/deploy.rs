@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use skipper_core::{
     name::{ReleaseName, TenantName},
     policy::Action,
-    release::{Door, PreviewOf, Release, RevisionState, Source},
+    release::{Door, PreviewOf, Release, Source},
     rollout::Verb,
     time::Timestamp,
 };
@@ -19,9 +19,6 @@ use crate::{
     apps::Apps,
     error::{Code, Error, package_faults},
 };
-
-/// How many revisions are looked at to tell a webhook that was sent again from a new one.
-const LOOK_BACK: u32 = 200;
 
 /// What is to be deployed.
 #[derive(Debug, Clone)]
@@ -55,7 +52,7 @@ pub async fn accept(app: &App, caller: &Caller, wanted: Wanted) -> Result<Intent
         None => file.name.clone(),
         Some(preview) => preview_release(&apps, file, &preview.id)?,
     };
-    // What is older is found out, and what is accepted made known, by one delivery of an app at a time.
+    // Not while the app is being removed.
     let _turn = app.webhooks.turn(file.name.as_str()).await;
     let source = Source::App {
         image: file.image.clone(),
@@ -81,13 +78,11 @@ async fn accept_source(
     source: Source,
     force: bool,
 ) -> Result<IntentAccepted, Error> {
-    let Source::App { tag, preview, signed_at, .. } = &source else { return Err(Error::internal("not of an app")) };
     let release = app.store.release_get(tenant, name).await?;
-    if let (Some(preview), Some(release)) = (preview, release.as_ref().filter(|release| !release.deleted)) {
+    if let (Source::App { preview: Some(preview), .. }, Some(release)) =
+        (&source, release.as_ref().filter(|release| !release.deleted))
+    {
         refuse_another_preview(app, release, preview).await?;
-    }
-    if let Some(release) = release.as_ref().filter(|_| !force) {
-        refuse_outdated(app, release, tag, *signed_at).await?;
     }
     let there = release.as_ref().is_some_and(|release| !release.deleted);
     let prepared = Prepared {
@@ -102,7 +97,8 @@ async fn accept_source(
         expect_serving: None,
         purge: false,
     };
-    intent::accept(app, caller, prepared, options()).await
+    // An old delivery must not bring its version back: the store tells, whichever server takes it.
+    intent::accept(app, caller, prepared, Options { in_order: !force, ..options() }).await
 }
 
 /// The release of a preview, where the server and the app have any.
@@ -152,6 +148,7 @@ pub fn configured<'a>(apps: &'a Apps, name: &str) -> Result<&'a app::App, Error>
 /// As [`configured`].
 pub async fn look_again(app: &App, name: &str) -> Result<(), Error> {
     let apps = app.apps.clone();
+    apps.hold_what_serves(&app.store).await?;
     let read = tokio::task::spawn_blocking(move || apps.reload()).await;
     if let Ok(Err(what)) = read {
         tracing::warn!("the configuration of the apps has faults; what was read before holds\n{what}");
@@ -165,32 +162,4 @@ pub async fn look_again(app: &App, name: &str) -> Result<(), Error> {
 pub fn unknown(name: &str) -> Error {
     let name: String = name.chars().take(80).collect();
     Error::new(Code::ReleaseNotFound, format!("unknown app: {name}"))
-}
-
-/// An old delivery must not bring its version back. Which of two is the older one is told by when they were signed; slip's
-/// webhook does not say that, so a tag that was deployed before another one is taken for one that was sent again.
-async fn refuse_outdated(app: &App, release: &Release, tag: &str, signed_at: Option<Timestamp>) -> Result<(), Error> {
-    let above = release.last_revision.saturating_sub(u64::from(LOOK_BACK));
-    if signed_at.is_none() && !app.store.revision_mentions(release.id, above, &format!("\"tag\":\"{tag}\"")).await? {
-        // The usual case: it is new.
-        return Ok(());
-    }
-    let past = app.store.revision_list(release.id, None, LOOK_BACK).await?;
-    let counts = [RevisionState::Pending, RevisionState::Live, RevisionState::Superseded];
-    let mut past = past.iter().filter(|revision| counts.contains(&revision.state));
-    let is_it = |source: &Source| matches!(source, Source::App { tag: deployed, .. } if deployed == tag);
-    let (why, newer) = if let Some(at) = signed_at {
-        let is_newer = |source: &Source| matches!(source, Source::App { signed_at: Some(then), .. } if *then > at);
-        ("signed before", past.find(|revision| is_newer(&revision.source) && !is_it(&revision.source)))
-    } else {
-        let newest = past.next().filter(|newest| !is_it(&newest.source));
-        ("deployed before", newest.filter(|_| past.any(|revision| is_it(&revision.source))))
-    };
-    let Some(newer) = newer else { return Ok(()) };
-    let (name, number) = (&release.name, newer.number);
-    Err(Error::new(
-        Code::Conflict,
-        format!("`{tag}` of `{name}` was {why}, and something else since (revision {number})"),
-    )
-    .hint("send `\"force\": true` with it, or roll back"))
 }

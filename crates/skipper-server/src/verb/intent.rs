@@ -2,6 +2,7 @@
 
 use skipper_core::{
     Sha256,
+    actor::Provenance,
     name::{ReleaseName, TenantName},
     policy::Action,
     release::{Door, Release, Source},
@@ -9,7 +10,7 @@ use skipper_core::{
     spec::Spec,
 };
 use skipper_engine::PlanRequest;
-use skipper_store::{IntentAccepted, NewIntent};
+use skipper_store::{IntentAccepted, NewIntent, Once};
 
 use super::{Caller, plan};
 use crate::{
@@ -51,6 +52,8 @@ pub struct Options {
     pub require_plan: Option<Sha256>,
     /// The door that the name belongs to; that of packages when absent.
     pub door: Option<Door>,
+    /// Only if nothing newer was accepted before; see [`NewIntent::in_order`].
+    pub in_order: bool,
     /// Behind an open rollout wait, in the place of whatever waited before.
     pub wait_behind: bool,
 }
@@ -63,6 +66,28 @@ impl Prepared {
         match self.verb {
             Verb::Rollback | Verb::Scale | Verb::Delete => there.map_or(Door::Releases, |release| release.door),
             Verb::Install | Verb::Upgrade => Door::Releases,
+        }
+    }
+
+    /// What the store is told. `options.require_plan` is the hash that the plan itself must have.
+    #[must_use]
+    pub fn into_intent(self, options: Options, provenance: Provenance, idempotency: Option<Once>) -> NewIntent {
+        NewIntent {
+            door: options.door.unwrap_or_else(|| self.door()),
+            tenant: self.tenant,
+            name: self.name,
+            verb: self.verb,
+            source: self.source,
+            rendered: self.rendered,
+            require_plan: options.require_plan,
+            expect_serving: self.expect_serving,
+            in_order: options.in_order,
+            purge: self.purge,
+            provenance,
+            description: options.description,
+            wait_behind: options.wait_behind,
+            kept: self.kept,
+            idempotency,
         }
     }
 
@@ -91,23 +116,9 @@ pub async fn accept(app: &App, caller: &Caller, prepared: Prepared, options: Opt
     } else if let Some((_, spec)) = &prepared.rendered {
         feasible(app, &prepared, spec).await?;
     }
-    let door = options.door.unwrap_or_else(|| prepared.door());
-    let intent = NewIntent {
-        tenant: prepared.tenant,
-        name: prepared.name,
-        door,
-        verb: prepared.verb,
-        source: prepared.source,
-        rendered: prepared.rendered,
-        require_plan,
-        expect_serving: prepared.expect_serving,
-        purge: prepared.purge,
-        provenance: caller.provenance.clone(),
-        description: options.description,
-        wait_behind: options.wait_behind,
-        kept: prepared.kept,
-        idempotency: caller.idempotency.clone(),
-    };
+    let options = Options { require_plan, ..options };
+    let warnings = prepared.warnings.clone();
+    let intent = prepared.into_intent(options, caller.provenance.clone(), caller.idempotency.clone());
     let accepted = app.timed("intent_create", app.store.intent_create(intent)).await?;
     app.engine.wake();
     tracing::info!(
@@ -119,6 +130,14 @@ pub async fn accept(app: &App, caller: &Caller, prepared: Prepared, options: Opt
         accepted.rollout.verb.as_str(),
         accepted.release.name
     );
+    for warning in &warnings {
+        tracing::warn!(
+            rollout.id = %accepted.rollout.id,
+            release.name = %accepted.release.name,
+            release.revision = accepted.rollout.to,
+            "{warning}"
+        );
+    }
     Ok(accepted)
 }
 

@@ -4,6 +4,7 @@ use skipper_core::{
     name::{ReleaseName, TenantName},
     policy::Action,
     release::PreviewOf,
+    route::Host,
 };
 use skipper_source::app;
 
@@ -70,13 +71,13 @@ pub async fn tear_down(app: &App, caller: &Caller, of: &ReleaseName, id: Option<
     Ok(all.into_iter().map(|preview| preview.of.id).collect())
 }
 
-/// Where a preview will be, or is: the first of its host names.
+/// The first host name that a preview will have, or has.
 #[must_use]
-pub fn address(app: &App, of: &PreviewOf) -> Option<String> {
+pub fn host(app: &App, of: &PreviewOf) -> Option<Host> {
     let apps = app.apps.get()?;
     let file = apps.get(of.app.as_str())?.as_ref().ok()?;
     let domain = file.preview.domain.as_ref().or_else(|| apps.server().preview.as_ref().map(|preview| &preview.domain));
     let release = app::preview_release(&of.app, &of.id).ok()?;
-    let label = release.as_str().rsplit('.').next()?.to_owned();
-    Some(format!("https://{label}.{}", domain?))
+    let (_, label) = app::split_preview(release.as_str());
+    Host::new(&format!("{}.{}", label?, domain?)).ok()
 }

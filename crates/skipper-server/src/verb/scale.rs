@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// More than one host runs; keeps a slip of the finger from starting a million processes.
-const MAX_REPLICAS: u32 = 1000;
+pub(crate) const MAX_REPLICAS: u32 = 1000;
 
 /// How many instances are wanted.
 #[derive(Debug, Clone)]

@@ -5,6 +5,7 @@ use skipper_core::{
     policy::Action,
     secret::SecretValue,
 };
+use skipper_source::app::is_reserved;
 use skipper_store::SecretInfo;
 
 use super::Caller;
@@ -27,7 +28,7 @@ pub async fn list(app: &App, caller: &Caller, tenant: &TenantName) -> Result<Vec
 ///
 /// # Errors
 ///
-/// The value is empty; there is no key to seal it with.
+/// The value is empty; its name is one that Skipper keeps for itself; there is no key to seal it with.
 ///
 /// # Cancel safety
 ///
@@ -44,11 +45,22 @@ pub async fn set(
         return Err(Error::new(Code::Invalid, "the value of a secret is not empty")
             .hint("send it as the body, or as {\"value\": …}"));
     }
+    if let Some(key) = reserved(app, name) {
+        return Err(Error::new(Code::BadRequest, format!("`{key}` cannot be the key of a secret of an app"))
+            .hint("variables that begin with SKIPPER_ are Skipper's own: call it otherwise"));
+    }
     let version = app.store.secret_set(tenant, name, value, &caller.provenance).await?;
     let all = app.store.secret_list(tenant).await?;
     let now = app.clock.now();
     let fresh = SecretInfo { name: name.clone(), version, created_at: now, updated_at: now, used: false };
     Ok(all.into_iter().find(|info| info.name == *name).unwrap_or(fresh))
+}
+
+/// The key of an app's secret that no process would get to see.
+fn reserved<'a>(app: &App, name: &'a SecretName) -> Option<&'a str> {
+    let (of, key) = name.as_str().rsplit_once('.')?;
+    let is_app = app.apps.get().is_some_and(|apps| apps.get(of).is_some());
+    Some(key).filter(|key| is_app && is_reserved(key))
 }
 
 /// Removes a secret with all its versions.

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt as _, path::Pa
 
 use http::Method;
 use serde_json::{Value, json};
-use skipper_core::actor::Role;
+use skipper_core::{
+    actor::Role,
+    name::{ReleaseName, TenantName},
+};
 use skipper_server::apps::LiveApps;
 
 use crate::{
@@ -77,6 +80,33 @@ async fn an_app_is_added_to_the_directory_and_can_be_deployed_at_once() {
 }
 
 #[tokio::test]
+async fn who_serves_a_host_name_keeps_it_whatever_others_are_called() {
+    let server = on_disk().boot().await;
+    assert_eq!(deployed(&server, "web", "v1").await["status"], "completed");
+    let claim = |name: &str| app(name, "", "").1.replace(&format!("domain = \"{name}.test\""), "domain = \"web.test\"");
+    // It is written by hand, and comes first by name.
+    fs::write(file(&server, "also"), claim("also")).expect("written");
+    let refused = server.send(signed(GLOBAL, r#"{"app":"also","tag":"v1"}"#)).await;
+    let (status, text) = error(&refused);
+    assert!(status == 409 && text.contains("`web.test` is wanted by the apps `web` and `also`"), "{status} {text}");
+    assert_eq!(deployed(&server, "web", "v2").await["status"], "completed", "it is well");
+    let apps = &read(&server, "/v1/status").await["apps"];
+    assert_eq!((&apps["web"]["faults"], &apps["web"]["tag"]), (&json!(null), &json!("v2")));
+    assert!(apps["also"]["faults"][0].as_str().unwrap_or_default().contains("keeps it"), "{apps}");
+    let (status, text) = error(
+        &send(&server, Method::POST, "/v1/apps", &json!({"name": "api", "image": "a/b", "domain": "web.test"})).await,
+    );
+    assert!(status == 422 && text.contains("`web` serves there"), "{status} {text}");
+    // Once it is gone the other one has it.
+    remove(&server, "/v1/apps/web").await.done();
+    let (tenant, web) = (TenantName::default_tenant(), ReleaseName::new("web").expect("a name"));
+    let release =
+        async || server.app.store.release_get(&tenant, &web).await.expect("the store answers").expect("it was there");
+    server.until(async || release().await.deleted).await;
+    assert_eq!(deployed(&server, "also", "v1").await["status"], "completed");
+}
+
+#[tokio::test]
 async fn what_would_not_load_is_not_written() {
     let server = on_disk().boot().await;
     let before = text(&server, "web");
@@ -88,8 +118,8 @@ async fn what_would_not_load_is_not_written() {
         (422, json!({"name": "api", "image": "a/b", "resources": {"memory": "lots"}}), "lots"),
         (422, json!({"name": "api", "image": "a/b", "deploy": {"drain_timeout": "-1s"}}), "drain_timeout"),
         (422, json!({"name": "api", "image": "a/b", "env": {"A": "${NOT_SET}"}}), "NOT_SET"),
-        (422, json!({"name": "api", "image": "a/b", "domain": "web.test"}), "leads to the app `api` already"),
-        (422, json!({"name": "zoo", "image": "a/b", "domain": "web.test"}), "leads to the app `web` already"),
+        (422, json!({"name": "api", "image": "a/b", "domain": "web.test"}), "wanted by the apps `api` and `web`"),
+        (422, json!({"name": "zoo", "image": "a/b", "domain": "web.test"}), "wanted by the apps `web` and `zoo`"),
         (422, json!([1]), "object"),
     ] {
         let answer = send(&server, Method::POST, "/v1/apps", &body).await;

@@ -5,7 +5,14 @@ use std::collections::BTreeMap;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::Method;
 use serde_json::{Value, json};
-use skipper_server::{apps::Apps, config::DirectoryTexts};
+use skipper_core::{
+    name::{ReleaseName, TenantName},
+    route::Listener,
+};
+use skipper_server::{
+    apps::{Apps, EdgeTls},
+    config::DirectoryTexts,
+};
 
 use crate::fixture::{Answer, Ask, Machine, Server};
 
@@ -243,7 +250,7 @@ fn with_previews(machine: &Machine, tags: &[&str]) {
     }
 }
 
-async fn preview(server: &Server, id: &str, tag: &str) -> Value {
+pub(crate) async fn preview(server: &Server, id: &str, tag: &str) -> Value {
     let body = json!({"app": "web", "tag": tag, "preview": {"id": id, "sha": "abc"}});
     let accepted = deploy(server, GLOBAL, &body).await;
     ended(server, &accepted).await
@@ -292,6 +299,18 @@ async fn a_secret_of_that_name_verifies_webhooks_and_reaches_no_process() {
     };
     set("web.SLIP_SECRET", "a key of its own").await;
     set("web.DB", "pg://somewhere").await;
+    for (uri, body) in [
+        ("/v1/secrets/web/SKIPPER_X", "x"),
+        ("/v1/secrets/web.SKIPPER_X", "x"),
+        ("/v1/apps/web/secrets", r#"{"secrets":{"A":"b","SKIPPER_X":"x"}}"#),
+    ] {
+        let ask = Ask::new(Method::PUT, uri).token(GLOBAL).header("content-type", "application/json");
+        let body = if body == "x" { r#"{"value":"x"}"# } else { body };
+        let answer = server.send(Ask { body: body.into(), ..ask }).await;
+        assert!(answer.status.as_u16() == 400 && answer.text().contains("SKIPPER_X"), "{uri}: {}", answer.text());
+    }
+    let keys = read(&server, "/v1/apps/web/secrets").await;
+    assert_eq!(keys["secrets"], json!(["DB", "SLIP_SECRET"]), "all of them are looked at before one is set");
     let refused = server.send(signed(GLOBAL, r#"{"app":"web","tag":"v1"}"#)).await;
     assert_eq!(error(&refused), told(401, "invalid signature"), "its own key replaces the server's");
     let accepted = deploy(&server, "a key of its own", &json!({"app": "web", "tag": "v1"})).await;
@@ -303,12 +322,17 @@ async fn a_secret_of_that_name_verifies_webhooks_and_reaches_no_process() {
 
 #[tokio::test]
 async fn previews_come_and_go_by_themselves() {
-    let machine = machine();
+    let own = app("web", "", "[preview]\nenv = { TOKEN = \"${TOKEN}\" }\n");
+    let machine = configured("[preview]\ndomain = \"preview.test\"\nmax_per_app = 2\n", [own]);
     with_previews(&machine, &["v1", "v2", "v3"]);
     let server = machine.boot().await;
     let accepted =
         deploy(&server, GLOBAL, &json!({"app": "web", "tag": "v1", "preview": {"id": "PR_1", "sha": "abc"}})).await;
-    assert_eq!((&accepted["app"], &accepted["preview_url"]), (&json!("web"), &json!("https://pr-1.preview.test")));
+    assert_eq!(
+        (&accepted["app"], &accepted["preview_url"]),
+        (&json!("web"), &json!("http://pr-1.preview.test:8080")),
+        "where the edge listens, without TLS"
+    );
     assert_eq!(ended(&server, &accepted).await["status"], "completed");
     let one = read(&server, "/v1/previews/web/PR_1").await;
     assert_eq!(
@@ -355,6 +379,41 @@ async fn previews_come_and_go_by_themselves() {
     assert_eq!(skipper_server::apps::previews::reap(&server.app, &mut BTreeMap::new()).await.expect("it works"), 1);
     server.until(async || ids().await.is_empty()).await;
     assert!(server.machine.platform.running().is_empty(), "nothing is left");
+    let sealed = async || {
+        let all = server.app.store.secret_list(&TenantName::default_tenant()).await.expect("a list");
+        all.into_iter().map(|info| info.name.to_string()).filter(|name| name.contains(".preview.")).collect::<Vec<_>>()
+    };
+    assert_eq!(sealed().await, ["web.preview.3.config.TOKEN"], "what was sealed for the others went with them");
+    assert_eq!(skipper_server::apps::previews::reap(&server.app, &mut BTreeMap::new()).await.expect("it works"), 0);
+    assert_eq!(sealed().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn what_there_is_a_certificate_for_is_served_with_tls() {
+    let machine = machine();
+    let folder = machine.dir.path().join("tls");
+    testkit::fixture::certificate(&folder, "*.preview.test");
+    std::fs::write(folder.join("web.test.crt"), "no certificate").expect("written");
+    with_previews(&machine, &["v1"]);
+    let tls = EdgeTls { orders: false, folder: Some(folder.clone()) };
+    let server = Machine { tls, ..machine }.boot().await;
+    let routes = async |release: &str, number: u64| {
+        let name = ReleaseName::new(release).expect("a name");
+        let release = server.app.store.release_get(&TenantName::default_tenant(), &name).await.expect("read");
+        let revision = server.app.store.revision_get(release.expect("there").id, number).await.expect("read");
+        let spec = revision.and_then(|revision| revision.spec).expect("it was built");
+        let routes = spec.applications.iter().flat_map(|app| &app.routes);
+        routes.filter(|route| route.listener == Listener::Https).count()
+    };
+    assert_eq!(preview(&server, "pr-1", "v1").await["status"], "completed");
+    assert_eq!(routes("web.preview.pr-1", 1).await, 1);
+    let accepted = deploy(&server, GLOBAL, &json!({"app": "web", "tag": "v1"})).await;
+    assert_eq!(ended(&server, &accepted).await["status"], "completed");
+    assert_eq!(routes("web", 1).await, 0, "what the edge cannot use does not count");
+    testkit::fixture::certificate(&folder, "web.test");
+    let accepted = deploy(&server, GLOBAL, &json!({"app": "web", "tag": "v2"})).await;
+    assert_eq!(ended(&server, &accepted).await["status"], "completed");
+    assert_eq!(routes("web", 2).await, 1, "from the next deploy on");
 }
 
 #[tokio::test]
@@ -366,14 +425,6 @@ async fn previews_are_refused_where_there_are_none() {
     let ended = preview(&server, "pr-1", "v1").await;
     assert_eq!(ended["status"], "failed", "the image enables none");
     assert!(ended["error"].as_str().unwrap_or_default().contains("not enabled"), "{ended}");
-    // Hooks that count on a database of their own must not meet another one.
-    let repo = "[app]\nname = \"web\"\n[preview]\nenabled = true\n[preview.database]\nstrategy = \"branch\"\nprovider = \"neon\"\n\
-        project_id = \"p\"\n[preview.hooks]\nmigrate = \"bin/migrate\"\n";
-    server.machine.platform.image_file("docker:registry.test/web:v9", "/slip/slip.toml", repo);
-    let ended = preview(&server, "pr-2", "v9").await;
-    assert_eq!(ended["status"], "failed");
-    assert!(ended["error"].as_str().unwrap_or_default().contains("branch of their database"), "{ended}");
-    assert_eq!(server.machine.platform.hooks_started(), 0);
 }
 
 #[tokio::test]

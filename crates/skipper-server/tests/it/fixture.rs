@@ -18,7 +18,7 @@ use skipper_engine::{Engine, EngineConfig, Platforms, Routers, Tuning};
 use skipper_server::{
     api::own::wire::{Accepted, Problem, RolloutView},
     app::{App, Parts},
-    apps::LiveApps,
+    apps::{EdgeTls, LiveApps},
     config::{Limits, Retention, User},
     edge::{EdgeState, EdgeView},
     metrics::Metrics,
@@ -46,6 +46,7 @@ pub(crate) struct Machine {
     pub(crate) user: Option<User>,
     pub(crate) limits: Limits,
     pub(crate) apps: LiveApps,
+    pub(crate) tls: EdgeTls,
     /// A second name of the platform account.
     pub(crate) also: Option<&'static str>,
 }
@@ -72,6 +73,7 @@ impl Default for Machine {
             admin_token: None,
             user: None,
             apps: LiveApps::default(),
+            tls: EdgeTls::default(),
             also: None,
             limits: Limits {
                 body: 64 * 1024,
@@ -135,7 +137,7 @@ impl Machine {
         repositories.prepare(&[], true).await.expect("prepared");
         let resolver =
             PackageResolver::new(store.clone(), repositories, platforms.clone(), 30_000..=32_767, self.clock.clone());
-        let resolver = Arc::new(resolver.with_apps(self.apps.clone(), self.ids.clone(), false));
+        let resolver = Arc::new(resolver.with_apps(self.apps.clone(), self.ids.clone(), self.tls.clone()));
         let engine = Engine::new(EngineConfig {
             store: Arc::new(store.clone()),
             platforms: platforms.clone(),

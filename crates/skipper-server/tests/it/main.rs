@@ -4,6 +4,7 @@ mod api;
 mod apps;
 mod auth;
 mod callbacks;
+mod databases;
 mod deploys;
 mod fixture;
 mod hal;

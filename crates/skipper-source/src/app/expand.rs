@@ -121,7 +121,7 @@ pub(super) fn secret(field: &Field<'_>, env: Environment<'_>) -> Option<SecretVa
 pub(super) fn warn_unexpanded(field: &Field<'_>, text: &str) {
     if let Some((_, name, _)) = next(text) {
         let hint =
-            "it is filled in in secrets and tokens, under [registry], [registries] and [env] of the server alone";
+            "it is filled in in secrets, keys and tokens, under [registry], [registries] and [env] of the server alone";
         field.warning("variable-here", format!("`${{{}}}` is not filled in here", shorten(name)), hint);
     }
 }

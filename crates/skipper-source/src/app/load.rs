@@ -36,11 +36,20 @@ pub struct Loaded {
     pub warnings: Vec<Finding>,
 }
 
-/// Reads a directory.
-///
-/// A host name and path that two apps want is the first one's by name; the other one is broken.
+/// Who has a host name and a path already: the app, by both.
+pub type Held = BTreeMap<(String, String), String>;
+
+/// Reads a directory, as if nothing ran yet: see [`load_held`].
 #[must_use]
 pub fn load(directory: &Directory<'_>) -> Loaded {
+    load_held(directory, &Held::new())
+}
+
+/// Reads a directory.
+///
+/// A host name and path that two apps want is that one's which has it, else the first one's by name; the other one is broken.
+#[must_use]
+pub fn load_held(directory: &Directory<'_>, held: &Held) -> Loaded {
     let mut warnings = Vec::new();
     let server = noted(server::server(SERVER_FILE, directory.server, directory.env), &mut warnings);
     let mut apps: BTreeMap<String, Result<App, Faults>> = BTreeMap::new();
@@ -54,7 +63,7 @@ pub fn load(directory: &Directory<'_>) -> Loaded {
         };
         apps.insert(stem.to_owned(), read);
     }
-    refuse_shared_routes(&mut apps);
+    refuse_shared_routes(&mut apps, held);
     warnings.sort_by(|a, b| (&a.file, a.at).cmp(&(&b.file, b.at)));
     Loaded { server, apps, warnings }
 }
@@ -66,20 +75,32 @@ fn noted<T>(read: Result<(T, Vec<Finding>), Faults>, warnings: &mut Vec<Finding>
     })
 }
 
-fn refuse_shared_routes(apps: &mut BTreeMap<String, Result<App, Faults>>) {
+fn refuse_shared_routes(apps: &mut BTreeMap<String, Result<App, Faults>>, held: &Held) {
     let mut owners: BTreeMap<(String, String), String> = BTreeMap::new();
+    for (stem, read) in apps.iter() {
+        let kept = read.iter().flat_map(routes).filter(|key| held.get(key) == Some(stem));
+        owners.extend(kept.map(|key| (key, stem.clone())));
+    }
     for (stem, read) in apps {
         let Ok(app) = read else { continue };
-        let keys: Vec<(String, String)> =
-            app.routes.iter().map(|route| (route.host.as_str().to_owned(), route.path.as_str().to_owned())).collect();
-        let taken = keys.iter().find_map(|key| owners.get(key).map(|owner| (key, owner)));
-        if let Some(((host, path), owner)) = taken {
+        let keys: Vec<(String, String)> = routes(app).collect();
+        let taken =
+            keys.iter().find_map(|key| owners.get(key).filter(|owner| *owner != stem).map(|owner| (key, owner)));
+        if let Some((key, owner)) = taken {
+            let (host, path) = key;
             let path = if path == "/" { "" } else { path };
-            let message = format!("`{host}{path}` leads to the app `{owner}` already");
-            let finding = Finding::error("route-taken", message).in_file(format!("apps/{stem}.toml")).path("routing");
-            *read = Err(finding.into());
+            let why = if held.contains_key(key) { "serves there, and keeps it" } else { "comes first by name" };
+            let message = format!("`{host}{path}` is wanted by the apps `{owner}` and `{stem}`: `{owner}` {why}");
+            let hint = "give one of them another host name or path".to_owned();
+            let finding = Finding::error("route-taken", message).hint(hint);
+            *read = Err(finding.in_file(format!("apps/{stem}.toml")).path("routing").into());
             continue;
         }
         owners.extend(keys.into_iter().map(|key| (key, stem.clone())));
     }
+}
+
+/// Host name and path of every way in.
+fn routes(app: &App) -> impl Iterator<Item = (String, String)> + '_ {
+    app.routes.iter().map(|route| (route.host.as_str().to_owned(), route.path.as_str().to_owned()))
 }

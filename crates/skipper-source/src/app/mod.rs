@@ -14,6 +14,7 @@
 mod build;
 mod callbacks;
 mod check;
+mod databases;
 mod edit;
 mod expand;
 mod file;
@@ -26,6 +27,7 @@ mod preview;
 mod repo;
 mod server;
 mod text;
+mod tls;
 mod units;
 mod validate;
 mod value;
@@ -33,17 +35,23 @@ mod value;
 pub use build::{Built, Deploy, Inputs, applications, carrier};
 pub use callbacks::{Callbacks, Github, GithubKeys, Hook};
 pub use check::{Check, check, env_file};
+pub use databases::{DatabaseProvider, ProviderKind};
 pub use edit::{Edited, edit, merged, new_file, show};
 pub use expand::{Environment, Text};
 pub use file::{App, AppPreview, AppRoute, AppVolume, DeployKeys, file};
 pub use health::{HealthKeys, HealthSettings};
-pub use load::{Directory, Loaded, load};
+pub use load::{Directory, Held, Loaded, load, load_held};
 pub use merge::{Manifest, Merged, MergedRoute, MergedVolume, Side, merge};
 pub use oidc::{ClaimPattern, JwksAt, Oidc, OidcClaims};
 pub use pod::{Pod, PodContainer, pod};
-pub use preview::{Database, DatabaseStrategy, Preview, PreviewRequest, preview_release};
+pub use preview::{
+    Database, DatabaseStrategy, Preview, PreviewRequest, preview_prefix, preview_release, split_preview,
+};
 pub use repo::{Kind, Repo, RepoPreview, RepoRoute, RepoVolume, repo};
-pub use server::{Backend, Caddy, CaddyTls, Hidden, Registry, Server, ServerDeploy, ServerPreview, server};
+pub use server::{
+    Backend, Caddy, CaddyTls, Hidden, Registry, Server, ServerDeploy, ServerPreview, registry_host, server,
+};
+pub use tls::TlsHosts;
 pub use units::{duration_text, parse_cpus, parse_duration, parse_memory, parse_statuses};
 pub use validate::{Validated, validate, validate_manifest};
-pub use value::Resources;
+pub use value::{Resources, is_reserved};

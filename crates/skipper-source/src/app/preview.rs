@@ -90,6 +90,18 @@ pub fn preview_release(app: &ReleaseName, id: &str) -> Result<ReleaseName, Strin
     ReleaseName::new(format!("{app}{INFIX}{label}")).map_err(|error| error.to_string())
 }
 
+/// The app that a release is of and, where it is a preview, the label of that: what [`preview_release`] put together.
+#[must_use]
+pub fn split_preview(release: &str) -> (&str, Option<&str>) {
+    release.split_once(INFIX).map_or((release, None), |(app, label)| (app, Some(label)))
+}
+
+/// What the releases of an app's previews, and nothing else, are called up to the label.
+#[must_use]
+pub fn preview_prefix(app: &str) -> String {
+    format!("{app}{INFIX}")
+}
+
 /// The label of its host name: lower case, with hyphens for dots and underscores.
 fn label(id: &str) -> Result<String, String> {
     let known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');

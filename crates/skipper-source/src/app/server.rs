@@ -7,6 +7,7 @@ use skipper_core::{route::Host, secret::SecretValue, time::Millis};
 
 use super::{
     callbacks::{self, Callbacks},
+    databases::{self, DatabaseProvider},
     expand::{self, Environment},
     oidc::{self, Oidc},
     text, units,
@@ -49,6 +50,8 @@ pub struct Server {
     pub deploy: ServerDeploy,
     /// `[callbacks]`: who is told of all apps.
     pub callbacks: Callbacks,
+    /// `[databases.NAME]`: who makes branches of databases for previews.
+    pub databases: Vec<DatabaseProvider>,
 }
 
 /// `[caddy]`.
@@ -147,6 +150,13 @@ impl Server {
         let domain = self.deploy.domain.as_ref().map(|domain| format!("https://{domain}"));
         self.public.clone().or(domain)
     }
+
+    /// Who makes branches of databases and goes by that name.
+    #[must_use]
+    pub fn database(&self, name: &str) -> Option<DatabaseProvider> {
+        let named = self.databases.iter().find(|provider| provider.name == name);
+        named.cloned().or_else(|| DatabaseProvider::known(name))
+    }
 }
 
 /// Reads the text; with the warnings.
@@ -168,13 +178,7 @@ pub fn server(file: &str, text: &str, env: Environment<'_>) -> Result<(Server, V
 fn top(mut fields: Fields<'_>, env: Environment<'_>) -> Option<Server> {
     let server = required(&mut fields, "server");
     let (listen, public) = server.map(listen).unwrap_or_default();
-    let caddy = fields.get("caddy");
-    if caddy.is_none() {
-        let hint =
-            "without [caddy] the edge itself serves host names; write the table, empty, for Caddy on this machine";
-        fields.field.warning("table-missing", "missing field `caddy`", hint);
-    }
-    let caddy = caddy.map(|field| field.fields().and_then(caddy_table));
+    let caddy = fields.get("caddy").map(|field| field.fields().and_then(caddy_table));
     let (secret, oidc) = required(&mut fields, "auth").map(|auth| auth_table(auth, env)).unwrap_or_default();
     let registries = registries(&mut fields, env);
     let storage = required(&mut fields, "storage").and_then(|mut storage| {
@@ -189,6 +193,7 @@ fn top(mut fields: Fields<'_>, env: Environment<'_>) -> Option<Server> {
     let preview = fields.get("preview").map(|field| field.fields().and_then(preview));
     let deploy = value::table(&mut fields, "deploy").map(deploy).unwrap_or_default();
     let callbacks = value::table(&mut fields, "callbacks").map(|table| callbacks::read(table, env)).unwrap_or_default();
+    let databases = fields.get("databases").map(|field| databases::read(&field, env)).unwrap_or_default();
     fields.finish();
     Some(Server {
         listen: listen?,
@@ -211,6 +216,7 @@ fn top(mut fields: Fields<'_>, env: Environment<'_>) -> Option<Server> {
         },
         deploy,
         callbacks,
+        databases,
     })
 }
 
@@ -382,7 +388,10 @@ fn registries(fields: &mut Fields<'_>, env: Environment<'_>) -> Vec<Registry> {
     found.into_values().collect()
 }
 
-fn registry_host(text: &str) -> Option<String> {
+/// The host of a registry as it begins the names of images, of its address: `ghcr.io` of `https://GHCR.io/v2`. `None` for what is no
+/// address.
+#[must_use]
+pub fn registry_host(text: &str) -> Option<String> {
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or(text);
     let host = rest.split('/').next().unwrap_or_default().to_ascii_lowercase();
     // Docker Hub goes by several names; images without a registry are its.

@@ -222,6 +222,12 @@ pub(super) fn is_variable(name: &str) -> bool {
     (1..=255).contains(&name.len()) && !name.contains(['=', '\0']) && !name.chars().any(|c| c.is_control() || c == ' ')
 }
 
+/// Whether a variable is one of those that every process is given: no secret can be called so.
+#[must_use]
+pub fn is_reserved(name: &str) -> bool {
+    name.starts_with("SKIPPER_")
+}
+
 /// The names of variables among the keys of a map; the others are told.
 pub(super) fn variables<'a>(field: &Field<'a>) -> Vec<(&'a str, Field<'a>)> {
     let mut entries = field.entries(1000);

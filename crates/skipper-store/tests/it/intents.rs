@@ -3,6 +3,7 @@ use skipper_core::{
     port::RolloutStore as _,
     release::{Door, RevisionState, Source},
     rollout::{Phase, Verb},
+    time::Timestamp,
 };
 use skipper_store::{Error, NewIntent};
 
@@ -25,6 +26,7 @@ contract! {
     a_purge_leaves_nothing_but_events
     nothing_is_stored_of_a_refused_intent
     tenants_do_not_see_each_other
+    deliveries_keep_their_order_whichever_server_accepts_them
 }
 
 async fn revisions_are_numbered_without_gaps_by_many_callers_at_once(world: &World) {
@@ -245,4 +247,54 @@ async fn tenants_do_not_see_each_other(world: &World) {
     let events = store.events_list(0, 10, &filter).await.expect("events");
     assert!(events.iter().all(|e| e.tenant.as_ref() == Some(&other)) && events.len() == 1);
     assert_eq!(store.tenant_list().await.expect("tenants"), vec![tenant(), other]);
+}
+
+/// A delivery of an app.
+fn delivery(tag: &str, signed_at: Option<i64>) -> NewIntent {
+    let source = Source::App {
+        image: "acme/web".into(),
+        tag: tag.into(),
+        images: Default::default(),
+        preview: None,
+        signed_at: signed_at.map(Timestamp::from_micros),
+    };
+    NewIntent {
+        door: Door::Deploys,
+        source: Some(source),
+        in_order: true,
+        wait_behind: true,
+        ..intent("web", Verb::Install)
+    }
+}
+
+async fn deliveries_keep_their_order_whichever_server_accepts_them(world: &World) {
+    let stores = [world.store.clone(), world.another().await];
+    let mut times: Vec<i64> = (1..=20).collect();
+    times.sort_by_key(|at| (at * 7 + 3) % 20);
+    let accepting = times.iter().enumerate().map(|(index, at)| {
+        let store = stores[index % 2].clone();
+        async move { store.intent_create(delivery(&format!("v{at}"), Some(*at))).await }
+    });
+    let all = join_all(accepting).await;
+    let mut accepted: Vec<(u64, i64)> = Vec::new();
+    for (at, result) in times.iter().zip(all) {
+        match result {
+            Ok(done) => accepted.push((done.revision.expect("it has one").number, *at)),
+            Err(Error::Outdated { why, .. }) => assert_eq!(why, "signed"),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    accepted.sort_unstable();
+    assert!(accepted.is_sorted_by_key(|(_, at)| *at), "{accepted:?}");
+    assert_eq!(accepted.last().map(|(_, at)| *at), Some(20), "the newest one is among them");
+
+    // Where no time is signed, tags tell.
+    let shop = |tag: &str| NewIntent { name: name("shop"), ..delivery(tag, None) };
+    stores[0].intent_create(shop("v1")).await.expect("the first one");
+    stores[1].intent_create(shop("v2")).await.expect("nobody has seen it");
+    stores[0].intent_create(shop("v2")).await.expect("it is what is there");
+    let again = stores[1].intent_create(shop("v1")).await;
+    assert!(matches!(&again, Err(Error::Outdated { why: "deployed", tag, .. }) if tag == "v1"), "{again:?}");
+    stores[0].intent_create(NewIntent { in_order: false, ..shop("v1") }).await.expect("it was asked for");
+    stores[1].close().await;
 }

@@ -1,8 +1,8 @@
 use skipper_core::{
-    release::RevisionState,
+    release::{Door, RevisionState},
     rollout::{Phase, Verb},
 };
-use skipper_store::ByMetadata;
+use skipper_store::{ByMetadata, NewIntent};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Row as _, sqlite::SqliteConnectOptions};
 
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
 contract! {
     releases_are_listed_by_name_and_page
     a_list_shows_what_is_under_way
+    what_came_through_a_door_is_listed_by_itself
     a_search_finds_names_and_takes_no_pattern
     releases_are_found_by_the_metadata_of_what_serves
 }
@@ -31,6 +32,31 @@ async fn releases_are_listed_by_name_and_page(world: &World) {
         seen.extend(page.iter().map(|l| l.release.name.to_string()));
     }
     assert_eq!(seen, ["9", "B", "a", "a-2", "a.b", "a_1", "b"]);
+}
+
+async fn what_came_through_a_door_is_listed_by_itself(world: &World) {
+    for (release, door) in [
+        ("web", Door::Deploys),
+        ("web.preview.pr-1", Door::Deploys),
+        ("web.preview.pr-2", Door::Deploys),
+        ("web.previews", Door::Deploys),
+        ("web.preview.other", Door::Releases),
+        ("webber.preview.pr-1", Door::Deploys),
+    ] {
+        let new = NewIntent { door, ..intent(release, Verb::Install) };
+        world.store.intent_create(new).await.expect("accepted");
+    }
+    let gone = NewIntent { door: Door::Deploys, wait_behind: true, ..intent("web.preview.pr-2", Verb::Delete) };
+    let open = world.store.rollout_list(None, true, 10, None).await.expect("open");
+    assert_eq!(open.len(), 6);
+    world.store.intent_create(gone).await.expect("it waits");
+    let names = async |prefix: &str| {
+        let list = world.store.release_list_of_door(&tenant(), Door::Deploys, prefix).await.expect("list");
+        list.into_iter().map(|listed| (listed.release.name.to_string(), listed.open.is_some())).collect::<Vec<_>>()
+    };
+    assert_eq!(names("").await.len(), 5);
+    let previews = ["web.preview.pr-1", "web.preview.pr-2"].map(|name| (name.to_owned(), true));
+    assert_eq!(names("web.preview.").await, previews);
 }
 
 async fn a_list_shows_what_is_under_way(world: &World) {
@@ -116,10 +142,11 @@ async fn releases_are_found_by_the_metadata_of_what_serves(world: &World) {
 /// slower every day.
 const LARGE: [&str; 7] = ["release", "release_metadata", "revision", "rollout", "step", "event", "package"];
 /// What looks at everything because it was asked to.
-const ALLOWED: [&str; 14] = [
+const ALLOWED: [&str; 15] = [
     // A search for a part of a word.
     "search LIKE",
     "lower(name) LIKE",
+    "package WHERE name LIKE",
     "AS found JOIN package",
     // Pages with numbers: Spring's API has them.
     " OFFSET $",

@@ -5,6 +5,7 @@
 
 mod backups;
 mod batches;
+mod branches;
 mod callbacks;
 mod claims;
 mod durable;

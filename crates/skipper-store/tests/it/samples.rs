@@ -104,6 +104,7 @@ pub(crate) fn intent(release: &str, verb: Verb) -> NewIntent {
         rendered: None,
         require_plan: None,
         expect_serving: None,
+        in_order: false,
         purge: false,
         provenance: provenance(),
         description: None,

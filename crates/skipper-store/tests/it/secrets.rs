@@ -8,7 +8,7 @@ use skipper_store::{Error, KeySource, Store};
 
 use crate::{
     contract,
-    samples::{TTL, intent, note, plan_for, provenance, secret, spec, tenant},
+    samples::{TTL, carry_out, intent, name, note, plan_for, provenance, secret, serving, spec, tenant},
     world::World,
 };
 
@@ -21,6 +21,7 @@ contract! {
     a_lost_key_is_not_silently_replaced
     a_secret_in_use_is_not_removed_unless_forced
     a_version_number_never_means_two_values
+    what_was_sealed_for_a_release_goes_only_once_that_is_gone
 }
 
 const CLEAR: &str = "correct horse battery staple";
@@ -186,4 +187,25 @@ async fn a_version_number_never_means_two_values(world: &World) {
     store.secret_remove(&tenant(), &secret("db"), false, &provenance()).await.expect("removed");
     assert_eq!(set(store, "db", "two").await, 2);
     assert!(open(store, "db", 1).await.is_err());
+}
+
+async fn what_was_sealed_for_a_release_goes_only_once_that_is_gone(world: &World) {
+    let store = &world.store;
+    serving(store, "web.preview.1", &spec(&[], &[])).await;
+    for name in ["web.preview.1.config.A", "web.preview.1.config.B", "web.A"] {
+        set(store, name, "one").await;
+    }
+    let left = store.secret_names(&tenant(), ".preview.").await.expect("list");
+    assert_eq!(left, ["web.preview.1.config.A", "web.preview.1.config.B"].map(secret));
+    let remove = async || {
+        let removed = store.secret_remove_left(&tenant(), &name("web.preview.1"), &left, &provenance()).await;
+        removed.expect("no error")
+    };
+    assert_eq!(remove().await, 0, "it is there");
+    let delete = store.intent_create(intent("web.preview.1", Verb::Delete)).await.expect("accepted");
+    assert_eq!(remove().await, 0, "it is still there");
+    carry_out(store, &delete, &spec(&[], &[]), &Phase::Succeeded).await;
+    assert_eq!(remove().await, 2);
+    assert_eq!(remove().await, 0);
+    assert_eq!(store.secret_list(&tenant()).await.expect("list").len(), 1, "what is another's stays");
 }

@@ -48,6 +48,7 @@ pub(crate) struct Call {
     query: Vec<(Cow<'static, str>, String)>,
     body: Option<(&'static str, bytes::Bytes)>,
     headers: Vec<(&'static str, String)>,
+    key: Option<String>,
     is_alone: bool,
 }
 
@@ -59,7 +60,7 @@ impl Call {
             path.push('/');
             path.push_str(&escape(segment));
         }
-        Self { method, path, query: Vec::new(), body: None, headers: Vec::new(), is_alone: false }
+        Self { method, path, query: Vec::new(), body: None, headers: Vec::new(), key: None, is_alone: false }
     }
 
     /// GET.
@@ -106,6 +107,13 @@ impl Call {
     #[must_use]
     pub(crate) fn header(mut self, name: &'static str, value: String) -> Self {
         self.headers.push((name, value));
+        self
+    }
+
+    /// Under the caller's own idempotency key, in the header that the fleet's users know.
+    #[must_use]
+    pub(crate) fn key(mut self, key: String) -> Self {
+        self.key = Some(key);
         self
     }
 
@@ -293,9 +301,11 @@ impl Client {
             let value = credentials::authorization(&credentials.value).await.map_err(Lost::Credentials)?;
             build = build.header(header::AUTHORIZATION, value);
         }
-        if let Some(key) = key {
-            build = build.header("idempotency-key", key);
-        }
+        build = match (&call.key, key) {
+            (Some(own), _) => build.header("x-idempotency-key", own),
+            (None, Some(key)) => build.header("idempotency-key", key),
+            (None, None) => build,
+        };
         for (name, value) in &call.headers {
             build = build.header(*name, value);
         }

@@ -13,8 +13,9 @@ pub(super) async fn read(response: Response, url: &str, had_token: bool) -> Fail
     let bytes = body::read(response).await.unwrap_or_default();
     match serde_json::from_slice::<Problem>(&bytes) {
         Ok(problem) => explain(&problem, had_token),
-        Err(_) => match serde_json::from_slice::<Spring>(&bytes) {
-            Ok(told) if told.is_ours(status) => told.explain(status, had_token),
+        Err(_) => match (serde_json::from_slice::<Spring>(&bytes), serde_json::from_slice::<Fleet>(&bytes)) {
+            (Ok(told), _) if told.is_ours(status) => told.explain(status, had_token),
+            (_, Ok(told)) => told.error.explain(status, had_token),
             _ => foreign(status, &bytes, url),
         },
     }
@@ -83,6 +84,35 @@ impl Spring {
     }
 }
 
+/// What the fleet's door answers when something is wrong.
+#[derive(Debug, serde::Deserialize)]
+struct Fleet {
+    error: FleetError,
+}
+
+#[derive(Debug, serde::Deserialize)]
+struct FleetError {
+    code: String,
+    message: String,
+    #[serde(default)]
+    request_id: String,
+}
+
+impl FleetError {
+    fn explain(self, status: StatusCode, had_token: bool) -> Failure {
+        let mut message = tame(&self.message);
+        if status.is_server_error() {
+            message.push_str(&format!("\n(request {}: the server's log says more)", tame(&self.request_id)));
+        }
+        let mut failure = Failure::new(exit_of(status.as_u16()), message);
+        failure.code = Some(self.code);
+        if status == StatusCode::UNAUTHORIZED && !had_token {
+            failure.hint = Some("give a token with --token-file, SKIPPER_TOKEN or ADMIN_TOKEN".to_owned());
+        }
+        failure
+    }
+}
+
 /// An answer in another form: something else listens there, or stands in between.
 fn foreign(status: StatusCode, bytes: &[u8], url: &str) -> Failure {
     let text: String = String::from_utf8_lossy(bytes).trim().chars().take(200).collect();
@@ -144,6 +174,15 @@ mod tests {
         let failure = told.explain(StatusCode::UNAUTHORIZED, false);
         assert_eq!((failure.message.as_str(), failure.exit as u8), ("a token is needed", 3));
         assert!(failure.hint.is_some_and(|hint| hint.contains("--username")));
+    }
+
+    #[test]
+    fn what_the_fleets_door_says_is_told() {
+        let body = br#"{"error":{"code":"not-found","message":"there is no node `h`","request_id":"r-1"}}"#;
+        let told: Fleet = serde_json::from_slice(body).expect("the fleet's form");
+        let failure = told.error.explain(StatusCode::NOT_FOUND, true);
+        assert_eq!((failure.message.as_str(), failure.exit as u8), ("there is no node `h`", 4));
+        assert_eq!(failure.code.as_deref(), Some("not-found"));
     }
 
     #[test]

@@ -16,8 +16,14 @@ pub(crate) struct History {
     #[command(flatten)]
     release: ReleaseArg,
     /// At most this many, the newest first [default: 50]
-    #[arg(long, visible_alias = "max", value_name = "NUMBER", value_parser = most)]
+    #[arg(long, value_name = "NUMBER", value_parser = most)]
     limit: Option<u32>,
+    /// The same by Spring's name
+    #[arg(long, value_name = "NUMBER", value_parser = most, allow_negative_numbers = true, conflicts_with = "limit")]
+    max: Option<u32>,
+    /// Whether it is `release history`, whose descriptions are those of 2.x.
+    #[arg(skip)]
+    is_second: bool,
 }
 
 /// Revisions shown unless told otherwise.
@@ -38,11 +44,23 @@ fn most(text: &str) -> Result<u32, String> {
 const PAGE: u32 = 200;
 
 impl History {
+    /// As `release history`.
+    pub(super) const fn of_second(mut self) -> Self {
+        self.is_second = true;
+        self
+    }
+
     pub(super) async fn run(self, context: &Context) -> Done {
+        let most = self.limit.or(self.max);
         if context.out.guide && !context.out.json {
-            return guide::history(context, self.release.name(), self.limit.unwrap_or(GUIDE)).await;
+            let (name, most) = (self.release.name(), most.unwrap_or(GUIDE));
+            return if self.is_second {
+                guide::history_of_second(context, name, most).await
+            } else {
+                guide::history(context, name, most).await
+            };
         }
-        let limit = self.limit.unwrap_or(LIMIT);
+        let limit = most.unwrap_or(LIMIT);
         let (mut items, mut after) = (Vec::<RevisionView>::new(), None::<String>);
         loop {
             let wanted = limit.saturating_sub(u32::try_from(items.len()).unwrap_or(u32::MAX));
@@ -65,8 +83,8 @@ impl History {
 }
 
 /// One revision, as `status --release-version` shows it.
-pub(super) async fn show_one(context: &Context, name: &str, revision: u64) -> Done {
-    let call = Call::get(&["v1", "releases", name, "revisions", &revision.to_string()]);
+pub(super) async fn show_one(context: &Context, name: &str, revision: &str) -> Done {
+    let call = Call::get(&["v1", "releases", name, "revisions", revision]);
     let detail: RevisionDetail = context.client()?.ask(&call).await?;
     if context.out.json {
         return context.out.json(&detail);
@@ -75,13 +93,20 @@ pub(super) async fn show_one(context: &Context, name: &str, revision: u64) -> Do
 }
 
 fn table(items: &[RevisionView]) -> Table {
-    let header = ["REVISION", "STATE", "VERB", "SOURCE", "WHEN", "TOOK", "WHO", "DESCRIPTION"];
-    let mut table = Table::new(header).states(1).right([0]);
+    // Versions are told where scalings have made them others than the revisions.
+    let differ = items.iter().any(|item| item.version.is_some_and(|version| version != item.revision));
+    let mut table = if differ {
+        let header = ["REVISION", "VERSION", "STATE", "VERB", "SOURCE", "WHEN", "TOOK", "WHO", "DESCRIPTION"];
+        Table::new(header).states(2).right([0, 1])
+    } else {
+        let header = ["REVISION", "STATE", "VERB", "SOURCE", "WHEN", "TOOK", "WHO", "DESCRIPTION"];
+        Table::new(header).states(1).right([0])
+    };
     for item in items {
         let cause = item.rollout.as_ref().and_then(|rollout| rollout.cause.as_ref());
         let told = item.description.as_deref().filter(|text| !text.is_empty());
-        table.row([
-            item.revision.to_string(),
+        let version = differ.then(|| item.version.map_or_else(|| "-".to_owned(), |version| format!("v{version}")));
+        let cells = [
             item.state.clone(),
             if item.verb.is_empty() { "-".to_owned() } else { item.verb.clone() },
             item.source.text(),
@@ -94,7 +119,8 @@ fn table(items: &[RevisionView]) -> Table {
                 (None, Some(cause)) => cause.message.clone(),
                 (None, None) => "-".to_owned(),
             },
-        ]);
+        ];
+        table.row(std::iter::once(item.revision.to_string()).chain(version).chain(cells));
     }
     table
 }

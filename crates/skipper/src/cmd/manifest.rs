@@ -1,6 +1,9 @@
 use skipper_server::api::own::wire::RevisionDetail;
 
-use super::{Context, release_arg::ReleaseArg};
+use super::{
+    Context,
+    release_arg::{self, ReleaseArg, Which},
+};
 use crate::{
     client::Call,
     complete,
@@ -45,8 +48,8 @@ pub(crate) struct Of {
     /// Revision [default: the one that serves, else the newest]
     #[arg(value_name = "REVISION", add = complete::revisions())]
     revision: Option<u64>,
-    /// The same by name: the revision
-    #[arg(long, value_name = "REVISION", hide = true, conflicts_with = "revision", alias = "revision-number", add = complete::revisions())]
+    /// Version, as Spring's shell counts them: without scalings
+    #[arg(long, value_name = "VERSION", hide = true, conflicts_with = "revision", value_parser = release_arg::version, allow_negative_numbers = true, add = complete::versions())]
     release_version: Option<u64>,
 }
 
@@ -69,7 +72,8 @@ impl Get {
 impl Of {
     async fn print(self, context: &Context) -> Done {
         self.found(context).await.map_err(|failure| {
-            if !context.out.guide || failure.exit != Exit::NotFound {
+            let told = failure.message.starts_with("Release with name");
+            if !context.out.guide || failure.exit != Exit::NotFound || told {
                 return failure;
             }
             Failure { message: format!("Release with name '{}' not found", tame(self.release.name())), ..failure }
@@ -83,11 +87,10 @@ impl Of {
             let version = self.revision.or(self.release_version).filter(|version| *version != 0);
             return print(context, &guide::manifest(context, name, version).await?);
         }
-        let number = match self.revision.or(self.release_version).filter(|revision| *revision != 0) {
+        let number = match Which::of(context, self.revision, self.release_version).segment() {
             Some(number) => number,
-            None => super::status::newest(client, name).await?,
+            None => super::status::newest(client, name).await?.to_string(),
         };
-        let number = number.to_string();
         if context.out.json {
             let detail: RevisionDetail =
                 client.ask(&Call::get(&["v1", "releases", name, "revisions", &number])).await?;

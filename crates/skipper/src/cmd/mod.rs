@@ -15,7 +15,9 @@ mod doctor;
 pub(crate) mod edge;
 mod events;
 mod expression;
+mod fleet_arg;
 mod follow;
+mod health;
 mod history;
 mod hold;
 mod import;
@@ -27,7 +29,9 @@ mod logs;
 mod man;
 mod manifest;
 mod markdown;
+mod node;
 mod offline;
+mod orders;
 mod package;
 mod package_arg;
 mod password;
@@ -43,6 +47,7 @@ mod secrets;
 pub(crate) mod server;
 mod status;
 mod target;
+mod tenant;
 mod token;
 mod upgrade;
 mod validate;
@@ -127,14 +132,24 @@ pub(crate) enum Command {
     Repo(repo::Repo),
     /// List the platforms that releases run on
     Platform(platform::Platform),
-    /// Deploy an app of slip's configuration at a tag
-    Deploy(deploy::Deploy),
+    /// Deploy an app of slip's configuration at a tag, or apply a tenant of the fleet
+    #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+    Deploy(Box<deploy::Deploy>),
     /// Look after the apps of slip's configuration
     #[command(visible_alias = "app")]
     Apps(apps::Apps),
     /// List previews of an app, and remove them
     #[command(visible_alias = "preview")]
     Previews(previews::Previews),
+    /// Look after nodes: the hosts that an agent looks after
+    #[command(visible_alias = "nodes")]
+    Node(node::Node),
+    /// Look after the tenants of the fleet
+    #[command(visible_alias = "tenants")]
+    Tenant(tenant::Tenant),
+    /// Show what nodes were told to do, and what became of it
+    #[command(visible_alias = "order")]
+    Orders(orders::Orders),
     /// Keep secrets for applications
     #[command(visible_alias = "secret")]
     Secrets(secrets::Secrets),
@@ -158,6 +173,8 @@ pub(crate) enum Command {
     Server(Box<server::Server>),
     /// Run the edge: what users' requests come in through
     Edge(edge::Edge),
+    /// Ask a server whether it is well
+    Health(health::Health),
     /// Look for what is wrong, and say how to mend it
     Doctor(doctor::Doctor),
     /// See it all on this machine: two versions, an upgrade under load, a failure that undoes itself
@@ -208,7 +225,7 @@ pub(crate) struct ReleaseGroup {
 
 #[derive(Debug, clap::Subcommand)]
 enum ReleaseVerb {
-    /// See `skipper upgrade`
+    /// As `skipper upgrade`; with --release-name, and in the shell, values are put over those of before
     Upgrade(Box<upgrade::Upgrade>),
     /// See `skipper rollback`
     Rollback(rollback::Rollback),
@@ -318,6 +335,11 @@ impl Command {
         })
     }
 
+    /// Whether it is a program that a container or a unit runs.
+    pub(crate) const fn stays(&self) -> bool {
+        matches!(self, Self::Server(_) | Self::Edge(_))
+    }
+
     /// For the shell: the server that later lines are for once this was done.
     pub(crate) fn targets(&self) -> Option<config::Targeted> {
         match self {
@@ -357,6 +379,10 @@ impl Command {
             Self::Deploy(verb) => verb.run(context).await,
             Self::Apps(verb) => verb.run(context).await,
             Self::Previews(verb) => verb.run(context).await,
+            Self::Node(verb) => verb.run(context).await,
+            Self::Tenant(verb) => verb.run(context).await,
+            Self::Orders(verb) => verb.run(context).await,
+            Self::Health(verb) => verb.run(context).await,
             Self::Secrets(verb) => verb.run(context).await,
             Self::Token(verb) => verb.run(context).await,
             Self::Import(verb) => verb.run(context).await,
@@ -370,12 +396,12 @@ impl Command {
             Self::Info(Info {}) => guide::about(context).await,
             Self::MarkdownHelp(verb) => verb.run(context),
             Self::Release(group) => match group.verb {
-                ReleaseVerb::Upgrade(verb) => verb.run(context).await,
+                ReleaseVerb::Upgrade(verb) => verb.of_second().run(context).await,
                 ReleaseVerb::Rollback(verb) => verb.run(context).await,
                 ReleaseVerb::Delete(verb) => verb.run(context).await,
                 ReleaseVerb::Status(verb) => verb.run(context).await,
                 ReleaseVerb::List(verb) => verb.run(context).await,
-                ReleaseVerb::History(verb) => verb.run(context).await,
+                ReleaseVerb::History(verb) => verb.of_second().run(context).await,
                 ReleaseVerb::Cancel(verb) => verb.run(context).await,
             },
             Self::Server(_) | Self::Edge(_) | Self::Demo(_) | Self::Load(_) | Self::Shell(_) => {

@@ -8,7 +8,7 @@ use super::{
     expression::{self, millis},
     follow::WaitArgs,
     plan,
-    release_arg::ReleaseArg,
+    release_arg::{self, ReleaseArg, Which},
 };
 use crate::{
     client::Call,
@@ -31,8 +31,8 @@ pub(crate) struct Rollback {
     /// Revision to go back to [default: the one that served before]
     #[arg(value_name = "REVISION", add = complete::revisions())]
     revision: Option<u64>,
-    /// The same by name: the revision, 0 for the one before
-    #[arg(long, value_name = "REVISION", hide = true, conflicts_with = "revision", add = complete::revisions())]
+    /// Version to go back to, as Spring's shell counts them: without scalings; 0 for the one before
+    #[arg(long, value_name = "VERSION", hide = true, conflicts_with = "revision", value_parser = version, allow_negative_numbers = true, add = complete::versions())]
     release_version: Option<u64>,
     /// Of an app, the tag to go back to; of another release, the revision
     #[arg(long, value_name = "TAG", conflicts_with_all = ["revision", "release_version"])]
@@ -53,6 +53,14 @@ pub(crate) struct Rollback {
     wait: WaitArgs,
 }
 
+/// In the words of Spring's shell.
+fn version(text: &str) -> Result<u64, String> {
+    match text.parse::<i64>() {
+        Ok(number) if number < 0 => Err(format!("Rollback version can not be less than zero.  Value = {number}")),
+        _ => release_arg::version(text),
+    }
+}
+
 impl Rollback {
     pub(super) async fn run(self, context: &Context) -> Done {
         if self.dry_run {
@@ -69,14 +77,7 @@ impl Rollback {
     }
 
     async fn release(&self, context: &Context) -> Done {
-        // The shell shows versions by the numbers of Spring's API.
-        let to = self.to()?;
-        let (to, to_version) = match to {
-            to if context.out.guide => (None, Some(to.unwrap_or(0))),
-            // Spring's users mean the version before, which no scaling is.
-            None if self.release.is_spring() => (None, Some(0)),
-            to => (to, None),
-        };
+        let (to, to_version) = self.to(context)?;
         let request = RollbackRequest {
             to,
             to_version,
@@ -137,23 +138,31 @@ impl Rollback {
     }
 
     pub(super) async fn plan(self, context: &Context) -> Done {
+        let (to, to_version) = self.to(context)?;
         let request = PlanRequest {
             verb: "rollback".into(),
             name: self.release.name().into(),
-            to: self.to()?,
+            to,
+            to_version,
             ..PlanRequest::default()
         };
         plan::show(context, &request).await
     }
 
-    /// Spring's 0 means the revision before, as no number does here.
-    fn to(&self) -> Result<Option<u64>, Failure> {
+    /// The revision, or the version, to go back to.
+    fn to(&self, context: &Context) -> Result<(Option<u64>, Option<u64>), Failure> {
         let named = self.to.as_deref().map(|to| {
             to.parse().map_err(|_| {
                 let message = format!("`{to}` is no revision, and `{}` no app that has tags", self.release.name());
                 Failure::usage(message).hint(format!("`skipper history {}` lists revisions", self.release.name()))
             })
         });
-        Ok(named.transpose()?.or(self.revision).or(self.release_version).filter(|revision| *revision != 0))
+        match Which::of(context, named.transpose()?.or(self.revision), self.release_version) {
+            Which::Revision(number) => Ok((Some(number), None)),
+            Which::Version(number) => Ok((None, Some(number))),
+            // Spring's users mean the version before, which no scaling is.
+            Which::Usual if context.out.guide || self.release.is_spring() => Ok((None, Some(0))),
+            Which::Usual => Ok((None, None)),
+        }
     }
 }

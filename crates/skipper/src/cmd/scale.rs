@@ -17,13 +17,13 @@ Examples:
   skipper scale hello 2             where the release has one application")]
 pub(crate) struct Scale {
     /// The release
-    #[arg(value_name = "NAME", required_unless_present = "release_name", add = complete::releases())]
+    #[arg(value_name = "NAME", required_unless_present = "release_name", add = complete::scaled())]
     name: Option<String>,
     /// The same by name: the release
     #[arg(long, value_name = "NAME", hide = true, add = complete::releases())]
     release_name: Option<String>,
     /// Instances: `APP=N`, or `N` where there is one application
-    #[arg(value_name = "APP=N")]
+    #[arg(value_name = "APP=N", add = complete::counts())]
     counts: Vec<String>,
     /// Free text for the history
     #[arg(long, value_name = "TEXT")]

@@ -1,6 +1,9 @@
 use skipper_server::api::own::wire::{AppStatus, ReleaseStatus, RolloutSummary};
 
-use super::{Context, app_status, follow};
+use super::{
+    Context, app_status, follow,
+    release_arg::{self, Which},
+};
 use crate::{
     client::{Call, Client},
     complete,
@@ -23,8 +26,8 @@ pub(crate) struct Status {
     /// The same by name
     #[arg(long, value_name = "NAME", hide = true, conflicts_with = "name", add = complete::releases())]
     release_name: Option<String>,
-    /// Of this revision [default: the newest]
-    #[arg(long, value_name = "REVISION", hide = true, add = complete::revisions())]
+    /// Of this version, as Spring's shell counts them: without scalings [default: the newest]
+    #[arg(long, value_name = "VERSION", hide = true, value_parser = release_arg::version, allow_negative_numbers = true, add = complete::versions())]
     release_version: Option<u64>,
 }
 
@@ -39,8 +42,8 @@ impl Status {
         if context.out.guide && !context.out.json {
             return guide::status(context, name, self.release_version.filter(|version| *version != 0)).await;
         }
-        if let Some(revision) = self.release_version.filter(|revision| *revision != 0) {
-            return super::history::show_one(context, name, revision).await;
+        if let Some(revision) = Which::of(context, None, self.release_version).segment() {
+            return super::history::show_one(context, name, &revision).await;
         }
         if context.surroundings.is_slip
             && let Some(()) = app_status::one(context, name).await?

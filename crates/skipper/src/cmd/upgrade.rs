@@ -72,9 +72,18 @@ pub(crate) struct Upgrade {
     dry_run: bool,
     #[command(flatten)]
     wait: WaitArgs,
+    /// Whether it is `release upgrade`, which adds values as the server of 2.x does.
+    #[arg(skip)]
+    is_second: bool,
 }
 
 impl Upgrade {
+    /// As `release upgrade`.
+    pub(super) const fn of_second(mut self) -> Self {
+        self.is_second = true;
+        self
+    }
+
     pub(super) async fn run(self, context: &Context) -> Done {
         if !self.app_names.is_empty() && !self.force {
             return Err(Failure::usage("App names can be used only when the stream update is forced.")
@@ -91,6 +100,7 @@ impl Upgrade {
 
     pub(super) async fn plan(self, context: &Context) -> Done {
         let values = self.values.read(context)?.map(|given| given.values);
+        let given = values.is_some();
         let (version, repository) = (self.package_version.as_deref(), self.repository.as_deref());
         let (package, archive) = match self.word()? {
             Some(word) => package_arg::for_plan(context, word, version, repository)?,
@@ -103,12 +113,27 @@ impl Upgrade {
             archive,
             values,
             reuse_values: self.reuse_values,
-            reset_values: self.reset_values,
+            reset_values: self.reset_values || self.forgets(given),
+            additive: self.adds(context, given),
             force: self.force,
             platform: self.platform.clone(),
             ..PlanRequest::default()
         };
         plan::show(context, &request).await
+    }
+
+    /// Spring's upgrade begins with nothing but what it is given.
+    const fn forgets(&self, given: bool) -> bool {
+        self.release.is_spring() && !given && !self.reuse_values
+    }
+
+    /// That of 2.x puts it over what was given before: in the shell, and for who writes as Spring's people do.
+    const fn adds(&self, context: &Context, given: bool) -> bool {
+        self.is_second
+            && (self.release.is_spring() || context.out.guide)
+            && given
+            && !self.reuse_values
+            && !self.reset_values
     }
 
     fn word(&self) -> Result<Option<&str>, Failure> {
@@ -127,14 +152,14 @@ impl Upgrade {
             Some(word) => Some(package_arg::resolve(context, word, version, repository).await?),
             None => None,
         };
-        // Spring's upgrade begins with nothing but what it is given.
-        let forgets = self.release.is_spring() && values.is_none() && values_text.is_none() && !self.reuse_values;
+        let given = values.is_some() || values_text.is_some();
         Ok(UpgradeRequest {
             package,
             values,
             values_text,
             reuse_values: self.reuse_values,
-            reset_values: self.reset_values || forgets,
+            reset_values: self.reset_values || self.forgets(given),
+            additive: self.adds(context, given),
             force: self.force,
             apps: self.app_names.clone(),
             timeout_ms: self.timeout_expression.map(millis),

@@ -4,6 +4,7 @@
 mod words;
 
 use std::{
+    collections::BTreeMap,
     ffi::{OsStr, OsString},
     future::Future,
     sync::{Arc, Mutex, PoisonError},
@@ -14,8 +15,8 @@ use clap_complete::{ArgValueCompleter, CompleteEnv, CompletionCandidate, PathCom
 use serde::de::DeserializeOwned;
 use skipper_server::api::deploys::wire::StatusView;
 use skipper_server::api::own::wire::{
-    HistoryPage, PackagePage, PackageView, PlatformList, ReleasePage, ReleaseStatus, RepositoryList, SecretList,
-    TokenList,
+    HistoryPage, PackagePage, PackageView, PlatformList, ReleasePage, ReleaseStatus, RepositoryList, RevisionView,
+    SecretList, TokenList,
 };
 
 use crate::{
@@ -44,10 +45,11 @@ struct Line {
     by_guide: bool,
 }
 
-/// A version as `/api` counts them.
+/// A version as `/api` counts and tells them.
 #[derive(serde::Deserialize)]
 struct Version {
     version: u64,
+    info: serde_json::Value,
 }
 
 fn line() -> Option<Arc<Line>> {
@@ -105,39 +107,82 @@ pub(crate) fn registration(shell: &str, program: &str) -> std::io::Result<String
     String::from_utf8(script).map_err(std::io::Error::other)
 }
 
-/// Names of releases.
+/// Names of releases, also of deleted ones where the verb can do something with those.
 pub(crate) fn releases() -> ArgValueCompleter {
-    completer(|word| async move {
-        let call = Call::get(&["v1", "releases"]).query("limit", MOST).query("q", &word);
-        let page: ReleasePage = ask(&call).await?;
-        let live = page.items.into_iter().filter(|release| release.state.as_str() != "deleted");
-        Some(live.map(|release| (release.name, release.package.unwrap_or_default())).collect())
+    completer(|word| async move { named_releases(&word).await })
+}
+
+async fn named_releases(word: &str) -> Option<Named> {
+    let deleted_too = line()?.words.is_about_deleted();
+    let call = Call::get(&["v1", "releases"]).query("limit", MOST).query("q", word);
+    let page: ReleasePage = ask(&call.maybe("deleted", deleted_too.then_some(true))).await?;
+    Some(page.items.into_iter().map(|release| (release.name, release.package.unwrap_or_default())).collect())
+}
+
+/// Numbers of revisions of the release on the line; of versions in the shell. Where the line goes back, of those that it
+/// can go back to.
+pub(crate) fn revisions() -> ArgValueCompleter {
+    completer(|_| async {
+        let line = line()?;
+        if line.by_guide {
+            return version_numbers().await;
+        }
+        let name = line.words.release()?;
+        let page: HistoryPage = ask(&Call::get(&["v1", "releases", &name, "history"]).query("limit", MOST)).await?;
+        let shown = page.items.into_iter().filter(|one| {
+            // A delete has no number of its own.
+            one.verb != "delete" && (!line.words.goes_back() || matches!(one.state.as_str(), "superseded" | "deleted"))
+        });
+        let told = |one: RevisionView| (one.revision.to_string(), format!("{}, {}", one.state, one.source.text()));
+        Some(shown.map(told).collect())
     })
 }
 
-/// Numbers of revisions of the release on the line.
-pub(crate) fn revisions() -> ArgValueCompleter {
-    completer(|_| async {
-        let name = line()?.words.release()?;
-        if line()?.by_guide {
-            let versions: Vec<Version> = ask(&Call::get(&["api", "history", &name, &MOST.to_string()])).await?;
-            return Some(versions.into_iter().map(|one| (one.version.to_string(), String::new())).collect());
-        }
-        let page: HistoryPage = ask(&Call::get(&["v1", "releases", &name, "history"]).query("limit", MOST)).await?;
-        let line = |revision: skipper_server::api::own::wire::RevisionView| {
-            (revision.revision.to_string(), format!("{}, {}", revision.state, revision.source.text()))
-        };
-        Some(page.items.into_iter().map(line).collect())
-    })
+/// Numbers of versions of the release on the line, as `/api` counts them.
+pub(crate) fn versions() -> ArgValueCompleter {
+    completer(|_| version_numbers())
+}
+
+async fn version_numbers() -> Option<Named> {
+    let line = line()?;
+    let name = line.words.release()?;
+    let versions: Vec<Version> = ask(&Call::get(&["api", "history", &name, &MOST.to_string()])).await?;
+    let told = versions.into_iter().map(|one| {
+        let status = one.info.pointer("/status/statusCode").and_then(serde_json::Value::as_str);
+        (one.version.to_string(), status.unwrap_or_default().to_owned())
+    });
+    Some(told.filter(|(_, status)| !line.words.goes_back() || status == "DELETED").collect())
 }
 
 /// Names of applications of the release on the line.
 pub(crate) fn apps() -> ArgValueCompleter {
-    completer(|_| async {
-        let name = line()?.words.release()?;
-        let status: ReleaseStatus = ask(&Call::get(&["v1", "releases", &name])).await?;
-        Some(status.apps.into_iter().map(|app| (app.name, app.resource)).collect())
+    completer(|_| named_apps())
+}
+
+async fn named_apps() -> Option<Named> {
+    let name = line()?.words.release()?;
+    let status: ReleaseStatus = ask(&Call::get(&["v1", "releases", &name])).await?;
+    // During a rollout an application is there twice.
+    let apps: BTreeMap<String, String> = status.apps.into_iter().map(|app| (app.name, app.resource)).collect();
+    Some(apps.into_iter().collect())
+}
+
+/// `APP=` for each application of the release on the line that has no count there yet.
+pub(crate) fn counts() -> ArgValueCompleter {
+    completer(|_| counted_apps())
+}
+
+/// What `scale` reads first: a release, or a count where the release is named by an option.
+pub(crate) fn scaled() -> ArgValueCompleter {
+    completer(|word| async move {
+        if line()?.words.names_release() { counted_apps().await } else { named_releases(&word).await }
     })
+}
+
+async fn counted_apps() -> Option<Named> {
+    let line = line()?;
+    let open = named_apps().await?.into_iter().map(|(app, resource)| (format!("{app}="), resource));
+    Some(open.filter(|(word, _)| !line.words.has_value_behind(word)).collect())
 }
 
 /// Names of packages.
@@ -222,6 +267,42 @@ pub(crate) fn app_secrets() -> ArgValueCompleter {
         let list: crate::cmd::AppSecrets = ask(&Call::get(&["v1", "apps", &name, "secrets"])).await?;
         Some(list.secrets.into_iter().map(|key| (key, String::new())).collect())
     })
+}
+
+/// Names of nodes.
+pub(crate) fn nodes() -> ArgValueCompleter {
+    completer(|_| async {
+        let answer: serde_json::Value = ask(&Call::get(&["v1", "nodes"])).await?;
+        Some(named(&answer["nodes"], |node| {
+            format!("{} {}", word(&node["spec"]["role"]), word(&node["status"]["state"]))
+        }))
+    })
+}
+
+/// Names of the fleet's tenants.
+pub(crate) fn tenants() -> ArgValueCompleter {
+    completer(|_| async {
+        let answer: serde_json::Value = ask(&Call::get(&["v1", "resources", "tenant"])).await?;
+        Some(named(&answer["resources"], |tenant| word(&tenant["status"]["state"]).to_owned()))
+    })
+}
+
+/// Ids of work orders.
+pub(crate) fn orders() -> ArgValueCompleter {
+    completer(|_| async {
+        let answer: serde_json::Value = ask(&Call::get(&["v1", "work-orders"]).query("limit", MOST)).await?;
+        Some(named(&answer["work_orders"], |order| format!("{} {}", word(&order["tenant"]), word(&order["status"]))))
+    })
+}
+
+/// The ids in a list, each with a word about it.
+fn named(list: &serde_json::Value, about: impl Fn(&serde_json::Value) -> String) -> Named {
+    let items = list.as_array().into_iter().flatten();
+    items.map(|item| (word(&item["id"]).to_owned(), about(item).trim().to_owned())).collect()
+}
+
+fn word(value: &serde_json::Value) -> &str {
+    value.as_str().unwrap_or_default()
 }
 
 /// `@FILE`, the scripts of the shell.

@@ -7,7 +7,7 @@ use crate::targets::Connection;
 pub(super) struct Words(Vec<String>);
 
 /// Options that take the next word, as far as it matters here: the rest only costs a wrong guess.
-const WITH_VALUE: [&str; 52] = [
+const WITH_VALUE: [&str; 62] = [
     "--url",
     "--uri",
     "--server",
@@ -60,12 +60,22 @@ const WITH_VALUE: [&str; 52] = [
     "--data-dir",
     "--config",
     "--health-path",
+    "--node",
+    "--node-id",
+    "--tenant-id",
+    "--idempotency-key",
+    "--role",
+    "--region",
+    "--label",
+    "--status",
+    "--grace",
+    "--with-file",
 ];
 
 /// Words that are followed by another verb.
-const GROUPS: [&str; 16] = [
+const GROUPS: [&str; 22] = [
     "package", "pkg", "plan", "manifest", "get", "release", "secrets", "secret", "token", "config", "repo", "platform",
-    "apps", "app", "previews", "preview",
+    "apps", "app", "previews", "preview", "node", "nodes", "tenant", "tenants", "orders", "order",
 ];
 
 impl Words {
@@ -118,6 +128,35 @@ impl Words {
         plain.get(first + at).filter(|word| !word.is_empty()).map(|word| (*word).to_owned())
     }
 
+    /// The verb, without the group in front of it.
+    fn verb(&self) -> Option<&str> {
+        match self.plain().as_slice() {
+            ["release" | "plan", verb, ..] | [verb, ..] => Some(verb),
+            [] => None,
+        }
+    }
+
+    /// Whether the verb does something with a release that was deleted, too.
+    pub(super) fn is_about_deleted(&self) -> bool {
+        let past = ["rollback", "upgrade", "history", "hist", "status", "manifest", "get", "diff", "events", "why"];
+        self.verb().is_some_and(|verb| past.contains(&verb))
+    }
+
+    /// Whether the verb goes back to an earlier revision.
+    pub(super) fn goes_back(&self) -> bool {
+        self.verb() == Some("rollback")
+    }
+
+    /// Whether an option names the release.
+    pub(super) fn names_release(&self) -> bool {
+        self.option(&["--release-name"]).is_some()
+    }
+
+    /// Whether one of the words begins so and goes on.
+    pub(super) fn has_value_behind(&self, begin: &str) -> bool {
+        self.0.iter().any(|word| word.len() > begin.len() && word.starts_with(begin))
+    }
+
     /// The release that the line names.
     pub(super) fn release(&self) -> Option<String> {
         self.option(&["--release-name", "--release"]).or_else(|| self.after_verb(0))
@@ -168,6 +207,18 @@ mod tests {
             assert_eq!(words(line).release().as_deref(), Some("web"), "{line}");
         }
         assert_eq!(words("skipper rollback ").release(), None);
+    }
+
+    #[test]
+    fn the_verb_says_what_can_be_meant() {
+        for line in
+            ["skipper rollback ", "skipper release rollback ", "skipper plan rollback ", "skipper --json rollback "]
+        {
+            assert!(words(line).goes_back() && words(line).is_about_deleted(), "{line}");
+        }
+        assert!(words("skipper history ").is_about_deleted() && !words("skipper delete ").is_about_deleted());
+        let line = words("skipper scale --release-name web db=2 ");
+        assert!(line.names_release() && line.has_value_behind("db=") && !line.has_value_behind("web="));
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod wire;
 
 pub(crate) use packages::search;
 pub(crate) use places::{about, platforms, repositories};
-pub(crate) use releases::{history, list, manifest, newest, status};
+pub(crate) use releases::{history, history_of_second, list, manifest, status};
 
 use crate::{cmd::Context, failure::Done};
 use table::Table;

@@ -1,11 +1,12 @@
 use super::{
     Table, print,
-    wire::{AppStatus, Info, Release},
+    wire::{AppStatus, Info, Page, Release},
 };
 use crate::{
     client::Call,
     cmd::Context,
-    failure::{Done, Failure},
+    failure::{Done, Exit, Failure},
+    render::tame,
 };
 
 /// Releases that are deployed or failed, a line for each version.
@@ -38,10 +39,30 @@ pub(crate) async fn list(context: &Context, name: Option<&str>) -> Done {
     print(context, &[table])
 }
 
-/// The versions of a release, the newest first.
+/// The versions of a release, the newest first, in the words of 1.0.
 pub(crate) async fn history(context: &Context, name: &str, most: u32) -> Done {
     let releases: Vec<Release> =
         context.client()?.ask(&Call::get(&["api", "history", name, &most.to_string()])).await?;
+    versions(context, releases)
+}
+
+/// The same in the words of 2.x, which tells a rollback from an upgrade.
+pub(crate) async fn history_of_second(context: &Context, name: &str, most: u32) -> Done {
+    let call = Call::get(&["api", "releases", "search", "findByNameOrderByVersionDesc"])
+        .query("name", name)
+        .header("accept", "application/json, application/*+json".to_owned());
+    let page: Page = context.client()?.ask(&call).await?;
+    let read = |item| serde_json::from_value(serde_json::Value::Object(item));
+    let releases = page.items().into_iter().take(most as usize).map(read).collect::<Result<Vec<Release>, _>>();
+    let releases =
+        releases.map_err(|error| Failure::error(format!("the server's answer is not understood: {error}")))?;
+    if releases.is_empty() {
+        return Err(Failure::new(Exit::NotFound, format!("Release with name '{}' not found", tame(name))));
+    }
+    versions(context, releases)
+}
+
+fn versions(context: &Context, releases: Vec<Release>) -> Done {
     let mut table = Table::new(["Version", "Last updated", "Status", "Package Name", "Package Version", "Description"]);
     for release in releases {
         table.row([
@@ -81,12 +102,6 @@ pub(crate) async fn manifest(context: &Context, name: &str, version: Option<u64>
     let mut path = vec!["api", "manifest", name];
     path.extend(version.as_deref());
     context.client()?.ask_text(&Call::get(&path)).await
-}
-
-/// The number of the newest version.
-pub(crate) async fn newest(context: &Context, name: &str) -> Result<Option<u64>, Failure> {
-    let newest: Vec<Release> = context.client()?.ask(&Call::get(&["api", "history", name, "1"])).await?;
-    Ok(newest.first().map(|release| release.version))
 }
 
 fn lines(apps: &[AppStatus]) -> String {

@@ -21,7 +21,8 @@ pub(super) fn candidates(surroundings: &Surroundings, connection: &Connection, l
         [file] if file.starts_with('@') => {
             let texts = vec!["script".to_owned(), file.split_off(1)];
             let found = complete::in_shell(surroundings, connection, tree::tree(), tree::args(texts));
-            found.into_iter().map(|file| format!("@{file}")).collect()
+            // Nothing but files stands behind it.
+            found.into_iter().filter(|file| !file.starts_with("--")).map(|file| format!("@{file}")).collect()
         }
         _ => complete::in_shell(surroundings, connection, tree::tree(), tree::args(texts)),
     };
@@ -75,6 +76,7 @@ mod tests {
         check("script 'my", 7, &["'my dir/'"]);
         check("rel", 0, &["release "]);
         check("@val", 0, &["@values.yml "]);
+        check("@", 0, &["'@my dir/'", "@values.yml"]);
         check("help histo", 5, &["history "]);
         check("help release ro", 13, &["rollback "]);
         check("help keep", 5, &[]);

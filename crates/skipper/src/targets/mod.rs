@@ -194,6 +194,7 @@ pub(crate) fn resolve(connection: &Connection, surroundings: &Surroundings) -> R
         .or_else(|| if named { of_target.as_ref().map(|(_, url)| url.clone()) } else { None })
         .or_else(|| either("SKIPPER_URL", "SLIP_SERVER"))
         .or_else(|| of_target.as_ref().map(|(_, url)| url.clone()))
+        .or_else(|| if surroundings.is_slip { None } else { started_here(surroundings) })
         .unwrap_or_else(|| {
             let default = if surroundings.is_slip { SLIP_URL } else { DEFAULT_URL };
             Origin::new(default.to_owned(), THE_DEFAULT)
@@ -216,7 +217,11 @@ pub(crate) fn resolve(connection: &Connection, surroundings: &Surroundings) -> R
                 (_, Some(path), _) if !named => from_file(Path::new(path), "SKIPPER_TOKEN_FILE"),
                 (found, _, entry) => match entry.map(|(entry, origin)| of_entry(entry, &origin.origin)).transpose()? {
                     Some(Some(credentials)) => Ok(Some(credentials)),
-                    _ => found.map_or(Ok(None), |found| token(found.value, &found.origin)),
+                    // The server's own word for it, where nothing that is meant for a client says anything.
+                    _ => match found.or_else(|| from_env("ADMIN_TOKEN")) {
+                        Some(found) => token(found.value, &found.origin),
+                        None => Ok(None),
+                    },
                 },
             }
         }
@@ -238,6 +243,18 @@ pub(crate) fn resolve(connection: &Connection, surroundings: &Surroundings) -> R
     }
     let trust_anybody = connection.trust_anybody || entry.is_some_and(|(entry, _)| entry.skip_ssl_validation);
     Ok(Target { url, credentials, tenant, ca_file, trust_anybody })
+}
+
+/// Where a server listens that was started in this environment: what HOST and PORT say, as in its container.
+fn started_here(surroundings: &Surroundings) -> Option<Origin<String>> {
+    let port: u16 = surroundings.var("PORT")?.parse().ok().filter(|port| *port != 0)?;
+    let host = match surroundings.var("HOST").unwrap_or_default() {
+        "" | "0.0.0.0" => "127.0.0.1".to_owned(),
+        "::" | "[::]" => "[::1]".to_owned(),
+        v6 if v6.contains(':') && !v6.starts_with('[') => format!("[{v6}]"),
+        host => host.to_owned(),
+    };
+    Some(Origin::new(format!("http://{host}:{port}"), "PORT"))
 }
 
 /// The key that deploys are signed with, where no command line gives one: `SLIP_SECRET`, else that of the target.
@@ -313,6 +330,15 @@ fn secret_from(path: &Path, origin: &str) -> Result<Origin<String>, Failure> {
         return Err(unreadable("it does not hold exactly one word".to_owned()));
     }
     Ok(Origin::new(token.to_owned(), format!("{origin}, {}", path.display())))
+}
+
+/// The one word that a file holds.
+///
+/// # Errors
+///
+/// It is not there, not readable, or holds something else.
+pub(crate) fn one_word(path: &Path, origin: &str) -> Result<String, Failure> {
+    secret_from(path, origin).map(|found| found.value)
 }
 
 /// What a small file holds, without the end of its line.

@@ -206,6 +206,12 @@ impl Bench {
         command.args(["--edge-ports", &self.ports]).args(&self.more).arg("--data-dir").arg(self.data());
     }
 
+    /// Waits for a line of the server's log that holds that text.
+    #[track_caller]
+    pub(crate) fn logs(&self, text: &str) -> String {
+        self.server.as_ref().expect("it runs").line_with(text)
+    }
+
     /// Starts the server as the argument of another program, which may kill it. Whether it got as far as listening.
     pub(crate) fn start_server_under(&mut self, program: &[&str]) -> bool {
         let mut command = Command::new(program[0]);

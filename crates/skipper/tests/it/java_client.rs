@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     fs,
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Write as _},
     process::{Command, Stdio},
     sync::{
         Arc,
@@ -94,18 +94,23 @@ fn flow(bench: &Bench, classes: &str, port: u16) -> Steps {
         .args(["-XX:TieredStopAtLevel=1", "-cp", classes, "Flow", &format!("{}/api", bench.url())])
         .arg(bench.home())
         .arg(port.to_string())
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .expect("java starts");
+    let mut go_on = child.stdin.take().expect("piped");
     let (mut steps, mut users) = (HashMap::new(), None);
     for line in BufReader::new(child.stdout.take().expect("piped")).lines() {
         let line: Value = serde_json::from_str(&line.expect("text")).expect("a line of JSON");
         let step = line["step"].as_str().expect("a step").to_owned();
         match step.as_str() {
             "installed" => users = Some(Users::of(&format!("127.0.0.1:{port}"))),
-            "package-delete-in-use" => users.take().expect("there were users").none_failed(),
+            "package-delete-in-use" => {
+                users.take().expect("there were users").none_failed();
+                // The release goes only now: a request that meets its end would rightly find nobody.
+                writeln!(go_on).expect("it waits for this");
+            }
             _ => {}
         }
         steps.insert(step, line);

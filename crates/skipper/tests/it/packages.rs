@@ -93,7 +93,7 @@ fn a_package_is_uploaded_found_downloaded_and_removed() {
 }
 
 #[test]
-fn a_zip_that_is_named_otherwise_than_its_package_is_told() {
+fn a_zip_that_is_named_otherwise_than_its_package_is_refused() {
     let bench = Bench::start();
     package(bench.home(), "my-shop", "1.0.0-rc.1", &[], "");
     bench.run(&["package", "build", "my-shop-1.0.0-rc.1", "-o", "my-shop-1.0.0-rc.1.zip"]).ok();
@@ -103,11 +103,29 @@ fn a_zip_that_is_named_otherwise_than_its_package_is_told() {
     let uploaded = bench.run(&["upload", "--path", "my-shop-1.0.0-rc.1.zip"]);
     assert!(uploaded.err.is_empty(), "{}", uploaded.err);
     uploaded.ok();
-    let again = bench.run(&["upload", "other-2.0.0.zip"]);
-    assert!(again.err.contains("[my-shop:1.0.0-rc.1]"), "{}", again.err);
+    let err = bench.run(&["upload", "other-2.0.0.zip"]).fails(1);
+    assert!(err.contains("[my-shop:1.0.0-rc.1]"), "{err}");
     fs::write(bench.home().join("nothing.zip"), b"").expect("written");
     let err = bench.run(&["upload", "nothing.zip"]).fails(1);
     assert!(err.contains("cut off, empty, or no zip"), "{err}");
+}
+
+#[test]
+fn a_package_whose_zip_is_not_there_hides_no_other_in_the_details() {
+    let bench = Bench::start();
+    let place = bench.home().join("place");
+    fs::create_dir_all(place.join("shop")).expect("made");
+    let entry = |name: &str| {
+        format!("apiVersion: skipper/v2\nkind: Package\nname: {name}\nversion: 1.0.0\ndescription: of {name}\n")
+    };
+    fs::write(place.join("index.yml"), format!("{}---\n{}", entry("gone"), entry("shop"))).expect("written");
+    package(bench.home(), "shop", "1.0.0", &[], "");
+    bench.run(&["package", "build", "shop-1.0.0", "-o", "place/shop/shop-1.0.0.zip"]).ok();
+    bench.run(&["repo", "add", "place", &format!("file:{}", place.display())]).ok();
+    let shown = bench.run(&["search", "--repository", "place", "--details"]).ok();
+    let (gone, shop) = shown.split_once("\n\n").expect("two packages");
+    assert!(gone.contains("of gone") && gone.contains("cannot read") && gone.contains("gone-1.0.0.zip"), "{shown}");
+    assert!(shop.contains("web.yml") && shop.contains("startPeriod: 20s"), "{shown}");
 }
 
 #[test]

@@ -241,7 +241,21 @@ fn names_that_exist_complete() {
     };
     let offers = |words: &[&str], name: &str| complete(words).lines().any(|line| line == name);
     assert!(offers(&["skipper", "status", "he"], "hello"));
-    assert!(offers(&["skipper", "rollback", "hello", ""], "1"));
+    assert!(offers(&["skipper", "manifest", "hello", ""], "1"));
+    assert!(!offers(&["skipper", "rollback", "hello", ""], "1"), "it serves");
+    assert!(offers(&["skipper", "scale", "hello", ""], "helloworld="));
+    assert!(offers(&["skipper", "scale", "--release-name", "hello", ""], "helloworld="));
+    assert!(!offers(&["skipper", "scale", "hello", "helloworld=2", ""], "helloworld="));
+    bench.run(&["scale", "hello", "2", "--wait"]).ok();
+    bench.run(&["upgrade", "hello", "helloworld", "--package-version", "1.0.0", "--wait"]).ok();
+    let versions = complete(&["skipper", "rollback", "--release-name", "hello", "--release-version", ""]);
+    assert_eq!(versions.lines().filter(|line| !line.is_empty()).collect::<Vec<_>>(), ["1"], "{versions}");
+    assert!(offers(&["skipper", "rollback", "hello", ""], "2") && !offers(&["skipper", "rollback", "hello", ""], "3"));
+    bench.run(&["delete", "hello", "--yes", "--wait"]).ok();
+    for verb in ["rollback", "history", "upgrade"] {
+        assert!(offers(&["skipper", verb, "he"], "hello"), "{verb}");
+    }
+    assert!(!offers(&["skipper", "scale", "he"], "hello"));
     assert!(offers(&["skipper", "install", "x", "hell"], "helloworld"));
     assert!(offers(&["skipper", "install", "x", "helloworld", "--package-version", ""], "1.0.0"));
     assert!(offers(&["skipper", "install", "x", "y", "--platform", ""], "local"));

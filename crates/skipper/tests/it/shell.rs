@@ -88,6 +88,123 @@ fn versions_are_counted_in_one_way_also_after_a_scaling() {
 }
 
 #[test]
+fn springs_options_count_versions_behind_the_programs_name_as_well() {
+    let bench = Bench::start();
+    let springs = |verb: &str, more: &[&str]| {
+        let words: Vec<&str> = verb.split(' ').chain(["--release-name", "hello"]).chain(more.iter().copied()).collect();
+        bench.run(&words).ok()
+    };
+    springs("install", &["--package-name", "helloworld", "--package-version", "1.0.0"]);
+    let out = springs("scale", &["helloworld=2"]);
+    assert!(out.ends_with("hello has been scaled.  Now at version v1.\n"), "{out}");
+    let out = springs("upgrade", &["--package-name", "helloworld", "--package-version", "1.0.1"]);
+    assert!(out.ends_with("hello has been upgraded.  Now at version v2.\n"), "{out}");
+    // The second version is the third revision.
+    let second = springs("manifest get", &["--release-version", "2"]);
+    assert!(second.contains("1.0.1"), "{second}");
+    assert_eq!(bench.run(&["manifest", "hello", "3"]).ok(), second);
+    assert!(bench.run(&["manifest", "hello", "2"]).ok().contains("1.0.0"), "a scaling is a revision");
+    let detail = springs("manifest get", &["--release-version", "2", "--json"]);
+    let detail: serde_json::Value = serde_json::from_str(&detail).expect("JSON");
+    assert_eq!((&detail["revision"], &detail["version"]), (&3.into(), &2.into()));
+    let status = springs("status", &["--release-version", "2"]);
+    assert!(
+        status.contains("VERSION") && status.lines().any(|line| line.starts_with("3") && line.contains("\tv2\t")),
+        "{status}"
+    );
+    let plan = springs("plan rollback", &["--release-version", "1"]);
+    let out = springs("rollback", &["--release-version", "1"]);
+    assert!(out.ends_with("hello has been rolled back.  Now at version v3.\n"), "{plan}{out}");
+    assert!(get(&bench.address_of("hello"), "/about").expect("it serves").1.contains("1.0.0"));
+    let out = bench.run(&["rollback", "hello", "3", "--wait"]).ok();
+    assert!(out.contains("revision 5 serves") && out.ends_with("Now at version v4.\n"), "{out}");
+    // In the shell a number is always that of a version.
+    let detail = bench.run(&["shell", "--json", "manifest get hello 2"]).json();
+    assert_eq!(detail["revision"], 3);
+    let err = bench.run(&["manifest", "get", "--release-name", "hello", "--release-version", "9"]).fails(4);
+    assert!(err.contains("no version 9"), "{err}");
+}
+
+#[test]
+fn an_upgrade_of_2_x_adds_values_and_one_of_1_0_replaces_them() {
+    let bench = Bench::start();
+    let raw = || {
+        let (_, body) = get(bench.url().trim_start_matches("http://"), "/api/list/hello").expect("it answers");
+        let list: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+        list.as_array().and_then(|all| all.last()).expect("a release")["configValues"]["raw"].clone()
+    };
+    let shell = |lines: &str| run_with_input(&mut bench.command(&["shell"]), lines).ok();
+    let package = "--release-name hello --package-name helloworld --package-version";
+    shell(&format!("install {package} 1.0.0 --properties spec.applicationProperties.a=1,x.y=1\n"));
+    shell(&format!("release upgrade {package} 1.0.1 --properties spec.applicationProperties.b=2,x.z=2\n"));
+    assert_eq!(
+        raw(),
+        "spec:\n  applicationProperties:\n    a: '1'\n    b: '2'\nx:\n  y: '1'\n  z: '2'\n",
+        "as the server of 2.x does for its own shell"
+    );
+    // Behind the program's name too, and with values that are no text.
+    bench
+        .run(&[
+            "release",
+            "upgrade",
+            "--release-name",
+            "hello",
+            "--package-name",
+            "helloworld",
+            "--set",
+            "spec.applicationProperties.c=3",
+        ])
+        .ok();
+    assert_eq!(raw(), "spec:\n  applicationProperties:\n    a: '1'\n    b: '2'\n    c: 3\nx:\n  y: '1'\n  z: '2'\n");
+    shell("release upgrade hello helloworld --properties spec.applicationProperties.b=4\n");
+    assert_eq!(raw(), "spec:\n  applicationProperties:\n    a: '1'\n    b: '4'\n    c: 3\nx:\n  y: '1'\n  z: '2'\n");
+    shell(&format!("upgrade {package} 1.0.0 --properties x.z=4\n"));
+    assert_eq!(raw(), "x:\n  z: '4'\n");
+    // Nothing is carried over where nothing is given.
+    shell(&format!("release upgrade {package} 1.0.1\n"));
+    assert_eq!(raw(), serde_json::Value::Null);
+    let out =
+        shell("rollback --release-name hello\nhistory --release-name hello\nrelease history --release-name hello\n");
+    let (first, second) = out.split_once("╚").expect("two tables");
+    assert!(first.contains("Upgrade complete") && !first.contains("Rollback complete"), "{out}");
+    assert!(second.contains("Rollback complete") && !second.contains("Upgrade complete"), "{out}");
+    let err = bench.run(&["shell", "release history --release-name nobody"]).fails(4);
+    assert!(err.contains("Release with name 'nobody' not found"), "{err}");
+}
+
+#[test]
+fn what_a_platform_will_not_do_is_told_where_it_is_asked_for() {
+    let bench = Bench::start();
+    let option = "spring.cloud.deployer.cpu";
+    let line = format!(
+        "install --release-name hello --package-name helloworld --properties spec.deploymentProperties.{option}=2"
+    );
+    let ended = bench.run(&["shell", &line]);
+    assert!(ended.err.contains("note: application `helloworld`") && ended.err.contains(option), "{}", ended.err);
+    ended.ok();
+    assert!(bench.logs(option).contains("hello"));
+    // Who asks through `/api` has nothing in the answer that could tell it; the log does.
+    let raw = format!("spec:\n  deploymentProperties:\n    {option}: 3\n");
+    let body = serde_json::json!({
+        "packageIdentifier": {"packageName": "helloworld", "packageVersion": "1.0.0"},
+        "installProperties": {"releaseName": "other", "platformName": "default", "configValues": {"raw": raw}},
+    });
+    let (address, body) = (bench.url().trim_start_matches("http://"), body.to_string());
+    let mut stream = std::net::TcpStream::connect(address).expect("it listens");
+    let head = "Content-Type: application/json\r\nConnection: close";
+    let length = body.len();
+    let text = format!(
+        "POST /api/package/install HTTP/1.1\r\nHost: {address}\r\n{head}\r\nContent-Length: {length}\r\n\r\n{body}"
+    );
+    std::io::Write::write_all(&mut stream, text.as_bytes()).expect("sent");
+    let mut answer = String::new();
+    std::io::Read::read_to_string(&mut stream, &mut answer).expect("answered");
+    assert!(answer.starts_with("HTTP/1.1 201") && !answer.contains("has no effect"), "{answer}");
+    let line = bench.logs(option);
+    assert!(line.contains("other") && line.contains("WARN"), "{line}");
+}
+
+#[test]
 fn the_command_line_says_the_same_in_the_end_and_waits_for_who_writes_springs_flags() {
     let bench = Bench::start();
     let out = bench.run(&["install", "--releaseName", "hello", "--packageName=helloworld"]).ok();
@@ -167,8 +284,21 @@ fn checks_are_made_in_the_words_of_the_original() {
         2,
         "The maximum number of revisions is not an integer. Input string = two",
     );
+    says("history --release-name hello --max -1", 2, "for '--max <NUMBER>': The maximum number of revisions should be");
+    says("rollback --release-name nobody --release-version 2", 4, "there is no release `nobody`");
+    says(
+        "rollback --release-name hello --release-version -1",
+        2,
+        "Rollback version can not be less than zero.  Value = -1",
+    );
+    says("status --release-name hello --release-version -1", 2, "can not be less than zero.  Value = -1");
     says("history --release-name nobody", 4, "Release with name 'nobody' not found");
     says("status --release-name nobody", 4, "Release with name 'nobody' not found");
+    says(
+        "manifest get --release-name hello --release-version 9",
+        4,
+        "Release with name 'hello' and version '9' not found",
+    );
     says("manifest get --release-name nobody", 4, "Release with name 'nobody' not found");
     says("upgrade --release-name hello --package-name helloworld --timeout-expression soon", 2, "not a duration");
     says(

@@ -343,6 +343,7 @@ fn doctor_says_what_is_wrong_with_apps_and_keys_and_mends_what_is_safe() {
     let bench = bench();
     let cfg = bench.home().join("cfg");
     fs::write(cfg.join("apps/bad.toml"), "[app]\nname = \"bad\"\n").expect("written");
+    fs::write(cfg.join("apps/half.toml"), "[app]\nname = \"half\"\nimage = \"acme/half\"\n").expect("written");
     let routed = "[app]\nname = \"open\"\nimage = \"acme/open\"\n[routing]\ndomain = \"no-such-name.invalid\"\nport = 80\n[health]\n[deploy]\n";
     fs::write(cfg.join("apps/open.toml"), routed).expect("written");
     fs::set_permissions(cfg.join("slip.toml"), fs::Permissions::from_mode(0o644)).expect("set");
@@ -365,7 +366,9 @@ fn doctor_says_what_is_wrong_with_apps_and_keys_and_mends_what_is_safe() {
     assert_eq!(code, 1);
     for (check, text, expected) in [
         ("app files", "apps/bad.toml", "broken"),
-        ("apps", "2 of 3 can be deployed", "ok"),
+        ("apps", "2 of 4 can be deployed, and not bad, half", "broken"),
+        ("app files", "apps/half.toml:1:1: missing field `health`", "broken"),
+        ("app", "half: apps/half.toml", "broken"),
         ("engine", "Docker does not run: there is no socket", "broken"),
         ("dns", "no-such-name.invalid leads nowhere", "warning"),
         ("webhook key", "signs the webhooks of open:", "warning"),

@@ -17,7 +17,7 @@ pub use sample::{StandIn, stand_in};
 pub use settings::{Place, Proxy, Repository, Settings};
 pub(crate) use sums::Sums;
 
-use std::{io, sync::OnceLock, time::Duration};
+use std::{io, path::PathBuf, sync::OnceLock, time::Duration};
 
 use skipper_core::{
     Sha256,
@@ -81,6 +81,28 @@ impl Maven {
             Some(pinned) if *pinned != digest => Err(super::mismatch(&resource.uri, pinned, &digest)),
             _ => Ok(digest),
         }
+    }
+
+    /// The file of a release that lies in a folder or was fetched before, if nobody else is to be asked first. Blocking.
+    pub(super) fn at_hand(&self, cache: &Cache, uri: &str) -> Option<PathBuf> {
+        let wanted = Coordinates::parse(uri).ok()?;
+        if wanted.is_moving() || stand_in(&wanted).is_some() {
+            return None;
+        }
+        let path = format!("{}{}", wanted.folder(), wanted.file_name());
+        let lies_in = |folder: &PathBuf| Some(folder.join(&path)).filter(|file| file.is_file());
+        if let Some(file) = self.settings.local.as_ref().and_then(lies_in) {
+            return Some(file);
+        }
+        if let Some(digest) = memory::get(cache, &path) {
+            return Some(cache.path(&digest));
+        }
+        let asked = self.settings.repositories.iter().filter(|repository| repository.releases);
+        let folders = asked.map_while(|repository| match &repository.place {
+            Place::Folder(folder) => Some(folder),
+            Place::Http(_) => None,
+        });
+        if self.settings.offline { None } else { folders.into_iter().find_map(lies_in) }
     }
 
     async fn resolve(

@@ -84,7 +84,7 @@ fn invalid(what: &str) -> Error {
 }
 
 /// Checks what can be checked before anything is started, and completes the application by what the account decides. With
-/// the resource pinned, also what it is. Returns what is not done as it was asked.
+/// the resource pinned, or at hand, also what it is. Returns what is not done as it was asked.
 ///
 /// # Errors
 ///
@@ -109,7 +109,7 @@ pub(super) fn review(account: &Account, app: &mut Application) -> Result<Vec<Str
             "`spring.cloud.deployer.local.main` and `spring.cloud.deployer.local.classpath` are set together or not at all",
         ));
     }
-    let file = pinned(account, &app.resource);
+    let file = account.config.artifacts.at_hand(&app.resource);
     if app.command.is_empty() && runs_on_java(app, file.as_deref()) {
         java::find(&own, options.common("bootVersion"))?;
         if let Some(file) = file.filter(|_| options.own("main").is_none()) {

@@ -114,7 +114,7 @@ pub(super) async fn rollback(
         _ => error,
     })?;
     let accepted = intent::accept(&app, &caller, prepared, deploy::options()).await?;
-    idempotency::respond(receive::Desk::of(app, &headers).await.answer(&accepted))
+    idempotency::respond(receive::Desk::of(app, &headers, None).await.answer(&accepted))
 }
 
 fn no_previous() -> Error {

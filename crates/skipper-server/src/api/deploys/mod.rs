@@ -6,6 +6,7 @@
 mod apps;
 mod change;
 mod id;
+mod outside;
 mod previews;
 mod proof;
 mod read;

@@ -5,9 +5,12 @@ use http::HeaderMap;
 use skipper_core::{
     actor::{Actor, Provenance},
     name::ReleaseName,
+    release::Revision,
+    route::{Host, Listener},
 };
 
 use super::{
+    outside::Outside,
     proof::Proof,
     read,
     wire::{Done, PreviewList, PreviewView, TornDown},
@@ -34,7 +37,8 @@ pub(super) async fn list(
 ) -> Result<Json<PreviewList>, Error> {
     let of = known(&app, &caller, &name, query.tenant.as_ref())?;
     let found = previews::list(&app, &caller, &of).await?;
-    Ok(Json(PreviewList { previews: found.iter().map(view).collect() }))
+    let outside = Outside::of(&app).await;
+    Ok(Json(PreviewList { previews: found.iter().map(|preview| view(preview, &outside)).collect() }))
 }
 
 /// Shows a preview.
@@ -46,7 +50,8 @@ pub(super) async fn get(
     Query(query): Query<TenantQuery>,
 ) -> Result<Json<PreviewView>, Error> {
     let of = known(&app, &caller, &name, query.tenant.as_ref())?;
-    Ok(Json(view(&previews::one(&app, &caller, &of, &id).await?)))
+    let found = previews::one(&app, &caller, &of, &id).await?;
+    Ok(Json(view(&found, &Outside::of(&app).await)))
 }
 
 /// Takes a preview away; that there is none is fine. With a token, or signed as `X-Slip-Signature` over `APP:ID`.
@@ -110,7 +115,7 @@ fn known(app: &App, caller: &Caller, name: &str, tenant: Option<&String>) -> Res
     ReleaseName::new(name).ok().filter(|_| known).ok_or_else(|| deploy::unknown(name))
 }
 
-fn view(preview: &Preview) -> PreviewView {
+fn view(preview: &Preview, outside: &Outside) -> PreviewView {
     let host = preview.terms.as_ref().and_then(|terms| terms.hosts.first());
     let shown = preview.serving.as_ref().unwrap_or(&preview.newest);
     let status = match (preview.open, &preview.serving) {
@@ -126,10 +131,16 @@ fn view(preview: &Preview) -> PreviewView {
         status: status.to_owned(),
         tag: read::tag_of_source(&shown.source),
         domain: host.map(ToString::to_string),
-        url: host.map(|host| format!("https://{host}")),
+        url: host.map(|host| outside.url(host, serves_tls(shown, host))),
         port,
         deployed_at: own::time(preview.deployed_at()),
         expires_at: preview.expires_at().map(own::time),
         release: preview.release.name.to_string(),
     }
+}
+
+/// Whether a revision has a route for the host with TLS.
+fn serves_tls(shown: &Revision, host: &Host) -> bool {
+    let apps = shown.spec.iter().flat_map(|spec| &spec.applications);
+    apps.flat_map(|app| &app.routes).any(|route| route.listener == Listener::Https && route.host.as_ref() == Some(host))
 }

@@ -4,12 +4,19 @@ use std::sync::Arc;
 
 use axum::{Extension, body::Bytes, extract::State, response::Response};
 use http::{HeaderMap, StatusCode, header};
-use skipper_core::{Sha256, actor::Provenance, name::TenantName, time::Timestamp};
+use skipper_core::{
+    Sha256,
+    actor::Provenance,
+    name::{ReleaseName, TenantName},
+    release::PreviewOf,
+    time::Timestamp,
+};
 use skipper_store::{Begun, Claim, IntentAccepted, Once, StoredAnswer};
 use tracing::warn;
 
 use super::{
     id,
+    outside::Outside,
     proof::{Delivery, Proof, signer},
     read, ticket,
     wire::{DeployAccepted, DeployRequest},
@@ -43,7 +50,9 @@ pub(super) async fn receive(
     let delivery = verified.inspect_err(|error| refused(&app, &request.app, error))?;
     let Delivery { sender, id, known, signed_at, by, trigger } = delivery;
     let fingerprint = Sha256::of(&body);
-    let desk = Arc::new(Desk::of(app.clone(), &headers).await);
+    let named = request.preview.as_ref().zip(ReleaseName::new(&request.app).ok());
+    let preview = named.map(|(preview, app)| PreviewOf { app, id: preview.id.clone(), sha: None });
+    let desk = Arc::new(Desk::of(app.clone(), &headers, preview.as_ref()).await);
     let find = async || repeated(&desk, &sender, &id, fingerprint, trigger).await;
     let _turn = app.webhooks.same(&sender, &id).await;
     if let Some(response) = find().await? {
@@ -188,12 +197,19 @@ fn check_tag(tag: &str) -> Result<(), Error> {
 pub(super) struct Desk {
     app: App,
     office: ticket::Office,
+    /// Where the preview will be that is asked for.
+    preview_url: Option<String>,
 }
 
 impl Desk {
-    /// For whoever sent a request with these headers.
-    pub(super) async fn of(app: App, headers: &HeaderMap) -> Self {
-        Self { office: ticket::Office::of(&app, headers).await, app }
+    /// For whoever sent a request with these headers, for that preview or the app itself.
+    pub(super) async fn of(app: App, headers: &HeaderMap, preview: Option<&PreviewOf>) -> Self {
+        let mut preview_url = None;
+        if let Some(host) = preview.and_then(|preview| verb::previews::host(&app, preview)) {
+            let tls = app.resolver.serves_tls(&host).await;
+            preview_url = Some(Outside::of(&app).await.url(&host, tls));
+        }
+        Self { office: ticket::Office::of(&app, headers).await, app, preview_url }
     }
 
     /// As it is remembered.
@@ -208,7 +224,7 @@ impl Desk {
             app: preview.map_or_else(|| accepted.release.name.to_string(), |preview| preview.app.to_string()),
             tag: tag.unwrap_or_default(),
             status: "accepted".to_owned(),
-            preview_url: preview.and_then(|preview| verb::previews::address(&self.app, preview)),
+            preview_url: self.preview_url.clone().filter(|_| preview.is_some()),
             status_url: self.office.status_url(accepted.rollout.id),
         };
         StoredAnswer {

@@ -10,6 +10,7 @@ use skipper_core::{
     policy::Action,
     secret::SecretValue,
 };
+use skipper_source::app::is_reserved;
 use skipper_store::SecretInfo;
 
 use super::{
@@ -67,7 +68,7 @@ pub(super) async fn set_all(
                 Error::new(Code::BadRequest, format!("the value of `{key}` is empty")).hint("DELETE removes a secret")
             );
         }
-        values.push((stored(&name, &key)?, key, value));
+        values.push((fresh(&name, &key)?, key, value));
     }
     let mut set = Vec::with_capacity(values.len());
     for (stored, key, value) in values {
@@ -118,7 +119,7 @@ pub(super) async fn set(
     body: Bytes,
 ) -> Result<Json<AppSecret>, Error> {
     let (tenant, name) = known(&app, &caller, &name, &query)?;
-    let stored = stored(&name, &key)?;
+    let stored = fresh(&name, &key)?;
     let value = value(&headers, &body)?;
     let info = verb::secrets::set(&app, &caller, &tenant, &stored, &value).await?;
     Ok(Json(view(&name, key, &info)))
@@ -172,6 +173,16 @@ fn known(app: &App, caller: &Caller, name: &str, query: &TenantQuery) -> Result<
     let known = apps.is_some_and(|apps| apps.get(name).is_some());
     let name = ReleaseName::new(name).ok().filter(|_| known).ok_or_else(|| deploy::unknown(name))?;
     Ok((tenant, name))
+}
+
+/// What the store calls a key that may be given a value.
+fn fresh(app: &ReleaseName, key: &str) -> Result<SecretName, Error> {
+    if is_reserved(key) {
+        let key: String = key.chars().take(80).collect();
+        return Err(Error::new(Code::BadRequest, format!("invalid secret key `{key}`"))
+            .hint("variables that begin with SKIPPER_ are Skipper's own: call it otherwise"));
+    }
+    stored(app, key)
 }
 
 fn stored(app: &ReleaseName, key: &str) -> Result<SecretName, Error> {

@@ -79,21 +79,11 @@ pub(super) async fn one_app(
 
 /// Apps that run, and whose files are gone.
 async fn left_behind(app: &App, apps: &Apps, tenant: &TenantName) -> Result<Vec<String>, Error> {
-    const PAGE: u32 = 500;
-    let mut names = Vec::new();
-    let mut after = None;
-    loop {
-        let page = app.store.release_list(tenant, None, after.as_ref(), PAGE).await?;
-        let Some(last) = page.last() else { return Ok(names) };
-        after = Some(last.release.name.clone());
-        let own = page.into_iter().map(|listed| listed.release).filter(|release| {
-            release.door == Door::Deploys
-                && release.serving.is_some()
-                && apps.get(release.name.as_str()).is_none()
-                && !previews::is_one(&release.name)
-        });
-        names.extend(own.map(|release| release.name.to_string()));
-    }
+    let own = app.store.release_list_of_door(tenant, Door::Deploys, "").await?;
+    let left = own.into_iter().map(|listed| listed.release).filter(|release| {
+        release.serving.is_some() && apps.get(release.name.as_str()).is_none() && !previews::is_one(&release.name)
+    });
+    Ok(left.map(|release| release.name.to_string()).collect())
 }
 
 async fn one(app: &App, apps: &Apps, tenant: &TenantName, name: &str) -> Result<AppStatus, Error> {

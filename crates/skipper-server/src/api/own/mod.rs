@@ -18,7 +18,7 @@ mod verbs;
 mod view;
 
 pub(in crate::api) use operate::{LogsQuery, log_lines};
-pub(in crate::api) use view::time;
+pub(in crate::api) use view::{host_url, time};
 
 use axum::response::Response;
 use skipper_core::{

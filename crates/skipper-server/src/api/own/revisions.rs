@@ -4,7 +4,7 @@ use axum::{
 };
 use http::{HeaderMap, header};
 use serde::Deserialize;
-use skipper_core::name::ReleaseName;
+use skipper_core::name::{ReleaseName, TenantName};
 use utoipa::IntoParams;
 
 use super::{
@@ -17,7 +17,7 @@ use crate::{
         extract::{Path, Query, TenantQuery, name_of, tenant},
     },
     app::App,
-    error::Error,
+    error::{Code, Error},
     verb::{self, Caller},
 };
 
@@ -52,17 +52,36 @@ pub(super) async fn history(
     Ok(axum::Json(HistoryPage { items: found.iter().map(view::history).collect(), next }))
 }
 
+/// `3`, or `v3`: the revision in which the third version was made, as Spring's API counts them.
+async fn number(
+    app: &App,
+    caller: &Caller,
+    (tenant, name): (&TenantName, &ReleaseName),
+    text: &str,
+) -> Result<u64, Error> {
+    let wrong = |_| {
+        let text: String = text.chars().take(40).collect();
+        Error::new(Code::BadRequest, format!("`{}` is no number of a revision", text.escape_debug()))
+            .hint("write 3, or v3 for the third version as `/api` counts them")
+    };
+    match text.strip_prefix('v') {
+        Some(version) => verb::versions::revision(app, caller, tenant, name, version.parse().map_err(wrong)?).await,
+        None => text.parse().map_err(wrong),
+    }
+}
+
 /// Shows one revision with its spec.
-#[utoipa::path(get, path = "/v1/releases/{name}/revisions/{revision}", tag = "releases", params(("name" = String, Path, description = "The release"), ("revision" = u64, Path, description = "Its number"), TenantQuery), responses((status = 200, body = RevisionDetail), (status = 304, description = "The caller has this version")))]
+#[utoipa::path(get, path = "/v1/releases/{name}/revisions/{revision}", tag = "releases", params(("name" = String, Path, description = "The release"), ("revision" = String, Path, description = "Its number, or `v` and the number of a version as `/api` counts them"), TenantQuery), responses((status = 200, body = RevisionDetail), (status = 304, description = "The caller has this version")))]
 pub(super) async fn get(
     State(app): State<App>,
     caller: Caller,
-    Path((name, revision)): Path<(String, u64)>,
+    Path((name, revision)): Path<(String, String)>,
     Query(query): Query<TenantQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let tenant = tenant(caller.actor(), query.tenant.as_ref())?;
     let name = name_of(ReleaseName::new(name))?;
+    let revision = number(&app, &caller, (&tenant, &name), &revision).await?;
     let (release, revision, history) = verb::manifest::revision(&app, &caller, &tenant, &name, revision).await?;
     let spec = revision.spec.as_ref().map(serde_json::to_value).transpose().map_err(Error::internal)?;
     let detail = RevisionDetail {
@@ -77,15 +96,16 @@ pub(super) async fn get(
 }
 
 /// Shows the manifest of one revision, as it was rolled out.
-#[utoipa::path(get, path = "/v1/releases/{name}/revisions/{revision}/manifest", tag = "releases", params(("name" = String, Path, description = "The release"), ("revision" = u64, Path, description = "Its number"), TenantQuery), responses((status = 200, content_type = "application/yaml", body = String)))]
+#[utoipa::path(get, path = "/v1/releases/{name}/revisions/{revision}/manifest", tag = "releases", params(("name" = String, Path, description = "The release"), ("revision" = String, Path, description = "Its number, or `v` and the number of a version as `/api` counts them"), TenantQuery), responses((status = 200, content_type = "application/yaml", body = String)))]
 pub(super) async fn manifest(
     State(app): State<App>,
     caller: Caller,
-    Path((name, revision)): Path<(String, u64)>,
+    Path((name, revision)): Path<(String, String)>,
     Query(query): Query<TenantQuery>,
 ) -> Result<Response, Error> {
     let tenant = tenant(caller.actor(), query.tenant.as_ref())?;
     let name = name_of(ReleaseName::new(name))?;
+    let revision = number(&app, &caller, (&tenant, &name), &revision).await?;
     let text = verb::manifest::manifest(&app, &caller, &tenant, &name, revision).await?;
     Ok(([(header::CONTENT_TYPE, "application/yaml; charset=utf-8")], text).into_response())
 }

@@ -45,8 +45,9 @@ pub(super) fn answer(accepted: &Accepted) -> Response {
 }
 
 async fn accept(app: &App, caller: &Caller, prepared: Prepared, options: Options) -> Result<Response, Error> {
+    let warnings = prepared.warnings.clone();
     let accepted = verb::intent::accept(app, caller, prepared, options).await?;
-    Ok(answer(&view::accepted(&accepted)))
+    Ok(answer(&Accepted { warnings, ..view::accepted(&accepted) }))
 }
 
 fn options(description: Option<String>, require_plan: Option<String>) -> Result<Options, Error> {
@@ -93,6 +94,40 @@ fn values(values: Option<Value>, text: Option<String>) -> Result<(Option<Value>,
     }
 }
 
+/// The text of values that are to be put over those of before.
+fn added(
+    additive: bool,
+    (reuse, reset): (bool, bool),
+    values: Option<&Value>,
+    raw: Option<String>,
+) -> Result<Option<String>, Error> {
+    if additive && (reuse || reset) {
+        let what = "`additive` goes with neither `reuse_values` nor `reset_values`";
+        return Err(Error::new(Code::Invalid, what));
+    }
+    Ok(if additive { raw.or_else(|| values.map(skipper_source::yaml::emit)) } else { raw })
+}
+
+/// The revision that is meant by the number of either kind.
+async fn way_back(
+    app: &App,
+    caller: &Caller,
+    (tenant, name): (&TenantName, &ReleaseName),
+    to: Option<u64>,
+    to_version: Option<u64>,
+) -> Result<Option<u64>, Error> {
+    match (to, to_version) {
+        (Some(_), Some(_)) => {
+            Err(Error::new(Code::Invalid, "`to` and `to_version` mean the same by two numbers; give one of them"))
+        }
+        (None, Some(version)) => {
+            let version = Some(version).filter(|version| *version > 0);
+            Ok(Some(verb::versions::way_back(app, caller, tenant, name, version).await?))
+        }
+        (to, None) => Ok(to),
+    }
+}
+
 /// Installs a package as a new release.
 #[utoipa::path(post, path = "/v1/releases", tag = "releases", params(TenantQuery), request_body = InstallRequest, responses((status = 202, body = Accepted, description = "Durable from now on; Location leads to the rollout")))]
 pub(super) async fn install(
@@ -119,7 +154,7 @@ pub(super) async fn install(
 /// Moves a release to another package, version or values.
 ///
 /// Values that are given replace those of before; without any, those of before are kept. `reuse_values` puts the given
-/// ones over those of before, `reset_values` forgets those of before.
+/// ones over those of before, `reset_values` forgets those of before; `additive` does what 2.x of Spring Cloud Skipper does.
 #[utoipa::path(post, path = "/v1/releases/{name}/upgrade", tag = "releases", params(("name" = String, Path, description = "The release"), TenantQuery), request_body = UpgradeRequest, responses((status = 202, body = Accepted)))]
 pub(super) async fn upgrade(
     State(app): State<App>,
@@ -131,13 +166,16 @@ pub(super) async fn upgrade(
     let tenant = tenant(caller.actor(), query.tenant.as_ref())?;
     let options = options(body.description, body.require_plan)?;
     let (values, raw) = values(body.values, body.values_text)?;
+    // With those of before it is another text.
+    let raw = raw.filter(|_| !body.reuse_values);
+    let raw = added(body.additive, (body.reuse_values, body.reset_values), values.as_ref(), raw)?;
     let wanted = Upgrade {
         package: body.package.map(wanted),
         values,
-        // With those of before it is another text.
-        raw: raw.filter(|_| !body.reuse_values),
+        raw,
+        additive: body.additive,
         reuse_values: body.reuse_values,
-        reset_values: body.reset_values,
+        reset_values: body.reset_values || body.additive,
         force: body.force,
         again: if body.apps.is_empty() { Again::No } else { Again::These(body.apps) },
         health: timeout(body.timeout_ms)?,
@@ -161,19 +199,7 @@ pub(super) async fn rollback(
     let options = options(body.description, body.require_plan)?;
     let health = timeout(body.timeout_ms)?;
     let name = name_of(ReleaseName::new(name))?;
-    let to = match (body.to, body.to_version) {
-        (Some(_), Some(_)) => {
-            return Err(Error::new(
-                Code::Invalid,
-                "`to` and `to_version` mean the same by two numbers; give one of them",
-            ));
-        }
-        (None, Some(version)) => {
-            let version = Some(version).filter(|version| *version > 0);
-            Some(verb::versions::way_back(&app, &caller, &tenant, &name, version).await?)
-        }
-        (to, None) => to,
-    };
+    let to = way_back(&app, &caller, (&tenant, &name), body.to, body.to_version).await?;
     let wanted = Rollback { health, ..Rollback::of(tenant, name, to) };
     let prepared = verb::rollback::prepare(&app, &caller, wanted).await?;
     accept(&app, &caller, prepared, options).await
@@ -253,18 +279,24 @@ async fn prepare(app: &App, caller: &Caller, tenant: TenantName, body: PlanReque
             verb::install::prepare(app, caller, wanted).await
         }
         "upgrade" => {
+            let raw = added(body.additive, (body.reuse_values, body.reset_values), body.values.as_ref(), None)?;
             let wanted = Upgrade {
                 package,
                 values: body.values,
+                raw,
+                additive: body.additive,
                 reuse_values: body.reuse_values,
-                reset_values: body.reset_values,
+                reset_values: body.reset_values || body.additive,
                 force: body.force,
                 platform: platform(app, body.platform)?,
                 ..Upgrade::of(tenant, name)
             };
             verb::upgrade::prepare(app, caller, wanted).await
         }
-        "rollback" => verb::rollback::prepare(app, caller, Rollback::of(tenant, name, body.to)).await,
+        "rollback" => {
+            let to = way_back(app, caller, (&tenant, &name), body.to, body.to_version).await?;
+            verb::rollback::prepare(app, caller, Rollback::of(tenant, name, to)).await
+        }
         "scale" => {
             let replicas = replicas(body.replicas)?;
             verb::scale::prepare(app, caller, Scale { tenant, name, replicas }).await

@@ -27,7 +27,7 @@ use crate::{
         delete::Delete,
         install::Install,
         rollback::Rollback,
-        scale::Scale,
+        scale::{MAX_REPLICAS, Scale},
         upgrade::{Again, Upgrade},
         versions::{Look, Version},
         wait,
@@ -332,10 +332,17 @@ pub(super) async fn scale(app: &App, client: &Client, named: &str, body: ScaleRe
     for item in body.scale.unwrap_or_default() {
         let app_name = given(item.name, "Application name must not be empty")?;
         let count = item.count.unwrap_or(1);
-        let count = u32::try_from(count).map_err(|_| Failure::argument(format!("`count` = {count}")))?;
+        let count = u32::try_from(count).ok().filter(|count| *count <= MAX_REPLICAS).ok_or_else(|| {
+            Failure::argument(format!("`count` of app {app_name} is {count}: between 0 and {MAX_REPLICAS}"))
+        })?;
         let app_name = AppName::new(&app_name)
             .map_err(|_| Failure::argument(format!("app {app_name} is not found in release {named}")))?;
         replicas.insert(app_name, count);
+    }
+    if replicas.is_empty() {
+        return Err(Failure::argument(
+            "`scale` names no application: write {\"scale\": [{\"name\": …, \"count\": …}]}",
+        ));
     }
     settled(app, client, &name, Verb::Scale).await?;
     let refused = |error: Error| refused(error, Verb::Scale, &name, None);

@@ -7,12 +7,14 @@ use std::{
 
 use skipper_core::{
     deployment::{DeploymentId, Instance, Live, Observed},
+    id::ReleaseId,
+    name::TenantName,
     port::Loaded,
-    rollout::{Action, StepState},
+    rollout::{Action, StepState, Verb},
     spec::Application,
 };
 use skipper_engine::{InstanceState as Looked, ReleaseHealth};
-use skipper_store::{RunningVersion, StoredVersion};
+use skipper_store::{RunningVersion, StoredVersion, VersionFilter};
 
 use super::Status;
 use crate::{app::App, error::Error, verb::status::observe};
@@ -113,9 +115,53 @@ pub fn aggregate(states: impl IntoIterator<Item = Running>) -> Running {
     }
 }
 
+/// Most versions before one that are looked through for who launched an application of it.
+const PAST: u32 = 100;
+
 /// What was seen already while one question is answered.
 #[derive(Debug, Default)]
-pub(super) struct Eyes(HashMap<DeploymentId, Seen>);
+pub(super) struct Eyes {
+    seen: HashMap<DeploymentId, Seen>,
+    /// Versions that serve or served, the newest first.
+    past: HashMap<ReleaseId, Vec<StoredVersion>>,
+}
+
+impl Eyes {
+    /// The version that launched an application of which nothing is left: the one that is told of, or the earlier one that
+    /// it was taken over from as it was.
+    async fn launched(
+        &mut self,
+        app: &App,
+        tenant: &TenantName,
+        stored: &StoredVersion,
+        application: &Application,
+    ) -> Result<u64, Error> {
+        let takes_over = |stored: &StoredVersion| matches!(stored.verb, Some(Verb::Upgrade | Verb::Rollback));
+        let several = stored.spec.as_ref().is_some_and(|spec| spec.applications.len() > 1);
+        if !several || !takes_over(stored) {
+            return Ok(stored.version);
+        }
+        let past = match self.past.entry(stored.release) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => {
+                let settled = VersionFilter::Settled(&stored.name, PAST);
+                unknown.insert(app.store.version_list(tenant, settled).await?)
+            }
+        };
+        let mut version = stored.version;
+        for before in past.iter().filter(|before| before.version < stored.version) {
+            let there = before.spec.as_ref().and_then(|spec| spec.application(&application.name));
+            if there.is_none_or(|there| there.edition() != application.edition()) {
+                break;
+            }
+            version = before.version;
+            if !takes_over(before) {
+                break;
+            }
+        }
+        Ok(version)
+    }
+}
 
 /// What was seen of one deployment.
 #[derive(Debug)]
@@ -147,6 +193,7 @@ impl Seen {
 /// The applications of a version. `running` is all that runs of its release.
 pub(super) async fn look(
     app: &App,
+    tenant: &TenantName,
     eyes: &mut Eyes,
     stored: &StoredVersion,
     status: Status,
@@ -159,11 +206,14 @@ pub(super) async fn look(
     };
     for application in stored.spec.iter().flat_map(|spec| &spec.applications) {
         let runs = running_of(stored, status, application, running);
-        let version = runs.map_or(stored.version, |runs| runs.version);
+        let version = match runs {
+            Some(runs) => runs.version,
+            None => eyes.launched(app, tenant, stored, application).await?,
+        };
         let mut state = nothing_of(stored, application, version);
         if let Some(runs) = runs {
             let deployment = &runs.live.deployment.id;
-            let sight = match eyes.0.entry(deployment.clone()) {
+            let sight = match eyes.seen.entry(deployment.clone()) {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(unknown) => unknown.insert(Seen::of(app, &runs.live).await),
             };

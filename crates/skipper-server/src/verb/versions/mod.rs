@@ -162,6 +162,23 @@ pub async fn one(
     })
 }
 
+/// The revision in which a version was made.
+///
+/// # Errors
+///
+/// As [`one`].
+pub async fn revision(
+    app: &App,
+    caller: &Caller,
+    tenant: &TenantName,
+    name: &ReleaseName,
+    version: u64,
+) -> Result<u64, Error> {
+    caller.may(Action::Read, tenant)?;
+    find::release(app, tenant, name).await?;
+    Ok(one(app, caller, tenant, name, Some(version), Look::Never).await?.stored.number)
+}
+
 /// Versions in the order of the filter.
 ///
 /// # Errors
@@ -176,7 +193,7 @@ pub async fn list(
 ) -> Result<Vec<Version>, Error> {
     caller.may(Action::Read, tenant)?;
     let read = held::read(app, tenant, filter).await?;
-    told(app, &read.versions, &read.running, look).await
+    told(app, tenant, &read.versions, &read.running, look).await
 }
 
 /// Every version that is deployed or failed, in the order in which they were asked for, of releases whose name holds the
@@ -202,7 +219,7 @@ pub async fn deployed_or_failed(
         more = is_full(page.len());
         all.extend(page.into_iter().map(Arc::new));
     }
-    let mut all = told(app, &all, &first.running, Look::Alive).await?;
+    let mut all = told(app, tenant, &all, &first.running, Look::Alive).await?;
     all.retain(|version| matches!(version.status, Status::Deployed | Status::Failed));
     // Scaling one does not move it.
     all.sort_by_key(|version| version.stored.num);
@@ -238,6 +255,7 @@ pub async fn way_back(
     version: Option<u64>,
 ) -> Result<u64, Error> {
     caller.may(Action::Deploy, tenant)?;
+    find::release(app, tenant, name).await?;
     let settled = app.store.version_list(tenant, VersionFilter::Settled(name, 2)).await?;
     if settled.is_empty() {
         return Err(Error::new(Code::ReleaseNotFound, format!("release `{name}` has never served a version")));
@@ -290,6 +308,7 @@ pub async fn count(app: &App, caller: &Caller, tenant: &TenantName) -> Result<u6
 
 async fn told(
     app: &App,
+    tenant: &TenantName,
     stored: &[Arc<StoredVersion>],
     running: &[RunningVersion],
     look: Look,
@@ -308,7 +327,7 @@ async fn told(
             Look::Alive => status != Status::Deleted,
             Look::Never => false,
         };
-        let apps = if wanted { Some(look::look(app, &mut eyes, stored, status, own).await?) } else { None };
+        let apps = if wanted { Some(look::look(app, tenant, &mut eyes, stored, status, own).await?) } else { None };
         let package = match &stored.kept {
             Some(digest) => kept::get(app, digest).await?,
             None => None,

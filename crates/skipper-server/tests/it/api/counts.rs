@@ -118,6 +118,21 @@ async fn the_number_of_instances_is_the_last_of_the_deployment_properties_unless
 }
 
 #[tokio::test]
+async fn applications_come_and_go_with_an_upgrade() {
+    let server = stocked().await;
+    let mut alone = vec![file("package.yml", &metadata("ticktock", "3.0.0")), file("values.yml", "")];
+    alone.extend(single("packages/log/", "log", "1.0.0"));
+    let mut ask = Ask::new(Method::POST, "/v1/packages").header("content-type", "application/zip");
+    ask.body = Archive::from_files(alone).expect("files of a package").to_zip("ticktock-3.0.0");
+    server.send(ask).await.ok::<Value>();
+    server.changed("/api/package/install", "ticktock", "1.0.0", "").await;
+    server.changed("/api/release/upgrade", "ticktock", "3.0.0", "").await;
+    assert_eq!(server.running().await, [("log".to_owned(), 1)]);
+    server.changed("/api/release/upgrade", "ticktock", "2.0.0", "").await;
+    assert_eq!(server.running().await, [("log".to_owned(), 1), ("time".to_owned(), 1)]);
+}
+
+#[tokio::test]
 async fn applications_of_a_grouped_package_keep_their_own_numbers_and_ids() {
     let server = stocked().await;
     server.changed("/api/package/install", "ticktock", "1.0.0", "").await;
@@ -139,4 +154,21 @@ async fn applications_of_a_grouped_package_keep_their_own_numbers_and_ids() {
     server.told("r", "FAILED", "Did not detect apps").await;
     let states: Value = server.get("/api/release/states?names=r").await.ok();
     assert_eq!(states["r"].as_object().expect("ids").keys().collect::<Vec<_>>(), ["r.log-v3", "r.time-v1"]);
+    // And so has one of which nothing is left, when somebody asks for it long after.
+    server.machine.platform.behave("", Behaviour::default());
+    let time = "time:\n  spec:\n    applicationProperties:\n      v: later\n";
+    server.changed("/api/release/upgrade", "ticktock", "1.0.0", time).await;
+    let all = "log:\n  spec:\n    applicationProperties:\n      v: later\n";
+    server.changed("/api/release/upgrade", "ticktock", "1.0.0", all).await;
+    for (version, ids) in [
+        (1, ["r.log-v1", "r.time-v1"]),
+        (2, ["r.log-v2", "r.time-v1"]),
+        (3, ["r.log-v3", "r.time-v1"]),
+        (4, ["r.log-v4", "r.time-v4"]),
+    ] {
+        let info: Value = server.get(&format!("/api/status/r/{version}")).await.ok();
+        let apps: Value = serde_json::from_str(info["status"]["platformStatus"].as_str().expect("text")).expect("JSON");
+        let found: Vec<_> = apps.as_array().expect("a list").iter().map(|app| app["deploymentId"].clone()).collect();
+        assert_eq!(found, ids, "version {version}: {info}");
+    }
 }

@@ -98,6 +98,10 @@ async fn an_upgrade_that_changes_nothing_is_refused() {
 async fn what_is_no_request_of_this_door_is_told_in_its_shape_too() {
     let server = stocked().await;
     check(&server.get("/api/nope").await, 404, "", "No message available");
+    let argument = "java.lang.IllegalArgumentException";
+    check(&server.post("/api/release/scale/web", &json!({})).await, 500, argument, "`scale` names no application");
+    let many = json!({"scale": [{"name": "web", "count": 5000}]});
+    check(&server.post("/api/release/scale/web", &many).await, 500, argument, "`count` of app web is 5000");
     let put = server.send(Ask::new(Method::PUT, "/api/release/upgrade")).await;
     check(
         &put,

@@ -141,6 +141,8 @@ async fn a_package_is_installed_by_its_number() {
     let body = serde_json::json!({"releaseName": "web", "platformName": "default"});
     let answer = server.post(&format!("/api/install/{number}"), &body).await;
     assert_eq!(shape(&json_of(&answer, 201, JSON)), release("text"));
+    let again = server.post(&format!("/api/install/{number}"), &body).await;
+    assert_eq!(again.status, 409, "{}", again.text());
 }
 
 #[tokio::test]

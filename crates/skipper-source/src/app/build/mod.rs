@@ -21,6 +21,7 @@ use super::{
     preview::{self, Preview, PreviewRequest, preview_release},
     repo::{Kind, Repo},
     server::Server,
+    tls::TlsHosts,
     value::{Resources, is_reference, is_tag},
 };
 use crate::{
@@ -65,8 +66,10 @@ pub struct Inputs<'a> {
     pub secrets: &'a BTreeMap<String, SecretName>,
     /// Variables of those of them that are marked for previews, beside those that the app's file names.
     pub preview_secrets: &'a [String],
-    /// Whether the edge's shared TLS listener serves host names too, as far as there can be certificates for them.
-    pub tls: bool,
+    /// The address of the branch that was made for a preview whose image asks for one; a variable of the process.
+    pub database: Option<&'a SecretValue>,
+    /// Host names that the edge serves with TLS too.
+    pub tls: &'a TlsHosts,
 }
 
 /// What a deploy comes to.
@@ -335,6 +338,12 @@ fn environment(
             values.remove(var);
             secrets.push(SecretUse::Env { secret: secret.clone(), var: var.clone() });
         }
+    }
+    if let (Some(preview), Some(address)) = (&shape.preview, inputs.database) {
+        // Whatever else is called so leads to another database.
+        let variable = &preview.database.variable;
+        secrets.retain(|used| !matches!(used, SecretUse::Env { var, .. } if var == variable));
+        values.insert(variable.clone(), Text::Secret(address.clone()));
     }
     let mut env = BTreeMap::new();
     for (name, value) in values {

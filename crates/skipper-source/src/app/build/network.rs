@@ -13,6 +13,7 @@ use crate::{
         merge::{Merged, MergedRoute},
         pod::Pod,
         repo::Kind,
+        tls::TlsHosts,
     },
     finding::{Finding, Findings},
     nearest::suggestion,
@@ -38,7 +39,7 @@ pub(super) fn ways(
     merged: &Merged,
     pod: Option<&Pod>,
     wanted: &[MergedRoute],
-    tls: bool,
+    tls: &TlsHosts,
     findings: &mut Findings,
 ) -> Option<Ways> {
     let mut ports: Vec<Port> = Vec::new();
@@ -51,7 +52,7 @@ pub(super) fn ways(
         };
         let Some((container, port)) = reached else { continue };
         let name = declare(&mut ports, port, container);
-        let secure = (tls && route.host.is_certifiable()).then_some(Listener::Https);
+        let secure = tls.serves(&route.host).then_some(Listener::Https);
         for listener in [Some(Listener::Http), secure].into_iter().flatten() {
             let (host, path) = (Some(route.host.clone()), route.path.clone());
             routes.push(Route { listener, host, path, port: name.clone() });

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use skipper_core::{
     name::{PlatformName, SecretName},
+    secret::SecretValue,
     spec::{Application, Check, SecretUse, Spec, Strategy},
     time::Millis,
 };
 use skipper_source::{
     Faults,
-    app::{self, Built, Deploy, Inputs, Kind, Manifest, PreviewRequest, Repo, Side, applications, merge},
+    app::{self, Built, Deploy, Inputs, Kind, Manifest, PreviewRequest, Repo, Side, TlsHosts, applications, merge},
     manifest,
 };
 
@@ -50,6 +51,8 @@ struct World {
     env: Vec<(&'static str, &'static str)>,
     secrets: Vec<&'static str>,
     marked: Vec<&'static str>,
+    database: Option<&'static str>,
+    tls: TlsHosts,
 }
 
 fn world(app: &str) -> World {
@@ -63,6 +66,8 @@ fn world(app: &str) -> World {
         env: vec![("SLIP_SECRET", "hmac-key")],
         secrets: Vec::new(),
         marked: Vec::new(),
+        database: None,
+        tls: TlsHosts::default(),
     }
 }
 
@@ -86,6 +91,7 @@ impl World {
         let app = try_app(&self.app, &self.env).unwrap_or_else(|faults| panic!("{faults}"));
         let repo = self.repo.as_deref().map(read_repo);
         let stored = |name: &&str| ((*name).to_owned(), SecretName::new(format!("web.{name}")).expect("valid"));
+        let database = self.database.map(|address| SecretValue::new(address.to_owned()));
         let inputs = Inputs {
             app: &app,
             server: &server,
@@ -95,7 +101,8 @@ impl World {
             target: &PlatformName::new("docker").expect("valid"),
             secrets: &self.secrets.iter().map(stored).collect(),
             preview_secrets: &self.marked.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>(),
-            tls: false,
+            database: database.as_ref(),
+            tls: &self.tls,
         };
         applications(&inputs)
     }
@@ -465,6 +472,42 @@ fn a_preview_of_a_pod_is_bounded_by_container() {
     assert_eq!(pod["spec"]["containers"][0]["resources"]["limits"], json!({"memory": most, "cpu": "500m"}));
     let first = &pod["spec"]["initContainers"][0]["resources"]["limits"];
     assert_eq!(*first, json!({"memory": "64Mi", "cpu": "500m"}));
+}
+
+#[test]
+fn a_host_name_with_a_certificate_is_served_with_tls_too() {
+    let mut world = world(CONTAINER);
+    let host = routes(&world.one())[0].split(['/', ' ']).nth(1).expect("a host").to_owned();
+    assert_eq!(world.one().routes.len(), 1);
+    world.tls.filed.insert(host.clone());
+    assert_eq!(routes(&world.one()), [format!("http {host}/ -> http"), format!("https {host}/ -> http")]);
+    world.tls = TlsHosts { ordered: true, ..TlsHosts::default() };
+    assert_eq!(world.one().routes.len(), 2);
+}
+
+#[test]
+fn the_address_of_a_branch_takes_the_place_of_every_other_database() {
+    let mut world = preview_world();
+    world.app += "[preview.env]\nPG = \"from the file\"\n";
+    world.app = world.app.replace("env = { OWN = \"preview\" }\n", "");
+    world.secrets.push("PG");
+    world.marked.push("PG");
+    world.repo = Some(format!(
+        "{PREVIEW_REPO}[preview.database]\nstrategy = \"branch\"\nprovider = \"neon\"\nvariable = \"PG\"\n[env]\nPG = \"from the image\"\n"
+    ));
+    world.database = Some("postgres://preview@branch/app");
+    let built = world.built();
+    let app = &built.applications[0];
+    assert!(!app.env.contains_key("PG"), "{:?}", app.env);
+    let named: Vec<_> =
+        app.secrets.iter().filter(|used| matches!(used, SecretUse::Env { var, .. } if var == "PG")).collect();
+    let config = SecretName::new("config.PG").expect("a name");
+    assert_eq!(named, [&SecretUse::Env { secret: config.clone(), var: "PG".into() }]);
+    assert_eq!(built.sealed[&config].expose(), "postgres://preview@branch/app");
+    assert!(!manifest::write(&Spec::new(built.applications.clone())).contains("branch/app"));
+    // It is for the preview alone.
+    world.deploy.preview = None;
+    assert!(!world.built().sealed.contains_key(&config));
 }
 
 #[test]

@@ -1,5 +1,6 @@
-//! `deploy APP TAG`: a webhook of slip's form, sent by hand or from CI.
+//! `deploy APP TAG`: a webhook of slip's form, sent by hand or from CI. `deploy apply`: a tenant of the fleet.
 
+mod apply;
 mod sign;
 mod watch;
 
@@ -29,10 +30,26 @@ Examples:
   skipper deploy web sha-abc123f --wait                 signed with the key in SLIP_SECRET
   skipper deploy web sha-abc123f --secret-file ~/key --server https://deploy.example.com
   skipper deploy web sha-abc123f --preview pr-7 --sha abc123f
+  skipper deploy apply --tenant-id example-tenant --wait
 The key is that of the app's webhooks: --secret-file or --secret, else SLIP_SECRET, else `secret_file` of the target. Without
 one the token is sent. Each call is a deploy of its own, also of a tag that serves already; a tag that was deployed before
 another one needs --force.")]
 pub(crate) struct Deploy {
+    #[command(flatten)]
+    app: Option<App>,
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// Apply a tenant of the fleet: order its nodes to be as its document says
+    Apply(apply::Apply),
+}
+
+/// What to deploy of slip's apps.
+#[derive(Debug, clap::Args)]
+struct App {
     /// The app
     #[arg(value_name = "APP", add = complete::configured())]
     app: String,
@@ -76,6 +93,16 @@ fn image(text: &str) -> Result<(String, String), String> {
 
 impl Deploy {
     pub(super) async fn run(self, context: &Context) -> Done {
+        match (self.verb, self.app) {
+            (Some(Verb::Apply(apply)), _) => apply.run(context).await,
+            (None, Some(app)) => app.run(context).await,
+            (None, None) => Err(Failure::usage("name an app and a tag, or `apply` and a tenant")),
+        }
+    }
+}
+
+impl App {
+    async fn run(self, context: &Context) -> Done {
         let client = context.client()?;
         let key = key(context, self.secret.as_deref(), self.secret_file.as_ref())?;
         let body = self.body().to_string();

@@ -69,8 +69,7 @@ pub(super) async fn look(door: &Door, env: &BTreeMap<String, String>, findings: 
     let texts = &door.texts;
     let loaded = app::load(&Directory { server: &texts.server, apps: &texts.apps, env: Environment::new(env) });
     let of_apps = loaded.apps.values().filter_map(|read| read.as_ref().err()).flat_map(Faults::findings);
-    let odd = loaded.warnings.iter().chain(&texts.unreadable).chain(of_apps);
-    let odd: Vec<_> = odd.filter(|finding| finding.code != "table-missing").cloned().collect();
+    let odd: Vec<_> = loaded.warnings.iter().chain(&texts.unreadable).chain(of_apps).cloned().collect();
     faults(findings, &odd);
     let apps = match loaded.server {
         Ok(server) => Apps { server, apps: loaded.apps },
@@ -80,7 +79,13 @@ pub(super) async fn look(door: &Door, env: &BTreeMap<String, String>, findings: 
         }
     };
     let good = apps.apps.values().filter(|read| read.is_ok()).count();
-    findings.push(Finding::ok("apps", format!("{good} of {} can be deployed", apps.apps.len())));
+    let detail = format!("{good} of {} can be deployed", apps.apps.len());
+    let broken: Vec<&str> = apps.apps.iter().filter(|(_, read)| read.is_err()).map(|(name, _)| name.as_str()).collect();
+    findings.push(if broken.is_empty() {
+        Finding::ok("apps", detail)
+    } else {
+        Finding::broken("apps", format!("{detail}, and not {}", broken.join(", ")), "mend their files")
+    });
     findings.extend(split(&apps));
     findings.extend(literal_keys(door));
     names(&apps, findings).await;

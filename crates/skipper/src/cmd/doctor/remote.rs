@@ -5,6 +5,7 @@ use std::time::Duration;
 use skipper_core::port::Clock as _;
 use skipper_edge::AcmeInfo;
 use skipper_server::{
+    api::deploys::wire::{AppStatus, StatusView},
     api::own::wire::{CaddyView, EdgeView, Health, PlatformList, Ready, ReleasePage},
     edge::EdgeState,
 };
@@ -87,6 +88,35 @@ pub(super) async fn look(connection: &Connection, context: &Context, findings: &
         }
         Err(failure) => findings.push(broken("edge", failure)),
     }
+    // Whoever may not read it was told so above.
+    if let Ok(status) = client.ask::<StatusView>(&Call::get(&["v1", "status"])).await {
+        findings.extend(status.apps.iter().flat_map(|(name, app)| app_findings(name, app)));
+    }
+}
+
+/// What is wrong with what runs of an app, and with its file as the server sees it.
+fn app_findings(name: &str, app: &AppStatus) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let see = format!("look at `skipper status {name}` and `skipper logs {name}`");
+    let of_deploy = || app.last_deploy.as_ref().and_then(|deploy| deploy.error.clone());
+    match app.status.as_str() {
+        "degraded" => {
+            let detail = app.detail.as_deref().unwrap_or("it does not run as it should");
+            found.push(Finding::broken("app", format!("{name} is degraded: {detail}"), see));
+        }
+        "failed" => {
+            let why = of_deploy().unwrap_or_else(|| "no reason given".to_owned());
+            found.push(Finding::broken("app", format!("{name} does not run, its deploy failed: {why}"), see));
+        }
+        "running" if app.last_deploy.as_ref().is_some_and(|deploy| deploy.status == "failed") => {
+            let (tag, why) = (app.tag.as_deref().unwrap_or("?"), of_deploy().unwrap_or_default());
+            found.push(Finding::warning("app", format!("{name} runs {tag}; its newest deploy failed: {why}"), see));
+        }
+        _ => {}
+    }
+    let faults = app.faults.iter();
+    found.extend(faults.map(|fault| Finding::broken("app", format!("{name}: {fault}"), "mend its file")));
+    found
 }
 
 /// How far the clocks of both sides are apart: signatures carry times, and are refused when these are off.

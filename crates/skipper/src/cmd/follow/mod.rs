@@ -7,13 +7,12 @@ pub(super) use failed::{bundle, cause_line};
 
 use std::time::Duration;
 
-use skipper_server::api::own::wire::{Accepted, ReleaseStatus, RolloutView};
+use skipper_server::api::own::wire::{Accepted, ReleaseStatus, RevisionDetail, RolloutView};
 
 use super::Context;
 use crate::{
     client::Call,
     failure::{Done, Exit, Failure},
-    guide,
     render::{Style, lasted, parse_span, tame},
 };
 use watch::Ended;
@@ -56,6 +55,11 @@ impl WaitArgs {
     ///
     /// The rollout failed, the time passed, Ctrl-C, or the server is gone for good.
     pub(super) async fn settle(&self, context: &Context, asked: &str, accepted: Accepted) -> Done {
+        if !context.out.json {
+            for warning in &accepted.warnings {
+                context.out.note(&format!("note: {}", tame(warning)));
+            }
+        }
         if !self.waits(context) {
             return tell_accepted(context, &accepted);
         }
@@ -117,17 +121,25 @@ fn tell_accepted(context: &Context, accepted: &Accepted) -> Done {
 }
 
 /// What Spring's shell says when a verb has done its work; people and scripts know it.
-pub(super) fn sentence(verb: &str, release: &str, revision: Option<u64>) -> String {
+pub(super) fn sentence(verb: &str, release: &str, version: Option<u64>) -> String {
     let release = tame(release);
-    let now = revision.map_or(String::new(), |revision| format!("Now at version v{revision}."));
-    match verb {
+    let now = version.map_or(String::new(), |version| format!("Now at version v{version}."));
+    let said = match verb {
         "install" => format!("Released {release}. {now}"),
         // Two blanks, as it always had.
         "upgrade" => format!("{release} has been upgraded.  {now}"),
         "rollback" => format!("{release} has been rolled back.  {now}"),
         "scale" => format!("{release} has been scaled.  {now}"),
         _ => format!("{release} has been deleted."),
-    }
+    };
+    said.trim_end().to_owned()
+}
+
+/// The version that a revision is, or is a scaling of. It is a courtesy: an error here takes nothing away from the success.
+async fn version_of(context: &Context, release: &str, revision: Option<u64>) -> Option<u64> {
+    let revision = revision?.to_string();
+    let call = Call::get(&["v1", "releases", release, "revisions", &revision]);
+    context.client().ok()?.ask::<RevisionDetail>(&call).await.ok()?.revision.version
 }
 
 async fn succeeded(context: &Context, asked: &str, view: &RolloutView) -> Done {
@@ -139,11 +151,10 @@ async fn succeeded(context: &Context, asked: &str, view: &RolloutView) -> Done {
         for notice in &view.notices {
             out.note(&format!("note: {}", tame(notice)));
         }
-        // Scalings do not count there.
-        let version = if view.to.is_some() { guide::newest(context, &view.release).await? } else { None };
+        let version = version_of(context, &view.release, view.to).await;
         return out.line(&sentence(asked, &view.release, version));
     }
-    let sentence = sentence(asked, &view.release, view.to);
+    let sentence = sentence(asked, &view.release, version_of(context, &view.release, view.to).await);
     let name = tame(&view.release);
     let took = lasted(Duration::from_millis(view.duration_ms));
     for notice in &view.notices {

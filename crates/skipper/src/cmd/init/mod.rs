@@ -1,5 +1,6 @@
 //! `init`: a server in one go. What is there already is kept, so that it can be run again.
 
+mod agent;
 mod ask;
 mod place;
 mod texts;
@@ -30,6 +31,7 @@ Examples:
   sudo skipper init                                   asks what it needs to know
   sudo skipper init --yes --app web --image ghcr.io/you/web --host web.example.com --start
   skipper init --dry-run --yes                        says what it would do
+  sudo skipper init --agent --server-url https://skipper.example.com --node-id host-1 --agent-token-file token --start
 It makes the user, keys in /etc/skipper/skipper.env (mode 600), slip.toml, the first app, and the units. What is there already
 is kept as it is, so it can be run again; a slip.toml in /etc/slip is used where it is.")]
 pub(crate) struct Init {
@@ -78,10 +80,15 @@ pub(crate) struct Init {
     /// Path that answers with success when it is healthy
     #[arg(long, value_name = "PATH", requires = "app", help_heading = "First app")]
     health_path: Option<String>,
-    /// Start server and edge, now and after each boot
+    /// Start server and edge, or the agent, now and after each boot
     #[arg(long)]
     start: bool,
+    #[command(flatten)]
+    agent: agent::AgentArgs,
 }
+
+/// Where the program goes, as the units have it.
+const PROGRAM: &str = "/usr/local/bin/skipper";
 
 /// What is to be set up. Paths are those of the machine.
 #[derive(Debug)]
@@ -119,6 +126,10 @@ impl Init {
                 .hint("sudo skipper init, or --dry-run to see what it would do"));
         }
         let start = self.start;
+        if self.agent.agent {
+            let next = agent::set_up(self.agent, context, &mut place, Path::new(PROGRAM), start)?;
+            return tell(context, &place, &next);
+        }
         let wanted = self.wanted(context, &place)?;
         let as_user = set_up(&mut place, &wanted)?;
         let started = place.is_here() && systemd(&mut place, start)?;
@@ -170,7 +181,7 @@ impl Init {
         Ok(Wanted {
             config_dir,
             data_dir: self.data_dir,
-            program: PathBuf::from("/usr/local/bin/skipper"),
+            program: PathBuf::from(PROGRAM),
             listen,
             backend,
             caddy: self.caddy,
@@ -383,9 +394,7 @@ fn warn(context: &Context, place: &Place, wanted: &Wanted) {
     let env = place.read(&wanted.env_file()).ok().flatten().unwrap_or_default();
     let env = app::env_file(&env).unwrap_or_default();
     let found = app::check(&Directory { server: &texts.server, apps: &texts.apps, env: Environment::new(&env) });
-    // Without Caddy is what was asked for.
-    let odd = |finding: &&skipper_source::Finding| wanted.caddy.is_some() || finding.code != "table-missing";
-    for finding in found.findings.iter().filter(odd).chain(&texts.unreadable) {
+    for finding in found.findings.iter().chain(&texts.unreadable) {
         context.out.warn(&tame(&finding.to_string()));
     }
 }

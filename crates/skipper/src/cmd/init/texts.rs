@@ -6,6 +6,8 @@ use super::Wanted;
 pub(super) const SERVER_UNIT: &str = include_str!("../../../../../deploy/skipper.service");
 /// The unit of the edge as it is shipped.
 pub(super) const EDGE_UNIT: &str = include_str!("../../../../../deploy/skipper-edge.service");
+/// The unit of the agent as it is shipped.
+pub(super) const AGENT_UNIT: &str = include_str!("../../../../../deploy/skipper-agent.service");
 
 /// The first app.
 #[derive(Debug, Clone, PartialEq, Eq)]

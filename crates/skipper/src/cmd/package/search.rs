@@ -1,10 +1,10 @@
-use skipper_server::api::own::wire::{PackagePage, PackageView};
+use skipper_server::api::own::wire::{PackageDetail, PackagePage, PackageView};
 
 use super::super::Context;
 use crate::{
     client::Call,
     complete,
-    failure::Done,
+    failure::{Done, Exit, Failure},
     guide,
     render::{Table, at},
 };
@@ -113,7 +113,7 @@ async fn show(
             if number > 0 {
                 out.text("\n")?;
             }
-            out.text(&super::show::text(out, &super::show::ask(context, package).await?))?;
+            out.text(&details(context, package).await?)?;
         }
         return Ok(());
     }
@@ -132,4 +132,27 @@ async fn show(
         None => "no package yet; `skipper upload PATH` adds one".to_owned(),
     };
     out.table(&table, &empty)
+}
+
+/// Everything that is known of a package. One whose zip cannot be had is told by what the list knows, with the reason.
+async fn details(context: &Context, package: &PackageView) -> Result<String, Failure> {
+    let out = &context.out;
+    match super::show::ask(context, package).await {
+        Ok(detail) => Ok(super::show::text(out, &detail, None)),
+        // It is about this package alone if the server says so.
+        Err(failure) if failure.code.is_some() && failure.exit != Exit::Auth => {
+            let detail = PackageDetail {
+                metadata: serde_json::json!({"description": package.description, "tags": package.tags}),
+                package: package.clone(),
+                values: String::new(),
+                values_schema: None,
+                templates: Vec::new(),
+                readme: None,
+                used_by: Vec::new(),
+                row_version: 0,
+            };
+            Ok(super::show::text(out, &detail, Some(&failure.message)))
+        }
+        Err(failure) => Err(failure),
+    }
 }

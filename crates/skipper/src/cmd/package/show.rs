@@ -46,7 +46,7 @@ impl Show {
         if out.json {
             return out.json(&detail);
         }
-        out.text(&text(out, &detail))
+        out.text(&text(out, &detail, None))
     }
 }
 
@@ -56,8 +56,8 @@ pub(super) async fn ask(context: &Context, package: &PackageView) -> Result<Pack
     context.client()?.ask(&call).await
 }
 
-/// What it is and holds, as text.
-pub(super) fn text(out: &Output, detail: &PackageDetail) -> String {
+/// What it is and holds, as text; or why nobody can tell what it holds.
+pub(super) fn text(out: &Output, detail: &PackageDetail, unread: Option<&str>) -> String {
     let package = &detail.package;
     let mut text = String::new();
     let mut field = |label: &str, value: &str| {
@@ -85,6 +85,10 @@ pub(super) fn text(out: &Output, detail: &PackageDetail) -> String {
     field("sha256", package.sha256.as_deref().unwrap_or("not known yet"));
     field("size", &package.size.map_or_else(|| "not known yet".to_owned(), |size| format!("{size} bytes")));
     field("uploaded", &package.created_at.as_deref().map_or_else(|| "built in".to_owned(), at));
+    if let Some(why) = unread {
+        field("cannot read", why);
+        return text;
+    }
     field("templates", &detail.templates.join(", "));
     field("used by", &if detail.used_by.is_empty() { "nobody".to_owned() } else { detail.used_by.join(", ") });
     if !detail.values.trim().is_empty() {

@@ -11,7 +11,8 @@ use crate::{
 /// Arguments of `upload`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A version is uploaded once: the same content again changes nothing, other content under the same version is refused.")]
+A version is uploaded once: the same content again changes nothing, other content under the same version is refused. A zip whose
+file is called as one of another name or version, as NAME-VERSION.zip, is refused too.")]
 pub(crate) struct Upload {
     /// Folder or zip
     #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath, required_unless_present = "spring_path")]
@@ -54,10 +55,8 @@ impl Upload {
         if by_spring && !context.surroundings.resolve(&path).exists() {
             return Err(Failure::new(Exit::NotFound, format!("File Not found: {}", path.display())));
         }
-        match named_alike(context, &path)? {
-            Some(refused) if by_spring => return Err(refused),
-            Some(other) => context.out.warn(&other.message),
-            None => {}
+        if let Some(refused) = named_alike(context, &path)? {
+            return Err(refused);
         }
         let (package, fresh) = local::upload(context, &path, &self.repository).await?;
         if context.out.json {

@@ -6,6 +6,7 @@ use rand::Rng as _;
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use skipper_source::app::is_reserved;
 
 use super::{
     super::{Context, offline, server::Settings},
@@ -52,7 +53,7 @@ pub(super) fn pairs(
                     .hint("several are set as KEY=VALUE; the value of one alone is read from standard input"));
             }
         };
-        is_key(&key)?;
+        is_new_key(&key)?;
         let value = match value {
             Some(value) if value.is_empty() => return Err(Failure::usage(format!("the value of `{key}` is empty"))),
             Some(value) => value,
@@ -62,6 +63,15 @@ pub(super) fn pairs(
         pairs.push((key, value));
     }
     Ok(pairs)
+}
+
+/// One that a secret may be given.
+fn is_new_key(key: &str) -> Result<(), Failure> {
+    if is_reserved(key) {
+        return Err(Failure::usage(format!("`{}` cannot be the key of a secret", tame(key)))
+            .hint("variables that begin with SKIPPER_ are Skipper's own: call it otherwise"));
+    }
+    is_key(key)
 }
 
 fn is_key(key: &str) -> Result<(), Failure> {
@@ -146,7 +156,7 @@ pub(super) async fn rotate(
     preview: bool,
     at_rest: Option<Settings>,
 ) -> Done {
-    is_key(&key)?;
+    is_new_key(&key)?;
     let given = from_file.map(|from| read_value(context, &key, Some(from), false)).transpose()?;
     let random = given.is_none().then(generated);
     let value = given.or_else(|| random.clone().map(String::into_bytes)).unwrap_or_default();

@@ -37,7 +37,8 @@ import org.springframework.http.converter.json.Jackson2ObjectMapperBuilder;
  *     Flow URI FOLDER PORT
  *
  * FOLDER holds tiny-1.0.0.zip to tiny-1.0.2.zip; PORT is where the release is to be reached. Each step prints one line of JSON:
- * its name, and what the client's own types hold or the exception that it threw. Nothing is asserted here.
+ * its name, and what the client's own types hold or the exception that it threw. Nothing is asserted here. Before r1 is deleted, a
+ * line is awaited on standard input.
  */
 public final class Flow {
     private static final ObjectMapper JSON = Jackson2ObjectMapperBuilder.json().build();
@@ -149,6 +150,8 @@ public final class Flow {
             client.packageDelete("tiny");
             return null;
         });
+        // Whoever uses the release stops before it goes, and says so.
+        System.in.read();
         step("delete", () -> {
             client.delete("r1", false);
             return null;

@@ -13,7 +13,7 @@ pub(crate) use edge::caddy;
 pub(crate) use event::{event, verify};
 pub(crate) use log::line;
 pub(crate) use package::{detail, package, platform, report, repository};
-pub(crate) use release::{listed, status};
+pub(crate) use release::{host_url, listed, status};
 pub(crate) use revision::{diff, history, plan, revision};
 pub(crate) use rollout::{accepted, cause, of as accepted_of, rollout, summary};
 pub(crate) use why::why;

@@ -2,9 +2,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use skipper_core::{
     deployment::{Instance, Observed},
+    name::PortName,
     release::Source,
     rollout::{Phase, Rollout},
-    route::Listener,
+    route::{Host, Listener, PathPrefix},
     spec::Route,
 };
 use skipper_engine::{InstanceHealth, InstanceState};
@@ -268,6 +269,23 @@ fn not_in_caddy(seen: &Status) -> Vec<DriftView> {
     .collect()
 }
 
+/// Where a host name of an app is reached, as a person would type it. `tls`: whether the edge serves it so. Where nothing is known of what
+/// listens, the ports are the usual ones.
+pub(crate) fn host_url(host: &Host, tls: bool, edge: Option<&EdgeState>, caddy: Option<&CaddyState>) -> String {
+    let route = |listener| Route {
+        listener,
+        host: Some(host.clone()),
+        path: PathPrefix::default(),
+        port: PortName::new("http").expect("the constant is a name"),
+    };
+    let behind = caddy.is_some_and(|caddy| caddy.entry.is_some());
+    let listeners = if tls && !behind { &[Listener::Https, Listener::Http][..] } else { &[Listener::Http] };
+    let known = listeners.iter().find_map(|listener| url(&route(*listener), edge, caddy));
+    let scheme = if tls || caddy.is_some() { "https" } else { "http" };
+    let known = known.unwrap_or_else(|| format!("{scheme}://{host}"));
+    known.trim_end_matches('/').to_owned()
+}
+
 /// Where a route is reached, as a person would type it. `None` while that is not known.
 fn url(route: &Route, edge: Option<&EdgeState>, caddy: Option<&CaddyState>) -> Option<String> {
     let outside = caddy.filter(|_| route.listener == Listener::Http).and_then(|caddy| caddy.entry);
@@ -301,11 +319,6 @@ fn reachable(address: IpAddr) -> String {
 
 #[cfg(test)]
 mod tests {
-    use skipper_core::{
-        name::PortName,
-        route::{Host, PathPrefix},
-    };
-
     use super::*;
 
     #[track_caller]
@@ -330,5 +343,35 @@ mod tests {
         check(Listener::Port(9090), None, "/", &[], Some("http://127.0.0.1:9090/"));
         check(Listener::Http, None, "/", &[], None);
         check(Listener::Auto, None, "/", &[], None);
+    }
+
+    #[test]
+    fn the_address_of_a_host_name_says_https_only_where_that_is() {
+        let host = Host::new("a.example").expect("a host");
+        let edge = |all: &[(&str, &str)]| EdgeState {
+            listeners: all.iter().map(|(name, at)| ((*name).to_owned(), at.parse().expect("an address"))).collect(),
+            ..EdgeState::default()
+        };
+        let both = edge(&[("http", "0.0.0.0:80"), ("https", "0.0.0.0:8443")]);
+        assert_eq!(host_url(&host, true, Some(&both), None), "https://a.example:8443");
+        assert_eq!(host_url(&host, false, Some(&both), None), "http://a.example");
+        assert_eq!(host_url(&host, true, Some(&edge(&[("http", "0.0.0.0:8080")])), None), "http://a.example:8080");
+        assert_eq!(
+            (host_url(&host, true, None, None), host_url(&host, false, None, None)),
+            ("https://a.example".into(), "http://a.example".into())
+        );
+        let caddy = |entry| CaddyState {
+            admin: String::new(),
+            health: crate::caddy::CaddyHealth::Ok,
+            since: Default::default(),
+            entry,
+            hosts: 0,
+            left: Vec::new(),
+            changes: 0,
+        };
+        let entry = |tls, port| Some(crate::caddy::Entry { tls, port });
+        assert_eq!(host_url(&host, false, None, Some(&caddy(entry(true, 443)))), "https://a.example");
+        assert_eq!(host_url(&host, false, None, Some(&caddy(entry(false, 8080)))), "http://a.example:8080");
+        assert_eq!(host_url(&host, false, None, Some(&caddy(None))), "https://a.example");
     }
 }

@@ -30,6 +30,7 @@ pub(crate) fn source(source: &Source) -> SourceView {
 pub(crate) fn revision(revision: &skipper_core::release::Revision) -> RevisionView {
     RevisionView {
         revision: revision.number,
+        version: None,
         verb: String::new(),
         state: revision.state.as_str().to_owned(),
         source: source(&revision.source),
@@ -47,6 +48,7 @@ pub(crate) fn history(entry: &HistoryEntry) -> RevisionView {
     let of_delete = SourceView::Delete { purge: entry.purge };
     RevisionView {
         revision: entry.to.or(entry.from).unwrap_or(0),
+        version: entry.version,
         verb: entry.verb.as_str().to_owned(),
         state: state(entry).to_owned(),
         source: entry.source.as_ref().map_or(of_delete, source),

@@ -45,6 +45,7 @@ pub(crate) fn of(release: &Release, rollout: &Rollout) -> Accepted {
         tenant: release.tenant.to_string(),
         revision: rollout.to,
         rollout: summary(rollout),
+        warnings: Vec::new(),
     }
 }
 

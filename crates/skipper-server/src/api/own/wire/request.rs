@@ -64,6 +64,10 @@ pub struct UpgradeRequest {
     /// Forget the values of the serving revision. The default when values are given.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reset_values: bool,
+    /// Put the given values over those of the newest version, whatever has become of that, as 2.x of Spring Cloud Skipper does;
+    /// without values those of before are forgotten. Not beside `reuse_values` and `reset_values`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub additive: bool,
     /// Roll out even if nothing differs.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub force: bool,
@@ -161,6 +165,9 @@ pub struct PlanRequest {
     pub reset_values: bool,
     /// As in upgrade.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub additive: bool,
+    /// As in upgrade.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub force: bool,
     /// As in install and upgrade.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -168,6 +175,9 @@ pub struct PlanRequest {
     /// As in rollback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<u64>,
+    /// As in rollback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to_version: Option<u64>,
     /// As in scale.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub replicas: BTreeMap<String, u32>,

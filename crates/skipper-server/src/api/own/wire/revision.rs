@@ -9,6 +9,9 @@ use super::{BundleView, CauseView, DriftView, RolloutSummary};
 pub struct RevisionView {
     /// 1, 2, 3, …; of a delete, the revision that served until then (0 when none did).
     pub revision: u64,
+    /// The version that it is, as `/api` counts them: a scaling makes a revision and no version. Absent for a delete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
     /// `install`, `upgrade`, `rollback`, `scale` or `delete`; empty where its rollout is not remembered.
     #[serde(default)]
     pub verb: String,

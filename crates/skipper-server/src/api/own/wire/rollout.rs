@@ -14,6 +14,9 @@ pub struct Accepted {
     pub revision: Option<u64>,
     /// The rollout.
     pub rollout: RolloutSummary,
+    /// What is odd in what was asked for, or will not be done as it was asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// A rollout in short.

@@ -36,7 +36,13 @@ fn summary() -> RolloutSummary {
 
 #[test]
 fn an_accepted_intent_is_written_like_this() {
-    let value = Accepted { release: "web".into(), tenant: "default".into(), revision: Some(2), rollout: summary() };
+    let value = Accepted {
+        release: "web".into(),
+        tenant: "default".into(),
+        revision: Some(2),
+        rollout: summary(),
+        warnings: Vec::new(),
+    };
     check(
         &value,
         &json!({

@@ -18,7 +18,7 @@ use crate::{
     verb::{self, Caller},
 };
 
-/// All of them, by name.
+/// All of them, that which is used by itself first, the others by name.
 pub(super) async fn list(State(app): State<App>, caller: Caller, context: Context) -> Result<Response, Error> {
     let mut all = all(&app, &caller, &context).await?;
     let wanted = context.page();
@@ -52,7 +52,7 @@ pub(super) async fn find_by_name(State(app): State<App>, caller: Caller, context
 }
 
 async fn all(app: &App, caller: &Caller, context: &Context) -> Result<Vec<(String, Deployer)>, Error> {
-    let described = verb::edge::platforms(app, caller).await?;
+    let described = in_order(verb::edge::platforms(app, caller).await?, app.default_platform.as_str());
     let named = described.into_iter().map(|one| {
         let id = id_of(&one.name);
         let name = PlatformName::new(&one.name).map(|name| answer::platform(app, &name).to_owned());
@@ -60,6 +60,12 @@ async fn all(app: &App, caller: &Caller, context: &Context) -> Result<Vec<(Strin
         (id, deployer)
     });
     Ok(named.collect())
+}
+
+/// The one that is used by itself first, the others by name.
+fn in_order(mut described: Vec<Description>, usual: &str) -> Vec<Description> {
+    described.sort_by(|a, b| (a.name != usual, &a.name).cmp(&(b.name != usual, &b.name)));
+    described
 }
 
 fn deployer(described: Description, v2: bool) -> Deployer {
@@ -82,6 +88,20 @@ fn id_of(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_account_that_is_used_by_itself_comes_first() {
+        let one = |name: &str| Description {
+            name: name.to_owned(),
+            kind: "local".to_owned(),
+            summary: String::new(),
+            deployer: None,
+            reachable: true,
+            capabilities: skipper_core::port::Capabilities::default(),
+        };
+        let ordered = in_order(["podman", "docker", "local"].map(one).to_vec(), "local");
+        assert_eq!(ordered.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["local", "docker", "podman"]);
+    }
 
     #[test]
     fn an_account_has_the_same_uuid_every_time_and_another_than_the_next() {
