@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    apps::LiveApps,
+    apps::{LiveApps, takeover::Slips},
     caddy::Board,
     config::{About, Limits, Retention, User},
     edge::EdgeView,
@@ -52,6 +52,8 @@ pub struct Parts {
     pub user: Option<User>,
     /// The apps of the directory that the server was given, if it was.
     pub apps: LiveApps,
+    /// What of a slip that ran here still serves.
+    pub slips: Slips,
     /// Nodes and their orders.
     pub fleet: Fleet,
     /// What the door of webhooks keeps in memory.

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::{app::App, auth::oidc::KeyCache, error::Error};
 
-/// Apps share this many turns; two of them seldom the same one.
+/// Apps share this many turns, and so do deliveries; two of them seldom the same one.
 const TURNS: usize = 64;
 /// Anybody can send what is refused, and must not fill the log with it.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
@@ -26,6 +26,7 @@ const TICKETS: &str = "tickets of deploys";
 /// One for each server.
 pub struct Webhooks {
     turns: Vec<tokio::sync::Mutex<()>>,
+    same: Vec<tokio::sync::Mutex<()>>,
     hasher: RandomState,
     tickets: OnceCell<Zeroizing<[u8; 32]>>,
     complaints: Mutex<Complaints>,
@@ -41,9 +42,10 @@ struct Complaints {
 
 impl Default for Webhooks {
     fn default() -> Self {
-        let turns = std::iter::repeat_with(Default::default).take(TURNS).collect();
+        let turns = || std::iter::repeat_with(Default::default).take(TURNS).collect();
         Self {
-            turns,
+            turns: turns(),
+            same: turns(),
             hasher: RandomState::new(),
             tickets: OnceCell::new(),
             complaints: Mutex::default(),
@@ -63,6 +65,12 @@ impl Webhooks {
     pub(crate) async fn turn(&self, app: &str) -> MutexGuard<'_, ()> {
         let index = self.hasher.hash_one(app) % TURNS as u64;
         self.turns[usize::try_from(index).unwrap_or(0)].lock().await
+    }
+
+    /// Waits until the same delivery is not being accepted by this server: then its answer is there to be repeated.
+    pub(crate) async fn same(&self, sender: &str, id: &str) -> MutexGuard<'_, ()> {
+        let index = self.hasher.hash_one((sender, id)) % TURNS as u64;
+        self.same[usize::try_from(index).unwrap_or(0)].lock().await
     }
 
     /// Whether a refusal is to be told now, and how many were not since the last one was.

@@ -79,6 +79,9 @@ pub struct Desired {
     pub files: BTreeMap<String, String>,
     /// Its services, by name.
     pub services: BTreeMap<String, DesiredService>,
+    /// Variables of [`ENV_FILE`] that are secrets, so that nothing that is told of the project tells them. `None`: any of them may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secrets: Option<Vec<String>>,
 }
 
 /// A service of it.
@@ -235,6 +238,9 @@ pub struct Heartbeat {
     /// It is ending, and takes nothing new.
     #[serde(default)]
     pub draining: bool,
+    /// Why it takes nothing new although it is not ending, as a sentence for people: a full disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
 }
 
 /// The answer to a heartbeat.

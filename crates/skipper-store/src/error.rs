@@ -169,6 +169,12 @@ pub enum Error {
         /// The key.
         key: String,
     },
+    /// The same request was carried out meanwhile; nothing was done again.
+    #[error("the request with idempotency key `{key}` was carried out already")]
+    Repeated {
+        /// The key.
+        key: String,
+    },
     /// The lease is not the newest any more.
     #[error("the lease on rollout {rollout} was lost to a newer one")]
     Fenced {
@@ -319,6 +325,7 @@ impl Error {
             Self::SecretInUse { .. } => "secret-in-use",
             Self::Key { .. } => "secret-key",
             Self::IdempotencyMismatch { .. } => "idempotency-mismatch",
+            Self::Repeated { .. } => "repeated",
             Self::Fenced { .. } => "lease-lost",
             Self::StaleGeneration { .. } => "stale-generation",
             Self::Invalid(_) => "invalid",
@@ -354,6 +361,7 @@ impl Error {
             Self::SecretInUse { .. } => "remove it from the release first, or force its removal".into(),
             Self::Key { hint, .. } => hint.clone(),
             Self::IdempotencyMismatch { .. } => "use a new key for a new request".into(),
+            Self::Repeated { .. } => "repeat it: it is answered as the first one was".into(),
             Self::NewerSchema { .. } => "start the newer Skipper again, or restore a backup that this one wrote".into(),
             Self::NotOurs { .. } => "give Skipper a database of its own".into(),
             Self::NotADatabase { .. } => "give another path, or restore a backup".into(),

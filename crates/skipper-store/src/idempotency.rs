@@ -1,14 +1,15 @@
 //! Table `idempotency`: the first answer to a request is the answer to every repetition of it, across restarts.
 //!
 //! A key is begun before the work and finished with the answer. Where the work is an intent, the rollout is remembered in the
-//! intent's own transaction: a server that dies between the two has not lost what its answer would have been.
+//! intent's own transaction: a server that dies between the two has not lost what its answer would have been. And where nothing
+//! but the intent is done, all of it, the answer as well, is that one transaction: see [`Claim`].
 
-use std::time::Duration;
+use std::{fmt, sync::Arc, time::Duration};
 
 use skipper_core::{Sha256, id::RolloutId, name::TenantName};
 
 use crate::{
-    Error, Store,
+    Error, IntentAccepted, Store,
     db::{Row, Txn, args, statements},
     json,
 };
@@ -23,6 +24,15 @@ statements! {
             AND rollout_id IS NULL AND busy_until <= $8";
     ACCEPTED = "UPDATE idempotency SET rollout_id = $5 \
         WHERE tenant = $1 AND actor = $2 AND idempotency_key = $3 AND holder = $4 AND state = 'in-progress'";
+    /// Takes over what nobody waits for any more.
+    CLAIM = "INSERT INTO idempotency (tenant, actor, idempotency_key, fingerprint, state, holder, busy_until, expires_at, \
+            rollout_id, status, headers, body) \
+        VALUES ($1, $2, $3, $4, 'done', $5, $6, $7, $8, $9, $10, $11) \
+        ON CONFLICT (tenant, actor, idempotency_key) DO UPDATE SET fingerprint = excluded.fingerprint, state = excluded.state, \
+            holder = excluded.holder, busy_until = excluded.busy_until, expires_at = excluded.expires_at, \
+            rollout_id = excluded.rollout_id, status = excluded.status, headers = excluded.headers, body = excluded.body \
+        WHERE idempotency.expires_at <= $6 OR (idempotency.state = 'in-progress' AND idempotency.rollout_id IS NULL \
+            AND idempotency.busy_until <= $6 AND idempotency.fingerprint = excluded.fingerprint)";
     FINISH = "UPDATE idempotency SET state = 'done', status = $5, headers = $6, body = $7 \
         WHERE tenant = $1 AND actor = $2 AND idempotency_key = $3 AND holder = $4 AND state = 'in-progress'";
     GIVE_UP = "DELETE FROM idempotency \
@@ -45,11 +55,50 @@ pub struct IdempotencyKey {
     holder: String,
 }
 
-impl IdempotencyKey {
+/// A key that is taken, and answered, in the transaction of an intent: nothing is begun, so nothing has to be given up either.
+#[derive(Clone)]
+pub struct Claim {
+    /// Who sends it: keys are theirs.
+    pub actor: String,
+    /// 1 to 255 bytes.
+    pub key: String,
+    /// Digest of everything that makes the request what it is.
+    pub fingerprint: Sha256,
+    /// How long it is known.
+    pub keep: Duration,
+    /// The answer to what was accepted; asked within the transaction.
+    pub answer: Arc<dyn Fn(&IntentAccepted) -> StoredAnswer + Send + Sync>,
+}
+
+impl fmt::Debug for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Claim").field("actor", &self.actor).field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
+/// What makes an intent happen once.
+#[derive(Debug, Clone)]
+pub enum Once {
+    /// A key that was begun by [`Store::idempotency_begin`]: the rollout is remembered with it.
+    Begun(IdempotencyKey),
+    /// A key of its own.
+    Claim(Claim),
+}
+
+impl Once {
     /// What the client calls its request.
     #[must_use]
     pub fn key(&self) -> &str {
-        &self.key
+        match self {
+            Self::Begun(begun) => &begun.key,
+            Self::Claim(claim) => &claim.key,
+        }
+    }
+}
+
+impl From<IdempotencyKey> for Once {
+    fn from(key: IdempotencyKey) -> Self {
+        Self::Begun(key)
     }
 }
 
@@ -97,9 +146,7 @@ impl Store {
         fingerprint: Sha256,
         keep: Duration,
     ) -> Result<Begun, Error> {
-        if key.is_empty() || key.len() > KEY_MAX || key.contains('\0') {
-            return Err(Error::Invalid(format!("an idempotency key has 1 to {KEY_MAX} bytes")));
-        }
+        check(key)?;
         let mut txn = self.txn("look for the idempotency key").await?;
         let now = txn.shared().clock.now();
         let holder = txn.shared().ids.next().to_string();
@@ -111,16 +158,10 @@ impl Store {
             return Ok(Begun::New(mine));
         }
         let found = txn.row(GET, args![tenant.as_str(), actor, key]).await?;
-        if found.text("fingerprint")? != fingerprint.to_string() {
-            return Err(Error::IdempotencyMismatch { key: key.to_owned() });
-        }
-        if found.text("state")? == "done" {
+        let known = known(&found, key, fingerprint, |holder| IdempotencyKey { holder, ..mine.clone() })?;
+        if !matches!(known, Begun::InProgress) {
             txn.leave().await?;
-            return Ok(Begun::Done(read(&found)?));
-        }
-        if let Some(rollout) = found.maybe_parse("rollout_id")? {
-            txn.leave().await?;
-            return Ok(Begun::Accepted(IdempotencyKey { holder: found.text("holder")?, ..mine }, rollout));
+            return Ok(known);
         }
         let mut take_over = begin();
         take_over.push(now.into());
@@ -129,6 +170,33 @@ impl Store {
         }
         txn.commit().await?;
         Ok(Begun::New(mine))
+    }
+
+    /// What is known of a request before it is claimed (see [`Claim`]); `None` where nothing is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::idempotency_begin`].
+    pub async fn idempotency_find(
+        &self,
+        tenant: &TenantName,
+        actor: &str,
+        key: &str,
+        fingerprint: Sha256,
+    ) -> Result<Option<Begun>, Error> {
+        check(key)?;
+        let row = self.one("look for the idempotency key", GET, args![tenant.as_str(), actor, key]).await?;
+        let now = self.now();
+        let Some(found) = row else { return Ok(None) };
+        if found.time("expires_at")? <= now {
+            return Ok(None);
+        }
+        let mine =
+            |holder| IdempotencyKey { tenant: tenant.clone(), actor: actor.to_owned(), key: key.to_owned(), holder };
+        match known(&found, key, fingerprint, mine)? {
+            Begun::InProgress if found.time("busy_until")? <= now => Ok(None),
+            known => Ok(Some(known)),
+        }
     }
 
     /// Keeps the answer. An answer without its secrets is the caller's to make.
@@ -181,6 +249,64 @@ pub(crate) async fn accepted_in_txn(txn: &mut Txn, key: &IdempotencyKey, rollout
         ));
     }
     Ok(())
+}
+
+/// Takes a key with its answer, in the transaction that did it.
+pub(crate) async fn claim_in_txn(
+    txn: &mut Txn,
+    tenant: &TenantName,
+    claim: &Claim,
+    accepted: &IntentAccepted,
+) -> Result<(), Error> {
+    check(&claim.key)?;
+    let (now, holder) = (txn.shared().clock.now(), txn.shared().ids.next().to_string());
+    if txn.shared().is_time_to_expire(now) {
+        txn.run(EXPIRE, args![now]).await?;
+    }
+    let answer = (claim.answer)(accepted);
+    let args = args![
+        tenant.as_str(),
+        claim.actor.as_str(),
+        claim.key.as_str(),
+        claim.fingerprint,
+        holder,
+        now,
+        now + claim.keep,
+        accepted.rollout.id,
+        u32::from(answer.status),
+        json::text(&answer.headers)?,
+        answer.body,
+    ];
+    match txn.run(CLAIM, args).await? {
+        0 => Err(Error::Repeated { key: claim.key.clone() }),
+        _ => Ok(()),
+    }
+}
+
+fn check(key: &str) -> Result<(), Error> {
+    if key.is_empty() || key.len() > KEY_MAX || key.contains('\0') {
+        return Err(Error::Invalid(format!("an idempotency key has 1 to {KEY_MAX} bytes")));
+    }
+    Ok(())
+}
+
+/// What is stored under a key.
+fn known(
+    found: &Row,
+    key: &str,
+    fingerprint: Sha256,
+    held_by: impl FnOnce(String) -> IdempotencyKey,
+) -> Result<Begun, Error> {
+    if found.text("fingerprint")? != fingerprint.to_string() {
+        return Err(Error::IdempotencyMismatch { key: key.to_owned() });
+    }
+    if found.text("state")? == "done" {
+        return Ok(Begun::Done(read(found)?));
+    }
+    Ok(match found.maybe_parse("rollout_id")? {
+        Some(rollout) => Begun::Accepted(held_by(found.text("holder")?), rollout),
+        None => Begun::InProgress,
+    })
 }
 
 fn read(row: &Row) -> Result<StoredAnswer, Error> {

@@ -14,7 +14,7 @@ use skipper_core::{
 };
 
 use crate::{
-    Error, IdempotencyKey, Store,
+    Error, Once, Store,
     db::{Txn, args, statements},
     idempotency, json, kept, release, revision, rollout, route_claim, settle, tenant,
 };
@@ -25,6 +25,10 @@ statements! {
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
     LATEST = "SELECT number, source FROM revision WHERE release_id = $1 AND state IN ('pending', 'live', 'superseded') \
         ORDER BY number DESC LIMIT $2";
+    /// Told by `replace`, the one function for this that both databases have.
+    MENTIONED = "SELECT 1 AS found FROM (SELECT source FROM revision \
+            WHERE release_id = $1 AND state IN ('pending', 'live', 'superseded') ORDER BY number DESC LIMIT $2) AS past \
+        WHERE replace(source, $3, '') <> source LIMIT 1";
 }
 
 /// How many revisions are looked at to tell what was sent again from what is new.
@@ -65,9 +69,9 @@ pub struct NewIntent {
     pub wait_behind: bool,
     /// The package as a document that outlives it, where the source is a package. Equal ones are stored once.
     pub kept: Option<String>,
-    /// The idempotency key of the request, begun by [`Store::idempotency_begin`]: the rollout is remembered with it in the
-    /// same transaction, so that not even a crash before the answer makes a second one.
-    pub idempotency: Option<IdempotencyKey>,
+    /// The idempotency key of the request: the rollout is remembered with it in the same transaction, so that not even a crash
+    /// before the answer makes a second one.
+    pub idempotency: Option<Once>,
 }
 
 /// An intent that is on disk.
@@ -87,7 +91,7 @@ impl Store {
     /// # Errors
     ///
     /// [`Error::Busy`], [`Error::NameTaken`], [`Error::AlreadyInstalled`], [`Error::NotFound`], [`Error::Deleted`],
-    /// [`Error::Changed`], [`Error::RouteTaken`] and [`Error::Invalid`]; nothing is stored then.
+    /// [`Error::Changed`], [`Error::RouteTaken`], [`Error::Repeated`] and [`Error::Invalid`]; nothing is stored then.
     ///
     /// # Cancel safety
     ///
@@ -99,18 +103,16 @@ impl Store {
         if let (true, Some(Source::App { tag, signed_at, .. })) = (new.in_order, &new.source) {
             refuse_outdated_in_txn(&mut txn, &release, tag, *signed_at).await?;
         }
-        let open = rollout::of_slot_in_txn(&mut txn, release.id, "open").await?;
-        if let Some(open) = &open
-            && !new.wait_behind
-        {
-            let phase = open.phase.name().to_owned();
-            return Err(Error::Busy { release: new.name, rollout: open.id, phase });
+        let (open, waiting) = rollout::under_way_in_txn(&mut txn, release.id).await?;
+        let waits = open.is_some();
+        if let Some((rollout, phase)) = open.filter(|_| !new.wait_behind) {
+            return Err(Error::Busy { release: new.name, rollout, phase });
         }
-        if let Some(waiting) = rollout::of_slot_in_txn(&mut txn, release.id, "waiting").await? {
+        if let Some(waiting) = waiting {
             settle::end_waiting_in_txn(&mut txn, &release, &waiting, Phase::Superseded).await?;
             txn.tell([rollout::told("rollout.superseded", &release, &waiting, &new.provenance)]);
         }
-        let accepted = insert_in_txn(&mut txn, new, release, open.is_some()).await?;
+        let accepted = insert_in_txn(&mut txn, new, release, waits).await?;
         txn.tell([rollout::told(
             "rollout.accepted",
             &accepted.release,
@@ -188,6 +190,11 @@ async fn refuse_outdated_in_txn(
     tag: &str,
     signed_at: Option<Timestamp>,
 ) -> Result<(), Error> {
+    let mention = format!("\"tag\":{}", json::text(&tag)?);
+    if signed_at.is_none() && txn.one(MENTIONED, args![release.id, LOOK_BACK, mention]).await?.is_none() {
+        // The usual case: it is new, and nothing has to be read.
+        return Ok(());
+    }
     let mut past = Vec::new();
     for row in txn.all(LATEST, args![release.id, LOOK_BACK]).await? {
         if let Source::App { tag, signed_at, .. } = row.json("source")? {
@@ -265,10 +272,13 @@ async fn insert_in_txn(
         finished_at: None,
     };
     insert_rollout_in_txn(txn, &rollout, &provenance, now).await?;
-    if let Some(key) = &new.idempotency {
-        idempotency::accepted_in_txn(txn, key, rollout.id).await?;
+    let accepted = IntentAccepted { release, revision, rollout };
+    match &new.idempotency {
+        None => {}
+        Some(Once::Begun(key)) => idempotency::accepted_in_txn(txn, key, accepted.rollout.id).await?,
+        Some(Once::Claim(claim)) => idempotency::claim_in_txn(txn, &new.tenant, claim, &accepted).await?,
     }
-    Ok(IntentAccepted { release, revision, rollout })
+    Ok(accepted)
 }
 
 async fn insert_revision_in_txn(

@@ -103,7 +103,7 @@ impl Store {
     pub(crate) async fn lease_supervise(&self, of: ReleaseId) -> Result<Option<Generation>, Error> {
         let mut txn = self.txn("take a generation for supervision").await?;
         release::lock_in_txn(&mut txn, of).await?;
-        if rollout::of_slot_in_txn(&mut txn, of, "open").await?.is_some() {
+        if txn.one(rollout::HAS_OPEN, args![of]).await?.is_some() {
             txn.leave().await?;
             return Ok(None);
         }

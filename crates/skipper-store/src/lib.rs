@@ -77,7 +77,7 @@ pub use error::Error;
 pub use event::{ChainBreak, ChainReport, EventFilter};
 pub use foreign::read_postgres;
 pub use home::Home;
-pub use idempotency::{Begun, IdempotencyKey, StoredAnswer};
+pub use idempotency::{Begun, Claim, IdempotencyKey, Once, StoredAnswer};
 pub use intent::{IntentAccepted, NewIntent};
 pub use meta::{Counts, Meta};
 pub use node::{Node, Seen};

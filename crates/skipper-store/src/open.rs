@@ -5,7 +5,7 @@ use std::{
     str::FromStr as _,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64},
+        atomic::{AtomicBool, AtomicI64, AtomicU64},
     },
     time::Duration,
 };
@@ -62,6 +62,7 @@ impl Store {
             stop: CancellationToken::new(),
             unwritable: AtomicBool::new(false),
             commits: AtomicU64::new(0),
+            expired: AtomicI64::new(0),
             any_token: Mutex::new(None),
         });
         listen::start(&shared);

@@ -19,7 +19,11 @@ use crate::{
 
 statements! {
     GET = "SELECT * FROM rollout WHERE id = $1";
-    OF_SLOT = "SELECT * FROM rollout WHERE release_id = $1 AND slot = $2";
+    /// The slot is in the text, not a parameter: so these find their row by an index of one entry for each release.
+    OPEN_OF = "SELECT * FROM rollout WHERE release_id = $1 AND slot = 'open'";
+    WAITING_OF = "SELECT * FROM rollout WHERE release_id = $1 AND slot = 'waiting'";
+    UNDER_WAY = "SELECT * FROM rollout WHERE release_id = $1 AND slot = 'open' \
+        UNION ALL SELECT * FROM rollout WHERE release_id = $1 AND slot = 'waiting'";
     LATEST = "SELECT * FROM rollout WHERE release_id = $1 ORDER BY num DESC LIMIT 1";
     LIST = "SELECT * FROM rollout WHERE num < $1 ORDER BY num DESC LIMIT $2";
     LIST_OF_RELEASE = "SELECT * FROM rollout WHERE release_id = $3 AND num < $1 ORDER BY num DESC LIMIT $2";
@@ -54,7 +58,7 @@ impl Store {
     ///
     /// Only those of the database.
     pub async fn rollout_open(&self, release: ReleaseId) -> Result<Option<Rollout>, Error> {
-        self.one("read the open rollout", OF_SLOT, args![release, "open"]).await?.as_ref().map(read).transpose()
+        self.one("read the open rollout", OPEN_OF, args![release]).await?.as_ref().map(read).transpose()
     }
 
     /// The rollout that waits behind the open one.
@@ -63,7 +67,7 @@ impl Store {
     ///
     /// Only those of the database.
     pub async fn rollout_waiting(&self, release: ReleaseId) -> Result<Option<Rollout>, Error> {
-        self.one("read the waiting rollout", OF_SLOT, args![release, "waiting"]).await?.as_ref().map(read).transpose()
+        self.one("read the waiting rollout", WAITING_OF, args![release]).await?.as_ref().map(read).transpose()
     }
 
     /// The newest rollout of the release.
@@ -196,8 +200,25 @@ pub(crate) fn told(kind: &str, release: &Release, rollout: &Rollout, provenance:
     }
 }
 
-pub(crate) async fn of_slot_in_txn(txn: &mut Txn, release: ReleaseId, slot: &str) -> Result<Option<Rollout>, Error> {
-    txn.one(OF_SLOT, args![release, slot]).await?.as_ref().map(read).transpose()
+/// Whether one is open, and the one that waits behind it.
+pub(crate) async fn under_way_in_txn(
+    txn: &mut Txn,
+    release: ReleaseId,
+) -> Result<(Option<(RolloutId, String)>, Option<Rollout>), Error> {
+    let (mut open, mut waiting) = (None, None);
+    for row in txn.all(UNDER_WAY, args![release]).await? {
+        if row.text("slot")? == "open" {
+            // Not all of it: its plan may be long.
+            open = Some((row.parse("id")?, row.text("phase_name")?));
+        } else {
+            waiting = Some(read(&row)?);
+        }
+    }
+    Ok((open, waiting))
+}
+
+pub(crate) async fn waiting_in_txn(txn: &mut Txn, release: ReleaseId) -> Result<Option<Rollout>, Error> {
+    txn.one(WAITING_OF, args![release]).await?.as_ref().map(read).transpose()
 }
 
 pub(crate) fn read(row: &Row) -> Result<Rollout, Error> {

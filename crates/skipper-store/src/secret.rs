@@ -195,6 +195,7 @@ impl Store {
         // Whoever installs it waits until this is done.
         release::lock_by_name_in_txn(&mut txn, tenant, release).await?;
         if txn.one(GONE, args![tenant.as_str(), release.as_str()]).await?.is_some() {
+            txn.leave().await?;
             return Ok(0);
         }
         let mut removed = 0;

@@ -168,7 +168,7 @@ async fn settle_revisions_in_txn(
 
 /// Lets the rollout begin that waited, or ends it where there is nothing left for it to change.
 async fn admit_in_txn(txn: &mut Txn, release: &mut Release, now: Timestamp) -> Result<Option<RolloutId>, Error> {
-    let Some(waiting) = rollout::of_slot_in_txn(txn, release.id, "waiting").await? else { return Ok(None) };
+    let Some(waiting) = rollout::waiting_in_txn(txn, release.id).await? else { return Ok(None) };
     let sensible = match waiting.verb {
         Verb::Install | Verb::Upgrade => true,
         Verb::Rollback | Verb::Scale => !release.deleted,

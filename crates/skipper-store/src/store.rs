@@ -1,9 +1,12 @@
 use std::sync::{
     Arc, Mutex,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
 };
 
-use skipper_core::port::{Clock, Ids};
+use skipper_core::{
+    port::{Clock, Ids},
+    time::Timestamp,
+};
 use sqlx::{Postgres, Transaction};
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -15,6 +18,8 @@ use crate::{
     seal::KeyRing,
     token::AnyToken,
 };
+
+const EXPIRE_EVERY_MICROS: i64 = 30_000_000;
 
 /// The store: cheap to clone, every clone is the same one.
 #[derive(Debug, Clone)]
@@ -39,6 +44,8 @@ pub(crate) struct Shared {
     pub(crate) unwritable: AtomicBool,
     /// Counts what this process commits.
     pub(crate) commits: AtomicU64,
+    /// When answers that nobody asks for any more were removed last, in microseconds.
+    pub(crate) expired: AtomicI64,
     /// What [`Store::token_any`] said last.
     pub(crate) any_token: Mutex<Option<AnyToken>>,
 }
@@ -50,6 +57,13 @@ impl Shared {
             self.unwritable.store(true, Ordering::Relaxed);
         }
         error
+    }
+
+    /// Whether answers of the past are to be removed, by whoever asks first: twice a minute is plenty.
+    pub(crate) fn is_time_to_expire(&self, now: Timestamp) -> bool {
+        let (now, last) = (now.as_micros(), self.expired.load(Ordering::Relaxed));
+        let is_time = now.saturating_sub(last) >= EXPIRE_EVERY_MICROS;
+        is_time && self.expired.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// Tells those who wait in this process.
@@ -150,6 +164,7 @@ impl Store {
     }
 
     pub(crate) async fn all(&self, doing: &'static str, sql: &'static str, args: Vec<Arg>) -> Result<Vec<Row>, Error> {
+        self.shared.line.calm().await;
         self.shared.db.all(doing, sql, args).await
     }
 
@@ -159,6 +174,7 @@ impl Store {
         sql: &'static str,
         args: Vec<Arg>,
     ) -> Result<Option<Row>, Error> {
+        self.shared.line.calm().await;
         self.shared.db.one(doing, sql, args).await
     }
 
@@ -170,7 +186,7 @@ impl Store {
         }
     }
 
-    pub(crate) fn now(&self) -> skipper_core::time::Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         self.shared.clock.now()
     }
 }

@@ -1,4 +1,5 @@
-//! The names that the program goes by: called as `slip` or `slipd` it reads the command line of that program.
+//! The names that the program goes by: called as `slip` or `slipd` it reads the command line of that program, called as
+//! `skippy-agent` it is the agent of a node.
 
 use std::{ffi::OsString, path::Path};
 
@@ -17,11 +18,12 @@ pub(crate) fn is_slip(args: &[OsString]) -> bool {
 /// The command line in our own words.
 ///
 /// `slipd --check` becomes `config check DIR`; everything else of `slipd` is handed to `server`, of `slip` to the program
-/// itself.
+/// itself, of `skippy-agent` to `agent`.
 pub(crate) fn translated(args: Vec<OsString>) -> Vec<OsString> {
     match name(&args) {
         Some("slip") => own(args.into_iter().skip(1)),
         Some("slipd") => daemon(args),
+        Some("skippy-agent") => agent(args),
         _ => args,
     }
 }
@@ -30,10 +32,23 @@ fn own(rest: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     std::iter::once(OsString::from("skipper")).chain(rest).collect()
 }
 
+fn words(words: &[&str]) -> Vec<OsString> {
+    words.iter().map(OsString::from).collect()
+}
+
+fn asks_for_version(args: &[OsString]) -> bool {
+    args.iter().any(|arg| arg == "-V" || arg == "--version")
+}
+
+fn agent(args: Vec<OsString>) -> Vec<OsString> {
+    if asks_for_version(&args) {
+        return words(&["skipper", "--version"]);
+    }
+    own(words(&["agent"]).into_iter().chain(args.into_iter().skip(1)))
+}
+
 fn daemon(args: Vec<OsString>) -> Vec<OsString> {
-    let words = |words: &[&str]| words.iter().map(OsString::from).collect::<Vec<_>>();
-    let version = args.iter().any(|arg| arg == "-V" || arg == "--version");
-    if version {
+    if asks_for_version(&args) {
         return words(&["skipper", "--version"]);
     }
     if !args.iter().any(|arg| arg == "--check") {
@@ -71,6 +86,13 @@ mod tests {
         check("slipd --check --config=/x --env-file /e", "skipper config check --env-file /e -- /x");
         check("slipd -V", "skipper --version");
         check("slipd --config /x", "skipper server --config /x");
+    }
+
+    #[test]
+    fn an_agent_runs_without_arguments() {
+        check("skippy-agent", "skipper agent");
+        check("/usr/bin/skippy-agent --check", "skipper agent --check");
+        check("skippy-agent --version", "skipper --version");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use clap::{
 };
 
 use crate::{
+    agent::AgentArgs,
     cmd::{Command, edge::Edge, server::Server},
     complete, properties,
     render::Colour,
@@ -90,9 +91,10 @@ pub(crate) struct Cli {
 }
 
 /// Commands, by their path, that never talk to a server.
-const OFFLINE: [&str; 20] = [
+const OFFLINE: [&str; 21] = [
     "server",
     "edge",
+    "agent",
     "keeper",
     "sample",
     "demo",
@@ -241,17 +243,21 @@ pub(crate) fn understood(matches: &ArgMatches) -> Result<Cli, clap::Error> {
 /// Reads the command line of a program that stays, by a tree of its own: the whole tree leaves a megabyte or two behind in
 /// the memory of the process. What it does not understand, and whoever asks for help, is left to the whole tree.
 fn resident(args: &[OsString]) -> Option<Cli> {
-    let role = args.get(1)?.to_str().filter(|word| matches!(*word, "server" | "edge"))?.to_owned();
+    let role = args.get(1)?.to_str().filter(|word| matches!(*word, "server" | "edge" | "agent"))?.to_owned();
     let verb = clap::Command::new(role.clone());
-    let verb = if role == "edge" { Edge::augment_args(verb) } else { Server::augment_args(verb) };
+    let verb = match role.as_str() {
+        "edge" => Edge::augment_args(verb),
+        "agent" => AgentArgs::augment_args(verb),
+        _ => Server::augment_args(verb),
+    };
     let root = Everywhere::augment_args(clap::Command::new("skipper")).subcommand(verb);
     let matches = root.try_get_matches_from(args).ok()?;
     let everywhere = Everywhere::from_arg_matches(&matches).ok()?;
     let (_, below) = matches.subcommand()?;
-    let command = if role == "edge" {
-        Command::Edge(Edge::from_arg_matches(below).ok()?)
-    } else {
-        Command::Server(Box::new(Server::from_arg_matches(below).ok()?))
+    let command = match role.as_str() {
+        "edge" => Command::Edge(Edge::from_arg_matches(below).ok()?),
+        "agent" => Command::Agent(Box::new(AgentArgs::from_arg_matches(below).ok()?)),
+        _ => Command::Server(Box::new(Server::from_arg_matches(below).ok()?)),
     };
     Some(Cli {
         json: everywhere.json,
@@ -355,6 +361,8 @@ mod tests {
             "skipper edge",
             "skipper edge --http off --bind 127.0.0.2 --lame-duck 3s --detach --data-dir /x",
             "skipper server",
+            "skipper agent",
+            "skipper agent --node-id host-1 --url http://a --token-file /t --drain-timeout 5s --check",
             "skipper server --data-dir /x --listen 127.0.0.1:1 --edge-http off",
             "skipper server --strict --spring-argument=--server.port=9000 --spring-argument=-Da.b=1",
         ] {

@@ -3,6 +3,7 @@
 //! `keeper` and `sample` come first and pay for nothing: a keeper stands beside every process that was started, and no
 //! command line is parsed, no thread started and no certificate read for it.
 
+mod agent;
 mod called;
 mod cli;
 mod client;

@@ -94,6 +94,8 @@ pub struct Foreign {
     pub name: String,
     /// What is written on it.
     pub labels: BTreeMap<String, String>,
+    /// Whether it runs.
+    pub running: bool,
 }
 
 /// What an account keeps for revisions that may run again, by digest.
@@ -334,6 +336,30 @@ pub trait Platform: Send + Sync + fmt::Debug {
     /// Stops and removes something that [`Platform::foreign`] found; that it is gone is fine.
     fn remove_foreign<'a>(&'a self, id: &'a str, deadline: Duration) -> BoxFuture<'a, Result<(), Error>> {
         let _ = (id, deadline);
+        Box::pin(async { Ok(()) })
+    }
+
+    /// Stops something that [`Platform::foreign`] found, politely at first, and gives it that name: whoever finds it so knows that it
+    /// was us. That it is gone is fine.
+    fn hold_foreign<'a>(&'a self, id: &'a str, name: &'a str, deadline: Duration) -> BoxFuture<'a, Result<(), Error>> {
+        let _ = (id, name, deadline);
+        Box::pin(async { Ok(()) })
+    }
+
+    /// Starts it again, under that name.
+    fn resume_foreign<'a>(
+        &'a self,
+        id: &'a str,
+        name: &'a str,
+        deadline: Duration,
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        let _ = (id, name, deadline);
+        Box::pin(async { Ok(()) })
+    }
+
+    /// Stops and removes a pod of another program by its name; that there is none is fine, and one of ours stays.
+    fn remove_foreign_pod<'a>(&'a self, name: &'a str, deadline: Duration) -> BoxFuture<'a, Result<(), Error>> {
+        let _ = (name, deadline);
         Box::pin(async { Ok(()) })
     }
 

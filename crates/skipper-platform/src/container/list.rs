@@ -57,7 +57,8 @@ pub(super) async fn foreign(account: Arc<Account>, wanted: Vec<(String, String)>
         let name = name.trim_start_matches('/').to_owned();
         // Whoever owns it, it is some Skipper's.
         let ours = labels.keys().any(|label| label.starts_with(labels::PREFIX));
-        Some(Foreign { id: one.id?, name, labels }).filter(|_| !ours)
+        let running = one.state.is_some_and(|state| state.to_string() == "running");
+        Some(Foreign { id: one.id?, name, labels, running }).filter(|_| !ours)
     });
     Ok(all.collect())
 }

@@ -310,6 +310,26 @@ impl Platform for ContainerPlatform {
         Box::pin(self.within("remove another program's", deadline, removing))
     }
 
+    fn hold_foreign<'a>(&'a self, id: &'a str, name: &'a str, deadline: Duration) -> BoxFuture<'a, Result<(), Error>> {
+        let holding = stop::hold(Arc::clone(&self.account), id.to_owned(), name.to_owned());
+        Box::pin(self.within("stop another program's", deadline, holding))
+    }
+
+    fn resume_foreign<'a>(
+        &'a self,
+        id: &'a str,
+        name: &'a str,
+        deadline: Duration,
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        let resuming = stop::resume(Arc::clone(&self.account), id.to_owned(), name.to_owned());
+        Box::pin(self.within("start another program's", deadline, resuming))
+    }
+
+    fn remove_foreign_pod<'a>(&'a self, name: &'a str, deadline: Duration) -> BoxFuture<'a, Result<(), Error>> {
+        let removing = pod::foreign(Arc::clone(&self.account), name.to_owned());
+        Box::pin(self.within("remove another program's pod", deadline, removing))
+    }
+
     fn logs(&self, query: LogQuery) -> BoxFuture<'_, Result<BoxStream<'static, Result<LogChunk, Error>>, Error>> {
         Box::pin(async move {
             check_id(&query.deployment)?;

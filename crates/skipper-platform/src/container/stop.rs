@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bollard::{
     Docker,
-    query_parameters::{KillContainerOptionsBuilder, RemoveContainerOptionsBuilder},
+    query_parameters::{KillContainerOptionsBuilder, RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder},
 };
 use skipper_core::{
     deployment::{Deployment, DeploymentId},
@@ -75,6 +75,47 @@ pub(super) async fn orphan(account: Arc<Account>, id: DeploymentId) -> Result<()
 /// Stops and removes a container of another program, as that would: politely at first, and what it has of no name with it.
 pub(super) async fn foreign(account: Arc<Account>, id: String) -> Result<(), Error> {
     container(&account, &id, &StopPolicy::default()).await
+}
+
+/// Stops a container of another program and renames it.
+pub(super) async fn hold(account: Arc<Account>, id: String, name: String) -> Result<(), Error> {
+    // The name first: one that was stopped and bears its own was stopped by somebody else.
+    if rename(&account, &id, &name).await? {
+        end(&account, &id, &StopPolicy::default()).await?;
+    }
+    Ok(())
+}
+
+/// Starts it again and renames it.
+pub(super) async fn resume(account: Arc<Account>, id: String, name: String) -> Result<(), Error> {
+    let engine = account.engine().await?;
+    match engine.start_container(&id, None).await {
+        Ok(()) => {}
+        // It runs already.
+        Err(said) if fault::status(&said) == Some(304) => {}
+        Err(said) if fault::is_missing(&said) => return Ok(()),
+        Err(said) => return Err(account.failed(format!("start container {id}"), said)),
+    }
+    rename(&account, &id, &name).await.map(drop)
+}
+
+/// Says whether it is there.
+async fn rename(account: &Account, id: &str, name: &str) -> Result<bool, Error> {
+    let engine = account.engine().await?;
+    let options = RenameContainerOptionsBuilder::default().name(name).build();
+    match engine.rename_container(id, options).await {
+        Ok(()) => Ok(true),
+        Err(said) if fault::is_missing(&said) => Ok(false),
+        // It has that name.
+        Err(_)
+            if raw::inspect(account, id)
+                .await
+                .is_ok_and(|seen| seen.name.as_deref().unwrap_or_default().trim_start_matches('/') == name) =>
+        {
+            Ok(true)
+        }
+        Err(said) => Err(account.failed(format!("rename container {id}"), said)),
+    }
 }
 
 /// Containers that are still there, jobs as well.

@@ -156,7 +156,7 @@ impl FromRequestParts<App> for Caller {
         let trigger = given.filter(|text| !text.is_empty()).unwrap_or("api").to_owned();
         Ok(Self {
             provenance: Provenance { actor, trigger, request: ids.request, correlation: ids.correlation },
-            idempotency: parts.extensions.get::<IdempotencyKey>().cloned(),
+            idempotency: parts.extensions.get::<IdempotencyKey>().cloned().map(Into::into),
         })
     }
 }

@@ -103,8 +103,28 @@ fn fingerprint(parts: &Parts, body: &Bytes) -> Sha256 {
     Sha256::of(&bytes)
 }
 
+/// What is known of a request that begins nothing, but claims its key with what it does; waits while another one is at it
+/// that began.
+pub(super) async fn find(
+    app: &App,
+    tenant: &TenantName,
+    actor: &str,
+    key: &str,
+    fingerprint: Sha256,
+) -> Result<Option<Begun>, Error> {
+    let waiting = async {
+        loop {
+            match app.store.idempotency_find(tenant, actor, key, fingerprint).await? {
+                Some(Begun::InProgress) => tokio::time::sleep(LOOK_EVERY).await,
+                found => return Ok(found),
+            }
+        }
+    };
+    tokio::time::timeout(app.limits.request_timeout, waiting).await.unwrap_or_else(|_| Err(still_running()))
+}
+
 /// Begins, and waits while the first one is at it.
-pub(super) async fn begin(
+async fn begin(
     app: &App,
     tenant: &TenantName,
     actor: &str,
@@ -165,6 +185,13 @@ async fn forget(app: &App, holder: &IdempotencyKey) {
 
 /// The answer of before.
 pub(super) fn replay(answer: StoredAnswer) -> Result<Response, Error> {
+    let mut response = respond(answer)?;
+    response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    Ok(response)
+}
+
+/// An answer as it is remembered.
+pub(super) fn respond(answer: StoredAnswer) -> Result<Response, Error> {
     let mut response = Response::new(Body::from(answer.body));
     *response.status_mut() = StatusCode::from_u16(answer.status).map_err(Error::internal)?;
     for (name, value) in answer.headers {
@@ -172,6 +199,5 @@ pub(super) fn replay(answer: StoredAnswer) -> Result<Response, Error> {
             response.headers_mut().insert(name, value);
         }
     }
-    response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     Ok(response)
 }

@@ -7,7 +7,7 @@ use skipper_core::{
     name::ReleaseName,
     port::{Clock, Error, ErrorKind, Ids, Platform, ResolveRequest},
     release::Source,
-    spec::{PreviewTerms, Resource, Spec, Target},
+    spec::{PreviewTerms, Resource, Spec, Strategy, Target},
 };
 use skipper_engine::Platforms;
 use skipper_source::{
@@ -17,7 +17,7 @@ use skipper_source::{
 use skipper_store::Store;
 use tracing::warn;
 
-use super::{Apps, EdgeTls, LiveApps, previews, secrets};
+use super::{Apps, EdgeTls, LiveApps, previews, secrets, takeover};
 use crate::{config::read_text, databases::Branches, resolver::patiently};
 
 /// Builds specs of apps.
@@ -114,7 +114,21 @@ impl Builder {
             let app::Preview { hosts, ttl, max, .. } = preview;
             spec.preview = Some(Box::new(PreviewTerms { hosts, ttl, max }));
         }
+        self.hold_back(request, platform.as_ref(), &spec).await?;
         Ok((skipper_source::manifest::write(&spec), spec))
+    }
+
+    /// What slip runs of an app that must not run twice stops before the first deploy of it.
+    async fn hold_back(&self, request: &ResolveRequest, platform: &dyn Platform, spec: &Spec) -> Result<(), Error> {
+        let alone = spec.applications.iter().any(|app| matches!(app.strategy, Strategy::Recreate { .. }));
+        if spec.preview.is_some() || !alone {
+            return Ok(());
+        }
+        let release = self.store.release_get_by_id(request.release).await?;
+        match release.filter(|release| release.serving.is_none()) {
+            Some(release) => takeover::hold_back(platform, &release.name).await,
+            None => Ok(()),
+        }
     }
 
     /// Where there may be only so many previews, the oldest ones go for a new one.

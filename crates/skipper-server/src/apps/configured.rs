@@ -1,6 +1,9 @@
 //! The apps that a directory of slip's configures, as the server works with them.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use skipper_core::{name::PlatformName, secret::SecretValue};
 use skipper_source::{
@@ -88,6 +91,13 @@ impl Apps {
     #[must_use]
     pub fn secret(&self) -> Option<&SecretValue> {
         Some(&self.server.secret).filter(|secret| !secret.expose().is_empty())
+    }
+
+    /// Domains that apps have for their previews, beside the server's.
+    #[must_use]
+    pub fn preview_domains(&self) -> BTreeSet<String> {
+        let good = self.apps.values().filter_map(|read| read.as_ref().ok());
+        good.filter_map(|app| app.preview.domain.as_ref()).map(ToString::to_string).collect()
     }
 
     /// The platform account of all apps: the backend that is named; else Podman where that `is_there`, as slip has it.

@@ -27,6 +27,8 @@ const NOBODY: &str = "skipper.nobody";
 const POLICY: &str = "skipper.tls";
 /// Begins the ids of the policies of wildcards.
 const WILDCARD_POLICY: &str = "skipper.tls-";
+/// The id of the policy for the host name of the API.
+const API_POLICY: &str = "skipper.api.tls";
 /// Caddy keeps idle connections for two minutes and the edge for 75 s; who closes first must be Caddy, or it sends into a
 /// connection that is just being closed.
 const IDLE: &str = "30s";
@@ -346,11 +348,17 @@ impl<'a> Ways<'a> {
         };
         if let Some(issuer) = issuer(settings) {
             let theirs = self.of_another(before, load);
-            let free = |host: &&String| !self.challenged.contains(*host) && !foreign.contains(host.as_str());
+            let api = self.internal_api();
+            let free = |host: &&String| {
+                !self.challenged.contains(*host) && !foreign.contains(host.as_str()) && Some(host.as_str()) != api
+            };
             let named: BTreeSet<&String> = placed.iter().chain(&theirs).filter(free).collect();
             if !named.is_empty() {
                 piece(json!({"@id": POLICY, "subjects": named, "issuers": [issuer]}));
             }
+        }
+        if let Some(host) = self.internal_api().filter(|host| placed.contains(*host) && !foreign.contains(*host)) {
+            piece(json!({"@id": API_POLICY, "subjects": [host], "issuers": [{"module": "internal"}]}));
         }
         if let Some(dns) = &settings.dns {
             for wildcard in self.challenged.iter().filter(|wildcard| placed.contains(*wildcard)) {
@@ -359,6 +367,13 @@ impl<'a> Ways<'a> {
             }
         }
         weave(before, is_policy, pieces)
+    }
+
+    /// The host name of the API, where its certificate is another one than those of all.
+    fn internal_api(&self) -> Option<&str> {
+        let settings = self.wanted.settings;
+        let (host, _) = settings.api.as_ref().filter(|_| settings.api_internal && settings.tls == Tls::Auto)?;
+        Some(host.as_str())
     }
 
     /// What another Skipper on the same Caddy has put into the policy: names that have a route of its.
@@ -404,7 +419,7 @@ fn acme(email: Option<&String>, ca: Option<&String>) -> Map<String, Value> {
 }
 
 fn is_policy(policy: &Value) -> bool {
-    id(policy) == POLICY || id(policy).starts_with(WILDCARD_POLICY)
+    matches!(id(policy), POLICY | API_POLICY) || id(policy).starts_with(WILDCARD_POLICY)
 }
 
 fn subjects<'v>(policies: impl IntoIterator<Item = &'v Value>) -> BTreeSet<String> {

@@ -16,6 +16,7 @@ fn settings() -> Settings {
         wildcards: Vec::new(),
         dns: None,
         api: None,
+        api_internal: false,
     }
 }
 
@@ -54,6 +55,20 @@ fn first(config: &Value, server: &str, host: &str) -> Option<String> {
 
 fn server(listen: &str, routes: &Value) -> Value {
     json!({"apps": {"http": {"servers": {"srv0": {"listen": [listen], "routes": routes}}}}})
+}
+
+#[test]
+fn the_name_of_the_api_may_have_a_certificate_of_caddys_own() {
+    let api = Some((Host::new("deploy.example").expect("a host"), "127.0.0.1:7890".to_owned()));
+    let settings = Settings { api, api_internal: true, email: Some("ops@example.com".to_owned()), ..settings() };
+    let load = after(&Value::Null, &settings, &["a.example"]);
+    let all = policies(&load);
+    let of = |host: &str| all.iter().find(|policy| subjects([*policy]).contains(host)).cloned().unwrap_or_default();
+    assert_eq!(of("deploy.example")["issuers"], json!([{"module": "internal"}]));
+    assert_eq!(of("a.example")["issuers"][0]["module"], "acme");
+    assert_eq!(subjects(all.iter()).len(), 2);
+    let gone = after(&load, &Settings { api: None, ..settings }, &["a.example"]);
+    assert_eq!(policies(&gone).len(), 1);
 }
 
 #[test]

@@ -26,6 +26,8 @@ pub struct Settings {
     pub dns: Option<Dns>,
     /// The host name that leads to the API instead of the edge, and where Caddy reaches that: `HOST:PORT`.
     pub api: Option<(Host, String)>,
+    /// Whether the certificate of that one comes from Caddy's own authority, wherever those of others come from.
+    pub api_internal: bool,
 }
 
 /// Where certificates come from.

@@ -1,10 +1,10 @@
 //! `[caddy]`: the Caddy in front of the edge, and what that means for the edge.
 
-use std::net::SocketAddr;
+use std::{collections::BTreeSet, net::SocketAddr};
 
 use serde_json::Value as Json;
 use skipper_core::route::Host;
-use skipper_source::app::Server;
+use skipper_source::app::{DeployTls, Server};
 
 use super::{
     fault::Fault,
@@ -54,6 +54,11 @@ pub(super) fn build(
     });
     let api_host = said.parse("caddy.api_host", |text| Host::new(text).map_err(|_| "is not a host name".to_owned()));
     let api_upstream = said.parse("caddy.api_upstream", parse_dial).or_else(|| Some(reached(*listen.first()?)));
+    let api_internal = said.parse("caddy.api_tls", |word| match word {
+        "auto" => Ok(false),
+        "internal" => Ok(true),
+        _ => Err("is not auto or internal".to_owned()),
+    });
     Some(Settings {
         admin,
         upstream,
@@ -71,24 +76,29 @@ pub(super) fn build(
         wildcards: wildcards.unwrap_or_default(),
         dns,
         api: api_host.zip(api_upstream),
+        api_internal: api_internal.unwrap_or_default(),
     })
 }
 
 /// Where `caddy.tls.staging` gets certificates.
 const STAGING: &str = "https://acme-staging-v02.api.letsencrypt.org/directory";
 
-/// What a `slip.toml` says of Caddy, as settings by key.
+/// What a `slip.toml` says of Caddy, as settings by key. `domains` are those that apps have for their previews.
 #[must_use]
-pub fn of_slip(server: &Server) -> Vec<(&'static str, String)> {
+pub(super) fn of_slip(server: &Server, domains: &BTreeSet<String>) -> Vec<(&'static str, String)> {
     let Some(caddy) = &server.caddy else { return Vec::new() };
     let mut all = vec![("caddy.admin", caddy.admin_api.clone())];
     let mut say = |key, value: Option<String>| all.extend(value.map(|value| (key, value)));
     say("caddy.email", caddy.acme_email.clone());
     say("caddy.ca", caddy.acme_ca.clone());
-    say("caddy.api_host", server.deploy.domain.as_ref().map(ToString::to_string));
+    let deploy = &server.deploy;
+    say("caddy.api_host", deploy.domain.as_ref().filter(|_| deploy.tls != DeployTls::Off).map(ToString::to_string));
+    say("caddy.api_tls", (deploy.tls == DeployTls::Internal).then(|| "internal".to_owned()));
+    let mut domains = domains.clone();
+    domains.extend(server.preview.as_ref().map(|preview| preview.domain.to_string()));
     // As there, it is about previews alone.
-    if let (Some(tls), Some(preview)) = (&caddy.tls, &server.preview) {
-        say("caddy.wildcards", Some(preview.domain.to_string()));
+    if let Some(tls) = caddy.tls.as_ref().filter(|_| !domains.is_empty()) {
+        say("caddy.wildcards", Some(domains.into_iter().collect::<Vec<_>>().join(",")));
         say("caddy.dns.provider", Some(tls.dns_provider.clone()));
         say("caddy.dns.options", Some(Json::Object(tls.dns_provider_config.0.clone()).to_string()));
         say("caddy.dns.propagation_delay", Some(tls.propagation_delay.clone()));
@@ -244,16 +254,17 @@ mod tests {
         let text = "[server]\nlisten = \"0.0.0.0:7890\"\n[auth]\nsecret = \"k\"\n[registry]\n[storage]\n[caddy]\nadmin_api = \
                     \"http://localhost:2019\"\nacme_email = \"a@b.example\"\n[caddy.tls]\nemail = \"c@d.example\"\ndns_provider = \
                     \"cloudflare\"\nstaging = true\n[caddy.tls.dns_provider_config]\napi_token = \"{env.T}\"\n[preview]\ndomain = \
-                    \"p.example\"\n[deploy]\ndomain = \"deploy.example\"\n";
+                    \"p.example\"\n[deploy]\ndomain = \"deploy.example\"\ntls = \"internal\"\n";
         let env = BTreeMap::new();
         let env = skipper_source::app::Environment::new(&env);
         let (server, _) = skipper_source::app::server("slip.toml", text, env).expect("valid");
-        let mut said = of_slip(&server);
+        let mut said = of_slip(&server, &["q.example".to_owned()].into());
         said.push(("listen", server.listen.to_string()));
         said.push(("admin_token", "0123456789abcdef".to_owned()));
         let caddy = load("", &said).expect("valid").caddy.expect("it is named");
         assert_eq!(caddy.admin.to_string(), "http://localhost:2019");
-        assert_eq!(caddy.wildcards, [Host::new("*.p.example").expect("a host")]);
+        assert_eq!(caddy.wildcards, ["*.p.example", "*.q.example"].map(|name| Host::new(name).expect("a host")));
+        assert!(caddy.api_internal);
         assert_eq!(caddy.api, Some((Host::new("deploy.example").expect("a host"), "127.0.0.1:7890".to_owned())));
         assert_eq!(caddy.email.as_deref(), Some("a@b.example"));
         let dns = caddy.dns.expect("a challenge");

@@ -7,6 +7,7 @@
 
 mod account;
 mod acme;
+mod again;
 mod caddy;
 mod compose;
 mod directory;
@@ -23,7 +24,7 @@ mod setting;
 mod spring;
 mod typed;
 
-pub use caddy::of_slip as caddy_of_slip;
+pub use again::Again;
 pub use compose::ComposeSettings;
 pub use directory::{DirectoryTexts, read_directory, read_text};
 pub use fault::{ConfigError, Fault};
@@ -36,6 +37,8 @@ pub use typed::{
 };
 
 use std::{collections::BTreeMap, path::PathBuf};
+
+use crate::apps::Apps;
 
 /// Where configuration comes from.
 #[derive(Debug, Clone, Default)]
@@ -56,6 +59,24 @@ pub struct Sources {
     pub strict: bool,
     /// Where relative paths of flags and environment start; those of the file start at the file's folder.
     pub working_dir: PathBuf,
+}
+
+impl Sources {
+    /// Adds what a directory of apps says, as flags that were not given: where the API listens, and what is said of Caddy. Variables of
+    /// the environment are stronger.
+    pub fn add_directory(&mut self, apps: &Apps) {
+        let server = apps.server();
+        let listens = ["SKIPPER_LISTEN", "HOST", "PORT"].iter().any(|name| self.env.contains_key(*name));
+        if !listens {
+            self.flags.entry("listen".to_owned()).or_insert_with(|| server.listen.to_string());
+        }
+        for (key, value) in caddy::of_slip(server, &apps.preview_domains()) {
+            let named = format!("SKIPPER_{}", key.replace('.', "_").to_uppercase());
+            if !self.env.contains_key(&named) {
+                self.flags.entry(key.to_owned()).or_insert(value);
+            }
+        }
+    }
 }
 
 /// A configuration and where each of its values came from.

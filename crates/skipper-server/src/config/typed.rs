@@ -49,6 +49,8 @@ pub struct Config {
     pub database: Database,
     /// The edge.
     pub edge: EdgeConfig,
+    /// What all of this was read from.
+    pub again: super::Again,
     /// The Caddy in front of it, if one is.
     pub caddy: Option<crate::caddy::Settings>,
     /// Ports that are given to local processes.
@@ -302,6 +304,7 @@ pub(super) fn build(sources: &Sources, merged: &Merged, faults: &mut Vec<Fault>)
         database: take.database(&data_dir),
         edge,
         caddy,
+        again: super::Again::default(),
         local_ports: take.parse("local.ports", parse_ports).unwrap_or(1..=1),
         platforms,
         usual_engines,

@@ -60,6 +60,7 @@ fn code_of(error: &StoreError) -> Code {
         StoreError::StillNeeded { .. } | StoreError::Outdated { .. } => Code::Conflict,
         StoreError::SecretInUse { .. } => Code::SecretInUse,
         StoreError::IdempotencyMismatch { .. } => Code::IdempotencyMismatch,
+        StoreError::Repeated { .. } => Code::Conflict,
         StoreError::Invalid(_) => Code::Invalid,
         StoreError::Full { .. } => Code::StorageFull,
         StoreError::Locked { .. }

@@ -43,6 +43,8 @@ fn document(order: &Order, project: &compose::Project, files: BTreeMap<String, S
         let health = terms.health.as_ref().and_then(|health| serde_json::to_value(health).ok());
         (name.clone(), DesiredService { image: terms.image.clone(), digest, health })
     });
+    let secrets =
+        project.env.iter().filter_map(|(name, value)| matches!(value, compose::EnvValue::Secret(_)).then_some(name));
     let owner = order.lease_owner.clone();
     WorkOrder {
         id: order.id,
@@ -62,6 +64,7 @@ fn document(order: &Order, project: &compose::Project, files: BTreeMap<String, S
             project: compose::project_name(order.tenant.as_str()),
             files: if project.files.is_empty() { BTreeMap::new() } else { files },
             services: services.collect(),
+            secrets: Some(secrets.cloned().collect()),
         },
         result: order.result.clone().and_then(|result| serde_json::from_value::<OrderResult>(result).ok()),
     }

@@ -26,6 +26,8 @@ pub(super) struct Assembled {
     pub(super) app: App,
     pub(super) tender: Tender,
     pub(super) platforms: Vec<platforms::Opened>,
+    /// What is said of Caddy; whoever tends follows it.
+    pub(super) caddy: watch::Sender<Option<crate::caddy::Settings>>,
 }
 
 /// Where the store is, and what seals its secrets.
@@ -108,6 +110,7 @@ pub(super) fn assemble(
         admin_token: config.admin_token.clone(),
         user: config.user.clone(),
         apps: config.apps.clone(),
+        slips: Default::default(),
         fleet,
         webhooks: Default::default(),
         about: config.about.clone(),
@@ -123,8 +126,9 @@ pub(super) fn assemble(
         stop: stop.clone(),
     });
     let place = format!("{}:{}", host(), config.data_dir.display());
-    let tender = Tender { app: app.clone(), engine, supervisor, owner, place, caddy: config.caddy.clone() };
-    Ok(Assembled { app, tender, platforms: opened.into_iter().map(|(_, opened)| opened).collect() })
+    let caddy = watch::Sender::new(config.caddy.clone());
+    let tender = Tender { app: app.clone(), engine, supervisor, owner, place, caddy: caddy.subscribe() };
+    Ok(Assembled { app, tender, platforms: opened.into_iter().map(|(_, opened)| opened).collect(), caddy })
 }
 
 fn host() -> String {

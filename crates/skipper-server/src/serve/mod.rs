@@ -7,6 +7,7 @@ pub mod lock;
 
 mod assemble;
 mod follow;
+mod front;
 mod listen;
 mod platforms;
 mod stop;
@@ -14,6 +15,7 @@ mod tend;
 
 use std::{fs, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use skipper_core::port::{Clock, Ids};
 use skipper_store::Store;
 use tokio::{net::TcpListener, time::timeout};
@@ -137,6 +139,7 @@ pub async fn run(config: Config, world: World, stop: CancellationToken) -> Resul
     lock::belongs_to(&config.data_dir, &known, store.location())?;
     guarded(&config, &store).await?;
     let listeners = listen::bind(&config.listen).await.map_err(|(address, cause)| Error::Listen { address, cause })?;
+    descriptors(config.limits.connections.get());
     let tasks = TaskTracker::new();
     // The engine goes on while open requests are drained: they may wait for it.
     let later = CancellationToken::new();
@@ -163,6 +166,7 @@ pub async fn run(config: Config, world: World, stop: CancellationToken) -> Resul
     tasks.spawn(callbacks::run(parts.app.clone(), later.clone()));
     tasks.spawn(config.apps.clone().follow(store.clone(), later.clone()));
     tasks.spawn(previews::tend(parts.app.clone(), later.clone()));
+    tasks.spawn(front::follow(config.clone(), parts.caddy, later.clone()));
     tasks.spawn(fleet::tend(parts.app.fleet.clone(), later.clone()));
     tasks.spawn(fleet::follow_files(parts.app.clone(), config.data_dir.clone(), later.clone()));
     tasks.spawn(databases::tend(parts.app.clone(), later.clone()));
@@ -190,6 +194,22 @@ pub async fn run(config: Config, world: World, stop: CancellationToken) -> Resul
     }
     Ok(())
 }
+
+/// Raises the limit of open files to what all connections may need: 1,024 is usual, and a fleet's agents are more than that. No
+/// further, since what is started from here inherits it.
+fn descriptors(connections: usize) {
+    let wanted = u64::try_from(connections).unwrap_or(u64::MAX).saturating_add(OTHER_DESCRIPTORS);
+    let limit = getrlimit(Resource::Nofile);
+    let current = wanted.min(limit.maximum.unwrap_or(u64::MAX));
+    if limit.current.is_some_and(|now| now < current)
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(current), ..limit })
+    {
+        warn!(%error, "the limit of open files stays as it is");
+    }
+}
+
+/// Files, sockets and databases beside the connections to the API.
+const OTHER_DESCRIPTORS: u64 = 1024;
 
 /// The engine's own grace is 5 s; a little more, so that its own message comes first.
 const ENGINE_GRACE: Duration = Duration::from_secs(7);

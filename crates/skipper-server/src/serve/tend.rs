@@ -6,7 +6,10 @@ use std::{sync::Arc, time::Duration};
 use skipper_edge::EdgeSupervisor;
 use skipper_engine::Engine;
 use skipper_store::Home;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, sleep_until, timeout},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -32,8 +35,8 @@ pub(super) struct Tender {
     pub(super) owner: String,
     /// Where it is, for the people of the others.
     pub(super) place: String,
-    /// The Caddy that stands in front of the edge.
-    pub(super) caddy: Option<caddy::Settings>,
+    /// The Caddy that stands in front of the edge, as it is said now.
+    pub(super) caddy: watch::Receiver<Option<caddy::Settings>>,
 }
 
 impl Tender {
@@ -108,12 +111,28 @@ impl Tender {
             let _ = stop.run_until_cancelled(timeout(EDGE_PATIENCE, self.edge_answers())).await;
             self.engine.run(stop.clone()).await;
         };
-        let front = async {
-            if let Some(settings) = &self.caddy {
-                caddy::Front::new(self.app.clone(), settings.clone()).run(stop.clone()).await;
-            }
-        };
-        tokio::join!(self.supervisor.watch(stop.clone()), engine, front);
+        tokio::join!(self.supervisor.watch(stop.clone()), engine, self.front(&stop));
+    }
+
+    /// Keeps Caddy, anew whenever something else is said of it.
+    async fn front(&self, stop: &CancellationToken) {
+        let mut said = self.caddy.clone();
+        while !stop.is_cancelled() {
+            let (settings, turn) = (said.borrow_and_update().clone(), stop.child_token());
+            let keep = async {
+                match settings {
+                    Some(settings) => caddy::Front::new(self.app.clone(), settings).run(turn.clone()).await,
+                    None => turn.cancelled().await,
+                }
+            };
+            let watch = async {
+                if let Some(Err(_)) = turn.run_until_cancelled(said.changed()).await {
+                    turn.cancelled().await;
+                }
+                turn.cancel();
+            };
+            tokio::join!(keep, watch);
+        }
     }
 
     async fn edge_answers(&self) {

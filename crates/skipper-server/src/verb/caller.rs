@@ -3,7 +3,7 @@ use skipper_core::{
     name::TenantName,
     policy::{Action, Decision, Resource, decide},
 };
-use skipper_store::IdempotencyKey;
+use skipper_store::Once;
 
 use crate::error::{Code, Error};
 
@@ -12,8 +12,8 @@ use crate::error::{Code, Error};
 pub struct Caller {
     /// Stored with everything that comes of the call.
     pub provenance: Provenance,
-    /// The key of the request, begun already; an intent remembers its rollout with it.
-    pub idempotency: Option<IdempotencyKey>,
+    /// The key of the request; an intent remembers its rollout with it.
+    pub idempotency: Option<Once>,
 }
 
 impl Caller {

@@ -56,11 +56,6 @@ pub async fn accept(app: &App, caller: &Caller, wanted: Wanted) -> Result<Intent
     };
     // Not while the app is being removed.
     let _turn = app.webhooks.turn(file.name.as_str()).await;
-    let release = app.store.release_get(&tenant, &name).await?;
-    if let (Some(preview), Some(release)) = (&preview, release.as_ref().filter(|release| !release.deleted)) {
-        refuse_another_preview(app, release, preview).await?;
-    }
-    let there = release.as_ref().is_some_and(|release| !release.deleted);
     let source = Source::App {
         image: file.image.clone(),
         tag: wanted.tag,
@@ -68,9 +63,33 @@ pub async fn accept(app: &App, caller: &Caller, wanted: Wanted) -> Result<Intent
         preview,
         signed_at: wanted.signed_at,
     };
+    let place = (tenant, name);
+    match accept_source(app, caller, &place, source.clone(), wanted.force).await {
+        // Its removal came to its end between the look and the intent: it is installed anew.
+        Err(error) if error.code() == Code::NotServing => {
+            accept_source(app, caller, &place, source, wanted.force).await
+        }
+        done => done,
+    }
+}
+
+async fn accept_source(
+    app: &App,
+    caller: &Caller,
+    (tenant, name): &(TenantName, ReleaseName),
+    source: Source,
+    force: bool,
+) -> Result<IntentAccepted, Error> {
+    let release = app.store.release_get(tenant, name).await?;
+    if let (Source::App { preview: Some(preview), .. }, Some(release)) =
+        (&source, release.as_ref().filter(|release| !release.deleted))
+    {
+        refuse_another_preview(app, release, preview).await?;
+    }
+    let there = release.as_ref().is_some_and(|release| !release.deleted);
     let prepared = Prepared {
-        tenant,
-        name,
+        tenant: tenant.clone(),
+        name: name.clone(),
         release,
         verb: if there { Verb::Upgrade } else { Verb::Install },
         source: Some(source),
@@ -81,7 +100,7 @@ pub async fn accept(app: &App, caller: &Caller, wanted: Wanted) -> Result<Intent
         purge: false,
     };
     // An old delivery must not bring its version back: the store tells, whichever server takes it.
-    intent::accept(app, caller, prepared, Options { in_order: !wanted.force, ..options() }).await
+    intent::accept(app, caller, prepared, Options { in_order: !force, ..options() }).await
 }
 
 /// What the server's own files tell is wrong is told at once, rather than when the image is here.

@@ -10,7 +10,7 @@ use skipper_core::{
     spec::Spec,
 };
 use skipper_engine::PlanRequest;
-use skipper_store::{IdempotencyKey, IntentAccepted, NewIntent};
+use skipper_store::{IntentAccepted, NewIntent, Once};
 
 use super::{Caller, plan};
 use crate::{
@@ -71,12 +71,7 @@ impl Prepared {
 
     /// What the store is told. `options.require_plan` is the hash that the plan itself must have.
     #[must_use]
-    pub fn into_intent(
-        self,
-        options: Options,
-        provenance: Provenance,
-        idempotency: Option<IdempotencyKey>,
-    ) -> NewIntent {
+    pub fn into_intent(self, options: Options, provenance: Provenance, idempotency: Option<Once>) -> NewIntent {
         NewIntent {
             door: options.door.unwrap_or_else(|| self.door()),
             tenant: self.tenant,
@@ -117,14 +112,14 @@ pub async fn accept(app: &App, caller: &Caller, prepared: Prepared, options: Opt
     caller.may(Action::Deploy, &prepared.tenant)?;
     let mut require_plan = None;
     if let Some(required) = options.require_plan {
-        require_plan = plan::must_be(app, &prepared, required).await?;
+        require_plan = Box::pin(plan::must_be(app, &prepared, required)).await?;
     } else if let Some((_, spec)) = &prepared.rendered {
-        feasible(app, &prepared, spec).await?;
+        Box::pin(feasible(app, &prepared, spec)).await?;
     }
     let options = Options { require_plan, ..options };
     let warnings = prepared.warnings.clone();
     let intent = prepared.into_intent(options, caller.provenance.clone(), caller.idempotency.clone());
-    let accepted = app.timed("intent_create", app.store.intent_create(intent)).await?;
+    let accepted = app.timed("intent_create", Box::pin(app.store.intent_create(intent))).await?;
     app.engine.wake();
     tracing::info!(
         rollout.id = %accepted.rollout.id,

@@ -9,6 +9,7 @@ use skipper_core::{
     name::{ReleaseName, TenantName},
 };
 use skipper_server::apps::LiveApps;
+use testkit::Behaviour;
 
 use crate::{
     deploys::{GLOBAL, app, configured, ended, error, read, signed, told},
@@ -402,7 +403,7 @@ async fn containers_of_slip_serve_until_a_deploy_has_taken_their_place() {
     let platform = &server.machine.platform;
     let managed = ("slip.managed", "true");
     for (id, labels) in [
-        ("slip-web", vec![managed, ("slip.app", "web")]),
+        ("slip-web", vec![managed, ("slip.app", "web"), ("slip.tag", "v0")]),
         ("slip-web-orphan", vec![managed, ("slip.app", "web")]),
         ("slip-shop", vec![managed, ("slip.app", "shop")]),
         ("slip-other", vec![managed, ("slip.app", "other")]),
@@ -415,15 +416,68 @@ async fn containers_of_slip_serve_until_a_deploy_has_taken_their_place() {
     let sweep = async || skipper_server::apps::takeover::sweep(&server.app).await.expect("it works");
     sweep().await;
     assert_eq!(platform.foreign_ids().len(), 6, "nothing is deployed yet");
+    let web = read(&server, "/v1/status").await["apps"]["web"].clone();
+    assert_eq!((&web["status"], &web["tag"], &web["revision"]), (&json!("running"), &json!("v0"), &Value::Null));
+    assert!(web["detail"].as_str().unwrap_or_default().contains("slip's container"), "{web}");
     assert_eq!(deployed(&server, "web", "v1").await["status"], "completed");
     sweep().await;
     assert_eq!(platform.foreign_ids().len(), 6, "requests have time to finish");
     server.machine.clock.advance(std::time::Duration::from_secs(31));
     assert!(sweep().await > 0);
+    let web = read(&server, "/v1/status").await["apps"]["web"].clone();
+    assert_eq!((&web["tag"], &web["detail"]), (&json!("v1"), &Value::Null));
     assert_eq!(platform.foreign_ids(), ["slip-shop", "slip-other", "slip-preview", "foreign"]);
     server.machine.platform.image_file("docker:registry.test/shop:bad", "/slip/slip.toml", "[app");
     assert_eq!(deployed(&server, "shop", "bad").await["status"], "failed");
     server.machine.clock.advance(std::time::Duration::from_secs(31));
     sweep().await;
     assert_eq!(platform.foreign_ids().len(), 4, "a deploy that failed takes nobody's place");
+}
+
+#[tokio::test]
+async fn what_must_not_run_twice_stops_at_slips_first_and_runs_again_if_the_deploy_fails() {
+    let server = on_disk().boot().await;
+    let platform = &server.machine.platform;
+    let one = app("pipe", "", "").1.replace("[deploy]", "[deploy]\nstrategy = \"recreate\"");
+    fs::write(file(&server, "pipe"), one).expect("written");
+    platform.add_foreign("slip-pipe", &[("slip.managed", "true"), ("slip.app", "pipe"), ("slip.tag", "v0")]);
+    platform.add_foreign("slip-web", &[("slip.managed", "true"), ("slip.app", "web")]);
+    let sweep = async || skipper_server::apps::takeover::sweep(&server.app).await.expect("it works");
+    platform.behave("", Behaviour { healthy_after: None, exits_after: Some((std::time::Duration::ZERO, 3)) });
+    assert_eq!(deployed(&server, "pipe", "v1").await["status"], "failed");
+    assert_eq!(platform.foreign_running(), ["slip-web"], "it was stopped before ours began");
+    sweep().await;
+    assert_eq!(platform.foreign_running(), ["slip-pipe", "slip-web"]);
+    platform.behave("", Behaviour::default());
+    assert_eq!(deployed(&server, "pipe", "v2").await["status"], "completed");
+    assert_eq!(deployed(&server, "web", "v1").await["status"], "completed");
+    assert_eq!(platform.foreign_running(), ["slip-web"], "who may run twice goes on until requests have finished");
+    server.machine.clock.advance(std::time::Duration::from_secs(31));
+    sweep().await;
+    assert_eq!(platform.foreign_ids(), [""; 0]);
+}
+
+#[tokio::test]
+async fn pods_of_slip_go_when_their_place_is_taken() {
+    let server = on_disk().boot().await;
+    let dir = server.machine.dir.path();
+    let storage = dir.join("slip");
+    fs::create_dir_all(storage.join("state")).expect("made");
+    fs::write(storage.join("state/web.json"), r#"{"current_tag":"v0","current_pod_name":"web-01abcdef"}"#)
+        .expect("written");
+    fs::write(
+        dir.join("etc/slip.toml"),
+        SERVER.replace("[storage]", &format!("[storage]\npath = \"{}\"", storage.display())),
+    )
+    .expect("written");
+    let platform = &server.machine.platform;
+    let sweep = async || skipper_server::apps::takeover::sweep(&server.app).await.expect("it works");
+    server.machine.apps.reload().expect("it is good");
+    assert_eq!((sweep().await, platform.foreign_pods_removed()), (1, vec![]));
+    assert_eq!(deployed(&server, "web", "v1").await["status"], "completed");
+    server.machine.clock.advance(std::time::Duration::from_secs(31));
+    assert_eq!(sweep().await, 0);
+    // The machine has the platform under two names.
+    assert_eq!(platform.foreign_pods_removed(), ["web-01abcdef", "web-01abcdef"]);
+    assert_eq!((sweep().await, platform.foreign_pods_removed().len()), (0, 2), "once");
 }

@@ -220,6 +220,19 @@ async fn the_same_body_is_the_same_delivery_for_five_minutes_and_across_a_restar
 }
 
 #[tokio::test]
+async fn of_the_same_body_many_times_at_once_one_is_done_and_all_are_answered_alike() {
+    let server = machine().boot().await;
+    let bodies = [json!({"app": "web", "tag": "v1"}), json!({"app": "web", "tag": "v2"})];
+    let sent = (0..60).map(|n| deploy(&server, GLOBAL, &bodies[n % 2]));
+    let all = futures::future::join_all(sent).await;
+    for (n, answer) in all.iter().enumerate() {
+        assert_eq!(*answer, all[n % 2]);
+    }
+    assert_ne!(all[0]["deploy_id"], all[1]["deploy_id"]);
+    assert_eq!(read(&server, "/v1/deploys").await["deploys"].as_array().map(Vec::len), Some(2));
+}
+
+#[tokio::test]
 async fn an_app_is_a_release_with_status_history_and_a_way_back() {
     let server = machine().boot().await;
     assert_eq!(read(&server, "/v1/status").await["apps"]["web"]["status"], "not_deployed");

@@ -168,6 +168,7 @@ impl Machine {
             admin_token: self.admin_token.clone().map(SecretValue::new),
             user: self.user.clone(),
             apps: self.apps.clone(),
+            slips: Default::default(),
             fleet,
             webhooks: Default::default(),
             about: Default::default(),

@@ -51,7 +51,7 @@ pub use preview::{
 pub use repo::{Kind, Repo, RepoPreview, RepoRoute, RepoVolume, repo};
 pub use request::check_request;
 pub use server::{
-    Backend, Caddy, CaddyTls, Hidden, Registry, Server, ServerDeploy, ServerPreview, registry_host, server,
+    Backend, Caddy, CaddyTls, DeployTls, Hidden, Registry, Server, ServerDeploy, ServerPreview, registry_host, server,
 };
 pub use tls::TlsHosts;
 pub use units::{duration_text, parse_cpus, parse_duration, parse_memory, parse_statuses};

@@ -139,15 +139,28 @@ pub struct ServerDeploy {
     pub preview_timeout: Option<Millis>,
     /// Host name under which webhooks are received.
     pub domain: Option<Host>,
-    /// How that host name gets its certificate, as it was written.
-    pub tls: Option<Value>,
+    /// How that host name gets its certificate from Caddy.
+    pub tls: DeployTls,
+}
+
+/// `deploy.tls`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DeployTls {
+    /// As every other host name.
+    #[default]
+    Auto,
+    /// From Caddy's own authority.
+    Internal,
+    /// Not at all: it is reached without TLS, past Caddy.
+    Off,
 }
 
 impl Server {
     /// Where the API is to its callers, without a slash at its end: `server.public_url`, else `deploy.domain` by HTTPS.
     #[must_use]
     pub fn public_url(&self) -> Option<String> {
-        let domain = self.deploy.domain.as_ref().map(|domain| format!("https://{domain}"));
+        let scheme = if self.deploy.tls == DeployTls::Off { "http" } else { "https" };
+        let domain = self.deploy.domain.as_ref().map(|domain| format!("{scheme}://{domain}"));
         self.public.clone().or(domain)
     }
 
@@ -426,11 +439,25 @@ fn preview(mut fields: Fields<'_>) -> Option<ServerPreview> {
     Some(ServerPreview { domain: domain?, max_per_app, default_ttl, limits: Resources { memory, cpus } })
 }
 
+fn deploy_tls(field: &Field<'_>) -> Option<DeployTls> {
+    match field.node.to_value() {
+        Value::Bool(true) => Some(DeployTls::Auto),
+        Value::Bool(false) => Some(DeployTls::Off),
+        Value::String(word) => match word.as_str() {
+            "auto" => Some(DeployTls::Auto),
+            "internal" => Some(DeployTls::Internal),
+            "off" => Some(DeployTls::Off),
+            _ => field.expected("`auto`, `internal` or `off`"),
+        },
+        _ => field.expected("`auto`, `internal` or `off`"),
+    }
+}
+
 fn deploy(mut fields: Fields<'_>) -> ServerDeploy {
     let timeout = value::bound(&mut fields, "timeout");
     let preview_timeout = value::bound(&mut fields, "preview_timeout");
     let domain = fields.get("domain").and_then(|field| value::domain(&field));
-    let tls = fields.get("tls").map(|field| field.node.to_value());
+    let tls = fields.get("tls").and_then(|field| deploy_tls(&field)).unwrap_or_default();
     fields.finish();
     ServerDeploy { timeout, preview_timeout, domain, tls }
 }

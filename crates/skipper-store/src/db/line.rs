@@ -7,7 +7,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -38,6 +41,8 @@ type Turn = oneshot::Sender<Result<Seat, sqlx::Error>>;
 #[derive(Debug)]
 pub(crate) struct Line {
     state: Mutex<State>,
+    /// Somebody was refused, and may have been because of what is in doubt.
+    is_suspected: AtomicBool,
     /// How many batches have ended.
     ended: watch::Sender<u64>,
 }
@@ -60,7 +65,7 @@ impl State {
 
 impl Default for Line {
     fn default() -> Self {
-        Self { state: Mutex::default(), ended: watch::Sender::new(0) }
+        Self { state: Mutex::default(), is_suspected: AtomicBool::new(false), ended: watch::Sender::new(0) }
     }
 }
 
@@ -69,7 +74,21 @@ impl Default for Line {
 pub(crate) struct Seat {
     // First the connection is free, then the others hear of it: fields are dropped in this order.
     pub(crate) conn: OwnedMutexGuard<Conn>,
+    saw: Saw,
     verdict: oneshot::Sender<Verdict>,
+}
+
+/// What a member may have seen of members before it. Dropped with it, everybody who reads waits for the batch: what its caller
+/// was refused because of is there to be found when the caller looks for it.
+#[derive(Debug)]
+struct Saw(Option<Arc<Shared>>);
+
+impl Drop for Saw {
+    fn drop(&mut self) {
+        if let Some(shared) = &self.0 {
+            shared.line.is_suspected.store(true, Ordering::Release);
+        }
+    }
 }
 
 /// What becomes of what a member did.
@@ -113,6 +132,20 @@ impl Line {
         }
     }
 
+    /// Waits while what is in doubt may have been seen.
+    pub(crate) async fn calm(&self) {
+        if self.is_suspected.load(Ordering::Acquire) {
+            self.settled().await;
+        }
+    }
+
+    /// Nothing is in doubt any more.
+    fn settle(&self) {
+        self.state().is_in_doubt = false;
+        self.is_suspected.store(false, Ordering::Release);
+        self.ended.send_modify(|ended| *ended += 1);
+    }
+
     /// Waits until nothing is in doubt of what has been seen so far.
     pub(crate) async fn settled(&self) {
         let mut ended = self.ended.subscribe();
@@ -145,8 +178,9 @@ impl Seat {
 
     async fn end(self, doing: &'static str, verdict: impl FnOnce(Done) -> Verdict) -> Result<(), Error> {
         let (answer, told) = oneshot::channel();
-        let Self { conn, verdict: says } = self;
+        let Self { conn, mut saw, verdict: says } = self;
         drop(conn);
+        saw.0 = None;
         drop(says.send(verdict(Done { doing, answer })));
         told.await.unwrap_or(Err(Error::Unavailable { doing, source: sqlx::Error::WorkerCrashed }))
     }
@@ -164,7 +198,7 @@ impl Drop for Served {
             return;
         }
         *self.shared.line.state() = State::default();
-        self.shared.line.ended.send_modify(|ended| *ended += 1);
+        self.shared.line.settle();
     }
 }
 
@@ -177,8 +211,7 @@ impl Served {
                 Ok(conn) => Batch::new(&self.shared, conn).run(first).await,
                 Err(error) => drop(first.send(Err(error))),
             }
-            self.shared.line.state().is_in_doubt = false;
-            self.shared.line.ended.send_modify(|ended| *ended += 1);
+            self.shared.line.settle();
         }
     }
 
@@ -195,7 +228,7 @@ impl Served {
 }
 
 struct Batch<'a> {
-    shared: &'a Shared,
+    shared: &'a Arc<Shared>,
     conn: Arc<AsyncMutex<Conn>>,
     began: Instant,
     kept: Vec<Done>,
@@ -205,7 +238,7 @@ struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    fn new(shared: &'a Shared, conn: Conn) -> Self {
+    fn new(shared: &'a Arc<Shared>, conn: Conn) -> Self {
         let (kept, left) = (Vec::new(), Vec::new());
         let conn = Arc::new(AsyncMutex::new(conn));
         Self { shared, conn, began: Instant::now(), kept, left, seq: None, wakes: false }
@@ -235,7 +268,8 @@ impl<'a> Batch<'a> {
         }
         let (verdict, told) = oneshot::channel();
         let conn = self.conn.clone().lock_owned().await;
-        drop(turn.send(Ok(Seat { conn, verdict })));
+        let saw = Saw(is_nested.then(|| self.shared.clone()));
+        drop(turn.send(Ok(Seat { conn, saw, verdict })));
         match told.await {
             Ok(Verdict::Keep(done, seq, wakes)) => {
                 self.kept.push(done);

@@ -131,6 +131,7 @@ pub(crate) struct Reading {
 
 impl Reading {
     pub(crate) async fn begin(shared: &Shared, doing: &'static str) -> Result<Self, Error> {
+        shared.line.calm().await;
         let conn = match &shared.db {
             Db::Sqlite(db) => db.read.begin().await.map(Either::Sqlite),
             Db::Pg(db) => db.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await.map(Either::Pg),

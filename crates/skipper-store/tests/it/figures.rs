@@ -1,6 +1,9 @@
 //! How long things take. Not part of the test run: `cargo test -p skipper-store --test it figures -- --ignored --nocapture`.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use serde_json::json;
 use skipper_core::{
@@ -10,7 +13,8 @@ use skipper_core::{
     rollout::{StepState, Verb},
 };
 use skipper_store::{
-    Begun, Change, IndexRow, NewIntent, NewRepository, PackageFilter, RepositoryKind, Store, StoredAnswer, Words,
+    Change, Claim, IndexRow, IntentAccepted, NewIntent, NewRepository, Once, PackageFilter, RepositoryKind, Store,
+    StoredAnswer, Words,
 };
 
 use crate::{
@@ -226,13 +230,19 @@ async fn writers() {
     }
 }
 
-/// What a webhook is to the store: its key, its intent, its answer.
+/// What a webhook is to the store.
 async fn deliver(store: &Store, name: &str) {
-    let (request, day) = (Sha256::of(name.as_bytes()), Duration::from_secs(86_400));
-    let begun = store.idempotency_begin(&tenant(), "webhook", name, request, day).await.expect("begun");
-    let Begun::New(key) = begun else { panic!("new") };
-    let new = NewIntent { idempotency: Some(key.clone()), ..intent(name, Verb::Install) };
+    let request = Sha256::of(name.as_bytes());
+    let known = store.idempotency_find(&tenant(), "webhook", name, request).await.expect("looked");
+    assert!(known.is_none());
+    let answer = |_: &IntentAccepted| StoredAnswer { status: 202, headers: vec![], body: b"{}".to_vec() };
+    let claim = Claim {
+        actor: "webhook".to_owned(),
+        key: name.to_owned(),
+        fingerprint: request,
+        keep: Duration::from_secs(86_400),
+        answer: Arc::new(answer),
+    };
+    let new = NewIntent { idempotency: Some(Once::Claim(claim)), ..intent(name, Verb::Install) };
     store.intent_create(new).await.expect("accepted");
-    let answer = StoredAnswer { status: 202, headers: vec![], body: b"{}".to_vec() };
-    store.idempotency_finish(&key, answer).await.expect("finished");
 }

@@ -63,6 +63,7 @@ pub(crate) use secrets::AppSecrets;
 use std::{cell::OnceCell, future::Future, process::ExitCode};
 
 use crate::{
+    agent::AgentArgs,
     client::Client,
     demo,
     failure::{Done, Exit, Failure},
@@ -173,6 +174,8 @@ pub(crate) enum Command {
     Server(Box<server::Server>),
     /// Run the edge: what users' requests come in through
     Edge(edge::Edge),
+    /// Run the agent of a node: it carries out the work orders that a server has for it
+    Agent(Box<AgentArgs>),
     /// Ask a server whether it is well
     Health(health::Health),
     /// Look for what is wrong, and say how to mend it
@@ -302,6 +305,7 @@ impl Command {
         let done = match self {
             Self::Server(server) => return server.run(context),
             Self::Edge(edge) => return edge.run(context),
+            Self::Agent(agent) => return agent.run(context),
             Self::Shell(shell) => return shell.run(context),
             Self::Demo(args) => return demo::run(&args, &context.surroundings),
             Self::Load(args) => return load::run(&args),
@@ -404,7 +408,7 @@ impl Command {
                 ReleaseVerb::History(verb) => verb.of_second().run(context).await,
                 ReleaseVerb::Cancel(verb) => verb.run(context).await,
             },
-            Self::Server(_) | Self::Edge(_) | Self::Demo(_) | Self::Load(_) | Self::Shell(_) => {
+            Self::Server(_) | Self::Edge(_) | Self::Agent(_) | Self::Demo(_) | Self::Load(_) | Self::Shell(_) => {
                 Err(Failure::usage("this command stays in the foreground; it runs outside of the shell"))
             }
             Self::Sample(_) | Self::Keeper(_) => {

@@ -101,22 +101,16 @@ impl Settings {
             Some(dir) => directory(dir, surroundings)?,
             None => LiveApps::default(),
         };
-        if let Some(apps) = apps.get()
-            && !LISTEN.iter().any(|name| sources.env.contains_key(*name))
-        {
-            sources.flags.entry("listen".to_owned()).or_insert_with(|| apps.server().listen.to_string());
-        }
-        for (key, value) in apps.get().iter().flat_map(|apps| config::caddy_of_slip(apps.server())) {
-            let named = format!("SKIPPER_{}", key.replace('.', "_").to_uppercase());
-            if !sources.env.contains_key(&named) {
-                sources.flags.entry(key.to_owned()).or_insert(value);
-            }
+        let again = sources.clone();
+        if let Some(apps) = apps.get() {
+            sources.add_directory(&apps);
         }
         let mut loaded = config::load(&sources).map_err(|faults| {
             Failure::new(Exit::Usage, format!("the configuration has faults\n{faults}"))
                 .hint("`skipper server --help` lists the settings; `skipper config show --server` shows their origins")
         })?;
         loaded.config.apps = apps;
+        loaded.config.again = again.into();
         Ok(loaded)
     }
 
@@ -151,9 +145,6 @@ impl Settings {
         }
     }
 }
-
-/// Variables that say where the API listens, whatever `slip.toml` says.
-const LISTEN: [&str; 3] = ["SKIPPER_LISTEN", "HOST", "PORT"];
 
 /// slip's configuration. An app that is broken is told of in the log, and disabled.
 fn directory(dir: PathBuf, surroundings: &Surroundings) -> Result<LiveApps, Failure> {

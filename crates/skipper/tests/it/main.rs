@@ -1,6 +1,7 @@
 //! The real binary, from the outside: the command line alone, and with a server, an edge and applications that are real
 //! processes on free ports in folders of their own.
 
+mod agent;
 mod bench;
 mod caddy;
 mod certificates;

@@ -77,6 +77,7 @@ struct State {
     /// By image and path.
     image_files: BTreeMap<(String, String), String>,
     foreign: Vec<Foreign>,
+    foreign_pods_removed: Vec<String>,
     apps: BTreeMap<DeploymentId, (ReleaseId, AppName)>,
     next_port: u16,
     engine: Option<Target>,
@@ -162,7 +163,7 @@ impl FakePlatform {
     /// Puts something there that another program started.
     pub fn add_foreign(&self, id: &str, labels: &[(&str, &str)]) {
         let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let one = Foreign { id: id.to_owned(), name: id.to_owned(), labels };
+        let one = Foreign { id: id.to_owned(), name: id.to_owned(), labels, running: true };
         self.state.lock().expect(POISONED).foreign.push(one);
     }
 
@@ -170,6 +171,25 @@ impl FakePlatform {
     #[must_use]
     pub fn foreign_ids(&self) -> Vec<String> {
         self.state.lock().expect(POISONED).foreign.iter().map(|one| one.id.clone()).collect()
+    }
+
+    pub(super) fn set_foreign(&self, id: &str, name: &str, running: bool) {
+        for one in self.state.lock().expect(POISONED).foreign.iter_mut().filter(|one| one.id == id) {
+            (one.name, one.running) = (name.to_owned(), running);
+        }
+    }
+
+    /// Names of those that run.
+    #[must_use]
+    pub fn foreign_running(&self) -> Vec<String> {
+        let state = self.state.lock().expect(POISONED);
+        state.foreign.iter().filter(|one| one.running).map(|one| one.name.clone()).collect()
+    }
+
+    /// Pods of another program that were removed.
+    #[must_use]
+    pub fn foreign_pods_removed(&self) -> Vec<String> {
+        self.state.lock().expect(POISONED).foreign_pods_removed.clone()
     }
 
     /// How hooks behave whose command starts with that word.

@@ -193,6 +193,30 @@ impl Platform for FakePlatform {
         })
     }
 
+    fn hold_foreign<'a>(&'a self, id: &'a str, name: &'a str, _: Duration) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            let passing = self.gate.enter("platform.hold_foreign", id.to_owned()).await?;
+            self.set_foreign(id, name, false);
+            passing.leave(Ok(())).await
+        })
+    }
+
+    fn resume_foreign<'a>(&'a self, id: &'a str, name: &'a str, _: Duration) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            let passing = self.gate.enter("platform.resume_foreign", id.to_owned()).await?;
+            self.set_foreign(id, name, true);
+            passing.leave(Ok(())).await
+        })
+    }
+
+    fn remove_foreign_pod<'a>(&'a self, name: &'a str, _: Duration) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            let passing = self.gate.enter("platform.remove_foreign_pod", name.to_owned()).await?;
+            self.state.lock().expect(POISONED).foreign_pods_removed.push(name.to_owned());
+            passing.leave(Ok(())).await
+        })
+    }
+
     fn logs(&self, query: LogQuery) -> BoxFuture<'_, Result<BoxStream<'static, Result<LogChunk, Error>>, Error>> {
         Box::pin(async move {
             let at = self.clock.now();

@@ -19,7 +19,7 @@ pub(super) use complete::complete;
 pub(super) use launch::all;
 pub(super) use manifest::{Manifest, part_name};
 pub(super) use probing::attempt;
-pub(super) use stop::{by_name, listed};
+pub(super) use stop::{by_name, foreign, listed};
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! Stopping pods: the polite signal to every container, its grace, SIGKILL; then the pod goes, and what was made for it.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bollard::query_parameters::{ListVolumesOptionsBuilder, RemoveVolumeOptionsBuilder};
 use hyper::Method;
@@ -48,6 +48,22 @@ pub(in crate::container) async fn by_name(
         fence(&labels, id, generation)?;
     }
     pod(account, name, stop).await
+}
+
+/// Stops and removes a pod of another program; one of ours, or of another Skipper, stays.
+pub(in crate::container) async fn foreign(account: Arc<Account>, name: String) -> Result<(), Error> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    if account.config.kind != EngineKind::Podman || name.is_empty() || !name.bytes().all(plain) {
+        return Ok(());
+    }
+    let turn = account.turn(&name);
+    let _turn = turn.lock().await;
+    match inspect(&account, &name).await? {
+        Some(told) if !labels_of(&told).keys().any(|label| label.starts_with(labels::PREFIX)) => {
+            pod(&account, &name, &StopPolicy::default()).await
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Our pods with these labels, by name: also those that have no container yet, or none any more.

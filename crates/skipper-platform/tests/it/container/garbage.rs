@@ -140,7 +140,7 @@ on_each_engine! {
         assert_eq!(clear(&engine, []).await.networks, Vec::<String>::new(), "it will be used again");
         engine.start(&it).await;
         engine.retire(&it).await.expect("it can be stopped");
-        assert_eq!(clear(&engine, []).await.networks, [name.clone()]);
+        assert_eq!(clear(&engine, []).await.networks, std::slice::from_ref(&name));
         assert!(client.inspect_network(&name, None).await.is_err());
         client.remove_network(&others).await.expect("it is there");
     }

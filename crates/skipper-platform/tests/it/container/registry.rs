@@ -164,7 +164,7 @@ async fn what_was_fetched_is_pinned_by_its_digest_and_goes_with_its_names(kind: 
 
     assert_eq!(here.clear([first]).await, 1);
     assert!(!is_here(&here, &fetched).await && is_here(&here, &moved).await);
-    assert_eq!(here.names(&registry).await, [uri.clone()], "the name is the other one's by now");
+    assert_eq!(here.names(&registry).await, std::slice::from_ref(&uri), "the name is the other one's by now");
     assert_eq!(here.platform.fetch(&fetched, PATIENCE).await.expect("its registry still has it"), fetched);
     assert_eq!(here.clear([first, second]).await, 2);
     assert!(!is_here(&here, &fetched).await && !is_here(&here, &moved).await);
@@ -182,7 +182,7 @@ async fn what_was_fetched_is_pinned_by_its_digest_and_goes_with_its_names(kind: 
     assert_eq!(here.fetch(&uri, "always", PATIENCE).await.expect("it is there").sha256, Some(ours));
     assert_eq!(here.own().await, BTreeSet::from([ours]));
     assert_eq!(here.clear([ours]).await, 0, "it has their name");
-    assert_eq!(here.names(&registry).await, [uri.clone()]);
+    assert_eq!(here.names(&registry).await, std::slice::from_ref(&uri));
     let options = bollard::query_parameters::RemoveImageOptionsBuilder::default().force(true).build();
     here.client().remove_image(&uri, Some(options), None).await.expect("it is here");
 }
@@ -193,7 +193,8 @@ async fn a_registry_that_is_not_well_costs_no_more_than_the_deadline_and_leaves_
     let (short, enough) = (Duration::from_secs(3), Duration::from_secs(25));
     let unreachable = ("registry-unreachable", ErrorKind::Transient);
     let late = ("deadline", ErrorKind::Unknown);
-    let cases: [(Way, Duration, &[(&str, ErrorKind)]); 5] = [
+    type Case<'a> = (Way, Duration, &'a [(&'a str, ErrorKind)]);
+    let cases: [Case<'_>; 5] = [
         // Engines try again for some seconds by themselves.
         (Way::Down, enough, &[unreachable]),
         (Way::Hang, short, &[late]),

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     api::{
         extract::{Json as Body, Path, Query, TenantQuery},
+        idempotency,
         own::{self, LogsQuery, wire::LogLine},
     },
     app::App,
@@ -113,7 +114,7 @@ pub(super) async fn rollback(
         _ => error,
     })?;
     let accepted = intent::accept(&app, &caller, prepared, deploy::options()).await?;
-    Ok(receive::answer(&app, &headers, &accepted).await)
+    idempotency::respond(receive::Desk::of(app, &headers, None).await.answer(&accepted))
 }
 
 fn no_previous() -> Error {

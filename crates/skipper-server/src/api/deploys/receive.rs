@@ -1,14 +1,17 @@
 //! `POST /v1/deploy`.
 
-use axum::{
-    Extension, Json,
-    body::Bytes,
-    extract::State,
-    response::{IntoResponse as _, Response},
+use std::sync::Arc;
+
+use axum::{Extension, body::Bytes, extract::State, response::Response};
+use http::{HeaderMap, StatusCode, header};
+use skipper_core::{
+    Sha256,
+    actor::Provenance,
+    name::{ReleaseName, TenantName},
+    release::PreviewOf,
+    time::Timestamp,
 };
-use http::{HeaderMap, StatusCode};
-use skipper_core::{Sha256, actor::Provenance, name::TenantName, time::Timestamp};
-use skipper_store::{Begun, IntentAccepted};
+use skipper_store::{Begun, Claim, IntentAccepted, Once, StoredAnswer};
 use tracing::warn;
 
 use super::{
@@ -43,9 +46,54 @@ pub(super) async fn receive(
     let request = parse(&body)?;
     let verified = proof.verify(&app, &request.app, &body).await;
     let delivery = verified.inspect_err(|error| refused(&app, &request.app, error))?;
-    let tenant = TenantName::default_tenant();
     let Delivery { sender, id, known, signed_at, by, trigger } = delivery;
-    let begun = idempotency::begin(&app, &tenant, &sender, &id, Sha256::of(&body), known).await;
+    let fingerprint = Sha256::of(&body);
+    let named = request.preview.as_ref().zip(ReleaseName::new(&request.app).ok());
+    let preview = named.map(|(preview, app)| PreviewOf { app, id: preview.id.clone(), sha: None });
+    let desk = Arc::new(Desk::of(app.clone(), &headers, preview.as_ref()).await);
+    let find = async || repeated(&desk, &sender, &id, fingerprint, trigger).await;
+    let _turn = app.webhooks.same(&sender, &id).await;
+    if let Some(response) = find().await? {
+        return Ok(response);
+    }
+    let caller = Caller {
+        provenance: Provenance {
+            actor: signer(by),
+            trigger: trigger.to_owned(),
+            request: ids.request,
+            correlation: ids.correlation,
+        },
+        idempotency: Some(Once::Claim(Claim {
+            actor: sender.clone(),
+            key: id.clone(),
+            fingerprint,
+            keep: known,
+            answer: {
+                let desk = Arc::clone(&desk);
+                Arc::new(move |accepted| desk.answer(accepted))
+            },
+        })),
+    };
+    match carry_out(&app, &caller, request, signed_at).await {
+        Ok(accepted) => idempotency::respond(desk.answer(&accepted)),
+        Err(error) => {
+            // Another server may have been faster, and what is refused now be what it did.
+            app.store.settled().await;
+            find().await?.ok_or(error)
+        }
+    }
+}
+
+/// The answer of before, where the delivery came before.
+async fn repeated(
+    desk: &Desk,
+    sender: &str,
+    id: &str,
+    fingerprint: Sha256,
+    trigger: &str,
+) -> Result<Option<Response>, Error> {
+    let tenant = TenantName::default_tenant();
+    let begun = idempotency::find(&desk.app, &tenant, sender, id, fingerprint).await;
     let begun = begun.map_err(|error| match error.code() {
         Code::IdempotencyMismatch if trigger == "oidc" => {
             Error::new(Code::Unauthenticated, "the token was used for another delivery already (`jti`)")
@@ -53,30 +101,17 @@ pub(super) async fn receive(
         }
         _ => error,
     });
-    let holder = match begun? {
-        Begun::Done(answer) => return idempotency::replay(answer),
-        Begun::Accepted(holder, rollout) => {
-            let accepted = app.store.intent_get(rollout).await?;
-            return idempotency::keep(&app, &holder, answer(&app, &headers, &accepted).await).await;
+    match begun? {
+        None | Some(Begun::New(_)) => Ok(None),
+        Some(Begun::Done(answer)) => idempotency::replay(answer).map(Some),
+        Some(Begun::InProgress) => Err(idempotency::still_running()),
+        // By a server of before, which began its keys.
+        Some(Begun::Accepted(holder, rollout)) => {
+            let accepted = desk.app.store.intent_get(rollout).await?;
+            let response = idempotency::respond(desk.answer(&accepted))?;
+            idempotency::keep(&desk.app, &holder, response).await.map(Some)
         }
-        Begun::InProgress => return Err(idempotency::still_running()),
-        Begun::New(holder) => holder,
-    };
-    let actor = signer(by);
-    let caller = Caller {
-        provenance: Provenance {
-            actor,
-            trigger: trigger.to_owned(),
-            request: ids.request,
-            correlation: ids.correlation,
-        },
-        idempotency: Some(holder.clone()),
-    };
-    let response = match carry_out(&app, &caller, request, signed_at).await {
-        Ok(accepted) => answer(&app, &headers, &accepted).await,
-        Err(error) => error.into_response(),
-    };
-    idempotency::keep(&app, &holder, response).await
+    }
 }
 
 /// Read before anybody knows who sent it: nothing may grow with how deep it is.
@@ -142,27 +177,46 @@ async fn carry_out(
     verb::deploy::accept(app, caller, wanted).await
 }
 
-/// The answer to an accepted deploy, however far it is by now.
-pub(super) async fn answer(app: &App, headers: &HeaderMap, accepted: &IntentAccepted) -> Response {
-    let preview = accepted.revision.as_ref().and_then(|revision| read::preview_of(&revision.source));
-    let tag = accepted.revision.as_ref().and_then(|revision| {
-        let spec = revision.spec.as_ref();
-        read::tag_of_source(&revision.source).or_else(|| spec.and_then(read::tag_of_spec))
-    });
-    let mut preview_url = None;
-    if let Some(host) = preview.and_then(|preview| verb::previews::host(app, preview)) {
-        let tls = app.resolver.serves_tls(&host).await;
-        preview_url = Some(Outside::of(app).await.url(&host, tls));
+/// Answers accepted deploys, however far they are by now.
+pub(super) struct Desk {
+    app: App,
+    office: ticket::Office,
+    /// Where the preview will be that is asked for.
+    preview_url: Option<String>,
+}
+
+impl Desk {
+    /// For whoever sent a request with these headers, for that preview or the app itself.
+    pub(super) async fn of(app: App, headers: &HeaderMap, preview: Option<&PreviewOf>) -> Self {
+        let mut preview_url = None;
+        if let Some(host) = preview.and_then(|preview| verb::previews::host(&app, preview)) {
+            let tls = app.resolver.serves_tls(&host).await;
+            preview_url = Some(Outside::of(&app).await.url(&host, tls));
+        }
+        Self { office: ticket::Office::of(&app, headers).await, app, preview_url }
     }
-    let accepted = DeployAccepted {
-        deploy_id: id::of(accepted.rollout.id),
-        app: preview.map_or_else(|| accepted.release.name.to_string(), |preview| preview.app.to_string()),
-        tag: tag.unwrap_or_default(),
-        status: "accepted".to_owned(),
-        preview_url,
-        status_url: ticket::status_url(app, headers, accepted.rollout.id).await,
-    };
-    (StatusCode::ACCEPTED, Json(accepted)).into_response()
+
+    /// As it is remembered.
+    pub(super) fn answer(&self, accepted: &IntentAccepted) -> StoredAnswer {
+        let preview = accepted.revision.as_ref().and_then(|revision| read::preview_of(&revision.source));
+        let tag = accepted.revision.as_ref().and_then(|revision| {
+            let spec = revision.spec.as_ref();
+            read::tag_of_source(&revision.source).or_else(|| spec.and_then(read::tag_of_spec))
+        });
+        let accepted = DeployAccepted {
+            deploy_id: id::of(accepted.rollout.id),
+            app: preview.map_or_else(|| accepted.release.name.to_string(), |preview| preview.app.to_string()),
+            tag: tag.unwrap_or_default(),
+            status: "accepted".to_owned(),
+            preview_url: self.preview_url.clone().filter(|_| preview.is_some()),
+            status_url: self.office.status_url(accepted.rollout.id),
+        };
+        StoredAnswer {
+            status: StatusCode::ACCEPTED.as_u16(),
+            headers: vec![(header::CONTENT_TYPE.to_string(), "application/json".to_owned())],
+            body: serde_json::to_vec(&accepted).unwrap_or_default(),
+        }
+    }
 }
 
 #[cfg(test)]

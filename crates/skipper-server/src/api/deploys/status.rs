@@ -102,7 +102,10 @@ async fn one(app: &App, apps: &Apps, tenant: &TenantName, name: &str) -> Result<
     };
     let Ok(name) = ReleaseName::new(name) else { return Ok(status) };
     let release = app.store.release_get(tenant, &name).await?;
-    let Some(release) = release.filter(|release| release.door == Door::Deploys) else { return Ok(status) };
+    let Some(release) = release.filter(|release| release.door == Door::Deploys) else {
+        of_slip(app, &name, &mut status);
+        return Ok(status);
+    };
     let mut open = false;
     let mut failed = false;
     if let Some(latest) = app.store.rollout_latest(release.id).await? {
@@ -129,5 +132,18 @@ async fn one(app: &App, apps: &Apps, tenant: &TenantName, name: &str) -> Result<
         (false, None) => "not_deployed",
     };
     word.clone_into(&mut status.status);
+    if status.revision.is_none() {
+        of_slip(app, &name, &mut status);
+    }
     Ok(status)
+}
+
+/// Until something is deployed here, what slip ran before us serves.
+fn of_slip(app: &App, name: &ReleaseName, status: &mut AppStatus) {
+    let Some(tag) = app.slips.tag(name.as_str()) else { return };
+    if status.status != "deploying" {
+        "running".clone_into(&mut status.status);
+    }
+    status.tag = Some(tag).filter(|tag| !tag.is_empty());
+    status.detail = Some("slip's container serves until a deploy has taken its place".to_owned());
 }

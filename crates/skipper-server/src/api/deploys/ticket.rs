@@ -44,7 +44,7 @@ pub(in crate::api) async fn ticket(app: &App, uri: &Uri, headers: &HeaderMap) ->
     let refused = || Error::new(Code::Unauthenticated, "the token is not good for this deploy");
     let asked = uri.path().strip_prefix(PATH).and_then(id::parse).ok_or_else(refused)?;
     let mac = given.strip_prefix(PREFIX).and_then(|text| BASE64.decode(text).ok()).ok_or_else(refused)?;
-    mac_of(app, asked).await?.verify_slice(&mac).map_err(|_| refused())?;
+    mac_of(keyed(app).await?, asked).verify_slice(&mac).map_err(|_| refused())?;
     Ok(Some(Actor::Token {
         id: TokenId::from_uuid(uuid::Uuid::nil()),
         name: format!("ticket of {}", id::of(asked)),
@@ -53,25 +53,40 @@ pub(in crate::api) async fn ticket(app: &App, uri: &Uri, headers: &HeaderMap) ->
     }))
 }
 
-/// The address of a deploy with its ticket; `None` while there is no key to make one with.
-pub(super) async fn status_url(app: &App, headers: &HeaderMap, rollout: RolloutId) -> Option<String> {
-    match mac_of(app, rollout).await {
-        Ok(mac) => {
-            let ticket = BASE64.encode(mac.finalize().into_bytes());
-            let base = base(app, headers).unwrap_or_default();
-            Some(format!("{base}{PATH}{}?token={PREFIX}{ticket}", id::of(rollout)))
-        }
-        Err(error) => {
-            tracing::warn!(error = %error.chain(), "a deploy is answered without its status_url");
-            None
-        }
+/// Writes tickets for whoever sent a request.
+pub(super) struct Office {
+    /// `None` while there is no key to make one with.
+    key: Option<Hmac<sha2::Sha256>>,
+    base: String,
+}
+
+impl Office {
+    pub(super) async fn of(app: &App, headers: &HeaderMap) -> Self {
+        let key = match keyed(app).await {
+            Ok(key) => Some(key),
+            Err(error) => {
+                tracing::warn!(error = %error.chain(), "a deploy is answered without its status_url");
+                None
+            }
+        };
+        Self { key, base: base(app, headers).unwrap_or_default() }
+    }
+
+    /// The address of a deploy with its ticket.
+    pub(super) fn status_url(&self, rollout: RolloutId) -> Option<String> {
+        let mac = mac_of(self.key.clone()?, rollout);
+        let ticket = BASE64.encode(mac.finalize().into_bytes());
+        Some(format!("{}{PATH}{}?token={PREFIX}{ticket}", self.base, id::of(rollout)))
     }
 }
 
-async fn mac_of(app: &App, rollout: RolloutId) -> Result<Hmac<sha2::Sha256>, Error> {
-    let mut mac = Hmac::new_from_slice(ticket_key(app).await?).expect("HMAC takes keys of any length");
-    mac.update(id::of(rollout).as_bytes());
-    Ok(mac)
+async fn keyed(app: &App) -> Result<Hmac<sha2::Sha256>, Error> {
+    Ok(Hmac::new_from_slice(ticket_key(app).await?).expect("HMAC takes keys of any length"))
+}
+
+fn mac_of(mut keyed: Hmac<sha2::Sha256>, rollout: RolloutId) -> Hmac<sha2::Sha256> {
+    keyed.update(id::of(rollout).as_bytes());
+    keyed
 }
 
 /// Where the API is to whoever asked: the address that is configured, else the Host they sent. It only goes into their own

@@ -4,17 +4,20 @@
 //! Nothing of slip's storage is changed or removed.
 
 mod history;
+mod pods;
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::{self, Write as _},
     path::Path,
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use skipper_core::{
     name::{ReleaseName, SecretName, TenantName},
-    port::{Foreign, Platform},
+    port::{Error as PortError, Foreign, Platform},
     release::Door,
     secret::SecretValue,
     time::Millis,
@@ -29,6 +32,9 @@ use crate::app::App;
 const MANAGED: (&str, &str) = ("slip.managed", "true");
 /// The app, or `APP-preview-ID`.
 const OF: &str = "slip.app";
+const TAG: &str = "slip.tag";
+/// Ends the name of a container of slip's that was stopped so that ours does not write beside it.
+const HELD: &str = ".held-by-skipper";
 const INFIX: &str = "-preview-";
 /// In the data directory: from which storage the secrets were taken.
 const MARKER: &str = "taken-over-from";
@@ -168,15 +174,48 @@ fn remember(marker: &Path, storage: &str) -> io::Result<()> {
     fs::rename(&fresh, marker)
 }
 
-/// Removes containers of slip's whose place Skipper's own have taken: those of an app that is configured, once a deploy of it
-/// serves and requests had time to finish. Says how many are left.
+/// Who serves an app in slip's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Nobody, and nobody is on the way.
+    Waiting,
+    /// A deploy is under way, or its requests still finish at slip's.
+    Coming,
+    /// Skipper.
+    Taken,
+}
+
+/// What of slip's still serves: tags by what is written as `slip.app`; and pods of its that are gone.
+#[derive(Debug, Default)]
+pub struct Slips(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    serving: BTreeMap<String, String>,
+    pods_gone: BTreeSet<String>,
+}
+
+impl Slips {
+    /// The tag of an app that slip's container serves, because nothing was deployed here yet.
+    #[must_use]
+    pub fn tag(&self, app: &str) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).serving.get(app).cloned()
+    }
+
+    fn known<T>(&self, with: impl FnOnce(&mut Known) -> T) -> T {
+        with(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Removes containers and pods of slip's whose place Skipper's own have taken: those of an app that is configured, once a deploy of
+/// it serves and requests had time to finish. One that was held back for a deploy that failed runs again. Says how many are left.
 ///
 /// # Errors
 ///
 /// Those of the database. A platform that does not answer counts as one that is left.
 pub async fn sweep(app: &App) -> Result<usize, skipper_store::Error> {
     let Some(apps) = app.apps.get() else { return Ok(0) };
-    let mut left = 0;
+    let (mut left, mut serving) = (0, BTreeMap::<String, String>::new());
     for (target, platform) in app.platforms.iter() {
         let found = match platform.foreign(&[MANAGED], LISTED).await {
             Ok(found) => found,
@@ -187,12 +226,85 @@ pub async fn sweep(app: &App) -> Result<usize, skipper_store::Error> {
             }
         };
         for one in found {
-            if !is_replaced(app, &apps, &one).await? || !remove(platform.as_ref(), &one).await {
+            let label = one.labels.get(OF).map_or("", String::as_str);
+            let place = match release_of(&apps, label) {
+                Some((release, of)) => place(app, &apps, &release, &of).await?,
+                None => Place::Coming,
+            };
+            if place == Place::Taken && remove(platform.as_ref(), &one).await {
+                continue;
+            }
+            left += 1;
+            if one.running {
+                let tag = serving.entry(label.to_owned()).or_default();
+                one.labels.get(TAG).into_iter().for_each(|known| tag.clone_from(known));
+            } else if place == Place::Waiting {
+                resume(platform.as_ref(), &one).await;
+            }
+        }
+    }
+    left += sweep_pods(app, &apps).await?;
+    app.slips.known(|known| known.serving = serving);
+    Ok(left)
+}
+
+/// The same for pods.
+async fn sweep_pods(app: &App, apps: &Apps) -> Result<usize, skipper_store::Error> {
+    let storage = apps.server().storage.clone();
+    let read = tokio::task::spawn_blocking(move || pods::read(Path::new(&storage))).await;
+    let mut left = 0;
+    for (label, pod) in read.unwrap_or_default() {
+        let Some((release, of)) = release_of(apps, &label) else { continue };
+        if app.slips.known(|known| known.pods_gone.contains(&pod)) {
+            continue;
+        }
+        if place(app, apps, &release, &of).await? != Place::Taken {
+            left += 1;
+            continue;
+        }
+        let removing = app.platforms.iter().map(|(_, platform)| platform.remove_foreign_pod(&pod, STOPPED));
+        match futures::future::try_join_all(removing).await {
+            Ok(_) => {
+                info!(pod, "Skipper serves in its place: a pod of slip's is removed");
+                app.slips.known(|known| known.pods_gone.insert(pod));
+            }
+            Err(error) => {
                 left += 1;
+                warn!(pod, error = error.chain(), "a pod of slip's could not be removed; tried again");
             }
         }
     }
     Ok(left)
+}
+
+/// Stops what slip runs of an app, before the first deploy of one that must not run twice. It runs again if that fails.
+pub(super) async fn hold_back(platform: &dyn Platform, app: &ReleaseName) -> Result<(), PortError> {
+    for one in platform.foreign(&[MANAGED, (OF, app.as_str())], LISTED).await? {
+        if one.running {
+            info!(container = one.name, "an app that must not run twice is deployed: slip's container stops first");
+            platform.hold_foreign(&one.id, &format!("{}{HELD}", one.name.trim_end_matches(HELD)), STOPPED).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn resume(platform: &dyn Platform, one: &Foreign) {
+    let Some(name) = one.name.strip_suffix(HELD) else { return };
+    match platform.resume_foreign(&one.id, name, STOPPED).await {
+        Ok(()) => {
+            warn!(
+                container = name,
+                "the deploy that was to take its place does not serve: slip's container runs again"
+            );
+        }
+        Err(error) => {
+            warn!(
+                container = name,
+                error = error.chain(),
+                "a container of slip's could not be started again; tried again"
+            );
+        }
+    }
 }
 
 async fn remove(platform: &dyn Platform, one: &Foreign) -> bool {
@@ -211,17 +323,20 @@ async fn remove(platform: &dyn Platform, one: &Foreign) -> bool {
     true
 }
 
-/// Whether Skipper serves in its place.
-async fn is_replaced(app: &App, apps: &Apps, one: &Foreign) -> Result<bool, skipper_store::Error> {
-    let Some((release, of)) = one.labels.get(OF).and_then(|label| release_of(apps, label)) else { return Ok(false) };
-    let Some(release) = app.store.release_get(&TenantName::default_tenant(), &release).await? else { return Ok(false) };
-    if release.door != Door::Deploys || release.deleted || release.serving.is_none() {
-        return Ok(false);
+/// Who serves in the place of what slip runs of an app.
+async fn place(app: &App, apps: &Apps, release: &ReleaseName, of: &str) -> Result<Place, skipper_store::Error> {
+    let Some(release) = app.store.release_get(&TenantName::default_tenant(), release).await? else {
+        return Ok(Place::Waiting);
+    };
+    let latest = app.store.rollout_latest(release.id).await?;
+    let Some(latest) = latest.filter(|_| release.door == Door::Deploys) else { return Ok(Place::Waiting) };
+    let Some(at) = latest.finished_at else { return Ok(Place::Coming) };
+    if release.deleted || release.serving.is_none() {
+        return Ok(Place::Waiting);
     }
-    let Some(latest) = app.store.rollout_latest(release.id).await? else { return Ok(false) };
-    let file = apps.get(&of).and_then(|read| read.as_ref().ok());
+    let file = apps.get(of).and_then(|read| read.as_ref().ok());
     let drain = file.and_then(|file| file.deploy.drain_timeout).map_or(DRAIN, Millis::duration);
-    Ok(latest.finished_at.is_some_and(|at| app.clock.now().since(at) >= drain))
+    Ok(if app.clock.now().since(at) >= drain { Place::Taken } else { Place::Coming })
 }
 
 /// The release that takes the place of what bears this label, and its app.
@@ -241,14 +356,16 @@ pub(crate) async fn tend(app: App, stop: CancellationToken) {
     if app.apps.get().is_none() {
         return;
     }
-    while stop.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
-        if app.tended_by.borrow().is_some() {
-            continue;
+    loop {
+        if app.tended_by.borrow().is_none() {
+            match sweep(&app).await {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) => warn!(%error, "containers of slip's could not be looked for; tried again"),
+            }
         }
-        match sweep(&app).await {
-            Ok(0) => return,
-            Ok(_) => {}
-            Err(error) => warn!(%error, "containers of slip's could not be looked for; tried again"),
+        if stop.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_none() {
+            return;
         }
     }
 }
