@@ -7,6 +7,7 @@
 
 pub mod artifact;
 mod bounded;
+pub mod compose;
 pub mod container;
 pub mod local;
 pub mod probe;

@@ -117,6 +117,19 @@ pub fn env_file<'a>(variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> 
     text + &lines
 }
 
+/// The variables of a file that [`env_file`] wrote, with their values; lines of another hand are passed over.
+#[must_use]
+pub fn read_env(text: &str) -> std::collections::BTreeMap<String, String> {
+    let lines = text.lines().filter_map(|line| line.split_once('='));
+    let of = lines.filter(|(key, _)| !matches!(*key, DOLLAR | BACKSLASH)).filter_map(|(key, value)| {
+        let Some(quoted) = value.strip_prefix('"') else { return Some((key, value.to_owned())) };
+        let quoted = quoted.strip_suffix('"')?;
+        let quoted = quoted.replace("\\n", "\n").replace("\\r", "\r").replace("\\\"", "\"");
+        Some((key, quoted.replace(&format!("${{{BACKSLASH}}}"), "\\").replace(&format!("${{{DOLLAR}}}"), "$")))
+    });
+    of.map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
 fn write_value(out: &mut String, value: &str) {
     let plain = !value.is_empty() && value.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-./:@%+,=".contains(&b));
     if plain {
@@ -151,6 +164,11 @@ mod tests {
         let expected = "SKIPPER_DOLLAR='$'\nSKIPPER_BACKSLASH=\\\nA=plain/1.2:3\nB=\"a${SKIPPER_DOLLAR}b\"\n\
                         C=\"x \\\"y\\\" ${SKIPPER_BACKSLASH}\"\nD=\"two\\nlines\\r\"\nE=\"\"\n";
         assert_eq!(text, expected);
+        let read: Vec<(String, String)> = read_env(&text).into_iter().collect();
+        let expected = [("A", "plain/1.2:3"), ("B", "a$b"), ("C", r#"x "y" \"#), ("D", "two\nlines\r"), ("E", "")];
+        assert_eq!(read, expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
+        let odd = "\\n\\\"$\\\\r${SKIPPER_DOLLAR}${SKIPPER_BACKSLASH}";
+        assert_eq!(read_env(&env_file([("X", odd)]))["X"], odd);
     }
 
     #[test]

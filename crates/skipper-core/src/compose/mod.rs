@@ -13,14 +13,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     digest::Sha256,
-    name::{SecretName, slug},
+    name::{SecretName, TenantName, slug},
     route::{Host, PathPrefix},
     secret::SecretValues,
     spec::{Application, Resource},
     time::Millis,
 };
 
-pub use env::{env_file, is_plain_key, key_for};
+pub use env::{env_file, is_plain_key, key_for, read_env};
 pub use policy::{Policy, Refusal, Scene, UnknownAllowance, binds, check};
 
 /// The file that compose runs.
@@ -33,6 +33,9 @@ pub const SCHEME: &str = "compose";
 /// A project as it is kept in [`Application::platform_options`]; holds no secret.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Project {
+    /// Whose it is, where it is a tenant's own: its folder is called after the tenant then, and after the project otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<TenantName>,
     /// Files by their names within the project's folder, [`COMPOSE_FILE`] among them; never [`ENV_FILE`].
     pub files: BTreeMap<String, String>,
     /// The variables of [`ENV_FILE`].
@@ -246,6 +249,7 @@ mod tests {
     fn secrets_are_filled_in_or_all_missing_ones_are_named() {
         let secret = |name: &str| SecretName::new(name).expect("valid");
         let project = Project {
+            tenant: None,
             files: BTreeMap::from([(COMPOSE_FILE.to_owned(), "services: {}\n".to_owned())]),
             env: BTreeMap::from([
                 ("A".to_owned(), EnvValue::Value("x".to_owned())),

@@ -25,7 +25,7 @@ const ANSWER_SECS: u64 = 300;
 const NEGOTIATE: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
-pub(super) struct Account {
+pub(crate) struct Account {
     pub config: ContainerConfig,
     /// Watching ends; containers go on.
     pub stop: CancellationToken,
@@ -33,13 +33,13 @@ pub(super) struct Account {
     pub fences: Fences,
     /// Starts the one watch of the engine's events.
     pub watching: Once,
-    pub read: Read,
+    pub(super) read: Read,
     client: Mutex<Option<Docker>>,
     turns: Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>,
 }
 
 impl Account {
-    pub(super) fn new(config: ContainerConfig) -> Self {
+    pub(crate) fn new(config: ContainerConfig) -> Self {
         Self {
             fences: Fences::new(config.root.clone()),
             config,
@@ -54,7 +54,7 @@ impl Account {
 
     /// The engine, by a version of its API that both sides know. An engine that comes back may be another one, so it is
     /// asked again once it was away.
-    pub(super) async fn engine(&self) -> Result<Docker, Error> {
+    pub(crate) async fn engine(&self) -> Result<Docker, Error> {
         let known = self.client.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(known) = known {
             return Ok(known);
@@ -69,7 +69,7 @@ impl Account {
     }
 
     /// What the engine said as an error, see [`fault::error`].
-    pub(super) fn failed(&self, what: impl AsRef<str>, said: Said) -> Error {
+    pub(crate) fn failed(&self, what: impl AsRef<str>, said: Said) -> Error {
         if fault::is_down(&said) {
             *self.client.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
@@ -77,7 +77,7 @@ impl Account {
     }
 
     /// Held by whoever launches, stops or runs that container.
-    pub(super) fn turn(&self, name: &str) -> Arc<tokio::sync::Mutex<()>> {
+    pub(crate) fn turn(&self, name: &str) -> Arc<tokio::sync::Mutex<()>> {
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(turn) = turns.get(name).and_then(Weak::upgrade) {
             return turn;

@@ -123,7 +123,7 @@ async fn kill(account: &Account, pid: Option<i64>, container: &str) {
 }
 
 /// For `skipper exec`.
-pub(super) async fn output(
+pub(crate) async fn output(
     account: &Arc<Account>,
     name: &str,
     words: &[String],

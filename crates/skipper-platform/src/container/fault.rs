@@ -19,7 +19,7 @@ pub(super) const fn status(said: &Said) -> Option<u16> {
 }
 
 /// Whether the engine says that the thing is not there.
-pub(super) fn is_missing(said: &Said) -> bool {
+pub(crate) fn is_missing(said: &Said) -> bool {
     status(said) == Some(404)
 }
 

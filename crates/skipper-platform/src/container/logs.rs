@@ -28,7 +28,7 @@ use crate::local::keeper::LINE_BYTES;
 /// Between two looks whether a container runs again whose output is followed.
 const AGAIN: Duration = Duration::from_millis(500);
 
-type Lines = BoxStream<'static, Result<LogChunk, Error>>;
+pub(crate) type Lines = BoxStream<'static, Result<LogChunk, Error>>;
 
 /// The lines a query asks for.
 pub(super) async fn of_deployment(account: &Arc<Account>, query: LogQuery) -> Result<Lines, Error> {
@@ -53,20 +53,30 @@ pub(super) async fn of_deployment(account: &Arc<Account>, query: LogQuery) -> Re
             return Err(if known.is_empty() { error } else { error.hint(format!("its containers are: {known}")) });
         }
     }
-    let mut all = Vec::new();
     // Each container of a pod has a tail of its own; together they may not be longer than one.
-    let longest = query.tail.filter(|_| here.iter().any(|one| one.part.is_some()));
-    for Here { index, name, .. } in here {
-        let reading = Reading { account: Arc::clone(account), name, index, tail: query.tail, since: None, passed: 0 };
-        all.push(if query.follow { reading.follow().await? } else { reading.once().await? });
-    }
-    if query.follow {
-        return Ok(Box::pin(stream::select_all(all)));
-    }
+    let longest = query.tail.filter(|_| !query.follow && here.iter().any(|one| one.part.is_some()));
+    let named = here.into_iter().map(|one| (one.index, one.name));
+    let lines = of_named(account, named, query.tail, query.follow).await?;
     match longest {
-        Some(longest) => Ok(Box::pin(stream::iter(last_of_each(merge(all), longest).await))),
-        None => Ok(Box::pin(merge(all))),
+        Some(longest) => Ok(Box::pin(stream::iter(last_of_each(lines, longest).await))),
+        None => Ok(lines),
     }
+}
+
+/// The lines of containers that are given by name or id, each with the index that its lines get: in the order of their times,
+/// or as they come where they are followed.
+pub(crate) async fn of_named(
+    account: &Arc<Account>,
+    containers: impl IntoIterator<Item = (u32, String)> + Send,
+    tail: Option<usize>,
+    follow: bool,
+) -> Result<Lines, Error> {
+    let mut all = Vec::new();
+    for (index, name) in containers.into_iter().collect::<Vec<_>>() {
+        let reading = Reading { account: Arc::clone(account), name, index, tail, since: None, passed: 0 };
+        all.push(if follow { reading.follow().await? } else { reading.once().await? });
+    }
+    if follow { Ok(Box::pin(stream::select_all(all))) } else { Ok(Box::pin(merge(all))) }
 }
 
 /// The last lines of each instance, in their order.

@@ -98,7 +98,7 @@ fn exit(code: Option<i64>, out_of_memory: bool, at: Timestamp) -> Exit {
 }
 
 /// A time of an engine; `None` for the zero time, by which engines mean never.
-pub(super) fn time(text: &str) -> Option<Timestamp> {
+pub(crate) fn time(text: &str) -> Option<Timestamp> {
     let at: jiff::Timestamp = text.parse().ok()?;
     (at.as_second() > 0).then(|| Timestamp::from_micros(at.as_microsecond()))
 }

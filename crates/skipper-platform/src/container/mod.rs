@@ -10,11 +10,11 @@
 //! The way of a launch: [`launch`] takes the container's turn, [`fetch`] says which image it is, [`prepare`] writes what the
 //! engine is asked for, [`look`] tells what came of it, [`watch`] hears when it ends. [`stop`] is the way back.
 
-mod account;
+pub(crate) mod account;
 mod config;
 mod deployer;
-mod exec;
-mod fault;
+pub(crate) mod exec;
+pub(crate) mod fault;
 mod fetch;
 mod files;
 mod hook;
@@ -22,17 +22,17 @@ mod image;
 mod labels;
 mod launch;
 mod list;
-mod logs;
-mod look;
+pub(crate) mod logs;
+pub(crate) mod look;
 mod options;
 mod pod;
 mod prepare;
 mod probing;
-mod raw;
-mod review;
+pub(crate) mod raw;
+pub(crate) mod review;
 mod secret_files;
 mod stop;
-mod watch;
+pub(crate) mod watch;
 
 pub use config::{ContainerConfig, EngineKind, EngineSettings, Pull, RegistryLogin, answers};
 

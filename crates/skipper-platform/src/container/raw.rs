@@ -24,7 +24,7 @@ use super::account::Account;
 const ANSWER_BYTES: usize = 64 << 20;
 
 /// A container by name or id.
-pub(super) async fn inspect(account: &Account, name: &str) -> Result<ContainerInspectResponse, Said> {
+pub(crate) async fn inspect(account: &Account, name: &str) -> Result<ContainerInspectResponse, Said> {
     let name: String = byte_serialize(name.as_bytes()).collect();
     let mut answer = ask(account, &format!("/containers/{name}/json")).await?;
     if let Some(status) = answer.pointer_mut("/State/Status") {
@@ -34,7 +34,7 @@ pub(super) async fn inspect(account: &Account, name: &str) -> Result<ContainerIn
 }
 
 /// Containers by the filters, in whatever state.
-pub(super) async fn list(
+pub(crate) async fn list(
     account: &Account,
     filters: &std::collections::HashMap<String, Vec<String>>,
 ) -> Result<Vec<ContainerSummary>, Said> {

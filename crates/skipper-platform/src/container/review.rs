@@ -84,7 +84,7 @@ fn is_loopback(host: &str) -> bool {
 }
 
 /// One line about the engine.
-pub(super) async fn about(account: &Account) -> Result<String, Error> {
+pub(crate) async fn about(account: &Account) -> Result<String, Error> {
     let config = &account.config;
     let engine = account.engine().await?;
     let what = format!("ask {} for its version", config.kind);

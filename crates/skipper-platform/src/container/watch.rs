@@ -19,7 +19,7 @@ const LOOK_BACK_SECS: i64 = 60;
 const ACTIONS: [&str; 7] = ["die", "died", "oom", "start", "destroy", "remove", "restart"];
 
 /// Begins to watch, once.
-pub(super) fn begin(account: &Arc<Account>) {
+pub(crate) fn begin(account: &Arc<Account>) {
     account.watching.call_once(|| {
         let account = Arc::clone(account);
         account.config.tasks.clone().spawn(async move {

@@ -25,7 +25,7 @@ mod look;
 mod ports;
 mod prepare;
 mod probing;
-mod process;
+pub(crate) mod process;
 mod spawn;
 mod stop;
 mod watch;

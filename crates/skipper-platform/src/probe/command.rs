@@ -99,7 +99,7 @@ pub(crate) async fn run(
 }
 
 /// Waits for the end without reaping, so that the group's number stays ours until the rest of the group is killed.
-async fn wait_unreaped(child: &tokio::process::Child) {
+pub(crate) async fn wait_unreaped(child: &tokio::process::Child) {
     let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) else { return };
     let Ok(handle) = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()) else { return };
     // An error would mean that the runtime shuts down.

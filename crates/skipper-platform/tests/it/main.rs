@@ -2,6 +2,7 @@
 
 mod adopting;
 mod artifacts;
+mod compose;
 mod container;
 mod deploying;
 mod hooks;

@@ -47,10 +47,7 @@ pub(super) fn settings(
             said.fault(option, |key, _| format!("unknown key `{key}`{near}"));
         }
     }
-    let socket = said.parse("socket", |path| {
-        let path = path.strip_prefix("unix://").unwrap_or(path);
-        if path.starts_with('/') { Ok(format!("unix://{path}")) } else { Err("is not an absolute path".to_owned()) }
-    });
+    let socket = said.parse("socket", socket);
     let mut usual = kind.usual_hosts(env);
     usual.sort_by_key(|host| !answers(host));
     EngineSettings {
@@ -64,8 +61,14 @@ pub(super) fn settings(
     }
 }
 
+/// The path of a socket, as an address.
+pub(super) fn socket(path: &str) -> Result<String, String> {
+    let path = path.strip_prefix("unix://").unwrap_or(path);
+    if path.starts_with('/') { Ok(format!("unix://{path}")) } else { Err("is not an absolute path".to_owned()) }
+}
+
 /// An address that an engine can be reached at.
-fn host(text: &str) -> Result<String, String> {
+pub(super) fn host(text: &str) -> Result<String, String> {
     let wrong = || "is not an engine's address; write unix:///run/docker.sock or tcp://host:2375".to_owned();
     if let Some(path) = text.strip_prefix("unix://") {
         return if path.starts_with('/') { Ok(text.to_owned()) } else { Err(wrong()) };
@@ -80,18 +83,19 @@ fn host(text: &str) -> Result<String, String> {
     if fits { Ok(text.trim_end_matches('/').to_owned()) } else { Err(wrong()) }
 }
 
-struct Said<'a> {
-    account: &'a str,
-    options: &'a BTreeMap<String, Value>,
-    faults: &'a mut Vec<Fault>,
+/// The options of one account, as they are read.
+pub(super) struct Said<'a> {
+    pub(super) account: &'a str,
+    pub(super) options: &'a BTreeMap<String, Value>,
+    pub(super) faults: &'a mut Vec<Fault>,
 }
 
 impl Said<'_> {
-    fn text(&self, option: &str) -> Option<String> {
+    pub(super) fn text(&self, option: &str) -> Option<String> {
         self.options.get(option).map(|value| value.text.trim().to_owned()).filter(|text| !text.is_empty())
     }
 
-    fn parse<T>(&mut self, option: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+    pub(super) fn parse<T>(&mut self, option: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
         match parse(&self.text(option)?) {
             Ok(parsed) => Some(parsed),
             Err(why) => {
@@ -101,7 +105,7 @@ impl Said<'_> {
         }
     }
 
-    fn fault(&mut self, option: &str, message: impl Fn(&str, &str) -> String) {
+    pub(super) fn fault(&mut self, option: &str, message: impl Fn(&str, &str) -> String) {
         let Some(value) = self.options.get(option) else { return };
         let key = format!("platforms.{}.{option}", self.account);
         self.faults.push(Fault { place: value.origin.to_string(), message: message(&key, &value.text) });

@@ -9,6 +9,7 @@ mod account;
 mod acme;
 mod again;
 mod caddy;
+mod compose;
 mod directory;
 mod engine;
 mod expand;
@@ -24,6 +25,7 @@ mod spring;
 mod typed;
 
 pub use again::Again;
+pub use compose::ComposeSettings;
 pub use directory::{DirectoryTexts, read_directory, read_text};
 pub use fault::{ConfigError, Fault};
 pub use merge::{Origin, Shown};

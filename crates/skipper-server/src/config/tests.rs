@@ -311,7 +311,7 @@ fn an_engine_has_its_address_its_rules_and_its_registries_and_no_password_is_sho
     let Loaded { config, shown, .. } = load(&sources).expect("valid");
     let settings = |name: &str| match &config.platforms[name].kind {
         PlatformKind::Container(kind, settings) => (*kind, settings.clone()),
-        PlatformKind::Local => panic!("{name} is an engine"),
+        other => panic!("{name} is an engine, and not {other:?}"),
     };
     let (kind, prod) = settings("prod");
     assert_eq!((kind, prod.host.as_deref()), (EngineKind::Docker, Some("unix:///run/d.sock")));
@@ -333,6 +333,37 @@ fn an_engine_has_its_address_its_rules_and_its_registries_and_no_password_is_sho
         "skipper.toml:5: `platforms.p.pull` = `sometimes`: is not always, missing or never",
         "skipper.toml:6: unknown key `platforms.p.registries.x.user`; of a registry it can be url",
         "skipper.toml:7: registry `y` has no password and no token",
+    ] {
+        assert!(told.iter().any(|line| line.starts_with(words)), "{words}\n{told:#?}");
+    }
+}
+
+#[test]
+fn an_account_of_projects_has_its_folder_and_what_it_allows() {
+    let file = "[platforms.compose]\ntype = \"compose\"\n\
+                [platforms.other]\ntype = \"compose\"\nbase = \"/srv/tenants\"\nhost = \"tcp://10.0.0.9:2375\"\n\
+                command = \"docker compose\"\npull = \"never\"\nallow = \"host-network, bind:/srv/shared\"\n";
+    let (_dir, sources) = sources(file, &[], &[]);
+    let config = load(&sources).expect("valid").config;
+    let settings = |name: &str| match &config.platforms[name].kind {
+        PlatformKind::Compose(settings) => settings.clone(),
+        other => panic!("{name} is of compose, and not {other:?}"),
+    };
+    let usual = settings("compose");
+    assert_eq!(usual.base, std::path::Path::new("/opt/skipper/tenants"));
+    assert_eq!((usual.host.as_str(), usual.command), ("unix:///var/run/docker.sock", None));
+    let other = settings("other");
+    assert_eq!(other.base, std::path::Path::new("/srv/tenants"));
+    assert_eq!((other.pull, other.host.as_str()), (Pull::Never, "tcp://10.0.0.9:2375"));
+    assert_eq!(other.command.as_deref(), Some(&["docker".to_owned(), "compose".to_owned()][..]));
+    assert_eq!(other.policy.words().collect::<Vec<_>>(), ["bind:/srv/shared", "host-network"]);
+
+    let file = "[platforms.p]\ntype = \"compose\"\nbas = \"/x\"\nallow = \"everything\"\nhost = \"x\"\n";
+    let told = faults(file, &[]);
+    for words in [
+        "skipper.toml:3: unknown key `platforms.p.bas`; did you mean `platforms.p.base`?",
+        "skipper.toml:4: `platforms.p.allow` = `everything`: `everything` allows nothing; it can be privileged",
+        "skipper.toml:5: `platforms.p.host` = `x`: is not an engine's address",
     ] {
         assert!(told.iter().any(|line| line.starts_with(words)), "{words}\n{told:#?}");
     }

@@ -17,7 +17,9 @@ use skipper_platform::{
 };
 
 use super::{
-    Sources, account, acme, caddy, engine,
+    Sources, account, acme, caddy,
+    compose::{self, ComposeSettings},
+    engine,
     fault::Fault,
     maven,
     merge::{Merged, Value},
@@ -172,6 +174,8 @@ pub enum PlatformKind {
     Local,
     /// Containers of an engine.
     Container(EngineKind, EngineSettings),
+    /// Projects of compose.
+    Compose(Box<ComposeSettings>),
 }
 
 /// How the log is written.
@@ -451,6 +455,12 @@ impl Taker<'_> {
                 accounts.insert(parsed, PlatformConfig { kind, deployer });
                 continue;
             }
+            if word == Some("compose") {
+                let settings = compose::settings(name, options, &sources.env, &sources.working_dir, self.faults);
+                let (kind, deployer) = (PlatformKind::Compose(Box::new(settings)), DeployerSettings::default());
+                accounts.insert(parsed, PlatformConfig { kind, deployer });
+                continue;
+            }
             account::check(name, options, self.faults);
             let deployer = account::deployer(name, options, &sources.env, &sources.working_dir, self.faults);
             match word {
@@ -459,7 +469,7 @@ impl Taker<'_> {
                 }
                 Some(other) => {
                     let message = format!(
-                        "`platforms.{name}.type` = `{other}`: this server knows the types `local`, `docker` and `podman`"
+                        "`platforms.{name}.type` = `{other}`: this server knows the types `local`, `docker`, `podman` and `compose`"
                     );
                     self.faults.push(Fault { place, message });
                 }

@@ -5,19 +5,21 @@ use std::{path::PathBuf, sync::Arc};
 use skipper_core::{name::PlatformName, port::Platform, spec::Target};
 use skipper_platform::{
     artifact::{Cache, FetchLimits},
+    compose::{ComposeConfig, ComposePlatform},
     container::{ContainerConfig, ContainerPlatform, EngineKind, EngineSettings, RegistryLogin, answers},
     local::{KeeperCommand, LocalConfig, LocalPlatform, PortPool},
 };
 use tokio_util::task::TaskTracker;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{Error, World};
-use crate::config::{Config, PlatformConfig, PlatformKind};
+use crate::config::{ComposeSettings, Config, PlatformConfig, PlatformKind};
 
 /// An account that is open.
 pub(super) enum Opened {
     Local(Arc<LocalPlatform>),
     Container(Arc<ContainerPlatform>),
+    Compose(Arc<ComposePlatform>),
 }
 
 impl Opened {
@@ -25,6 +27,7 @@ impl Opened {
         match self {
             Self::Local(local) => Arc::clone(local) as Arc<dyn Platform>,
             Self::Container(container) => Arc::clone(container) as Arc<dyn Platform>,
+            Self::Compose(compose) => Arc::clone(compose) as Arc<dyn Platform>,
         }
     }
 
@@ -33,6 +36,7 @@ impl Opened {
         match self {
             Self::Local(local) => local.close(),
             Self::Container(container) => container.close(),
+            Self::Compose(compose) => compose.close(),
         }
     }
 }
@@ -70,6 +74,11 @@ pub(super) fn open(
     }
     // Images that are meant for processes of this host go to the first of them.
     let engine = all.first().map(|(target, _)| target.clone());
+    for (name, account) in &config.platforms {
+        if let PlatformKind::Compose(settings) = &account.kind {
+            all.push((Target(name.clone()), opening.compose(name, settings)?));
+        }
+    }
     let mut artifacts = None;
     for (name, account) in &config.platforms {
         if matches!(account.kind, PlatformKind::Local) {
@@ -129,6 +138,30 @@ impl Opening<'_> {
         self.config.data_dir.join("containers").join(name.as_str())
     }
 
+    fn compose(&self, name: &PlatformName, settings: &ComposeSettings) -> Result<Opened, Error> {
+        let config = ComposeConfig {
+            account: name.clone(),
+            owner: self.owner.to_owned(),
+            base: settings.base.clone(),
+            host: settings.host.clone(),
+            command: settings.command.clone(),
+            pull: settings.pull,
+            policy: settings.policy.clone(),
+            env: settings.env.clone(),
+            yaml: read_yaml,
+            clock: Arc::clone(&self.world.clock),
+            tasks: self.tasks.clone(),
+        };
+        let platform = Arc::new(ComposePlatform::new(config).map_err(failed(name))?);
+        let (asked, name) = (Arc::clone(&platform), name.clone());
+        self.tasks.spawn(async move {
+            for warning in asked.driver().warnings().await {
+                warn!(platform = %name, "{warning}");
+            }
+        });
+        Ok(Opened::Compose(platform))
+    }
+
     fn engine(&self, name: &PlatformName, kind: EngineKind, mut settings: EngineSettings) -> Result<Opened, Error> {
         for (host, login) in &self.config.registries {
             settings.registries.entry(host.clone()).or_insert_with(|| login.clone());
@@ -152,6 +185,13 @@ impl Opening<'_> {
         };
         Ok(Opened::Container(Arc::new(ContainerPlatform::new(config).map_err(failed(name))?)))
     }
+}
+
+/// How the platforms that need it read YAML.
+pub(crate) fn read_yaml(text: &str) -> Result<serde_json::Value, String> {
+    let input = skipper_source::yaml::Input::plain("docker-compose.yml", text);
+    let read = skipper_source::yaml::read_one(input).map_err(|faults| faults.to_string())?;
+    Ok(read.map(|node| node.to_value()).unwrap_or_default())
 }
 
 fn failed(name: &PlatformName) -> impl Fn(std::io::Error) -> Error {

@@ -156,7 +156,12 @@ fn one(
         let terms = Terms { image: service.image.clone(), digest, health, routes: service.routes.clone() };
         ((*name).to_owned(), terms)
     });
-    let content = compose::Project { files: [(COMPOSE_FILE.to_owned(), text)].into(), env, services: terms.collect() };
+    let content = compose::Project {
+        tenant: Some(tenant.id.clone()),
+        files: [(COMPOSE_FILE.to_owned(), text)].into(),
+        env,
+        services: terms.collect(),
+    };
     Project { tenant: tenant.id.clone(), node: node.cloned(), target, name, content }
 }
 

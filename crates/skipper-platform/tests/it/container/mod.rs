@@ -5,4 +5,4 @@ mod launching;
 mod pods;
 mod reading;
 mod trouble;
-mod world;
+pub(crate) mod world;

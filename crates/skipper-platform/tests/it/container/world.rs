@@ -213,7 +213,7 @@ pub(crate) fn open(
 }
 
 /// Brings busybox to the engine as an image, unless it is there.
-async fn prepare_image(kind: EngineKind, host: &str) {
+pub(crate) async fn prepare_image(kind: EngineKind, host: &str) {
     static MAKING: [tokio::sync::OnceCell<()>; 2] = [const { tokio::sync::OnceCell::const_new() }; 2];
     let cell = &MAKING[usize::from(kind == EngineKind::Podman)];
     cell.get_or_init(|| async {
