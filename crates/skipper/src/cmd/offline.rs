@@ -4,13 +4,14 @@ use std::{
     fs::{File, OpenOptions},
     os::unix::fs::{MetadataExt as _, chown},
     path::Path,
+    time::Duration,
 };
 
 use rustix::fs::{FlockOperation, flock};
 use skipper_core::{
     actor::{Actor, Provenance, Role},
     id::RequestId,
-    name::{SecretName, TenantName},
+    name::{NodeName, SecretName, TenantName},
     port::{Clock as _, Ids as _},
     secret::SecretValue,
     time::Timestamp,
@@ -19,6 +20,7 @@ use skipper_server::{
     api::own::wire::{NewToken, SecretList, SecretView, TokenCreated, TokenView},
     config::Config,
 };
+use skipper_source::fleet::NodeSpec;
 use skipper_store::{Store, StoreConfig};
 
 use super::{Context, server::Settings};
@@ -141,6 +143,46 @@ pub(super) async fn remove_secret(context: &Context, settings: &Settings, name: 
     })
 }
 
+/// Registers a node in the store itself, with that token, and answers what is said of it now. `None` where a server runs on
+/// the data directory: it takes the node's files in.
+///
+/// # Errors
+///
+/// The node is there already and is not to get another token; the store cannot be opened.
+pub(super) async fn register_node(
+    context: &Context,
+    settings: &Settings,
+    node: &NodeName,
+    change: impl FnOnce(Option<NodeSpec>) -> NodeSpec,
+    token: &str,
+    rotate: bool,
+) -> Result<Option<NodeSpec>, Failure> {
+    let Some(locked) = try_lock(context, settings)? else { return Ok(None) };
+    let store = Store::open(serve::store_config(&locked.config)).await.map_err(|e| broken(&e))?;
+    let done = async {
+        let before = store.node_get(node).await.map_err(|error| broken(&error))?;
+        let has_token = !store.node_tokens(node).await.map_err(|error| broken(&error))?.is_empty();
+        if before.is_some() && has_token && !rotate {
+            return Err(registered(node, &locked.config.data_dir));
+        }
+        let spec = change(before.and_then(|before| serde_json::from_value(before.spec).ok()));
+        let document = serde_json::to_value(&spec).map_err(|error| Failure::error(error.to_string()))?;
+        store.node_put(node, &document, &provenance()).await.map_err(|error| broken(&error))?;
+        let made = store.node_token_create(node, Some(token.to_owned()), Duration::ZERO, &provenance()).await;
+        made.map(|_| spec).map_err(|error| broken(&error))
+    };
+    let done = done.await;
+    store.close().await;
+    hand_over(&locked.config.data_dir);
+    done.map(Some)
+}
+
+/// A node is there already, and nobody asked for another token.
+pub(super) fn registered(node: &NodeName, dir: &Path) -> Failure {
+    Failure::error(format!("{node} is registered already, in {}", dir.display()))
+        .hint("--rotate-token gives it another token; the old one then lets nobody in any more")
+}
+
 fn secret_name(name: &str) -> Result<SecretName, Failure> {
     SecretName::new(name).map_err(|error| Failure::usage(error.to_string()))
 }
@@ -211,6 +253,17 @@ pub(super) async fn restore(context: &Context, settings: &Settings, file: &Path,
 }
 
 fn lock(context: &Context, settings: &Settings, otherwise: &str) -> Result<Locked, Failure> {
+    try_lock(context, settings)?.ok_or_else(|| {
+        let dir = settings.load(&context.surroundings).map(|loaded| loaded.config.data_dir).unwrap_or_default();
+        let pid = std::fs::read_to_string(dir.join("server.lock")).unwrap_or_default();
+        let pid = pid.trim();
+        let who = if pid.is_empty() { String::new() } else { format!(" (process {pid})") };
+        Failure::error(format!("a server runs on {}{who}", dir.display())).hint(otherwise)
+    })
+}
+
+/// The data directory, unless a server runs on it.
+fn try_lock(context: &Context, settings: &Settings) -> Result<Option<Locked>, Failure> {
     let config = settings.load(&context.surroundings)?.config;
     let dir = &config.data_dir;
     skipper_server::serve::lock::prepare(dir).doing(|| "prepare the data directory".to_owned())?;
@@ -223,13 +276,8 @@ fn lock(context: &Context, settings: &Settings, otherwise: &str) -> Result<Locke
         .open(&path)
         .doing(|| format!("open {}", path.display()))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Locked { config, _lock: file }),
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            let pid = std::fs::read_to_string(&path).unwrap_or_default();
-            let pid = pid.trim();
-            let who = if pid.is_empty() { String::new() } else { format!(" (process {pid})") };
-            Err(Failure::error(format!("a server runs on {}{who}", dir.display())).hint(otherwise))
-        }
+        Ok(()) => Ok(Some(Locked { config, _lock: file })),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
         Err(error) => Err(error).doing(|| format!("lock {}", path.display())),
     }
 }

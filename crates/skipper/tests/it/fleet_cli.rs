@@ -1,10 +1,18 @@
 //! The command line of the fleet's users.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::bench::{run, skipper};
+use crate::bench::{Bench, LONG, run, skipper};
 
 fn home() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary folder")
@@ -130,4 +138,154 @@ fn init_makes_an_agent_of_a_machine_and_keeps_its_token_from_others() {
     assert!(again.contains("kept        /etc/skipper/agent.env"), "{again}");
     init(&["--server-url", "skipper.test"]).fails(2);
     init(&["--node-id", "a b"]).fails(2);
+}
+
+/// One request of a node's agent: status and body.
+fn ask(url: &str, token: &str, method: &str, path: &str, body: &str) -> (u16, Value) {
+    let address = url.strip_prefix("http://").expect("plain http");
+    let mut stream = TcpStream::connect(address).expect("the server listens");
+    stream.set_read_timeout(Some(LONG)).expect("a timeout");
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    )
+    .expect("written");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+    (status, serde_json::from_str(body).unwrap_or_default())
+}
+
+/// What a node does: reports every order as done, but for those with `bad` in their compose file.
+fn agent(url: &str, node: &str, token: &str, ends: &AtomicBool) {
+    while !ends.load(Ordering::Relaxed) {
+        let (status, order) = ask(url, token, "GET", &format!("/v1/nodes/{node}/work-orders/next?wait=1"), "");
+        if status != 200 {
+            continue;
+        }
+        let is_bad = order["desired"]["files"]["docker-compose.yml"].as_str().is_some_and(|text| text.contains("bad"));
+        let word = if is_bad { "failed" } else { "succeeded" };
+        let summary = if is_bad { "web does not get healthy" } else { "1 service runs" };
+        let result = json!({"status": word, "exit_code": 0, "summary": summary,
+            "services": {"web": {"state": "running", "container": "c1"}}, "logs_tail": "a line"});
+        let report = json!({"generation": order["generation"], "status": word, "result": result}).to_string();
+        let id = order["id"].as_str().expect("an id");
+        assert_eq!(ask(url, token, "POST", &format!("/v1/work-orders/{id}/result"), &report).0, 200);
+    }
+}
+
+fn write_tenant(bench: &Bench, image: &str) -> String {
+    let path = bench.home().join("shop.json");
+    let spec = json!({"node": "host-1", "services": {"web": {"image": image, "ports": ["8080:8080"]}}});
+    fs::write(&path, json!({"kind": "tenant", "id": "shop", "spec": spec}).to_string()).expect("written");
+    path.display().to_string()
+}
+
+#[test]
+fn nodes_are_looked_after_from_the_command_line() {
+    let bench = Bench::start();
+    let register = ["node", "register", "--node-id", "host-1", "--region", "se", "--url", bench.url()];
+    let token = bench.run(&register).ok();
+    assert!(token.starts_with("skn_") && token.lines().count() == 1, "{token}");
+    let err = bench.run(&register).fails(1);
+    assert!(err.contains("registered already"), "{err}");
+    assert_eq!(bench.run(&["node", "show", "--node-id", "host-1", "--json"]).json()["spec"]["region"], "se");
+    let table = bench.run(&["node", "list"]).ok();
+    assert!(
+        table.starts_with("NODE\tROLE\tREGION\tSTATE") && table.contains("host-1\tworker\tse\tregistered"),
+        "{table}"
+    );
+    bench.run(&["node", "cordon", "host-1"]).ok();
+    let next = |token: &str| ask(bench.url(), token.trim(), "GET", "/v1/nodes/host-1/work-orders/next", "").0;
+    assert_eq!(next(&token), 204);
+    assert!(bench.run(&["node", "show", "host-1"]).ok().contains("state      cordoned\n"));
+    bench.run(&["node", "uncordon", "host-1"]).ok();
+    assert!(bench.run(&["node", "drain", "host-1"]).ok().starts_with("host-1 is draining; open orders: 0"));
+
+    let second = bench.run(&["node", "rotate-token", "host-1", "--grace", "10m"]).ok();
+    assert_eq!((next(&token), next(&second)), (204, 204), "both let it in meanwhile");
+    let third =
+        bench.run(&["node", "rotate-token", "host-1", "--json"]).json()["token"].as_str().expect("a token").to_owned();
+    assert_eq!((next(&second), next(&third)), (401, 204));
+    let once = bench.run(&["node", "enrol", "host-1"]).ok();
+    assert!(once.starts_with("ske_"), "{once}");
+    fs::write(bench.home().join("once"), once).expect("written");
+    let fetched = bench.run(&["node", "enrol", "host-1", "--with-file", "once"]).ok();
+    assert_eq!((fetched.starts_with("skn_"), next(&fetched)), (true, 204));
+    bench.run(&["node", "enrol", "host-1", "--with-file", "once"]).fails(3);
+
+    bench.run(&["node", "remove", "host-1"]).ok();
+    assert_eq!(next(&fetched), 401, "its token stops working at once");
+    bench.run(&["node", "show", "host-1"]).fails(4);
+    let err = bench.run(&["node", "list"]);
+    assert!(err.err.contains("no node"), "{err:?}");
+}
+
+#[test]
+fn a_node_that_was_registered_without_a_server_is_known_to_it() {
+    let mut bench = Bench::unstarted();
+    let mut command = skipper(bench.home());
+    let token = run(command.args(["node", "register", "host-1", "--region", "se", "--data-dir", "data"])).ok();
+    bench.start_server();
+    assert_eq!(bench.run(&["node", "show", "host-1", "--json"]).json()["spec"]["region"], "se");
+    let next = |token: &str| ask(bench.url(), token.trim(), "GET", "/v1/nodes/host-1/work-orders/next", "").0;
+    assert_eq!(next(&token), 204);
+}
+
+#[test]
+fn an_apply_is_followed_to_its_end_and_its_exit_code_tells_how_it_ended() {
+    let bench = Bench::start();
+    assert!(bench.run(&["health"]).ok().starts_with("ok: http://"));
+    let token = bench.run(&["node", "register", "host-1", "--url", bench.url()]).ok();
+    bench.run(&["deploy", "apply", "--tenant-id", "shop"]).fails(4);
+    assert_eq!(bench.run(&["tenant", "put", &write_tenant(&bench, "localhost/good:1")]).ok(), "shop is stored\n");
+    let err = bench.run(&["deploy", "apply", "--tenant-id", "shop", "--timeout", "200ms"]).fails(6);
+    assert!(err.contains("has not ended yet") && err.contains("skipper orders show wo_"), "{err}");
+    let pending = bench.run(&["orders", "list", "--status", "pending", "--json"]).json();
+    assert_eq!(pending["work_orders"].as_array().map(Vec::len), Some(1), "{pending}");
+    let id = pending["work_orders"][0]["id"].as_str().expect("an id").to_owned();
+    let shown = bench.run(&["orders", "show", &id]).ok();
+    assert!(shown.contains("status       pending") && shown.contains("service      web: localhost/good:1"), "{shown}");
+
+    let (ends, token) = (&AtomicBool::new(false), token.as_str());
+    thread::scope(|scope| {
+        let url = bench.url();
+        scope.spawn(move || agent(url, "host-1", token.trim(), ends));
+        // Also where an assertion fails, or the scope would wait for ever.
+        struct End<'a>(&'a AtomicBool);
+        impl Drop for End<'_> {
+            fn drop(&mut self) {
+                self.0.store(true, Ordering::Relaxed);
+            }
+        }
+        let _end = End(ends);
+        let apply = |more: &[&str]| bench.run(&[&["deploy", "apply", "--tenant-id", "shop"], more].concat());
+        apply(&["--wait", "--timeout", "50s"]).ok();
+        let unchanged = apply(&["--wait"]);
+        assert!(unchanged.err.contains("shop is unchanged"), "{unchanged:?}");
+        let tenant = bench.run(&["tenant", "show", "shop"]).ok();
+        assert!(
+            tenant.contains("node       host-1\n") && tenant.contains("web\tlocalhost/good:1\t8080:8080"),
+            "{tenant}"
+        );
+        assert!(bench.run(&["tenant", "list"]).ok().contains("shop\thost-1\tweb"));
+
+        bench.run(&["tenant", "put", &write_tenant(&bench, "localhost/bad:1")]).ok();
+        let failed = apply(&["--wait", "--timeout", "50s"]);
+        let err = failed.fails(5);
+        assert!(err.contains("web does not get healthy") && err.contains("skipper orders show wo_"), "{err}");
+
+        bench.run(&["tenant", "put", &write_tenant(&bench, "localhost/good:2")]).ok();
+        let key = ["--idempotency-key", "deploy-7", "--json"];
+        let (first, again) = (apply(&key).json(), apply(&key).json());
+        assert_eq!((&first["id"], first["idempotency_key"].as_str()), (&again["id"], Some("deploy-7")), "{again}");
+    });
+    let orders = bench.run(&["orders", "list", "--tenant-id", "shop", "--node", "host-1"]).ok();
+    assert!(orders.contains("deploy_service\tshop\thost-1\tfailed"), "{orders}");
+    bench.run(&["tenant", "delete", "shop"]).fails(2);
+    bench.run(&["tenant", "delete", "shop", "--yes"]).ok();
+    bench.run(&["tenant", "show", "shop"]).fails(4);
 }

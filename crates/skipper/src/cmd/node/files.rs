@@ -1,5 +1,5 @@
-//! Registration by files: `resources/nodes/NODE.json` and `auth/nodes/NODE.json` in the data directory, which a server takes
-//! in when it starts and while it runs.
+//! Registration without asking a server: in its store while it does not run, and always as `resources/nodes/NODE.json` and
+//! `auth/nodes/NODE.json` in the data directory, which a server takes in when it starts and while it runs.
 
 use std::{
     fs,
@@ -16,7 +16,7 @@ use skipper_source::fleet::{NodeResource, NodeSpec, NodeStatus};
 
 use super::register::Wanted;
 use crate::{
-    cmd::Context,
+    cmd::{Context, offline, server::Settings},
     failure::{Doing as _, Done, Failure},
     world::SystemClock,
 };
@@ -43,15 +43,14 @@ struct Auth {
 /// # Errors
 ///
 /// The node is there already and no new token was asked for; a token that is none; files that cannot be read or written.
-pub(super) fn register(context: &Context, dir: &Path, wanted: &Wanted) -> Done {
+pub(super) async fn register(context: &Context, dir: &Path, settings: &Settings, wanted: &Wanted) -> Done {
     let node = &wanted.node;
     let resource_path = dir.join(format!("resources/nodes/{node}.json"));
     let auth_path = dir.join(format!("auth/nodes/{node}.json"));
     let before: Option<NodeResource> = read(&resource_path)?;
     let auth_before: Option<Auth> = read(&auth_path)?;
     if (before.is_some() || auth_before.is_some()) && !wanted.rotate {
-        return Err(Failure::error(format!("{node} is registered already, in {}", dir.display()))
-            .hint("--rotate-token gives it another token; the old one then lets nobody in any more"));
+        return Err(offline::registered(node, dir));
     }
     let token = match &wanted.token {
         Some(token) => checked(token)?.to_owned(),
@@ -65,13 +64,10 @@ pub(super) fn register(context: &Context, dir: &Path, wanted: &Wanted) -> Done {
         spec: NodeSpec::default(),
         status: Some(NodeStatus { state: "registered".to_owned(), ..NodeStatus::default() }),
     });
-    if let Some(role) = &wanted.role {
-        role.clone_into(&mut resource.spec.role);
-    }
-    if wanted.region.is_some() {
-        resource.spec.region.clone_from(&wanted.region);
-    }
-    resource.spec.labels.extend(wanted.labels.clone());
+    let of_file = resource.spec.clone();
+    let change = |stored: Option<NodeSpec>| wanted.over(stored.unwrap_or(of_file));
+    let stored = offline::register_node(context, settings, node, change, &token, wanted.rotate).await?;
+    resource.spec = stored.unwrap_or_else(|| wanted.over(resource.spec));
     let auth = Auth {
         node: node.clone(),
         token_hash: hash(&token),

@@ -3,6 +3,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use clap::ValueHint;
 use serde_json::{Value, json};
 use skipper_core::name::NodeName;
+use skipper_source::fleet::NodeSpec;
 
 use super::{files, print_token};
 use crate::{
@@ -69,6 +70,21 @@ pub(super) struct Wanted {
     pub(super) rotate: bool,
 }
 
+impl Wanted {
+    /// What is said of the node, over what was said before.
+    pub(super) fn over(&self, before: NodeSpec) -> NodeSpec {
+        let mut spec = before;
+        if let Some(role) = &self.role {
+            role.clone_into(&mut spec.role);
+        }
+        if self.region.is_some() {
+            spec.region.clone_from(&self.region);
+        }
+        spec.labels.extend(self.labels.clone());
+        spec
+    }
+}
+
 impl Register {
     pub(super) async fn run(self, context: &Context) -> Done {
         let name = self.node.or(self.node_id).unwrap_or_default();
@@ -83,8 +99,9 @@ impl Register {
         };
         let asks_server = context.connection.url.is_some() || context.connection.target.is_some();
         if !asks_server {
-            let dir = data_dir(context, self.data_dir, self.config)?;
-            return files::register(context, &dir, &wanted);
+            let dir = data_dir(context, self.data_dir, self.config.clone())?;
+            let settings = Settings::of(self.config, Some(dir.clone()), None);
+            return files::register(context, &dir, &settings, &wanted).await;
         }
         if self.data_dir.is_some() || self.config.is_some() {
             return Err(Failure::usage("--data-dir and --config are for work without a server, and --url names one"));
