@@ -37,6 +37,14 @@ fn project(order: &Order) -> compose::Project {
     serde_json::from_value(order.desired.clone()).unwrap_or_default()
 }
 
+/// The keys of variables that are secrets.
+fn secret_variables(project: &compose::Project) -> Vec<String> {
+    let secret = |(key, value): (&String, &compose::EnvValue)| {
+        matches!(value, compose::EnvValue::Secret(_)).then(|| key.clone())
+    };
+    project.env.iter().filter_map(secret).collect()
+}
+
 fn document(order: &Order, project: &compose::Project, files: BTreeMap<String, String>) -> WorkOrder {
     let services = project.services.iter().map(|(name, terms)| {
         let digest = terms.digest.map(|digest| format!("sha256:{digest}"));
@@ -64,7 +72,7 @@ fn document(order: &Order, project: &compose::Project, files: BTreeMap<String, S
             project: compose::project_name(order.tenant.as_str()),
             files: if project.files.is_empty() { BTreeMap::new() } else { files },
             services: services.collect(),
-            secrets: Some(secrets.cloned().collect()),
+            secrets: Some(secret_variables(project)),
         },
         result: order.result.clone().and_then(|result| serde_json::from_value::<OrderResult>(result).ok()),
     }
