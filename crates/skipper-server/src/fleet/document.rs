@@ -51,8 +51,6 @@ fn document(order: &Order, project: &compose::Project, files: BTreeMap<String, S
         let health = terms.health.as_ref().and_then(|health| serde_json::to_value(health).ok());
         (name.clone(), DesiredService { image: terms.image.clone(), digest, health })
     });
-    let secrets =
-        project.env.iter().filter_map(|(name, value)| matches!(value, compose::EnvValue::Secret(_)).then_some(name));
     let owner = order.lease_owner.clone();
     WorkOrder {
         id: order.id,
