@@ -26,10 +26,14 @@ statements! {
         AND status IN ('pending', 'active')";
     GET = "SELECT * FROM work_order WHERE id = $1 AND node = $2";
     HELD = "SELECT id FROM work_order WHERE node = $1 AND status = 'active' ORDER BY id LIMIT 1000";
+    LET_GO = "UPDATE work_order SET lease_until = $3 WHERE id = $1 AND node = $2 AND status = 'active' AND lease_until < $4";
+    UNHELD = "SELECT DISTINCT node FROM work_order WHERE status = 'active' AND lease_until <= $1 LIMIT 1000";
     RENEW = "UPDATE work_order SET lease_until = $3 WHERE id = $1 AND node = $2 AND status = 'active'";
     FINISH = "UPDATE work_order SET status = $2, result = $3, finished_at = $4, lease_until = NULL WHERE id = $1 AND status IN ('pending', 'active')";
 }
 
+/// An order that its holder does not name was lost on its way there, unless it was handed out just now.
+const ON_ITS_WAY: Duration = Duration::from_secs(5);
 /// Within a life of the store there is room for so many orders a node.
 const COUNTER_BITS: u32 = 32;
 
@@ -72,7 +76,7 @@ impl Store {
     }
 
     /// Makes the leases of those orders, or of all that the node holds, last `lease` from now. Answers which of those named it
-    /// does not hold.
+    /// does not hold. What it holds and does not name may be handed out again at once.
     ///
     /// # Errors
     ///
@@ -91,15 +95,30 @@ impl Store {
         let held: Vec<OrderId> = held.iter().map(|row| row.parse("id")).collect::<Result<_, _>>()?;
         let wanted = named.unwrap_or(&held);
         let lost: Vec<OrderId> = wanted.iter().filter(|id| !held.contains(id)).copied().collect();
-        if wanted.len() > lost.len() {
+        let forgotten: Vec<OrderId> = held.iter().filter(|id| !wanted.contains(id)).copied().collect();
+        if wanted.len() > lost.len() || !forgotten.is_empty() {
             let mut txn = self.txn("renew the leases of work orders").await?;
-            let until = txn.shared().clock.now() + lease;
+            let now = txn.shared().clock.now();
+            let until = now + lease;
+            for id in &forgotten {
+                txn.run(LET_GO, args![*id, node.as_str(), now, now + lease - ON_ITS_WAY]).await?;
+            }
             for id in wanted.iter().filter(|id| held.contains(id)) {
                 txn.run(RENEW, args![*id, node.as_str(), until]).await?;
             }
             txn.commit().await?;
         }
         Ok(lost)
+    }
+
+    /// Nodes with orders whose holder has let its lease run out.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the database.
+    pub async fn orders_unheld(&self) -> Result<Vec<NodeName>, Error> {
+        let rows = self.all("look for orders that nobody holds", UNHELD, args![self.now()]).await?;
+        rows.iter().map(|row| row.parse("node")).collect()
     }
 
     /// Takes a node's report on an order. `None`: there is no such order of that node.

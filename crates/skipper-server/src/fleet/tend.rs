@@ -28,6 +28,10 @@ pub async fn tend(fleet: Fleet, stop: CancellationToken) {
             }
             Err(error) => warn!(%error, "work orders are not tidied yet"),
         }
+        match fleet.store().orders_unheld().await {
+            Ok(nodes) => nodes.iter().for_each(|node| fleet.mailroom().ring(node)),
+            Err(error) => warn!(%error, "orders that nobody holds are not looked for yet"),
+        }
         remember(&fleet).await;
         if fleet.store().is_shared() {
             fleet.mailroom().ring_all();

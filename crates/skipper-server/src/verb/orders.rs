@@ -163,6 +163,10 @@ pub async fn heartbeat(app: &App, node: &NodeName, heartbeat: &Heartbeat) -> Res
         warn!(node = %node, "two agents use the token of this node; `skipper node rotate-token` locks one of them out");
     }
     let lost = app.store.orders_renew(node, heartbeat.orders.as_deref(), LEASE).await?;
+    if heartbeat.orders.is_some() {
+        // What was lost on its way there can be had again.
+        app.fleet.mailroom().ring(node);
+    }
     let lease_ms = u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX);
     Ok(HeartbeatAnswer { status: "ok".to_owned(), lost, lease_ms })
 }

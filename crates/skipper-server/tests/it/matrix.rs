@@ -77,6 +77,7 @@ fn spring(path: &str) -> Value {
         "/api/upload" | "/api/package/upload" => json!({
             "repoName": "nowhere", "name": "hello", "version": "1.0.0", "extension": "zip", "packageFileAsBytes": "UEs=",
         }),
+        "/api/release/scale/{name}" => json!({"scale": [{"name": "web", "count": 1}]}),
         "/api/upgrade" | "/api/release/upgrade" => {
             json!({"packageIdentifier": package, "upgradeProperties": {"releaseName": "web"}})
         }

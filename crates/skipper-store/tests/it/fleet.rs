@@ -125,8 +125,15 @@ async fn an_order_is_handed_out_once_until_its_lease_runs_out(world: &World) {
     world.pass(LEASE / 2).await;
     assert_eq!(take(store).await, None, "it was renewed");
     world.pass(LEASE).await;
+    assert_eq!(store.orders_unheld().await.expect("listed"), [node()]);
     let again = take(store).await.expect("its holder is gone");
     assert_eq!((again.id, again.generation), (made.id, 2));
+    store.orders_renew(&node(), Some(&[]), LEASE).await.expect("renewed");
+    assert_eq!(take(store).await, None, "it may still be on its way to its holder");
+    world.pass(Duration::from_secs(6)).await;
+    store.orders_renew(&node(), Some(&[]), LEASE).await.expect("renewed");
+    let lost = take(store).await.expect("it never came there");
+    assert_eq!((lost.id, lost.generation), (made.id, 3));
 }
 
 async fn only_the_present_holder_reports_and_a_repeated_report_changes_nothing(world: &World) {
