@@ -15,6 +15,7 @@ use std::{sync::Arc, time::Duration};
 use skipper_core::{name::NodeName, port::Clock, port::Platform, spec::Target};
 use skipper_engine::Elsewhere;
 use skipper_store::Store;
+use tokio::{sync::watch, time::timeout};
 
 pub use board::{Board, SILENT_AFTER, Sight};
 pub use document::{filled, shown, stamp};
@@ -23,6 +24,8 @@ pub use mailroom::Mailroom;
 pub use node_platform::NodePlatform;
 pub use tend::tend;
 
+/// Longest a request waits for the files to be looked at.
+const LOOKING: Duration = Duration::from_secs(2);
 /// How long an order is its holder's before it is handed out again, unless it is renewed.
 pub const LEASE: Duration = Duration::from_secs(60);
 
@@ -36,13 +39,38 @@ struct Parts {
     clock: Arc<dyn Clock>,
     mailroom: Mailroom,
     board: Board,
+    /// How often somebody wanted the files to be looked at, and up to which of those they were.
+    wanted: watch::Sender<u64>,
+    looked: watch::Sender<u64>,
 }
 
 impl Fleet {
     /// A fleet of which nothing was seen yet.
     #[must_use]
     pub fn new(store: Store, clock: Arc<dyn Clock>) -> Self {
-        Self(Arc::new(Parts { store, clock, mailroom: Mailroom::default(), board: Board::default() }))
+        Self(Arc::new(Parts {
+            store,
+            clock,
+            mailroom: Mailroom::default(),
+            board: Board::default(),
+            wanted: watch::Sender::new(0),
+            looked: watch::Sender::new(0),
+        }))
+    }
+
+    /// Waits until the files of the data folder, as they are now, are taken in: whoever writes one and asks for something at once
+    /// means what is in it. Where nobody follows them, or not in time, what is stored counts.
+    pub async fn look_at_files(&self) {
+        if self.0.wanted.receiver_count() == 0 {
+            return;
+        }
+        let mut looked = self.0.looked.subscribe();
+        let mut turn = 0;
+        self.0.wanted.send_modify(|wanted| {
+            *wanted += 1;
+            turn = *wanted;
+        });
+        let _ = timeout(LOOKING, looked.wait_for(|looked| *looked >= turn)).await;
     }
 
     /// Who waits for orders, and who for their results.

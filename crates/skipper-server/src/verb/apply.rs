@@ -50,6 +50,7 @@ pub struct Applied {
 /// Safe to drop: orders that were not made are made by the rollout.
 pub async fn apply(app: &App, caller: &Caller, tenant: &TenantName) -> Result<Applied, Error> {
     caller.may(Action::Deploy, tenant)?;
+    app.fleet.look_at_files().await;
     let name = ReleaseName::new(tenant.as_str()).map_err(|wrong| Error::new(Code::Invalid, wrong.to_string()))?;
     let release = app.store.release_get(tenant, &name).await?;
     let Some((manifest, spec, resolved)) = rendered(app, tenant).await? else {

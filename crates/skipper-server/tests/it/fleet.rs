@@ -294,14 +294,11 @@ async fn the_data_folder_is_taken_in_and_shows_what_is_stored() {
     // What the server wrote is no change; what somebody writes into it is one.
     let text = std::fs::read_to_string(at("resources/tenants/acme.json")).expect("there");
     std::fs::write(at("resources/tenants/acme.json"), text.replace("\"hi\"", "\"by hand\"")).expect("written");
-    let shown = async || server.send(admin(Method::GET, "/v1/resources/tenant/acme")).await.text();
-    for _ in 0..2000 {
-        if shown().await.contains("by hand") {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    assert!(shown().await.contains("by hand"));
+    let order = apply(&server).await;
+    assert!(
+        order["desired"]["files"][".env"].to_string().contains("by hand"),
+        "an apply means the file as it is: {order}"
+    );
     server.send(admin(Method::GET, "/v1/resources/tenant/other")).await.problem("resource-not-found");
     let everything: String = walk(dir.path()).iter().map(|path| std::fs::read_to_string(path).expect("text")).collect();
     assert!(!everything.contains("s3cr"), "no secret is shown in any file");

@@ -47,6 +47,7 @@ pub async fn follow(app: App, data_dir: PathBuf, stop: CancellationToken) {
             if newest > FROM_THE_BEGINNING { newest } else { 0 }
         }
     };
+    let mut wanted = app.fleet.0.wanted.subscribe();
     let mut nodes_at = Instant::now();
     loop {
         head.mark_unchanged();
@@ -62,7 +63,9 @@ pub async fn follow(app: App, data_dir: PathBuf, stop: CancellationToken) {
             after = last.seq;
             tell::events(&app, &place, &mut taken, &events).await;
         }
+        let turn = *wanted.borrow_and_update();
         take::all(&app, &place, &mut taken).await;
+        app.fleet.0.looked.send_replace(turn);
         tell::tidy(&app, &place).await;
         if nodes_at.elapsed() >= NODES {
             nodes_at = Instant::now();
@@ -71,6 +74,7 @@ pub async fn follow(app: App, data_dir: PathBuf, stop: CancellationToken) {
         let woken = async {
             tokio::select! {
                 _ = head.changed() => {}
+                _ = wanted.changed() => {}
                 () = tokio::time::sleep(LOOK) => {}
             }
         };
