@@ -63,15 +63,21 @@ impl Tools {
             || usual.iter().map(|words| words.iter().map(|word| (*word).to_owned()).collect()).collect(),
             |words| vec![words.clone()],
         );
-        let mut answers = Vec::new();
+        let (mut answers, mut silent) = (Vec::new(), false);
         for words in candidates {
-            match ask(config, words).await {
+            match ask(config, words, &mut silent).await {
                 Ok(tool) => {
                     *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(tool.clone());
                     return Ok(tool);
                 }
                 Err(answer) => answers.push(answer),
             }
+        }
+        if silent {
+            // It is there, and something keeps it: a machine that is busy, an engine that starts.
+            let message = format!("compose does not answer ({})", answers.join("; "));
+            return Err(Error::new(ErrorKind::Transient, "compose-silent", message)
+                .hint("look whether the machine is overloaded, and try again"));
         }
         let message = format!("there is no compose here ({})", answers.join("; "));
         Err(Error::new(ErrorKind::Permanent, "compose-missing", message).hint(
@@ -86,7 +92,7 @@ impl Tools {
     }
 }
 
-async fn ask(config: &ComposeConfig, words: Vec<String>) -> Result<Tool, String> {
+async fn ask(config: &ComposeConfig, words: Vec<String>, silent: &mut bool) -> Result<Tool, String> {
     let name = words.join(" ");
     let mut asking = words.clone();
     asking.extend(["version".to_owned(), "--short".to_owned()]);
@@ -104,6 +110,7 @@ async fn ask(config: &ComposeConfig, words: Vec<String>) -> Result<Tool, String>
         .trim_start_matches('v')
         .to_owned();
     if ran.code != Some(0) {
+        *silent |= ran.timed_out;
         let why = if ran.timed_out { "does not answer".to_owned() } else { first_line(&ran.said) };
         return Err(format!("{name}: {why}"));
     }
