@@ -477,7 +477,11 @@ async fn what_an_open_rollout_holds_is_not_let_go_to_nobody_when_a_new_server_te
             stage.world.router.lose_everything();
             let slow = stage.world.script.count() + slow;
             stage.world.script.at(slow, Fault::Hang);
-            assert_eq!(stage.end_of(rollout).await, Phase::Succeeded);
+            let ended = stage.end_of(rollout).await;
+            let hung = stage.world.script.calls()[slow].what;
+            // What hangs outside of the store is given up by the bound of its step, and the rollout undone.
+            let bounded = ended.is_final() && !hung.starts_with("store.");
+            assert!(ended == Phase::Succeeded || bounded, "{hung}: {ended:?}");
             slow_leases += u32::from(stage.world.script.calls()[slow].what == "store.lease");
             assert_eq!(stage.world.violations(), [""; 0], "died at {at}, then {slow} was slow");
             stage.server.stop().await;
