@@ -341,7 +341,7 @@ impl Command {
 
     /// Whether it is a program that a container or a unit runs.
     pub(crate) const fn stays(&self) -> bool {
-        matches!(self, Self::Server(_) | Self::Edge(_))
+        matches!(self, Self::Server(_) | Self::Edge(_) | Self::Agent(_))
     }
 
     /// For the shell: the server that later lines are for once this was done.
