@@ -1,6 +1,6 @@
 //! Handing a work order out, under a lease and a generation of its own, and taking the report on it.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::Value;
 use skipper_core::{
@@ -18,8 +18,9 @@ use crate::{
 };
 
 statements! {
-    NEXT = "SELECT * FROM work_order WHERE node = $1 AND deadline > $2 AND ((status = 'pending' AND ready = 1) OR (status = 'active' AND lease_until <= $2)) \
-        ORDER BY id LIMIT 1";
+    /// The plus keeps the database from choosing the index by deadlines, and sorting.
+    WAITING = "SELECT * FROM work_order WHERE node = $1 AND status = 'pending' AND ready = 1 AND +deadline > $2 ORDER BY id LIMIT 1";
+    LAPSED = "SELECT * FROM work_order WHERE node = $1 AND status = 'active' AND lease_until <= $2 AND +deadline > $2 ORDER BY id LIMIT 1";
     RAISE = "UPDATE node SET generation = generation + 1 WHERE name = $1 RETURNING generation";
     EPOCH = "SELECT epoch FROM store_meta WHERE id = 1";
     TAKE = "UPDATE work_order SET status = 'active', generation = $2, lease_owner = $3, lease_until = $4 WHERE id = $1 AND generation = $5 \
@@ -27,7 +28,7 @@ statements! {
     GET = "SELECT * FROM work_order WHERE id = $1 AND node = $2";
     HELD = "SELECT id FROM work_order WHERE node = $1 AND status = 'active' ORDER BY id LIMIT 1000";
     LET_GO = "UPDATE work_order SET lease_until = $3 WHERE id = $1 AND node = $2 AND status = 'active' AND lease_until < $4";
-    UNHELD = "SELECT DISTINCT node FROM work_order WHERE status = 'active' AND lease_until <= $1 LIMIT 1000";
+    UNHELD = "SELECT node FROM work_order WHERE status = 'active' AND lease_until <= $1 LIMIT 1000";
     RENEW = "UPDATE work_order SET lease_until = $3 WHERE id = $1 AND node = $2 AND status = 'active'";
     FINISH = "UPDATE work_order SET status = $2, result = $3, finished_at = $4, lease_until = NULL WHERE id = $1 AND status IN ('pending', 'active')";
 }
@@ -49,13 +50,19 @@ impl Store {
     /// Safe to drop: one transaction. An order that was handed out to nobody is handed out again when its lease has run out.
     pub async fn order_take(&self, node: &NodeName, owner: &str, lease: Duration) -> Result<Option<Order>, Error> {
         // Most who ask find nothing: they do not queue behind those who write.
-        if self.one("look for work", NEXT, args![node.as_str(), self.now()]).await?.is_none() {
+        let (doing, asked) = ("look for work", || args![node.as_str(), self.now()]);
+        if self.one(doing, WAITING, asked()).await?.is_none() && self.one(doing, LAPSED, asked()).await?.is_none() {
             return Ok(None);
         }
         let mut txn = self.txn("hand out the work order").await?;
         let now = txn.shared().clock.now();
-        let Some(row) = txn.one(NEXT, args![node.as_str(), now]).await? else { return Ok(None) };
-        let order = read(&row)?;
+        let mut next: Option<Order> = None;
+        for sql in [LAPSED, WAITING] {
+            let found = txn.one(sql, args![node.as_str(), now]).await?.as_ref().map(read).transpose()?;
+            // Ids sort by age.
+            next = [next, found].into_iter().flatten().min_by_key(|order| order.id);
+        }
+        let Some(order) = next else { return Ok(None) };
         let epoch = txn.row(EPOCH, args![]).await?.count("epoch")?;
         let counter = txn.row(RAISE, args![node.as_str()]).await?.count("generation")?;
         let generation = (epoch.saturating_sub(1) << COUNTER_BITS) + counter;
@@ -118,7 +125,8 @@ impl Store {
     /// Only those of the database.
     pub async fn orders_unheld(&self) -> Result<Vec<NodeName>, Error> {
         let rows = self.all("look for orders that nobody holds", UNHELD, args![self.now()]).await?;
-        rows.iter().map(|row| row.parse("node")).collect()
+        let nodes = rows.iter().map(|row| row.parse("node")).collect::<Result<BTreeSet<NodeName>, Error>>()?;
+        Ok(nodes.into_iter().collect())
     }
 
     /// Takes a node's report on an order. `None`: there is no such order of that node.

@@ -119,7 +119,7 @@ fn every_fault_is_reported_with_its_line_and_the_nearest_key() {
         "skipper.toml:4: `edge.https` = `nonsense`: `nonsense` is not an address; write it as 127.0.0.1:7577 or \
          [::1]:7577, or `auto`, or `off`",
         "skipper.toml:6: `limits.body` = `lots`: `lots` is not a size: write it as 65536, 512KiB, 64MiB or 1GiB",
-        "skipper.toml:8: `platforms.x.type` = `cloud`: this server knows the types `local`, `docker` and `podman`",
+        "skipper.toml:8: `platforms.x.type` = `cloud`: this server knows the types `local`, `docker`, `podman` and `compose`",
         "skipper.toml:10: `log.format` = `xml`: is not a log format; write text or json",
         "skipper.toml:12: `retention.idempotency_keys` = `0s`: must be longer than nothing",
         "skipper.toml:14: `containers.collect_every` = `never`: `never` is not a span of time: write it as 500ms, 30s, \
