@@ -16,10 +16,6 @@ use skipper_core::{
 
 /// What stands for a secret wherever an order is stored or shown.
 pub const MASK: &str = "***";
-/// The compose file of a project.
-pub const COMPOSE_FILE: &str = "docker-compose.yml";
-/// The file of its variables, which alone may hold secrets.
-pub const ENV_FILE: &str = ".env";
 /// The version of what server and agent say to each other. Both sides serve this one and the one before.
 pub const PROTOCOL: u32 = 1;
 /// Header that names it.
@@ -75,11 +71,11 @@ pub struct OrderLease {
 pub struct Desired {
     /// Its name.
     pub project: String,
-    /// [`COMPOSE_FILE`] and [`ENV_FILE`]; secrets are filled in for the node that takes the order, and are [`MASK`] everywhere else.
+    /// Its compose file and [`skipper_core::compose::ENV_FILE`]; secrets are filled in for the node that takes the order, and are [`MASK`] everywhere else.
     pub files: BTreeMap<String, String>,
     /// Its services, by name.
     pub services: BTreeMap<String, DesiredService>,
-    /// Variables of [`ENV_FILE`] that are secrets, so that nothing that is told of the project tells them. `None`: any of them may be.
+    /// Variables of the latter that are secrets, so that nothing that is told of the project tells them. `None`: any of them may be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secrets: Option<Vec<String>>,
 }

@@ -14,7 +14,7 @@ use skipper_core::actor::Actor;
 use tracing::Instrument as _;
 
 use super::{
-    deploys, extract, fleet, idempotency,
+    deploys, extract, idempotency,
     table::{Access, Answer, BodyKind, Meta},
 };
 use crate::{
@@ -63,7 +63,7 @@ async fn admit(app: &App, meta: &Meta, mut request: Request, next: Next) -> Resu
             None => true,
         },
         Access::Node => {
-            let actor = fleet::authenticate(app, request.headers()).await?;
+            let actor = auth::node::authenticate(app, request.headers()).await?;
             tracing::Span::current().record("actor", tracing::field::display(&actor));
             request.extensions_mut().insert(actor);
             false

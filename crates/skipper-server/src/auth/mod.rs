@@ -4,6 +4,7 @@
 
 mod authenticate;
 mod loopback;
+pub(crate) mod node;
 pub(crate) mod oidc;
 
 pub(crate) use authenticate::{authenticate, is_signed};

@@ -16,7 +16,7 @@ pub fn stamp(at: Timestamp) -> Stamp {
 /// An order without its secrets.
 #[must_use]
 pub fn shown(order: &Order) -> WorkOrder {
-    let project = project(order);
+    let project = project(order).unwrap_or_default();
     let files = project.masked(MASK);
     document(order, &project, files)
 }
@@ -25,16 +25,16 @@ pub fn shown(order: &Order) -> WorkOrder {
 ///
 /// # Errors
 ///
-/// A secret has no value any more.
-pub fn filled(order: &Order, secrets: &SecretValues) -> Result<WorkOrder, compose::SecretsMissing> {
-    let project = project(order);
-    let files = project.filled(secrets)?;
+/// A secret has no value any more; what is stored is no order.
+pub fn filled(order: &Order, secrets: &SecretValues) -> Result<WorkOrder, String> {
+    let project = project(order).map_err(|error| format!("the order cannot be read: {error}"))?;
+    let files = project.filled(secrets).map_err(|missing| missing.to_string())?;
     Ok(document(order, &project, files))
 }
 
 /// Orders of nothing have no project.
-fn project(order: &Order) -> compose::Project {
-    serde_json::from_value(order.desired.clone()).unwrap_or_default()
+fn project(order: &Order) -> Result<compose::Project, serde_json::Error> {
+    serde_json::from_value(order.desired.clone())
 }
 
 /// The keys of variables that are secrets.

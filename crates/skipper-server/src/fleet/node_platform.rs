@@ -222,18 +222,7 @@ fn refused<T>(what: &str) -> Result<T, Error> {
 
 impl Platform for NodePlatform {
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            schemes: vec![compose::SCHEME.to_owned()],
-            replicas: false,
-            volumes: true,
-            memory_limits: false,
-            cpu_limits: false,
-            hooks: false,
-            pods: true,
-            own_network: true,
-            converges: true,
-            routes: true,
-        }
+        skipper_platform::compose::capabilities()
     }
 
     fn describe(&self) -> BoxFuture<'_, Description> {

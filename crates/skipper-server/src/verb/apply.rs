@@ -12,7 +12,7 @@ use skipper_core::{
     spec::Spec,
 };
 use skipper_source::tenant::{self, Service, Surroundings, Tenant};
-use skipper_store::{Order, ResourceFilter};
+use skipper_store::{IntentAccepted, Order, ResourceFilter};
 
 use super::{
     Caller, Options, Prepared, delete, difference, intent,
@@ -109,6 +109,22 @@ pub async fn apply(app: &App, caller: &Caller, tenant: &TenantName) -> Result<Ap
         orders.push(order.map_err(|error| Error::new(Code::PlanRefused, error.chain()))?);
     }
     Ok(Applied { tenant: tenant.clone(), revision, rollout: Some(accepted.rollout), orders })
+}
+
+/// What came of an apply that was stored before its server died and was never answered.
+///
+/// # Errors
+///
+/// Only the store's.
+pub async fn again(app: &App, accepted: IntentAccepted) -> Result<Applied, Error> {
+    let IntentAccepted { release, revision: stored, rollout } = accepted;
+    let revision = rollout.to.unwrap_or(release.last_revision);
+    let mut orders = Vec::new();
+    for application in stored.iter().filter_map(|stored| stored.spec.as_ref()).flat_map(|spec| &spec.applications) {
+        let id = DeploymentId::derive(release.id, &release.name, &application.name, revision);
+        orders.extend(app.store.order_newest(&id, OrderKind::DeployService).await?);
+    }
+    Ok(Applied { tenant: release.tenant, revision, rollout: Some(rollout), orders })
 }
 
 /// What the tenant's resources come to: manifest, spec, and the tenant's spec with all of its services. `None` where they

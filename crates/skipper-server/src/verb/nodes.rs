@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::Value;
-use skipper_core::{name::NodeName, policy::Action, time::Timestamp};
+use skipper_core::{actor::Provenance, name::NodeName, policy::Action, time::Timestamp};
 use skipper_source::fleet::{NodeResource, NodeSpec, NodeStatus};
 use skipper_store::{Node, OrderFilter, TokenSecret};
 
@@ -216,6 +216,35 @@ pub async fn enrolment(app: &App, caller: &Caller, name: &NodeName) -> Result<(T
     caller.may_all(Action::Administer)?;
     known(app, name).await?;
     Ok(app.store.node_enrolment_create(name, ENROLMENT, &caller.provenance).await?)
+}
+
+/// Trades an enrolment for the node's token.
+///
+/// # Errors
+///
+/// The same whatever is wrong with it: it is none, another node's, used up, or too old.
+///
+/// # Cancel safety
+///
+/// Safe to drop: one transaction.
+pub async fn enrol(
+    app: &App,
+    enrolment: Option<&str>,
+    node: &NodeName,
+    provenance: &Provenance,
+) -> Result<TokenSecret, Error> {
+    let token = match enrolment {
+        Some(enrolment) => app.store.node_enrol(enrolment, node, provenance).await?,
+        None => None,
+    };
+    token.ok_or_else(no_enrolment)
+}
+
+/// What is told of an enrolment that is worth nothing.
+#[must_use]
+pub fn no_enrolment() -> Error {
+    Error::new(Code::Unauthenticated, "the enrolment is not known, was used, or has expired")
+        .hint("`skipper node enrol` makes another one")
 }
 
 async fn known(app: &App, name: &NodeName) -> Result<Node, Error> {

@@ -137,7 +137,7 @@ async fn open(app: &App, order: &Order) -> Result<WorkOrder, String> {
     if order.kind == OrderKind::RemoveService {
         return Ok(shown(order));
     }
-    filled(order, &secrets).map_err(|missing| missing.to_string())
+    filled(order, &secrets)
 }
 
 /// An order that nobody could carry out.

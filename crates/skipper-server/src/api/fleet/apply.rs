@@ -7,7 +7,7 @@ use axum::{
 };
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
-use skipper_core::{fleet::OrderKind, name::TenantName, rollout::Rollout};
+use skipper_core::{name::TenantName, rollout::Rollout};
 use skipper_store::IntentAccepted;
 
 use crate::{
@@ -45,18 +45,7 @@ pub(super) async fn apply(
 
 /// The answer to an apply that was stored before the server died and was never answered.
 pub(in crate::api) async fn answer_again(app: &App, accepted: IntentAccepted) -> Result<Response, Error> {
-    let revision = accepted.rollout.to.unwrap_or(accepted.release.last_revision);
-    let mut orders = Vec::new();
-    if let Some(spec) = accepted.revision.as_ref().and_then(|revision| revision.spec.as_ref()) {
-        for application in &spec.applications {
-            let release = &accepted.release;
-            let id =
-                skipper_core::deployment::DeploymentId::derive(release.id, &release.name, &application.name, revision);
-            orders.extend(app.store.order_newest(&id, OrderKind::DeployService).await?);
-        }
-    }
-    let tenant = accepted.release.tenant.clone();
-    Ok(answer(&Applied { tenant, revision, rollout: Some(accepted.rollout), orders }))
+    Ok(answer(&apply::again(app, accepted).await?))
 }
 
 fn answer(applied: &Applied) -> Response {

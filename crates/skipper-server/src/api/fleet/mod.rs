@@ -9,7 +9,7 @@ mod orders;
 mod resources;
 
 use axum::extract::FromRequestParts;
-use http::{HeaderMap, header, request::Parts};
+use http::request::Parts;
 use skipper_core::{
     actor::Actor,
     name::NodeName,
@@ -57,34 +57,6 @@ pub(crate) fn rows() -> Vec<Row> {
 pub(in crate::api) fn is_known(path: &str) -> bool {
     let Some(rest) = path.strip_prefix("/v1/") else { return false };
     matches!(rest.split('/').next(), Some("health" | "deployments" | "nodes" | "work-orders" | "resources"))
-}
-
-/// Says which node's agent asks, by its token.
-///
-/// # Errors
-///
-/// [`Code::Unauthenticated`].
-pub(in crate::api) async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Actor, Error> {
-    let refused = |what: &str| {
-        Error::new(Code::Unauthenticated, what.to_owned())
-            .hint("an agent sends `Authorization: Bearer` with the token that `skipper node register` printed")
-    };
-    let token = bearer(headers).ok_or_else(|| refused("a node's token is needed"))?;
-    let node = app.store.node_authenticate(token).await?;
-    node.map(|node| Actor::Node { node })
-        .ok_or_else(|| refused("the token is not that of a node, has been replaced, or was revoked"))
-}
-
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let text = match headers.get(header::AUTHORIZATION) {
-        Some(value) => {
-            let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then_some(token)?
-        }
-        None => headers.get("x-agent-token")?.to_str().ok()?,
-    };
-    let text = text.trim();
-    (1..=1024).contains(&text.len()).then_some(text)
 }
 
 /// The node whose agent asks.

@@ -17,15 +17,16 @@ use skipper_core::{
 };
 use skipper_source::fleet::{Heartbeat, HeartbeatAnswer, PROTOCOL, PROTOCOL_HEADER, Report};
 
-use super::{Agent, bearer};
+use super::Agent;
 use crate::{
     api::{
-        extract::{self, Json, Path, Query},
+        extract::{Json, Path, Query},
         observe::Ids,
     },
     app::App,
+    auth,
     error::{Code, Error},
-    verb::orders,
+    verb::{nodes, orders},
 };
 
 /// Longest an agent may wait for an order: proxies cut what is silent for a minute.
@@ -131,18 +132,13 @@ pub(super) async fn enrol(
     headers: HeaderMap,
     Path(node): Path<String>,
 ) -> Result<axum::Json<Value>, Error> {
-    let refused = || {
-        Error::new(Code::Unauthenticated, "the enrolment is not known, was used, or has expired")
-            .hint("`skipper node enrol` makes another one")
-    };
-    let enrolment = bearer(&headers).ok_or_else(refused)?;
-    let node = extract::name_of(NodeName::new(node)).map_err(|_| refused())?;
+    let node = NodeName::new(node).map_err(|_| nodes::no_enrolment())?;
     let provenance = Provenance {
         actor: Actor::Node { node: node.clone() },
         trigger: "enrol".to_owned(),
         request: ids.request,
         correlation: ids.correlation,
     };
-    let token = app.store.node_enrol(enrolment, &node, &provenance).await?.ok_or_else(refused)?;
+    let token = nodes::enrol(&app, auth::node::bearer(&headers), &node, &provenance).await?;
     Ok(axum::Json(json!({"token": token.expose()})))
 }

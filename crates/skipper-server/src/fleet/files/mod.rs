@@ -48,7 +48,8 @@ pub async fn follow(app: App, data_dir: PathBuf, stop: CancellationToken) {
         }
     };
     let mut wanted = app.fleet.0.wanted.subscribe();
-    let mut nodes_at = Instant::now();
+    let (mut asked, mut looked_at) = (0, Instant::now());
+    let (mut nodes_at, mut tidied_at) = (Instant::now(), Instant::now());
     loop {
         head.mark_unchanged();
         loop {
@@ -63,10 +64,17 @@ pub async fn follow(app: App, data_dir: PathBuf, stop: CancellationToken) {
             after = last.seq;
             tell::events(&app, &place, &mut taken, &events).await;
         }
+        // Not with every event: looking costs as much as there are files.
         let turn = *wanted.borrow_and_update();
-        take::all(&app, &place, &mut taken).await;
-        app.fleet.0.looked.send_replace(turn);
-        tell::tidy(&app, &place).await;
+        if turn != asked || looked_at.elapsed() >= LOOK {
+            take::all(&app, &place, &mut taken).await;
+            app.fleet.0.looked.send_replace(turn);
+            (asked, looked_at) = (turn, Instant::now());
+        }
+        if tidied_at.elapsed() >= LOOK {
+            tell::tidy(&app, &place).await;
+            tidied_at = Instant::now();
+        }
         if nodes_at.elapsed() >= NODES {
             nodes_at = Instant::now();
             tell::nodes(&app, &place, &mut taken).await;

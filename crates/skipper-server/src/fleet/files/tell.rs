@@ -1,5 +1,7 @@
 //! Shows what is stored.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::{Value, json};
 use skipper_core::{
     event::Event,
@@ -86,10 +88,43 @@ pub(super) async fn events(app: &App, place: &Place, taken: &mut Taken, events: 
             }
         }
     }
-    for event in events {
-        if let Err(error) = document(app, place, taken, event).await {
-            warn!("a document of the data folder is not written: {}", error.chain());
+    let touched = Touched::by(events);
+    if let Err(error) = documents(app, place, taken, &touched).await {
+        warn!("a document of the data folder is not written: {}", error.chain());
+    }
+}
+
+/// What events are about, each named once however many tell of it.
+#[derive(Default)]
+struct Touched {
+    orders: BTreeSet<OrderId>,
+    nodes: BTreeSet<NodeName>,
+    /// Kind, id, and whether it was removed last.
+    resources: BTreeMap<(String, String), bool>,
+    tenants: BTreeSet<TenantName>,
+}
+
+impl Touched {
+    fn by(events: &[Event]) -> Self {
+        let mut touched = Self::default();
+        for event in events {
+            let text = |key: &str| event.data.get(key).and_then(Value::as_str);
+            let (group, what) = event.kind.split_once('.').unwrap_or((&event.kind, ""));
+            match group {
+                "order" => touched.orders.extend(text("order").and_then(|id| id.parse::<OrderId>().ok())),
+                "node" => touched.nodes.extend(text("node").and_then(|name| NodeName::new(name).ok())),
+                "resource" => {
+                    if let (Some(kind), Some(id)) = (text("kind"), text("id")) {
+                        touched.resources.insert((kind.to_owned(), id.to_owned()), what == "removed");
+                    }
+                }
+                _ => {}
+            }
+            if matches!(group, "order" | "release" | "rollout") {
+                touched.tenants.extend(event.tenant.clone());
+            }
         }
+        touched
     }
 }
 
@@ -114,32 +149,19 @@ fn log_line(event: &Event) -> String {
     format!("{line}\n")
 }
 
-async fn document(app: &App, place: &Place, taken: &mut Taken, event: &Event) -> Result<(), Error> {
-    let text = |key: &str| event.data.get(key).and_then(Value::as_str).map(str::to_owned);
-    let (group, what) = event.kind.split_once('.').unwrap_or((&event.kind, ""));
-    match group {
-        "order" => {
-            if let Some(id) = text("order").and_then(|id| id.parse::<OrderId>().ok())
-                && let Some(order) = app.store.order_get(id).await?
-            {
-                write_order(place, &order);
-            }
+async fn documents(app: &App, place: &Place, taken: &mut Taken, touched: &Touched) -> Result<(), Error> {
+    for id in &touched.orders {
+        if let Some(order) = app.store.order_get(*id).await? {
+            write_order(place, &order);
         }
-        "node" => {
-            if let Some(name) = text("node").and_then(|name| NodeName::new(name).ok()) {
-                node(app, place, taken, &name).await?;
-            }
-        }
-        "resource" => {
-            if let (Some(kind), Some(id)) = (text("kind"), text("id")) {
-                resource(app, place, taken, Kind::parse(&kind)?, &id, what == "removed").await?;
-            }
-        }
-        _ => {}
     }
-    if let Some(tenant) = &event.tenant
-        && matches!(group, "order" | "release" | "rollout")
-    {
+    for name in &touched.nodes {
+        node(app, place, taken, name).await?;
+    }
+    for ((kind, id), removed) in &touched.resources {
+        resource(app, place, taken, Kind::parse(kind)?, id, *removed).await?;
+    }
+    for tenant in &touched.tenants {
         resource(app, place, taken, Kind::Tenant, tenant.as_str(), false).await?;
         snapshot(app, place, tenant).await?;
     }

@@ -14,7 +14,7 @@ use skipper_core::{
 };
 use skipper_platform::compose::{ComposeConfig, Driver, Report, ServiceReport, Wanted};
 use skipper_source::{
-    fleet::{ENV_FILE, ServiceState, WorkOrder},
+    fleet::{ServiceState, WorkOrder},
     yaml,
 };
 use tokio::time::Instant;
@@ -137,7 +137,7 @@ fn wanted(order: &WorkOrder, generation: Generation) -> Result<Wanted, Error> {
         let digest = service.digest.as_deref().and_then(|digest| digest.trim_start_matches("sha256:").parse().ok());
         Ok((name.clone(), Terms { image: service.image.clone(), digest, health, routes: Vec::new() }))
     });
-    let env = desired.files.get(ENV_FILE).map_or("", String::as_str);
+    let env = desired.files.get(skipper_core::compose::ENV_FILE).map_or("", String::as_str);
     Ok(Wanted {
         folder: order.tenant.to_string(),
         project: project(order),

@@ -2,7 +2,7 @@
 
 mod apply;
 mod sign;
-mod watch;
+pub(super) mod watch;
 
 pub(super) use sign::{HEADER, signature};
 pub(super) use watch::{Waiting, settle};

@@ -80,7 +80,8 @@ pub(in super::super) async fn settle(context: &Context, what: &str, answer: Valu
     }
 }
 
-async fn stop(at_most: Option<Duration>) -> Exit {
+/// Ends when the time is up, or somebody wants to wait no longer.
+pub(in super::super) async fn stop(at_most: Option<Duration>) -> Exit {
     let time_up = async {
         match at_most {
             Some(at_most) => tokio::time::sleep(at_most).await,

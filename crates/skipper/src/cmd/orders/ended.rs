@@ -6,10 +6,10 @@ use skipper_server::api::own::wire::RolloutView;
 use skipper_source::fleet::WorkOrder;
 use tokio::time::Instant;
 
-use super::super::Context;
+use super::super::{Context, deploy::watch::stop};
 use crate::{
     client::Call,
-    failure::{Exit, Failure},
+    failure::Failure,
     render::{Style, tame},
 };
 
@@ -72,19 +72,6 @@ pub(in super::super) async fn until_ended(
             Err(Failure::new(exit, "it has not ended yet, and goes on").hint(hint))
         }
         ended = all => ended,
-    }
-}
-
-async fn stop(at_most: Option<Duration>) -> Exit {
-    let time_up = async {
-        match at_most {
-            Some(at_most) => tokio::time::sleep(at_most).await,
-            None => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        Ok(()) = tokio::signal::ctrl_c() => Exit::Interrupted,
-        () = time_up => Exit::Timeout,
     }
 }
 
