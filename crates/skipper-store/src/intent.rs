@@ -23,16 +23,7 @@ statements! {
     INSERT_ROLLOUT = "INSERT INTO rollout (id, release_id, verb, from_revision, to_revision, slot, phase_name, phase, \
             required_plan, purge, secrets, provenance, created_at) \
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
-    LATEST = "SELECT number, source FROM revision WHERE release_id = $1 AND state IN ('pending', 'live', 'superseded') \
-        ORDER BY number DESC LIMIT $2";
-    /// Told by `replace`, the one function for this that both databases have.
-    MENTIONED = "SELECT 1 AS found FROM (SELECT source FROM revision \
-            WHERE release_id = $1 AND state IN ('pending', 'live', 'superseded') ORDER BY number DESC LIMIT $2) AS past \
-        WHERE replace(source, $3, '') <> source LIMIT 1";
 }
-
-/// How many revisions are looked at to tell what was sent again from what is new.
-const LOOK_BACK: u32 = 200;
 
 /// Longest description; a paragraph, not a document.
 const DESCRIPTION_MAX: usize = 4096;
@@ -190,31 +181,24 @@ async fn refuse_outdated_in_txn(
     tag: &str,
     signed_at: Option<Timestamp>,
 ) -> Result<(), Error> {
-    let mention = format!("\"tag\":{}", json::text(&tag)?);
-    if signed_at.is_none() && txn.one(MENTIONED, args![release.id, LOOK_BACK, mention]).await?.is_none() {
-        // The usual case: it is new, and nothing has to be read.
-        return Ok(());
-    }
-    let mut past = Vec::new();
-    for row in txn.all(LATEST, args![release.id, LOOK_BACK]).await? {
-        if let Source::App { tag, signed_at, .. } = row.json("source")? {
-            past.push((row.count("number")?, tag, signed_at));
-        }
-    }
-    let mut past = past.iter();
-    let is_it = |(_, deployed, _): &&(u64, String, Option<Timestamp>)| deployed == tag;
-    let (why, newer) = match signed_at {
-        Some(at) => ("signed", past.find(|one| one.2.is_some_and(|then| then > at) && !is_it(one))),
+    let newer = match signed_at {
+        Some(at) => txn.one(revision::SIGNED_LATER, args![release.id, at, tag]).await?,
+        // The usual case: it is new.
+        None if txn.one(revision::TAGGED, args![release.id, tag]).await?.is_none() => None,
         None => {
-            let newest = past.next().filter(|newest| !is_it(newest));
-            ("deployed", newest.filter(|_| past.any(|one| is_it(&one))))
+            let newest = txn.one(revision::NEWEST_TAG, args![release.id]).await?;
+            match newest {
+                Some(row) if row.text("tag")? != tag => Some(row),
+                Some(_) | None => None,
+            }
         }
     };
     match newer {
         None => Ok(()),
-        Some((number, ..)) => {
+        Some(row) => {
+            let why = if signed_at.is_some() { "signed" } else { "deployed" };
             let (release, tag) = (release.name.clone(), tag.to_owned());
-            Err(Error::Outdated { release, tag, why, newer: *number })
+            Err(Error::Outdated { release, tag, why, newer: row.count("number")? })
         }
     }
 }
@@ -288,6 +272,7 @@ async fn insert_revision_in_txn(
     provenance: &str,
 ) -> Result<(), Error> {
     let origin = origin_in_txn(txn, new, kept).await?;
+    let (tag, signed_at) = revision::delivery(&new.source);
     let spec = new.spec.as_ref().map(json::text).transpose()?;
     txn.run(
         revision::INSERT,
@@ -308,6 +293,8 @@ async fn insert_revision_in_txn(
             matches!(new.source, Source::Scale { .. }),
             origin.made_of,
             origin.kept,
+            tag,
+            signed_at,
         ],
     )
     .await
