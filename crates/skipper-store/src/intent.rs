@@ -306,8 +306,8 @@ struct Origin {
     repository: Option<String>,
     name: Option<String>,
     package_version: Option<String>,
-    /// The number that scalings do not count in.
-    version: u64,
+    /// The number that scalings do not count in; `None` for the next one.
+    version: Option<u64>,
     /// The revision that was made of the package itself.
     made_of: Option<u64>,
     /// Digest of the kept package.
@@ -315,13 +315,12 @@ struct Origin {
 }
 
 async fn origin_in_txn(txn: &mut Txn, new: &Revision, kept: Option<String>) -> Result<Origin, Error> {
-    let next = txn.row(revision::NEWEST_VERSION, args![new.release]).await?.count("version")? + 1;
     match &new.source {
         Source::Package { repository, name, version, .. } => Ok(Origin {
             repository: Some(repository.clone()),
             name: Some(name.clone()),
             package_version: Some(version.clone()),
-            version: next,
+            version: None,
             made_of: Some(new.number),
             kept: match kept {
                 Some(document) => Some(kept::put_in_txn(txn, document).await?),
@@ -332,7 +331,7 @@ async fn origin_in_txn(txn: &mut Txn, new: &Revision, kept: Option<String>) -> R
             repository: None,
             name: None,
             package_version: None,
-            version: next,
+            version: None,
             made_of: Some(new.number),
             kept: None,
         }),
@@ -345,7 +344,7 @@ async fn origin_in_txn(txn: &mut Txn, new: &Revision, kept: Option<String>) -> R
                 repository: row.maybe_text("package_repository")?,
                 name: row.maybe_text("package_name")?,
                 package_version: row.maybe_text("package_version")?,
-                version: if scaled { row.count("version")? } else { next },
+                version: if scaled { Some(row.count("version")?) } else { None },
                 made_of: row.maybe_count("made_of")?,
                 kept: row.maybe_text("kept")?,
             })
