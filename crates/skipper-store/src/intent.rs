@@ -25,6 +25,7 @@ statements! {
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
     LATEST = "SELECT number, source FROM revision WHERE release_id = $1 AND state IN ('pending', 'live', 'superseded') \
         ORDER BY number DESC LIMIT $2";
+    SOURCE = "SELECT source FROM revision WHERE release_id = $1 AND number = $2";
     /// Told by `replace`, the one function for this that both databases have.
     MENTIONED = "SELECT 1 AS found FROM (SELECT source FROM revision \
             WHERE release_id = $1 AND state IN ('pending', 'live', 'superseded') ORDER BY number DESC LIMIT $2) AS past \
@@ -101,7 +102,11 @@ impl Store {
         let mut txn = self.txn("accept the intent").await?;
         let release = admit_in_txn(&mut txn, &new).await?;
         if let (true, Some(Source::App { tag, signed_at, .. })) = (new.in_order, &new.source) {
-            refuse_outdated_in_txn(&mut txn, &release, tag, *signed_at).await?;
+            let judged = refuse_outdated_in_txn(&mut txn, &release, tag, *signed_at).await;
+            // What serves by a rollback brings nothing back.
+            if judged.is_err() && serving_tag_in_txn(&mut txn, &release).await?.as_ref() != Some(tag) {
+                judged?;
+            }
         }
         let (open, waiting) = rollout::under_way_in_txn(&mut txn, release.id).await?;
         let waits = open.is_some();
@@ -217,6 +222,21 @@ async fn refuse_outdated_in_txn(
             Err(Error::Outdated { release, tag, why, newer: *number })
         }
     }
+}
+
+/// The tag that serves, of whichever revision it was deployed by.
+async fn serving_tag_in_txn(txn: &mut Txn, release: &Release) -> Result<Option<String>, Error> {
+    let mut serving = release.serving;
+    for _ in 0..LOOK_BACK {
+        let Some(number) = serving else { return Ok(None) };
+        let Some(row) = txn.one(SOURCE, args![release.id, number]).await? else { return Ok(None) };
+        serving = match row.json("source")? {
+            Source::App { tag, .. } => return Ok(Some(tag)),
+            Source::Revision { number } | Source::Scale { number, .. } => Some(number),
+            Source::Package { .. } | Source::Tenant { .. } => None,
+        };
+    }
+    Ok(None)
 }
 
 async fn insert_in_txn(

@@ -155,6 +155,11 @@ pub(crate) fn display_width(text: &str) -> usize {
     unicode_width::UnicodeWidthStr::width(text)
 }
 
+/// [`tame`] for a text of several lines.
+pub(crate) fn tame_lines(text: &str) -> String {
+    text.lines().map(tame).collect::<Vec<_>>().join("\n")
+}
+
 /// Text from elsewhere, safe for a terminal: control characters are shown, not obeyed.
 pub(crate) fn tame(text: &str) -> String {
     if !text.chars().any(|c| c.is_control() && c != '\t') {

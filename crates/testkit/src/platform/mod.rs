@@ -223,6 +223,12 @@ impl FakePlatform {
         state.processes.values_mut().for_each(|process| process.behaviour.healthy_after = None);
     }
 
+    /// From now on all that runs is well.
+    pub fn heal(&self) {
+        let mut state = self.state.lock().expect(POISONED);
+        state.processes.values_mut().for_each(|process| process.behaviour.healthy_after = Some(Duration::ZERO));
+    }
+
     /// Puts something there that no store knows.
     pub fn plant(&self, deployment: &Deployment, index: u32) {
         let mut state = self.state.lock().expect(POISONED);
