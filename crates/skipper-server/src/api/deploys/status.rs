@@ -8,6 +8,7 @@ use skipper_core::{
     route::Host,
     spec::Target,
 };
+use skipper_engine::{InstanceHealth, InstanceState};
 
 use super::{
     allowed, read,
@@ -123,7 +124,8 @@ async fn one(app: &App, apps: &Apps, tenant: &TenantName, name: &str) -> Result<
         status.deployed_at = Some(own::time(revision.created_at));
         status.revision = Some(number);
         if let Some(health) = app.engine.health(release.id) {
-            status.detail = health.degraded.or_else(|| health.drift.into_iter().next());
+            let down = health.instances.iter().find_map(being_started);
+            status.detail = health.degraded.or_else(|| health.drift.into_iter().next()).or(down);
         }
         status.detail = status.detail.or_else(|| not_in_caddy(app, &revision));
         let lives = app.store.live_for_release(release.id).await?;
@@ -142,6 +144,18 @@ async fn one(app: &App, apps: &Apps, tenant: &TenantName, name: &str) -> Result<
         of_slip(app, &name, &mut status);
     }
     Ok(status)
+}
+
+/// An instance that ended and is not there again.
+fn being_started(instance: &InstanceHealth) -> Option<String> {
+    let InstanceHealth { index, app, .. } = instance;
+    let how = instance.last_exit.as_ref().map_or_else(|| "is gone".to_owned(), ToString::to_string);
+    match instance.state {
+        InstanceState::BackingOff { .. } | InstanceState::Starting => {
+            Some(format!("instance {index} of `{app}` {how}, and is being started again"))
+        }
+        InstanceState::Recovered => None,
+    }
 }
 
 /// A host name of it that somebody else has at the Caddy in front.
