@@ -504,6 +504,12 @@ async fn previews_are_refused_where_there_are_none() {
     let ended = preview(&server, "pr-1", "v1").await;
     assert_eq!(ended["status"], "failed", "the image enables none");
     assert!(ended["error"].as_str().unwrap_or_default().contains("not enabled"), "{ended}");
+    let list = read(&server, "/v1/previews/web").await;
+    assert_eq!((&list["previews"][0]["status"], &list["previews"][1]), (&json!("failed"), &Value::Null), "{list}");
+    assert!(server.machine.platform.running().is_empty(), "nothing of it was started");
+    let torn_down = Ask::new(Method::DELETE, "/v1/previews/web/pr-1").token(GLOBAL);
+    server.send(torn_down).await.done();
+    server.until(async || previews(&server).await.is_empty()).await;
 }
 
 #[tokio::test]
