@@ -321,14 +321,12 @@ impl Repositories {
         let (name, version) = (entry.name.as_str(), entry.version.as_str());
         let file = location.file(&[name, &format!("{name}-{version}.zip")]);
         self.fetcher.zip(&file, self.settings.package, self.settings.patience).await.map_err(|failure| match failure {
-            Failure::Missing => Error::new(
-                Code::PackageNotFound,
-                format!(
-                    "package {name}-{version} is in the index of repository `{}`, but {}",
-                    repository.name,
-                    failure.told(&file)
-                ),
-            ),
+            Failure::Missing => failed(format!(
+                "package {name}-{version} is in the index of repository `{}`, but {}",
+                repository.name,
+                failure.told(&file)
+            ))
+            .hint("tell whoever runs the repository, or choose another version"),
             failure => failed(failure.told(&file)).hint("ask again later, or look at `skipper repo list`"),
         })
     }

@@ -158,7 +158,8 @@ async fn the_highest_version_of_all_repositories_is_meant() {
     assert!(plan(json!({"name": "hello", "version": "1.9.0"})).await.contains("1.9.0"));
     let elsewhere = json!({"name": "hello", "version": "1.9.0", "repository": "low"});
     let body = json!({"verb": "install", "name": "x", "package": elsewhere});
-    server.post("/v1/plans", &body).await.problem("package-not-found");
+    let without = server.post("/v1/plans", &body).await.problem("repository-failed");
+    assert!(without.detail.contains("is in the index of repository `low`, but there is no"), "{}", without.detail);
     assert_eq!(found(&server, "tag=low").await, ["low/hello-1.9.0"]);
     assert_eq!(found(&server, "q=hello%20tag:B").await, ["low/hello-1.9.0"]);
     assert_eq!(found(&server, "tag=lo").await, Vec::<String>::new());

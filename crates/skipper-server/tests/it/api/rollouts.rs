@@ -86,6 +86,24 @@ async fn an_upgrade_that_does_not_get_healthy_within_its_timeout_fails_and_a_del
 }
 
 #[tokio::test]
+async fn what_cannot_be_had_is_told_by_the_answer_and_leaves_what_serves_alone() {
+    let server = installed().await;
+    server.machine.platform.lack("builtin:sample");
+    let why = "Error Message = [builtin:sample was answered with 404 Not Found]";
+    for (path, version) in [("/api/release/upgrade", 2), ("/api/upgrade", 3)] {
+        let text = format!("Could not find Resource in replacing release name [web], version [{version}].  {why}");
+        check(&server.post(path, &upgrade("2.0.0", "web")).await, 409, SKIPPER, &text);
+        server.told("web", "FAILED", "Could not deploy app.").await;
+    }
+    let text = format!("Could not install AppDeployRequest [web]  to platform [default].  {why}");
+    check(&server.post("/api/package/install", &install("2.0.0", "other")).await, 409, SKIPPER, &text);
+    let running: Vec<String> = server.machine.platform.running().keys().map(ToString::to_string).collect();
+    assert_eq!(running.len(), 1, "{running:?}");
+    let info: Value = server.get("/api/release/status/web/1").await.ok();
+    assert_eq!(info["status"]["statusCode"], "DEPLOYED");
+}
+
+#[tokio::test]
 async fn values_are_put_over_those_of_the_newest_version_also_of_one_that_failed() {
     let server = installed().await;
     let with = |version: &str, raw: &str| {
