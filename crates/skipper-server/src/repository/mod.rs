@@ -36,7 +36,7 @@ pub use refresh::Report;
 
 pub(crate) use fetch::INDEX_TIME;
 pub(crate) use location::shown as shown_url;
-pub(crate) use metadata::{index_entry, metadata_json, words};
+pub(crate) use metadata::{index_entry, is_of_index, metadata_json, words};
 
 use self::{fetch::Failure, fetch::Fetcher, location::Location};
 use crate::{

@@ -79,6 +79,10 @@ fn without_package(wanted: &Wanted) -> Failure {
 fn refused(error: Error, verb: Verb, release: &ReleaseName, package: Option<&Wanted>) -> Failure {
     match (error.code(), package) {
         (Code::PackageNotFound, Some(package)) => without_package(package).because(error),
+        (Code::RepositoryFailed | Code::PackageInvalid, Some(_)) => {
+            let text = format!("Could not download an deserialize package.  {}", error.detail());
+            Failure::skipper(text).because(error)
+        }
         (Code::ApplicationNotFound, _) => Failure::argument(error.detail()).because(error),
         _ => Failure::of_verb(error, verb, release.as_str(), None),
     }
@@ -350,7 +354,7 @@ pub(super) async fn scale(app: &App, client: &Client, named: &str, body: ScaleRe
     let mut replicas = BTreeMap::new();
     for item in body.scale.unwrap_or_default() {
         let app_name = given(item.name, "Application name must not be empty")?;
-        let count = item.count.unwrap_or(1);
+        let count = item.count.ok_or_else(|| Failure::argument(format!("`count` of app {app_name} is missing")))?;
         let count = u32::try_from(count).ok().filter(|count| *count <= MAX_REPLICAS).ok_or_else(|| {
             Failure::argument(format!("`count` of app {app_name} is {count}: between 0 and {MAX_REPLICAS}"))
         })?;

@@ -216,3 +216,23 @@ async fn the_management_of_an_instance_is_called_in_place_of_the_client() {
     let out = server.get("/api/release/actuator/web/web.web-v1/web.web-v1-0?endpoint=../admin").await;
     check(&out, 500, "java.lang.IllegalArgumentException", "leads out");
 }
+
+#[tokio::test]
+async fn what_serves_is_found_after_an_upgrade_that_failed() {
+    let server = installed().await;
+    server.machine.platform.behave("2.0.0", Behaviour { healthy_after: None, exits_after: None });
+    let mut body = upgrade("2.0.0", "web");
+    body["timeout"] = json!(300);
+    server.post("/api/release/upgrade", &body).await.ok::<Value>();
+    server.told("web", "FAILED", "Did not detect apps in replacing release as healthy after ").await;
+    for path in ["/api/release/logs/web", "/api/release/logs/web/web.web-v1", "/api/release/logs/web/web"] {
+        let told: Value = server.get(path).await.ok();
+        assert!(told["logs"]["web.web-v1"].is_string(), "{path}: {told}");
+    }
+    let at = "/api/release/actuator/web/web.web-v1";
+    let called = server.get(&format!("{at}/web.web-v1-0?endpoint=/info")).await.text();
+    assert!(!called.contains("is not found"), "{called}");
+    let nobody = server.get(&format!("{at}/nobody?endpoint=/info")).await;
+    let text = "instance nobody is not found in app web.web-v1; there is web.web-v1-0";
+    check(&nobody, 500, "java.lang.IllegalArgumentException", text);
+}

@@ -80,7 +80,15 @@ impl WaitArgs {
     /// As [`WaitArgs::settle`], and it came too late.
     pub(super) async fn settle_cancel(&self, context: &Context, accepted: Accepted) -> Done {
         if !self.waits(context) {
-            return tell_accepted(context, &accepted);
+            if context.out.json {
+                return context.out.json(&accepted);
+            }
+            let Accepted { release, rollout, .. } = &accepted;
+            context
+                .out
+                .line(&tame(&format!("{release}: the {} is being cancelled, rollout {}", rollout.verb, rollout.id)))?;
+            context.out.next(&format!("`skipper status {release}` shows how it goes; --wait waits for its end"));
+            return Ok(());
         }
         let Ended::Final(view) = watch::until_ended(context, &accepted, self.timeout).await? else { return Ok(()) };
         if context.out.json {
