@@ -74,6 +74,8 @@ struct State {
     hook_behaviours: BTreeMap<String, HookBehaviour>,
     forgotten_hooks: bool,
     volumes: BTreeMap<String, DeploymentId>,
+    /// Resources that cannot be had.
+    lacking: BTreeSet<String>,
     /// By image and path.
     image_files: BTreeMap<(String, String), String>,
     foreign: Vec<Foreign>,
@@ -152,6 +154,11 @@ impl FakePlatform {
     /// How processes behave from now on whose application's `VERSION` is `version`.
     pub fn behave(&self, version: &str, behaviour: Behaviour) {
         self.state.lock().expect(POISONED).behaviours.insert(version.to_owned(), behaviour);
+    }
+
+    /// From now on that resource cannot be fetched.
+    pub fn lack(&self, uri: &str) {
+        self.state.lock().expect(POISONED).lacking.insert(uri.to_owned());
     }
 
     /// Puts a file into an image, by the URI of its resource.
