@@ -37,6 +37,7 @@ mod stop;
 pub(crate) mod watch;
 
 pub use config::{ContainerConfig, EngineKind, EngineSettings, Pull, RegistryLogin, answers};
+pub(crate) use deployer::watches_health;
 
 use std::{collections::BTreeMap, fs, future::Future, io, os::unix::fs::DirBuilderExt as _, sync::Arc, time::Duration};
 
