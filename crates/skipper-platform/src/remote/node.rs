@@ -92,8 +92,12 @@ impl RemoteNode {
         self.changes.next(account, self.wire.as_ref()).await;
     }
 
-    /// A call that is answered in one piece of at most `limit` bytes.
-    pub(super) async fn ask<T: DeserializeOwned>(
+    /// A call that is answered in one piece of at most `limit` bytes: for what is asked of a node beside its platforms and its edge.
+    ///
+    /// # Errors
+    ///
+    /// Those of the wire, and what the node says; an answer that is no `T`.
+    pub async fn ask<T: DeserializeOwned>(
         &self,
         path: &str,
         with: impl Serialize,
@@ -111,7 +115,11 @@ impl RemoteNode {
     }
 
     /// A call whose answer goes on: what is returned has begun.
-    pub(super) async fn open(&self, path: &str, with: impl Serialize, deadline: Duration) -> Result<Reply, Error> {
+    ///
+    /// # Errors
+    ///
+    /// Those of the wire, and what the node says.
+    pub async fn open(&self, path: &str, with: impl Serialize, deadline: Duration) -> Result<Reply, Error> {
         let body = message::write(path, Some(on_the_way(deadline)), with)?;
         let exchange = async {
             let reply = self.wire.ask(path, body, deadline).await?;

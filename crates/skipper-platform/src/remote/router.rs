@@ -42,6 +42,11 @@ impl RemoteRouter {
         Self { node, synced: AtomicBool::new(false) }
     }
 
+    /// It may have missed something: what it holds is older than what is wanted, until it is told everything.
+    pub fn missed_something(&self) {
+        self.synced.store(false, Ordering::Relaxed);
+    }
+
     async fn ask<T: DeserializeOwned>(&self, method: &str, with: impl Serialize, bound: Duration) -> Result<T, Error> {
         self.node.ask(&format!("/router/{method}"), with, bound, MAX_FAULT).await
     }
