@@ -21,6 +21,7 @@ use crate::{
 
 /// What a platform account can do. The planner reads it before it promises anything.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Capabilities {
     /// Resource kinds it runs, as URI schemes without the colon.
     pub schemes: Vec<String>,
@@ -75,7 +76,7 @@ pub struct Launch<'a> {
 }
 
 /// One deployment that a platform found by its labels.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Found {
     /// Its id.
     pub id: DeploymentId,
@@ -86,7 +87,7 @@ pub struct Found {
 }
 
 /// Something here that another program started.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Foreign {
     /// What the platform calls it.
     pub id: String,
@@ -99,7 +100,7 @@ pub struct Foreign {
 }
 
 /// What an account keeps for revisions that may run again, by digest.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Kept {
     /// In this server's name.
     pub own: BTreeSet<Sha256>,
@@ -121,7 +122,7 @@ pub struct Garbage {
 }
 
 /// What an account has cleared away.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Cleared {
     /// Digests of the resources that are not kept any more.
     pub resources: Vec<Sha256>,
@@ -142,7 +143,7 @@ impl Cleared {
 }
 
 /// Which log lines are wanted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogQuery {
     /// Of which deployment.
     pub deployment: DeploymentId,
@@ -180,7 +181,7 @@ pub struct LogChunk {
 }
 
 /// The result of a command in an instance.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExecOutput {
     /// Exit status; `None` when killed by a signal.
     pub code: Option<i32>,
@@ -202,7 +203,8 @@ pub struct HookJob<'a> {
 }
 
 /// What became of a hook's job.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
 pub enum HookState {
     /// Never started.
     Absent,

@@ -29,11 +29,12 @@ use skipper_core::{
     secret::SecretValues,
     spec::Target,
 };
-use tokio::{sync::OwnedRwLockReadGuard, time::timeout};
+use tokio::time::timeout;
 
 use crate::{
     engine::Shared,
     failure::{Failure, Halt, StepError},
+    published::Telling,
     retry::Backoff,
     rollout::{Entry, Run, persist},
     service::Surface,
@@ -59,11 +60,11 @@ pub(crate) struct Effect {
     /// How the application is reached from now on, where that changed.
     pub(crate) surface: Option<Surface>,
     /// A router was told: keeps it from being told everything anew until the store knows as well.
-    pub(crate) published: Option<OwnedRwLockReadGuard<()>>,
+    pub(crate) published: Option<Telling>,
 }
 
 impl Effect {
-    pub(crate) fn into_entry(self, events: Vec<NewEvent>) -> (Entry, Option<OwnedRwLockReadGuard<()>>) {
+    pub(crate) fn into_entry(self, events: Vec<NewEvent>) -> (Entry, Option<Telling>) {
         let outcome = StepOutcome { message: self.message, data: self.data };
         (Entry { outcome, live: self.live, gone: self.gone, events }, self.published)
     }

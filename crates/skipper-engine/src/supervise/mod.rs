@@ -113,13 +113,16 @@ async fn sweeps(nurse: &Nurse) {
     let platforms: Vec<Arc<dyn Platform>> =
         shared.config.platforms.iter().map(|(_, platform)| Arc::clone(platform)).collect();
     let watch = |number: usize| {
-        let platform = Arc::clone(&platforms[number]);
+        let platform = platforms.get(number).map(Arc::clone);
         async move {
-            platform.changed().await;
+            match platform {
+                Some(platform) => platform.changed().await,
+                None => shared.config.platforms.changed_elsewhere().await,
+            }
             number
         }
     };
-    let mut changes: FuturesUnordered<_> = (0..platforms.len()).map(watch).collect();
+    let mut changes: FuturesUnordered<_> = (0..=platforms.len()).map(watch).collect();
     let mut changed: Vec<usize> = Vec::new();
     let mut orphans = orphans::Orphans::default();
     let (mut full_at, mut next, mut not_before) = (Instant::now(), Instant::now(), Instant::now());

@@ -267,6 +267,7 @@ pub(super) fn mount(config: &ContainerConfig, deployment: &Deployment, volume: &
         if !source.starts_with('/') {
             return Err(invalid(format!("volume `{}`: {source} is no absolute path of the host", volume.name)));
         }
+        config.admits_folder(source)?;
         if config.is_here() && !Path::new(source).exists() {
             fs::create_dir_all(source)
                 .map_err(|cause| storage(format!("make the folder of volume `{}`", volume.name), cause))?;

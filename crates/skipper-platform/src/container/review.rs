@@ -26,6 +26,10 @@ pub(super) fn review(config: &ContainerConfig, app: &mut Application) -> Result<
     let pod = Manifest::of(app)?;
     if pod.is_some() {
         pod::supported(config)?;
+        config.admits_pods()?;
+    }
+    for source in app.volumes.iter().filter_map(|volume| volume.source.as_deref()) {
+        config.admits_folder(source)?;
     }
     if let Some(bytes) = app.limits.memory_bytes.filter(|bytes| *bytes < LEAST_MEMORY) {
         let message = format!("a memory limit of {bytes} bytes is less than a container can have");

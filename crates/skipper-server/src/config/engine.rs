@@ -59,6 +59,7 @@ pub(super) fn settings(
         publish: said.parse("publish", |ip| ip.parse::<IpAddr>().map_err(|_| "is not an IP address".to_owned())),
         registries: said.registries(),
         logins: None,
+        policy: None,
     }
 }
 

@@ -20,11 +20,11 @@ use skipper_core::{
     spec::{Application, Resource},
     time::Timestamp,
 };
-use skipper_source::fleet::{OrderResult, ServiceState};
+use skipper_source::fleet::{OrderResult, ProjectLogs, ServiceState};
 use skipper_store::{NewOrder, Order};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{Fleet, SILENT_AFTER};
+use super::{Fleet, SILENT_AFTER, projects};
 
 /// How often the store is asked for a result that nobody told of.
 const LOOK: Duration = Duration::from_secs(2);
@@ -335,20 +335,30 @@ impl Platform for NodePlatform {
         Box::pin(async { Ok(()) })
     }
 
-    fn logs(&self, _: LogQuery) -> BoxFuture<'_, Result<BoxStream<'static, Result<LogChunk, Error>>, Error>> {
-        Box::pin(async {
-            refused("logs of a node's projects are not streamed by its agent; see `docker compose logs` there")
+    /// The container is a service; without one the lines of all begin with the name of theirs.
+    fn logs(&self, query: LogQuery) -> BoxFuture<'_, Result<BoxStream<'static, Result<LogChunk, Error>>, Error>> {
+        Box::pin(async move {
+            let order = self.fleet.store().order_newest(&query.deployment, OrderKind::DeployService).await?;
+            let order = order.ok_or_else(|| {
+                let what = format!("node `{}` was never told of deployment {}", self.node, query.deployment);
+                Error::new(ErrorKind::NotFound, "no-logs", what)
+            })?;
+            let project = compose::project_name(order.tenant.as_str());
+            let asked = ProjectLogs { project, service: query.container, tail: query.tail, follow: query.follow };
+            projects::logs(&self.fleet, &self.node, asked).await
         })
     }
 
+    /// In the first container by the names of services.
     fn exec<'a>(
         &'a self,
-        _: &'a Deployment,
+        deployment: &'a Deployment,
         _: u32,
-        _: &'a [String],
-        _: Duration,
+        command: &'a [String],
+        deadline: Duration,
     ) -> BoxFuture<'a, Result<ExecOutput, Error>> {
-        Box::pin(async { refused("commands are not run on nodes") })
+        let project = compose::project_name(deployment.tenant.as_str());
+        Box::pin(projects::exec(&self.fleet, &self.node, project, command, deadline))
     }
 
     fn run_hook<'a>(&'a self, _: HookJob<'a>, _: Duration) -> BoxFuture<'a, Result<HookState, Error>> {

@@ -14,6 +14,7 @@ mod diff;
 mod doctor;
 pub(crate) mod edge;
 mod events;
+mod exec;
 mod expression;
 mod fleet_arg;
 mod follow;
@@ -113,6 +114,8 @@ pub(crate) enum Command {
     Why(why::Why),
     /// Print what the applications of a release write
     Logs(logs::Logs),
+    /// Run a command in an instance of a release
+    Exec(exec::Exec),
     /// List what happened
     #[command(args_conflicts_with_subcommands = true)]
     Events(events::Events),
@@ -371,6 +374,7 @@ impl Command {
             Self::Plan(verb) => verb.run(context).await,
             Self::Why(verb) => verb.run(context).await,
             Self::Logs(verb) => verb.run(context).await,
+            Self::Exec(verb) => verb.run(context).await,
             Self::Events(verb) => verb.run(context).await,
             Self::Hold(verb) => verb.run(context).await,
             Self::Resume(verb) => verb.run(context).await,

@@ -3,6 +3,7 @@
 //! The paths, headers and shapes are those of the first control plane's users; see docs/fleet.md.
 
 mod apply;
+mod link;
 mod node;
 mod nodes;
 mod orders;
@@ -42,6 +43,7 @@ pub(crate) fn rows() -> Vec<Row> {
         row!(POST "/v1/nodes/{node}/enrolments" => nodes::enrolment, Installation(Administer), Secret),
         row!(POST "/v1/nodes/{node}/enrol" => node::enrol, Signed, Secret),
         row!(GET "/v1/nodes/{node}/work-orders/next" => node::next, Node, Nothing, Stream),
+        row!(GET "/v1/nodes/{node}/link" => link::link, Node, Nothing, Stream),
         row!(POST "/v1/nodes/{node}/heartbeat" => node::heartbeat, Node, Json),
         row!(POST "/v1/work-orders/{id}/result" => node::report, Node, Report),
         row!(GET "/v1/work-orders" => orders::list, Tenant(Read)),
