@@ -3,21 +3,23 @@
 use std::{
     collections::hash_map::RandomState,
     fmt,
-    hash::BuildHasher as _,
+    hash::{BuildHasher as _, Hash},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use tokio::{
-    sync::{MutexGuard, OnceCell},
+    sync::{Mutex as AsyncMutex, MutexGuard, OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::Instant,
 };
 use zeroize::Zeroizing;
 
 use crate::{app::App, auth::oidc::KeyCache, error::Error};
 
-/// Apps share this many turns, and so do deliveries; two of them seldom the same one.
+/// Apps share this many turns; two of them seldom the same one.
 const TURNS: usize = 64;
+/// Deliveries share this many: whoever gets another one's waits for its flush.
+const DELIVERIES: usize = 1024;
 /// Anybody can send what is refused, and must not fill the log with it.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 /// What the key of tickets is made for.
@@ -25,8 +27,8 @@ const TICKETS: &str = "tickets of deploys";
 
 /// One for each server.
 pub struct Webhooks {
-    turns: Vec<tokio::sync::Mutex<()>>,
-    same: Vec<tokio::sync::Mutex<()>>,
+    turns: Vec<RwLock<()>>,
+    same: Vec<AsyncMutex<()>>,
     hasher: RandomState,
     tickets: OnceCell<Zeroizing<[u8; 32]>>,
     complaints: Mutex<Complaints>,
@@ -42,10 +44,9 @@ struct Complaints {
 
 impl Default for Webhooks {
     fn default() -> Self {
-        let turns = || std::iter::repeat_with(Default::default).take(TURNS).collect();
         Self {
-            turns: turns(),
-            same: turns(),
+            turns: std::iter::repeat_with(RwLock::default).take(TURNS).collect(),
+            same: std::iter::repeat_with(AsyncMutex::default).take(DELIVERIES).collect(),
             hasher: RandomState::new(),
             tickets: OnceCell::new(),
             complaints: Mutex::default(),
@@ -61,16 +62,24 @@ impl fmt::Debug for Webhooks {
 }
 
 impl Webhooks {
-    /// Waits until no other delivery of the app is being accepted by this server.
-    pub(crate) async fn turn(&self, app: &str) -> MutexGuard<'_, ()> {
-        let index = self.hasher.hash_one(app) % TURNS as u64;
-        self.turns[usize::try_from(index).unwrap_or(0)].lock().await
+    /// Waits while the app is to itself. Deliveries are accepted side by side, so that they share a flush: which one comes first, the
+    /// store tells.
+    pub(crate) async fn turn(&self, app: &str) -> RwLockReadGuard<'_, ()> {
+        self.turns[self.place(app, TURNS)].read().await
+    }
+
+    /// Waits until nothing of the app is being accepted by this server, and lets nothing be until the guard is dropped.
+    pub(crate) async fn alone(&self, app: &str) -> RwLockWriteGuard<'_, ()> {
+        self.turns[self.place(app, TURNS)].write().await
     }
 
     /// Waits until the same delivery is not being accepted by this server: then its answer is there to be repeated.
     pub(crate) async fn same(&self, sender: &str, id: &str) -> MutexGuard<'_, ()> {
-        let index = self.hasher.hash_one((sender, id)) % TURNS as u64;
-        self.same[usize::try_from(index).unwrap_or(0)].lock().await
+        self.same[self.place((sender, id), DELIVERIES)].lock().await
+    }
+
+    fn place(&self, of: impl Hash, count: usize) -> usize {
+        usize::try_from(self.hasher.hash_one(of) % count as u64).unwrap_or(0)
     }
 
     /// Whether a refusal is to be told now, and how many were not since the last one was.

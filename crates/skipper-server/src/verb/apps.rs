@@ -76,7 +76,7 @@ pub async fn remove(app: &App, caller: &Caller, name: &str) -> Result<(), Error>
         return Err(deploy::unknown(name));
     }
     // No webhook brings it back meanwhile.
-    let _turn = app.webhooks.turn(name).await;
+    let _alone = app.webhooks.alone(name).await;
     previews::tear_down(app, caller, &known, None).await?;
     stop(app, caller, &known).await?;
     Box::pin(takeover::remove_of(app, &known)).await;

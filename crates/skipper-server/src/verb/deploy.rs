@@ -54,8 +54,11 @@ pub async fn accept(app: &App, caller: &Caller, wanted: Wanted) -> Result<Intent
         None => file.name.clone(),
         Some(preview) => preview_release(&apps, file, &preview.id)?,
     };
-    // Not while the app is being removed.
-    let _turn = app.webhooks.turn(file.name.as_str()).await;
+    // Not while the app is being removed. Of two previews that would be one release, the second one has to see the first.
+    let (_turn, _alone) = match &preview {
+        None => (Some(app.webhooks.turn(file.name.as_str()).await), None),
+        Some(_) => (None, Some(app.webhooks.alone(file.name.as_str()).await)),
+    };
     let source = Source::App {
         image: file.image.clone(),
         tag: wanted.tag,
@@ -65,8 +68,8 @@ pub async fn accept(app: &App, caller: &Caller, wanted: Wanted) -> Result<Intent
     };
     let place = (tenant, name);
     match accept_source(app, caller, &place, source.clone(), wanted.force).await {
-        // Its removal came to its end between the look and the intent: it is installed anew.
-        Err(error) if error.code() == Code::NotServing => {
+        // Its removal, or its first deploy, came to its end between the look and the intent.
+        Err(error) if matches!(error.code(), Code::NotServing | Code::ReleaseExists) => {
             accept_source(app, caller, &place, source, wanted.force).await
         }
         done => done,

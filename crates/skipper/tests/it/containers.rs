@@ -318,6 +318,13 @@ fn an_engine_that_is_killed_or_stalls_in_the_middle_of_a_deploy() {
     .1;
     let is_blob = |request: &testkit::registry::Request| request.line.contains("/blobs/");
     until("it fetches", || registry.asked(), |asked| asked.iter().any(is_blob));
+    signal(daemon.pid(), rustix::process::Signal::STOP);
+    let status = yard.get("/v1/status");
+    assert_eq!(
+        (status["runtime"].as_str(), status["apps"][yard.name("web")]["tag"].as_str()),
+        (Some("error"), Some(&*tag))
+    );
+    signal(daemon.pid(), rustix::process::Signal::CONT);
     daemon.kill();
     registry.go(Way::Through);
     daemon.begin();
