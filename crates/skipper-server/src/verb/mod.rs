@@ -14,6 +14,7 @@ pub mod deploy;
 pub mod diff;
 pub mod edge;
 pub mod events;
+pub mod fleet;
 pub mod history;
 pub mod hold;
 pub mod install;

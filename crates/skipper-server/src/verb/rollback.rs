@@ -46,8 +46,12 @@ pub async fn prepare(app: &App, caller: &Caller, wanted: Rollback) -> Result<Pre
     let Rollback { tenant, name, to, health } = wanted;
     let release = find::release(app, &tenant, &name).await?;
     let serving = if find::at_rest(app, &release).await? { None } else { Some(find::serving_of(app, &release).await?) };
+    // Where its last rollout stopped half way, there is a way to what serves.
+    let lives = app.store.live_for_release(release.id).await?;
+    let now = serving.as_ref().and_then(|serving| serving.spec.as_ref());
+    let in_between = now.is_some_and(|now| !difference::runs_everywhere(now, &lives));
     let target = match (to, &serving) {
-        (Some(number), Some(serving)) if number == serving.number => {
+        (Some(number), Some(serving)) if number == serving.number && !in_between => {
             let refusal = Error::new(Code::NoDifference, format!("revision {number} of `{name}` serves already"))
                 .hint(format!("`skipper history {name}` lists the others"));
             return Err(find::unless_busy(app, &release, refusal).await);
@@ -80,7 +84,8 @@ pub async fn prepare(app: &App, caller: &Caller, wanted: Rollback) -> Result<Pre
     if let Some(now) = serving.as_ref().and_then(|serving| serving.spec.as_ref()) {
         difference::keep_launches(&mut spec, now);
         spec.health_bound = now.health_bound;
-        if spec == *now {
+        spec.waves.clone_from(&now.waves);
+        if spec == *now && !in_between {
             let refusal = Error::new(
                 Code::NoDifference,
                 format!("revision {} of `{name}` is what serves already", target.number),
