@@ -137,6 +137,8 @@ pub struct Tuning {
     pub resolve_bound: Duration,
     /// How often everything that runs is looked at when no platform reports a change.
     pub sweep_every: Duration,
+    /// How often what serves is asked whether it is still healthy.
+    pub pulse_every: Duration,
     /// How often a router is asked whether it must be told everything again.
     pub router_poll: Duration,
     /// Longest one question of supervision to a platform may take.
@@ -159,6 +161,7 @@ impl Default for Tuning {
             // As long as the default bound of one fetch: resolving may have to fetch.
             resolve_bound: Duration::from_secs(600),
             sweep_every: Duration::from_secs(30),
+            pulse_every: Duration::from_secs(10),
             router_poll: Duration::from_secs(1),
             observe_bound: Duration::from_secs(5),
             restart: RestartSettings::default(),

@@ -308,7 +308,10 @@ pub(crate) async fn patiently(
         let tried = failing.get_or_insert_with(Instant::now).elapsed();
         if tried + pause >= patience || begun.elapsed() + pause >= bound {
             // Not transient any more for whoever asks.
-            let told = format!("{} (tried again and again for {} s)", error.chain(), tried.as_secs());
+            let told = match tried.as_secs() {
+                0 => error.chain(),
+                secs => format!("{} (tried again and again for {secs} s)", error.chain()),
+            };
             let told = PortError::new(ErrorKind::Permanent, error.code(), told);
             return Err(match error.advice() {
                 Some(hint) => told.hint(hint.to_owned()),

@@ -23,16 +23,11 @@ statements! {
     INSERT_ROLLOUT = "INSERT INTO rollout (id, release_id, verb, from_revision, to_revision, slot, phase_name, phase, \
             required_plan, purge, secrets, provenance, created_at) \
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
-    LATEST = "SELECT number, source FROM revision WHERE release_id = $1 AND state IN ('pending', 'live', 'superseded') \
-        ORDER BY number DESC LIMIT $2";
-    /// Told by `replace`, the one function for this that both databases have.
-    MENTIONED = "SELECT 1 AS found FROM (SELECT source FROM revision \
-            WHERE release_id = $1 AND state IN ('pending', 'live', 'superseded') ORDER BY number DESC LIMIT $2) AS past \
-        WHERE replace(source, $3, '') <> source LIMIT 1";
+    SOURCE = "SELECT source FROM revision WHERE release_id = $1 AND number = $2";
 }
 
-/// How many revisions are looked at to tell what was sent again from what is new.
-const LOOK_BACK: u32 = 200;
+/// Most revisions that went back to one another, from what serves to what was deployed.
+const MOST_HOPS: u32 = 200;
 
 /// Longest description; a paragraph, not a document.
 const DESCRIPTION_MAX: usize = 4096;
@@ -101,7 +96,11 @@ impl Store {
         let mut txn = self.txn("accept the intent").await?;
         let release = admit_in_txn(&mut txn, &new).await?;
         if let (true, Some(Source::App { tag, signed_at, .. })) = (new.in_order, &new.source) {
-            refuse_outdated_in_txn(&mut txn, &release, tag, *signed_at).await?;
+            let judged = refuse_outdated_in_txn(&mut txn, &release, tag, *signed_at).await;
+            // What serves by a rollback brings nothing back.
+            if judged.is_err() && serving_tag_in_txn(&mut txn, &release).await?.as_ref() != Some(tag) {
+                judged?;
+            }
         }
         let (open, waiting) = rollout::under_way_in_txn(&mut txn, release.id).await?;
         let waits = open.is_some();
@@ -190,33 +189,41 @@ async fn refuse_outdated_in_txn(
     tag: &str,
     signed_at: Option<Timestamp>,
 ) -> Result<(), Error> {
-    let mention = format!("\"tag\":{}", json::text(&tag)?);
-    if signed_at.is_none() && txn.one(MENTIONED, args![release.id, LOOK_BACK, mention]).await?.is_none() {
-        // The usual case: it is new, and nothing has to be read.
-        return Ok(());
-    }
-    let mut past = Vec::new();
-    for row in txn.all(LATEST, args![release.id, LOOK_BACK]).await? {
-        if let Source::App { tag, signed_at, .. } = row.json("source")? {
-            past.push((row.count("number")?, tag, signed_at));
-        }
-    }
-    let mut past = past.iter();
-    let is_it = |(_, deployed, _): &&(u64, String, Option<Timestamp>)| deployed == tag;
-    let (why, newer) = match signed_at {
-        Some(at) => ("signed", past.find(|one| one.2.is_some_and(|then| then > at) && !is_it(one))),
+    let newer = match signed_at {
+        Some(at) => txn.one(revision::SIGNED_LATER, args![release.id, at, tag]).await?,
+        // The usual case: it is new.
+        None if txn.one(revision::TAGGED, args![release.id, tag]).await?.is_none() => None,
         None => {
-            let newest = past.next().filter(|newest| !is_it(newest));
-            ("deployed", newest.filter(|_| past.any(|one| is_it(&one))))
+            let newest = txn.one(revision::NEWEST_TAG, args![release.id]).await?;
+            match newest {
+                Some(row) if row.text("tag")? != tag => Some(row),
+                Some(_) | None => None,
+            }
         }
     };
     match newer {
         None => Ok(()),
-        Some((number, ..)) => {
+        Some(row) => {
+            let why = if signed_at.is_some() { "signed" } else { "deployed" };
             let (release, tag) = (release.name.clone(), tag.to_owned());
-            Err(Error::Outdated { release, tag, why, newer: *number })
+            Err(Error::Outdated { release, tag, why, newer: row.count("number")? })
         }
     }
+}
+
+/// The tag that serves, of whichever revision it was deployed by.
+async fn serving_tag_in_txn(txn: &mut Txn, release: &Release) -> Result<Option<String>, Error> {
+    let mut serving = release.serving;
+    for _ in 0..MOST_HOPS {
+        let Some(number) = serving else { return Ok(None) };
+        let Some(row) = txn.one(SOURCE, args![release.id, number]).await? else { return Ok(None) };
+        serving = match row.json("source")? {
+            Source::App { tag, .. } => return Ok(Some(tag)),
+            Source::Revision { number } | Source::Scale { number, .. } => Some(number),
+            Source::Package { .. } | Source::Tenant { .. } => None,
+        };
+    }
+    Ok(None)
 }
 
 async fn insert_in_txn(
@@ -288,6 +295,7 @@ async fn insert_revision_in_txn(
     provenance: &str,
 ) -> Result<(), Error> {
     let origin = origin_in_txn(txn, new, kept).await?;
+    let (tag, signed_at) = revision::delivery(&new.source);
     let spec = new.spec.as_ref().map(json::text).transpose()?;
     txn.run(
         revision::INSERT,
@@ -308,6 +316,8 @@ async fn insert_revision_in_txn(
             matches!(new.source, Source::Scale { .. }),
             origin.made_of,
             origin.kept,
+            tag,
+            signed_at,
         ],
     )
     .await
@@ -319,8 +329,8 @@ struct Origin {
     repository: Option<String>,
     name: Option<String>,
     package_version: Option<String>,
-    /// The number that scalings do not count in.
-    version: u64,
+    /// The number that scalings do not count in; `None` for the next one.
+    version: Option<u64>,
     /// The revision that was made of the package itself.
     made_of: Option<u64>,
     /// Digest of the kept package.
@@ -328,13 +338,12 @@ struct Origin {
 }
 
 async fn origin_in_txn(txn: &mut Txn, new: &Revision, kept: Option<String>) -> Result<Origin, Error> {
-    let next = txn.row(revision::NEWEST_VERSION, args![new.release]).await?.count("version")? + 1;
     match &new.source {
         Source::Package { repository, name, version, .. } => Ok(Origin {
             repository: Some(repository.clone()),
             name: Some(name.clone()),
             package_version: Some(version.clone()),
-            version: next,
+            version: None,
             made_of: Some(new.number),
             kept: match kept {
                 Some(document) => Some(kept::put_in_txn(txn, document).await?),
@@ -345,7 +354,7 @@ async fn origin_in_txn(txn: &mut Txn, new: &Revision, kept: Option<String>) -> R
             repository: None,
             name: None,
             package_version: None,
-            version: next,
+            version: None,
             made_of: Some(new.number),
             kept: None,
         }),
@@ -358,7 +367,7 @@ async fn origin_in_txn(txn: &mut Txn, new: &Revision, kept: Option<String>) -> R
                 repository: row.maybe_text("package_repository")?,
                 name: row.maybe_text("package_name")?,
                 package_version: row.maybe_text("package_version")?,
-                version: if scaled { row.count("version")? } else { next },
+                version: if scaled { Some(row.count("version")?) } else { None },
                 made_of: row.maybe_count("made_of")?,
                 kept: row.maybe_text("kept")?,
             })

@@ -131,6 +131,7 @@ async fn insert_in_txn(txn: &mut Txn, id: ReleaseId, one: &PastRevision, by: &st
         Some(document) => Some(kept::put_in_txn(txn, document.clone()).await?),
         None => None,
     };
+    let (tag, signed_at) = revision::delivery(&one.source);
     let columns = args![
         id,
         one.number,
@@ -149,6 +150,8 @@ async fn insert_in_txn(txn: &mut Txn, id: ReleaseId, one: &PastRevision, by: &st
         false,
         matches!(one.source, Source::Package { .. }).then_some(one.number),
         kept,
+        tag,
+        signed_at,
     ];
     txn.run(revision::INSERT, columns).await?;
     txn.run(revision::SET_STATE, args![id, one.number, one.state.as_str(), one.created_at]).await?;

@@ -42,12 +42,24 @@ statements! {
         WHERE release_id = $1 AND number < $2 ORDER BY number DESC LIMIT $3";
     HISTORY = history!("rollout.num < $2 ORDER BY rollout.num DESC LIMIT $3");
     HISTORY_OF = history!("rollout.to_revision = $2 ORDER BY rollout.num DESC LIMIT 1");
+    /// Without a version, it is the next one.
     INSERT = "INSERT INTO revision (release_id, number, state, source, package_repository, package_name, package_version, \
-            manifest, spec_version, spec, provenance, description, created_at, updated_at, version, scaled, made_of, kept) \
-        VALUES ($1, $2, 'pending', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $13, $14, $15, $16)";
+            manifest, spec_version, spec, provenance, description, created_at, updated_at, version, scaled, made_of, kept, \
+            tag, signed_at) \
+        VALUES ($1, $2, 'pending', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, \
+            COALESCE($13, (SELECT COALESCE(MAX(version), 0) + 1 FROM revision WHERE release_id = $1)), $14, $15, $16, $17, $18)";
+    /// Of an app: whether that tag was deployed before.
+    TAGGED = "SELECT number FROM revision \
+        WHERE release_id = $1 AND tag = $2 AND state IN ('pending', 'live', 'superseded') LIMIT 1";
+    /// Of an app: the tag that was deployed last.
+    NEWEST_TAG = "SELECT number, tag FROM revision \
+        WHERE release_id = $1 AND tag IS NOT NULL AND state IN ('pending', 'live', 'superseded') ORDER BY number DESC LIMIT 1";
+    /// Of an app: another tag that was signed after that time.
+    SIGNED_LATER = "SELECT number FROM revision \
+        WHERE release_id = $1 AND signed_at > $2 AND tag <> $3 AND state IN ('pending', 'live', 'superseded') \
+        ORDER BY signed_at DESC LIMIT 1";
     ORIGIN_OF = "SELECT package_repository, package_name, package_version, version, made_of, kept FROM revision \
         WHERE release_id = $1 AND number = $2";
-    NEWEST_VERSION = "SELECT COALESCE(MAX(version), 0) AS version FROM revision WHERE release_id = $1";
     SET_STATE = "UPDATE revision SET state = $3, updated_at = $4, row_version = row_version + 1 \
         WHERE release_id = $1 AND number = $2";
     /// What no rollout has settled yet stays as it is.
@@ -245,4 +257,12 @@ fn read_history(row: &Row) -> Result<HistoryEntry, Error> {
         started_at: row.maybe_time("started_at")?,
         finished_at: row.maybe_time("finished_at")?,
     })
+}
+
+/// The columns by which a delivery of an app is told from another one: its tag, and when it was signed.
+pub(crate) fn delivery(source: &Source) -> (Option<String>, Option<Timestamp>) {
+    match source {
+        Source::App { tag, signed_at, .. } => (Some(tag.clone()), *signed_at),
+        Source::Package { .. } | Source::Tenant { .. } | Source::Revision { .. } | Source::Scale { .. } => (None, None),
+    }
 }

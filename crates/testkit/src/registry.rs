@@ -340,6 +340,9 @@ impl Shared {
     }
 }
 
+/// How a client begins that tries TLS first, as engines do. Every server of plain HTTP refuses it at once.
+const TLS: u8 = 0x16;
+
 /// Reads as far as the empty line; with what came after it.
 fn head_of(from: &mut TcpStream) -> io::Result<(String, Vec<u8>)> {
     let (mut all, mut part) = (Vec::new(), [0; 4096]);
@@ -353,5 +356,8 @@ fn head_of(from: &mut TcpStream) -> io::Result<(String, Vec<u8>)> {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         all.extend_from_slice(&part[..read]);
+        if all[0] == TLS {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
     }
 }

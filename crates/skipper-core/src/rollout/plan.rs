@@ -293,7 +293,7 @@ impl fmt::Display for Action {
         };
         match self {
             Self::Fetch { resource } => write!(f, "fetch {}", resource.uri),
-            Self::RunHook { point, hook, .. } => write!(f, "run hook {}: {}", point.key(), hook.command.join(" ")),
+            Self::RunHook { point, hook, .. } => write!(f, "run hook {}: {hook}", point.key()),
             Self::Launch { deployment, instances, .. } => write!(f, "launch {deployment} [{instances}]"),
             Self::AwaitHealthy { deployment, instances } => write!(f, "await healthy {deployment} [{instances}]"),
             Self::Hold { bound, .. } => write!(f, "hold requests for at most {bound}"),

@@ -11,8 +11,8 @@ use skipper_core::route::Backend;
 
 use crate::table::{Deployment, Target};
 
-/// Deployments that left the table and whose counters can still be asked for.
-const RETIRED: usize = 1024;
+/// Deployments that left the table and whose counters can still be asked for, at some 2 KB each; more where requests last.
+const RETIRED: usize = 256;
 /// How long counters of a deployment that left the table are still among the metrics: some scrapes, so that none is lost,
 /// and not for ever, since every upgrade makes new ones.
 const LINGER: Duration = Duration::from_secs(300);
@@ -94,11 +94,12 @@ impl Books {
                 self.retired.push_back(backend.deployment.as_str().to_owned());
             }
         }
-        while self.retired.len() > RETIRED {
+        for _ in RETIRED..self.retired.len() {
             let Some(id) = self.retired.pop_front() else { break };
-            let unused =
-                |entry: &Entry| entry.present.is_empty() && entry.weight == 0 && entry.in_flight(|_| true) == 0;
-            if self.records.get(&id).is_some_and(unused) {
+            let Some(entry) = self.records.get(&id) else { continue };
+            if entry.in_flight(|_| true) > 0 {
+                self.retired.push_back(id);
+            } else if entry.present.is_empty() && entry.weight == 0 {
                 self.records.remove(&id);
             }
         }
@@ -137,5 +138,48 @@ impl Books {
     /// Requests in flight at all of them.
     pub(crate) fn total_in_flight(&self) -> u64 {
         self.records.values().map(|entry| entry.in_flight(|_| true)).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use skipper_core::deployment::DeploymentId;
+
+    use super::*;
+
+    fn address(number: u16) -> SocketAddr {
+        ([127, 0, 0, 1], 1000 + number).into()
+    }
+
+    fn backend(number: u16) -> Backend {
+        Backend {
+            deployment: DeploymentId::from_stored(format!("web-r{number}")),
+            revision: number.into(),
+            weight: 100,
+            addresses: BTreeMap::from([("http".to_owned(), vec![address(number)])]),
+        }
+    }
+
+    #[test]
+    fn what_left_is_forgotten_in_the_end_also_what_was_busy_when_its_turn_came() {
+        let mut books = Books::default();
+        let redeploy = |books: &mut Books, numbers: std::ops::RangeInclusive<u16>| {
+            for number in numbers {
+                let before = number.checked_sub(1).map(backend);
+                books.settle(before.as_slice(), &[backend(number)]);
+            }
+        };
+        redeploy(&mut books, 0..=0);
+        let request = books.target(&backend(0), address(0)).count_in(Instant::now().into());
+        redeploy(&mut books, 1..=600);
+        assert_eq!(books.in_flight("web-r0"), 1, "a request is still there");
+        assert!(books.deployment("web-r600").is_some() && books.deployment("web-r1").is_none());
+        assert!(books.records.len() <= RETIRED + 2, "{}", books.records.len());
+        drop(request);
+        redeploy(&mut books, 601..=1200);
+        assert!(books.deployment("web-r0").is_none());
+        assert!(books.records.len() <= RETIRED + 2, "{}", books.records.len());
     }
 }

@@ -84,7 +84,7 @@ impl Target {
     }
 
     /// Counts a request in. The caller looks at the table once more before it sends anything.
-    pub(super) fn count_in(self: &Arc<Self>, arrived: Instant) -> Ticket {
+    pub(crate) fn count_in(self: &Arc<Self>, arrived: Instant) -> Ticket {
         // SeqCst, as is the load in a drain: either the drain sees this request, or this request sees the new table.
         self.in_flight.fetch_add(1, Ordering::SeqCst);
         Ticket { target: self.clone(), arrived, began: false }

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use futures::future::try_join_all;
 use skipper_core::{
-    deployment::{Deployment, DeploymentId, Instance, Observed},
+    deployment::{Deployment, DeploymentId, Exit, Instance, Observed},
     health::{Attempt, Tracker, Verdict},
     port::{Clock, ErrorKind, Platform},
     rollout::{Instances, Step},
@@ -199,15 +199,18 @@ pub(super) fn running(deployment: &Deployment, index: u32, seen: Observed) -> Re
     let id = &deployment.id;
     match seen {
         Observed::Running(instance) => Ok(instance),
-        Observed::Exited { exit, .. } => Err(Failure::new("exited", format!("instance {index} of {id} {exit}"))
-            .hint(if exit.code == Some(0) {
-                "it ended as if its work were done: a server has to stay in the foreground and not put itself into the \
+        Observed::Exited { exit, .. } => Err(Failure::new(
+            "exited",
+            format!("instance {index} of {id} {}", told(deployment, &exit)),
+        )
+        .hint(if exit.code == Some(0) {
+            "it ended as if its work were done: a server has to stay in the foreground and not put itself into the \
                  background; the failure bundle has its last output"
-            } else {
-                "the failure bundle has its last output"
-            })
-            .exit(index, exit)
-            .into()),
+        } else {
+            "the failure bundle has its last output"
+        })
+        .exit(index, exit)
+        .into()),
         Observed::Absent => Err(Failure::new("exited", format!("instance {index} of {id} is not there any more"))
             .hint("see whether the machine was restarted or somebody removed it")
             .into()),
@@ -215,5 +218,16 @@ pub(super) fn running(deployment: &Deployment, index: u32, seen: Observed) -> Re
             Err(Failure::new("unknown", format!("what became of instance {index} of {id} is not known: {reason}"))
                 .into())
         }
+    }
+}
+
+/// How it ended. Not every engine says when it was for want of memory: then the limit is told beside the signal.
+fn told(deployment: &Deployment, exit: &Exit) -> String {
+    const KILL: i32 = 9;
+    match deployment.app.limits.memory_bytes {
+        Some(bytes) if exit.signal == Some(KILL) && !exit.out_of_memory => {
+            format!("{exit}; its memory is limited to {} MiB", bytes >> 20)
+        }
+        _ => exit.to_string(),
     }
 }

@@ -1,13 +1,14 @@
 //! Keeping what runs running, and what is stored true.
 //!
-//! Four loops, none of which waits for another: [`sweep`] looks at everything that runs, [`routers`] tells routers
-//! that have lost their table, [`garbage`] clears away what no revision needs any more, and the restarts that back-off put
+//! Five loops, none of which waits for another: [`sweep`] looks at everything that runs, [`routers`] tells routers
+//! that have lost their table, [`pulse`] asks what serves whether it is still healthy, [`garbage`] clears away what no revision needs any more, and the restarts that back-off put
 //! off are carried out when their time has come. Nothing
 //! here acts on a release that has an open rollout, and nothing is remembered that a restart of the server could not
 //! find out again.
 
 mod garbage;
 mod orphans;
+mod pulse;
 mod routers;
 mod sweep;
 mod tell;
@@ -49,6 +50,7 @@ pub(crate) async fn run(shared: Arc<Shared>, tasks: TaskTracker, stop: Cancellat
         () = routers::keep(&nurse.shared) => {}
         () = restarts(&nurse) => {}
         () = garbage::collect(&nurse.shared) => {}
+        () = pulse::feel(&nurse.shared) => {}
         () = Box::pin(sweeps(&nurse)) => {}
     }
 }

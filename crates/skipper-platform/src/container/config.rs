@@ -125,6 +125,22 @@ pub struct EngineSettings {
     pub publish: Option<std::net::IpAddr>,
     /// Credentials by the registry's host name, with its port if it has one.
     pub registries: BTreeMap<String, RegistryLogin>,
+    /// Who is asked for those that are not among them.
+    pub logins: Option<Arc<dyn Logins>>,
+}
+
+impl EngineSettings {
+    /// Who we are to a registry, by the first of its names that is known.
+    pub(super) fn login(&self, names: &[&str]) -> Option<RegistryLogin> {
+        let written = names.iter().find_map(|name| self.registries.get(*name).cloned());
+        written.or_else(|| names.iter().find_map(|name| self.logins.as_ref()?.of(name)))
+    }
+}
+
+/// Credentials that may change while the server runs.
+pub trait Logins: Send + Sync + std::fmt::Debug {
+    /// Who we are to the registry of that host name now.
+    fn of(&self, host: &str) -> Option<RegistryLogin>;
 }
 
 /// Settings of one account.

@@ -36,7 +36,7 @@ mod secret_files;
 mod stop;
 pub(crate) mod watch;
 
-pub use config::{ContainerConfig, EngineKind, EngineSettings, Pull, RegistryLogin, answers};
+pub use config::{ContainerConfig, EngineKind, EngineSettings, Logins, Pull, RegistryLogin, answers};
 
 use std::{collections::BTreeMap, fs, future::Future, io, os::unix::fs::DirBuilderExt as _, sync::Arc, time::Duration};
 

@@ -86,10 +86,7 @@ fn is_loopback(host: &str) -> bool {
 /// One line about the engine.
 pub(crate) async fn about(account: &Account) -> Result<String, Error> {
     let config = &account.config;
-    let engine = account.engine().await?;
-    let what = format!("ask {} for its version", config.kind);
-    let version = engine.version().await.map_err(|said| account.failed(&what, said))?;
-    let number = version.version.unwrap_or_default();
-    let api = engine.client_version();
+    let number = account.number().await?;
+    let api = account.engine().await?.client_version();
     Ok(format!("{} {number} at {}, API {}.{}", config.kind, config.host, api.major_version, api.minor_version))
 }

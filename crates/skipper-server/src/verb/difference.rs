@@ -47,6 +47,27 @@ pub(super) fn keep_launches(fresh: &mut Spec, current: &Spec) {
     }
 }
 
+/// Takes on from what runs what is no difference, marks of launches, the bound of health and the way from node to node, and says
+/// whether there is any other.
+pub(super) fn takes_after(fresh: &mut Spec, current: &Spec) -> bool {
+    keep_launches(fresh, current);
+    fresh.health_bound = current.health_bound;
+    fresh.waves.clone_from(&current.waves);
+    fresh == current
+}
+
+/// Whether a spec that was pinned comes to what runs, so that nothing would be launched for it.
+pub(crate) fn is_the_same(fresh: &Spec, current: &Spec) -> bool {
+    let mut fresh = fresh.clone();
+    for application in &mut fresh.applications {
+        match current.application(&application.name) {
+            Some(old) => keep_ports(application, old),
+            None => return false,
+        }
+    }
+    takes_after(&mut fresh, current)
+}
+
 /// A port that Skipper picked stays the application's.
 fn keep_ports(fresh: &mut Application, old: &Application) {
     for (route, before) in fresh.routes.iter_mut().zip(&old.routes) {

@@ -19,7 +19,7 @@ use skipper_store::Order;
 use super::{
     Caller, Prepared,
     apply::{self, Applied, Terms, Wanted},
-    delete, difference, find, plan, status,
+    delete, difference, find, plan, rollback, status,
 };
 use crate::{
     app::App,
@@ -384,12 +384,7 @@ pub async fn roll_back(
     let target = match (to, &known.serving) {
         (Some(number), _) => find::revision(app, &known.release, number).await?,
         (None, Some(serving)) if !whole(serving) => serving.clone(),
-        (None, Some(serving)) => {
-            app.store.revision_previous(known.release.id, serving.number).await?.ok_or_else(|| {
-                let what = format!("no revision of `{name}` served before revision {}", serving.number);
-                Error::new(Code::RevisionNotFound, what).hint(format!("skipper history {name} --tenant {tenant}"))
-            })?
-        }
+        (None, Some(serving)) => rollback::another_before(app, &known.release, serving).await?,
         (None, None) => {
             let prepared = delete::of(known.release, false);
             return apply::ordered(app, caller, prepared, door, false).await;

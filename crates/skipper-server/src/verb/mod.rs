@@ -43,7 +43,7 @@ pub mod wait;
 pub mod why;
 
 mod caller;
-mod difference;
+pub(crate) mod difference;
 mod find;
 mod kept;
 mod last_words;

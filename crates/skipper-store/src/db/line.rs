@@ -20,7 +20,6 @@ use tokio::{
     time::Instant,
 };
 
-use super::{args, sqlite_query};
 use crate::{Error, store::Shared};
 
 /// Longest that a writer waits for its turn: more than one slow flush for each of a hundred batches.
@@ -30,7 +29,8 @@ const MEMBERS: usize = 128;
 const GATHERS: Duration = Duration::from_millis(10);
 
 const SAVEPOINT: &str = "SAVEPOINT member";
-const RELEASE: &str = "RELEASE member";
+/// Both at once: every statement is a way to the thread of the connection and back.
+const NEXT: &str = "RELEASE member; SAVEPOINT member";
 const UNDO: &str = "ROLLBACK TO member";
 
 type Conn = Transaction<'static, Sqlite>;
@@ -227,9 +227,20 @@ impl Served {
     }
 }
 
+/// The savepoint of the members after the first one. The commit ends it, whatever it is then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Savepoint {
+    None,
+    /// Nothing was done since: it is the next member's.
+    Fresh,
+    /// It holds what a member did that is kept.
+    Kept,
+}
+
 struct Batch<'a> {
     shared: &'a Arc<Shared>,
     conn: Arc<AsyncMutex<Conn>>,
+    savepoint: Savepoint,
     began: Instant,
     kept: Vec<Done>,
     left: Vec<Done>,
@@ -241,7 +252,8 @@ impl<'a> Batch<'a> {
     fn new(shared: &'a Arc<Shared>, conn: Conn) -> Self {
         let (kept, left) = (Vec::new(), Vec::new());
         let conn = Arc::new(AsyncMutex::new(conn));
-        Self { shared, conn, began: Instant::now(), kept, left, seq: None, wakes: false }
+        let (savepoint, began) = (Savepoint::None, Instant::now());
+        Self { shared, conn, savepoint, began, kept, left, seq: None, wakes: false }
     }
 
     async fn run(mut self, first: Turn) {
@@ -264,7 +276,12 @@ impl<'a> Batch<'a> {
         // What comes first is undone with the transaction.
         let is_nested = !self.kept.is_empty();
         if is_nested {
-            self.say(SAVEPOINT).await?;
+            match self.savepoint {
+                Savepoint::None => self.say(SAVEPOINT).await?,
+                Savepoint::Kept => self.say(NEXT).await?,
+                Savepoint::Fresh => {}
+            }
+            self.savepoint = Savepoint::Fresh;
         }
         let (verdict, told) = oneshot::channel();
         let conn = self.conn.clone().lock_owned().await;
@@ -277,7 +294,7 @@ impl<'a> Batch<'a> {
                 self.wakes |= wakes;
                 self.shared.line.state().is_in_doubt = true;
                 if is_nested {
-                    self.say(RELEASE).await?;
+                    self.savepoint = Savepoint::Kept;
                 }
                 return Ok(true);
             }
@@ -287,14 +304,13 @@ impl<'a> Batch<'a> {
         }
         if is_nested {
             self.say(UNDO).await?;
-            self.say(RELEASE).await?;
         }
         Ok(is_nested)
     }
 
     async fn say(&self, sql: &'static str) -> Result<(), sqlx::Error> {
         let mut conn = self.conn.lock().await;
-        sqlite_query(sql, args![]).execute(&mut **conn).await.map(drop)
+        sqlx::raw_sql(sql).execute(&mut **conn).await.map(drop)
     }
 
     async fn commit(mut self) {

@@ -296,5 +296,11 @@ async fn deliveries_keep_their_order_whichever_server_accepts_them(world: &World
     let again = stores[1].intent_create(shop("v1")).await;
     assert!(matches!(&again, Err(Error::Outdated { why: "deployed", tag, .. }) if tag == "v1"), "{again:?}");
     stores[0].intent_create(NewIntent { in_order: false, ..shop("v1") }).await.expect("it was asked for");
+
+    // What is waited for or was replaced before it began was not deployed.
+    let later = stores[0].intent_create(shop("v3")).await.expect("it is new").revision.expect("it has one").number;
+    stores[0].intent_create(shop("v4")).await.expect("it takes the place of v3");
+    let again = stores[1].intent_create(shop("v3")).await;
+    assert!(again.is_ok_and(|again| again.revision.is_some_and(|again| again.number > later)), "v3 was never deployed");
     stores[1].close().await;
 }

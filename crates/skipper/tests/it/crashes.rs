@@ -20,7 +20,7 @@ use crate::bench::{Bench, get, package, processes, until};
 const MOST: u32 = 120;
 
 /// Whether a server can be killed like this here; says so where it cannot.
-fn possible() -> bool {
+pub(crate) fn possible() -> bool {
     let tried = Command::new("strace").args(["-f", "-qq", "-e", "trace=none", "true"]).output();
     let works = tried.is_ok_and(|tried| tried.status.success());
     if !works {
@@ -36,10 +36,10 @@ enum Came {
     Through,
 }
 
-/// Starts the server so that it dies at its `nth` sync, asks for something, and starts it again.
-fn ask_and_die(bench: &mut Bench, nth: u32, ask: &[&str]) -> Came {
+/// Starts the server so that it dies at its `nth` sync. Whether it got as far as listening.
+pub(crate) fn start_to_die(bench: &mut Bench, nth: u32) -> bool {
     let inject = format!("inject=fsync,fdatasync:signal=SIGKILL:when={nth}");
-    let listens = bench.start_server_under(&[
+    bench.start_server_under(&[
         "strace",
         "-f",
         // A filter in the kernel would be quicker, and would outlive strace in the keepers that the server has started.
@@ -50,7 +50,12 @@ fn ask_and_die(bench: &mut Bench, nth: u32, ask: &[&str]) -> Came {
         "trace=fsync,fdatasync",
         "-e",
         &inject,
-    ]);
+    ])
+}
+
+/// Starts the server so that it dies at its `nth` sync, asks for something, and starts it again.
+fn ask_and_die(bench: &mut Bench, nth: u32, ask: &[&str]) -> Came {
+    let listens = start_to_die(bench, nth);
     if listens {
         // Whether it is answered depends on where the server dies.
         let _ = bench.run(ask);

@@ -12,27 +12,31 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
+    time::{Duration, Instant},
 };
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
 use skipper_platform::container::{EngineKind, answers};
 
-use crate::bench::{Bench, LONG, until};
+use crate::{
+    bench::{Bench, LONG, until},
+    crashes::start_to_die,
+};
 
-const KEY: &str = "the key of the whole server";
+pub(crate) const KEY: &str = "the key of the whole server";
 /// What an application of busybox does that serves its folder until it is asked to stop.
-const SERVES: &str = r#"CMD ["/bin/busybox","httpd","-f","-p","8080","-h","/www"]"#;
+pub(crate) const SERVES: &str = r#"CMD ["/bin/busybox","httpd","-f","-p","8080","-h","/www"]"#;
 const WORKS: &str = r#"CMD ["/bin/sh","-c","trap 'exit 0' TERM; while :; do date >> /data/log; sleep 0.1; done"]"#;
 
 /// An engine, and a server that has a directory of slip's.
-struct Yard {
-    bench: Bench,
+pub(crate) struct Yard {
+    pub(crate) bench: Bench,
     kind: EngineKind,
     socket: String,
     /// Begins the names of images: no other test has these.
     prefix: String,
-    edge: String,
+    pub(crate) edge: String,
 }
 
 /// Where an engine is, or why the tests on it are skipped.
@@ -47,8 +51,12 @@ fn socket(kind: EngineKind) -> Option<String> {
 }
 
 impl Yard {
-    fn start(kind: EngineKind) -> Option<Self> {
-        let socket = socket(kind)?;
+    pub(crate) fn start(kind: EngineKind) -> Option<Self> {
+        Some(Self::on(kind, &socket(kind)?))
+    }
+
+    /// On the engine at that socket.
+    pub(crate) fn on(kind: EngineKind, socket: &str) -> Self {
         let mut bench = Bench::unstarted();
         let (cfg, data) = (bench.home().join("cfg"), bench.data());
         fs::create_dir_all(cfg.join("apps")).expect("made");
@@ -69,29 +77,27 @@ impl Yard {
         bench.add_args(&["--config", "cfg", "--edge-http", &edge, "--edge-https", "off"]);
         bench.start_server();
         let prefix = format!("skipper-bb-{}-{}", std::process::id(), bench.port(0));
-        Some(Self { bench, kind, socket, prefix, edge })
+        Self { bench, kind, socket: socket.to_owned(), prefix, edge }
     }
 
     /// The name of an app: what runs of it is told from what other tests run.
-    fn name(&self, app: &str) -> String {
+    pub(crate) fn name(&self, app: &str) -> String {
         format!("{app}-{}", self.bench.port(0))
     }
 
-    fn image(&self, app: &str) -> String {
+    pub(crate) fn image(&self, app: &str) -> String {
         format!("localhost/{}-{app}", self.prefix)
     }
 
-    fn curl(&self, args: &[&str], path: &str) -> String {
+    pub(crate) fn curl(&self, args: &[&str], path: &str) -> String {
         let mut command = Command::new("curl");
         command.args(["-sg", "-m", "60", "--unix-socket", &self.socket]).args(args);
         let told = command.arg(format!("http://engine/v1.41{path}")).output().expect("curl is there");
         String::from_utf8_lossy(&told.stdout).into_owned()
     }
 
-    /// Makes an image of busybox that serves `text`, with these files in `/slip`.
-    fn build(&self, app: &str, tag: &str, text: &str, files: &[(&str, &str)], command: &str) {
-        let root = tempfile::tempdir().expect("a temporary folder");
-        let root = root.path();
+    /// What such an image consists of.
+    pub(crate) fn fill(&self, root: &Path, text: &str, app: &str, files: &[(&str, &str)]) {
         for name in ["bin", "www", "slip", "data"] {
             fs::create_dir_all(root.join(name)).expect("made");
         }
@@ -105,6 +111,13 @@ impl Yard {
         for (name, text) in files {
             fs::write(root.join("slip").join(name), text.replace("APP", &self.name(app))).expect("written");
         }
+    }
+
+    /// Makes an image of busybox that serves `text`, with these files in `/slip`.
+    pub(crate) fn build(&self, app: &str, tag: &str, text: &str, files: &[(&str, &str)], command: &str) {
+        let root = tempfile::tempdir().expect("a temporary folder");
+        let root = root.path();
+        self.fill(root, text, app, files);
         let rules =
             format!("FROM scratch\nCOPY bin /bin/\nCOPY www /www/\nCOPY slip /slip/\nCOPY data /data/\n{command}\n");
         fs::write(root.join("Dockerfile"), rules).expect("written");
@@ -122,73 +135,99 @@ impl Yard {
     }
 
     /// Writes the file of an app.
-    fn app(&self, name: &str, rest: &str) {
+    pub(crate) fn app(&self, name: &str, rest: &str) {
         let text = format!("[app]\nname = \"{}\"\nimage = \"{}\"\n{rest}", self.name(name), self.image(name));
         fs::write(self.bench.home().join(format!("cfg/apps/{}.toml", self.name(name))), text).expect("written");
     }
 
     /// A request to the API: status and body.
-    fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (u16, Value) {
-        let host = self.bench.url().trim_start_matches("http://");
-        let mut stream = TcpStream::connect(host).expect("it listens");
-        stream.set_read_timeout(Some(LONG)).expect("it is a socket");
-        let mut head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {}\r\n",
-            body.len()
-        );
-        for (name, value) in headers {
-            let _ = write!(head, "{name}: {value}\r\n");
-        }
-        stream.write_all(format!("{head}\r\n{body}").as_bytes()).expect("it reads");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("it answers");
-        let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
-        let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
-        (status, serde_json::from_str(body).unwrap_or_else(|_| panic!("{answer}")))
+    pub(crate) fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (u16, Value) {
+        self.try_ask(method, path, headers, body).expect("it answers")
     }
 
-    fn get(&self, path: &str) -> Value {
+    fn try_ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> std::io::Result<(u16, Value)> {
+        ask(self.bench.url(), method, path, headers, body)
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Value {
         let (status, body) = self.ask("GET", path, &[("Authorization", &format!("Bearer {KEY}"))], "");
         assert_eq!(status, 200, "{body}");
         body
     }
 
     /// A webhook as slip's users send it.
-    fn deploy(&self, body: &Value) -> Value {
-        let body = body.to_string();
-        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(KEY.as_bytes()).expect("any length");
-        mac.update(body.as_bytes());
-        let hex: String = mac.finalize().into_bytes().iter().fold(String::new(), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        });
-        let signature = format!("sha256={hex}");
-        let headers = [("Content-Type", "application/json"), ("X-Slip-Signature", signature.as_str())];
-        let (status, answer) = self.ask("POST", "/v1/deploy", &headers, &body);
+    pub(crate) fn deploy(&self, body: &Value) -> Value {
+        let (status, answer) = self.try_deploy(body).expect("it answers");
         assert_eq!(status, 202, "{answer}");
         answer
     }
 
+    pub(crate) fn try_deploy(&self, body: &Value) -> std::io::Result<(u16, Value)> {
+        deliver(self.bench.url(), body)
+    }
+
+    /// Sends a webhook to a server that dies at its `nth` sync, and waits until one that follows has nothing left to do.
+    /// Whether it died.
+    pub(crate) fn die_at(&mut self, nth: u32, body: &Value) -> bool {
+        let listens = start_to_die(&mut self.bench, nth);
+        if listens {
+            // Whether it is answered depends on where the server dies.
+            let _ = self.try_deploy(body);
+        }
+        let came = until(
+            "the server dies or gets through",
+            || match (self.bench.is_traced_server_alive(), listens) {
+                (false, _) => Some(true),
+                (true, true) => self.is_idle().then_some(false),
+                (true, false) => None,
+            },
+            Option::is_some,
+        );
+        self.bench.end_traced_server();
+        self.bench.start_server();
+        until("no rollout is open", || self.is_idle(), |idle| *idle);
+        came.expect("just seen")
+    }
+
+    fn is_idle(&self) -> bool {
+        let bearer = format!("Bearer {KEY}");
+        let told = self.try_ask("GET", "/v1/deploys?limit=20", &[("Authorization", &bearer)], "");
+        let over = |deploy: &Value| deploy["finished_at"].is_string();
+        told.is_ok_and(|(_, told)| told["deploys"].as_array().is_some_and(|all| all.iter().all(over)))
+    }
+
     /// Waits for a deploy with nothing but what was answered to it.
-    fn ended(&self, accepted: &Value) -> Value {
+    pub(crate) fn ended(&self, accepted: &Value) -> Value {
+        self.ended_within(accepted, LONG)
+    }
+
+    pub(crate) fn ended_within(&self, accepted: &Value, bound: Duration) -> Value {
         let url = accepted["status_url"].as_str().expect("an address");
         let path = url.split_once("/v1/").map(|(_, path)| format!("/v1/{path}")).expect("a path");
-        until("the deploy", || self.ask("GET", &path, &[], "").1, |view| view["finished_at"].is_string())
+        let end = Instant::now() + bound;
+        loop {
+            let view = self.ask("GET", &path, &[], "").1;
+            if view["finished_at"].is_string() {
+                return view;
+            }
+            assert!(Instant::now() < end, "the deploy does not end: {view}");
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 
     #[track_caller]
-    fn completed(&self, body: &Value) {
+    pub(crate) fn completed(&self, body: &Value) {
         let ended = self.ended(&self.deploy(body));
         assert_eq!(ended["status"], "completed", "{ended}");
     }
 
     /// What the edge answers for a host name.
-    fn at(&self, host: &str, path: &str) -> (u16, String) {
+    pub(crate) fn at(&self, host: &str, path: &str) -> (u16, String) {
         request(&self.edge, host, path).unwrap_or_else(|error| panic!("{host}: {error}"))
     }
 
     /// Names of containers and pods of an app, running or not.
-    fn containers(&self, app: &str) -> Vec<String> {
+    pub(crate) fn containers(&self, app: &str) -> Vec<String> {
         let told = self.curl(&[], "/containers/json?all=true");
         let all: Vec<Value> = serde_json::from_str(&told).unwrap_or_else(|_| panic!("{told}"));
         let names = all.iter().filter_map(|one| one["Names"][0].as_str());
@@ -198,7 +237,7 @@ impl Yard {
         names
     }
 
-    fn delete(&self, app: &str, more: &str) {
+    pub(crate) fn delete(&self, app: &str, more: &str) {
         let release = format!("{}{more}", self.name(app));
         let bearer = format!("Bearer {KEY}");
         let (status, told) = self.ask("DELETE", &format!("/v1/releases/{release}"), &[("Authorization", &bearer)], "");
@@ -227,7 +266,40 @@ impl Drop for Yard {
     }
 }
 
-fn request(edge: &str, host: &str, path: &str) -> std::io::Result<(u16, String)> {
+/// A request to the API at that address: status and body.
+fn ask(url: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> std::io::Result<(u16, Value)> {
+    let host = url.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(host)?;
+    stream.set_read_timeout(Some(LONG))?;
+    let mut head =
+        format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
+    for (name, value) in headers {
+        let _ = write!(head, "{name}: {value}\r\n");
+    }
+    stream.write_all(format!("{head}\r\n{body}").as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let cut = || std::io::Error::other(format!("half an answer: {answer}"));
+    let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or_else(cut)?;
+    let (_, body) = answer.split_once("\r\n\r\n").ok_or_else(cut)?;
+    Ok((status, serde_json::from_str(body).map_err(|_| cut())?))
+}
+
+/// A webhook as slip's users send it, to the server at that address.
+pub(crate) fn deliver(url: &str, body: &Value) -> std::io::Result<(u16, Value)> {
+    let body = body.to_string();
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(KEY.as_bytes()).expect("any length");
+    mac.update(body.as_bytes());
+    let hex: String = mac.finalize().into_bytes().iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    });
+    let signature = format!("sha256={hex}");
+    let headers = [("Content-Type", "application/json"), ("X-Slip-Signature", signature.as_str())];
+    ask(url, "POST", "/v1/deploy", &headers, &body)
+}
+
+pub(crate) fn request(edge: &str, host: &str, path: &str) -> std::io::Result<(u16, String)> {
     let mut stream = TcpStream::connect(edge)?;
     stream.set_read_timeout(Some(LONG))?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
@@ -237,18 +309,18 @@ fn request(edge: &str, host: &str, path: &str) -> std::io::Result<(u16, String)>
     Ok((status, answer.split_once("\r\n\r\n").map(|(_, body)| body.trim().to_owned()).unwrap_or_default()))
 }
 
-const WEB: &str = "[routing]\ndomain = \"web.test\"\nport = 8080\n[health]\npath = \"/health\"\ninterval = \"50ms\"\n\
+pub(crate) const WEB: &str = "[routing]\ndomain = \"web.test\"\nport = 8080\n[health]\npath = \"/health\"\ninterval = \"50ms\"\n\
     start_period = \"0s\"\n[deploy]\nstrategy = \"blue-green\"\ndrain_timeout = \"2s\"\npull = \"missing\"\n[resources]\nmemory = \"64m\"\n";
 
 /// Requests until they are stopped: how many there were, and what went wrong with some.
-struct Load {
+pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     sent: Arc<AtomicU64>,
     worker: thread::JoinHandle<Vec<String>>,
 }
 
 impl Load {
-    fn start(edge: &str, host: &'static str) -> Self {
+    pub(crate) fn start(edge: &str, host: &'static str) -> Self {
         let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let (edge, over, count) = (edge.to_owned(), Arc::clone(&stop), Arc::clone(&sent));
         let worker = thread::spawn(move || {
@@ -265,7 +337,7 @@ impl Load {
         Self { stop, sent, worker }
     }
 
-    fn end(self) {
+    pub(crate) fn end(self) {
         self.stop.store(true, Ordering::Relaxed);
         let wrong = self.worker.join().expect("it does not panic");
         let sent = self.sent.load(Ordering::Relaxed);
@@ -397,4 +469,5 @@ macro_rules! on_each_engine {
         }
     )*};
 }
+pub(crate) use on_each_engine;
 on_each_engine!(a_container_with_a_way_in a_worker_that_alone_may_write a_pod_with_two_ways_in);

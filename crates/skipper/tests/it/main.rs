@@ -5,6 +5,7 @@ mod agent;
 mod bench;
 mod caddy;
 mod certificates;
+mod containers;
 mod crashes;
 mod deploys;
 mod fleet_cli;

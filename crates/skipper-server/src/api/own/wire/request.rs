@@ -74,6 +74,9 @@ pub struct UpgradeRequest {
     /// Launch these applications anew although nothing about them changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub apps: Vec<String>,
+    /// Launch all of them anew, as `force` of Spring Cloud Skipper does. Not beside `apps`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub relaunch: bool,
     /// How long the rollout waits for health, in milliseconds, in place of each application's own bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
@@ -169,6 +172,12 @@ pub struct PlanRequest {
     /// As in upgrade.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub force: bool,
+    /// As in upgrade.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub apps: Vec<String>,
+    /// As in upgrade.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub relaunch: bool,
     /// As in install and upgrade.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<String>,

@@ -1,0 +1,8 @@
+-- By what one delivery of an app is told from another: its tag, and when it was signed. What was deployed before, and what was
+-- signed later, is looked up.
+ALTER TABLE revision ADD COLUMN tag TEXT;
+ALTER TABLE revision ADD COLUMN signed_at BIGINT;
+UPDATE revision SET tag = source::json ->> 'tag', signed_at = CAST(source::json ->> 'signed_at' AS BIGINT)
+    WHERE source LIKE '{"kind":"app"%';
+CREATE INDEX revision_by_tag ON revision (release_id, tag) WHERE tag IS NOT NULL;
+CREATE INDEX revision_by_signature ON revision (release_id, signed_at) WHERE signed_at IS NOT NULL;
