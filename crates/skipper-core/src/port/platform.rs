@@ -62,6 +62,18 @@ pub struct Description {
     pub capabilities: Capabilities,
 }
 
+/// How an account is disposed to work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Standing {
+    /// It works.
+    #[default]
+    Ready,
+    /// It does not answer.
+    Away,
+    /// It answers, and somebody has said that it takes nothing new.
+    Cordoned,
+}
+
 /// A request to start instances.
 #[derive(Debug)]
 pub struct Launch<'a> {
@@ -271,6 +283,25 @@ pub trait Platform: Send + Sync + fmt::Debug {
     fn review<'a>(&'a self, app: &'a mut Application) -> BoxFuture<'a, Result<Vec<String>, Error>> {
         let _ = app;
         Box::pin(async { Ok(Vec::new()) })
+    }
+
+    /// How the account is disposed to work, so that a rollout over many can spare those that are not.
+    fn standing<'a>(&'a self, deadline: Duration) -> BoxFuture<'a, Standing> {
+        let _ = deadline;
+        Box::pin(async { Standing::Ready })
+    }
+
+    /// Where it converges by itself: begins what [`Platform::launch`] then waits for, and does not wait. Nothing where it cannot
+    /// begin without waiting.
+    fn begin<'a>(&'a self, launch: Launch<'a>, deadline: Duration) -> BoxFuture<'a, Result<(), Error>> {
+        let _ = (launch, deadline);
+        Box::pin(async { Ok(()) })
+    }
+
+    /// [`Platform::launch`] for what [`Platform::begin`] has begun: waits for that, and does not begin it once more where it has failed
+    /// meanwhile.
+    fn join<'a>(&'a self, launch: Launch<'a>, deadline: Duration) -> BoxFuture<'a, Result<Vec<Instance>, Error>> {
+        self.launch(launch, deadline)
     }
 
     /// Starts the instances that do not run yet and returns all of the range. An instance that ended is started anew.

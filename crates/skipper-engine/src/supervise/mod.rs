@@ -15,6 +15,7 @@ mod tell;
 mod tend;
 mod ward;
 
+pub(crate) use sweep::span;
 pub(crate) use ward::Ward;
 
 use std::{sync::Arc, time::Duration};

@@ -13,7 +13,7 @@ use skipper_core::{
     name::NodeName,
     port::{
         Capabilities, Description, Error, ErrorKind, ExecOutput, Found, HookJob, HookState, Launch, LogChunk, LogQuery,
-        Platform,
+        Platform, Standing,
     },
     rollout::Instances,
     secret::SecretVersions,
@@ -207,6 +207,11 @@ impl NodePlatform {
     }
 }
 
+/// Whether somebody has said that it takes nothing new.
+fn is_cordoned(spec: &serde_json::Value) -> bool {
+    spec.get("cordoned").and_then(serde_json::Value::as_bool).unwrap_or_default()
+}
+
 /// Of whoever asked for the revision.
 async fn provenance(fleet: &Fleet, deployment: &Deployment) -> Result<Provenance, Error> {
     let revision = fleet.store().revision_get(deployment.release, deployment.revision).await?;
@@ -253,17 +258,40 @@ impl Platform for NodePlatform {
                 Error::new(ErrorKind::Permanent, "not-a-project", what)
                     .hint("a node runs what a tenant's resource says; see `skipper tenant put`")
             })?;
-            let Some(node) = self.fleet.store().node_get(&self.node).await? else {
+            if self.fleet.store().node_get(&self.node).await?.is_none() {
                 let what = format!("node `{}` is not registered", self.node);
                 return Err(Error::new(ErrorKind::Permanent, "unknown-node", what)
                     .hint(format!("skipper node register --node-id {}", self.node)));
-            };
-            if node.spec.get("cordoned").and_then(serde_json::Value::as_bool).unwrap_or_default() {
-                let what = format!("node `{}` is cordoned and takes nothing new", self.node);
-                return Err(Error::new(ErrorKind::Permanent, "node-cordoned", what)
-                    .hint(format!("skipper node uncordon {}", self.node)));
             }
             Ok(Vec::new())
+        })
+    }
+
+    fn standing<'a>(&'a self, _: Duration) -> BoxFuture<'a, Standing> {
+        Box::pin(async move {
+            match self.fleet.store().node_get(&self.node).await {
+                Ok(Some(node)) if is_cordoned(&node.spec) => Standing::Cordoned,
+                Ok(Some(_)) if !self.is_silent() => Standing::Ready,
+                _ => Standing::Away,
+            }
+        })
+    }
+
+    fn begin<'a>(&'a self, launch: Launch<'a>, _: Duration) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            let by = provenance(&self.fleet, launch.deployment).await?;
+            self.order(launch.deployment, by, None, true).await?;
+            self.fleet.mailroom().ring(&self.node);
+            Ok(())
+        })
+    }
+
+    fn join<'a>(&'a self, launch: Launch<'a>, deadline: Duration) -> BoxFuture<'a, Result<Vec<Instance>, Error>> {
+        Box::pin(async move {
+            let begun = self.fleet.store().order_newest(&launch.deployment.id, OrderKind::DeployService).await?;
+            let Some(order) = begun.filter(|order| order.ready) else { return self.launch(launch, deadline).await };
+            let order = self.result(order, deadline).await?;
+            self.outcome(&order)
         })
     }
 

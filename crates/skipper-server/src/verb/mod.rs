@@ -15,6 +15,7 @@ pub mod diff;
 pub mod edge;
 pub mod events;
 pub mod exec;
+pub mod fleet;
 pub mod history;
 pub mod hold;
 pub mod install;

@@ -49,8 +49,12 @@ pub async fn prepare(app: &App, caller: &Caller, wanted: Rollback) -> Result<Pre
     let Rollback { tenant, name, to, health } = wanted;
     let release = find::release(app, &tenant, &name).await?;
     let serving = if find::at_rest(app, &release).await? { None } else { Some(find::serving_of(app, &release).await?) };
+    // Where its last rollout stopped half way, there is a way to what serves.
+    let lives = app.store.live_for_release(release.id).await?;
+    let now = serving.as_ref().and_then(|serving| serving.spec.as_ref());
+    let in_between = now.is_some_and(|now| !difference::runs_everywhere(now, &lives));
     let target = match (to, &serving) {
-        (Some(number), Some(serving)) if number == serving.number => {
+        (Some(number), Some(serving)) if number == serving.number && !in_between => {
             let refusal = Error::new(Code::NoDifference, format!("revision {number} of `{name}` serves already"))
                 .hint(format!("`skipper history {name}` lists the others"));
             return Err(find::unless_busy(app, &release, refusal).await);
@@ -74,8 +78,7 @@ pub async fn prepare(app: &App, caller: &Caller, wanted: Rollback) -> Result<Pre
             format!("revision {} of `{name}` was never resolved, so there is nothing to go back to", target.number),
         ));
     };
-    let now = serving.as_ref().and_then(|serving| serving.spec.as_ref());
-    if now.is_some_and(|now| difference::takes_after(&mut spec, now)) {
+    if now.is_some_and(|now| difference::takes_after(&mut spec, now)) && !in_between {
         let refusal =
             Error::new(Code::NoDifference, format!("revision {} of `{name}` is what serves already", target.number));
         return Err(find::unless_busy(app, &release, refusal).await);
@@ -96,7 +99,7 @@ pub async fn prepare(app: &App, caller: &Caller, wanted: Rollback) -> Result<Pre
 }
 
 /// The last revision that served before and is not the same as what serves: of one that was deployed again, nobody wants the copy.
-async fn another_before(app: &App, release: &Release, serving: &Revision) -> Result<Revision, Error> {
+pub(super) async fn another_before(app: &App, release: &Release, serving: &Revision) -> Result<Revision, Error> {
     let (name, mut below) = (&release.name, serving.number);
     let mut copies = 0;
     while let Some(before) = app.store.revision_previous(release.id, below).await? {

@@ -16,6 +16,7 @@ pub(crate) mod edge;
 mod events;
 mod exec;
 mod expression;
+mod fleet;
 mod fleet_arg;
 mod follow;
 mod health;
@@ -151,6 +152,8 @@ pub(crate) enum Command {
     /// Look after the tenants of the fleet
     #[command(visible_alias = "tenants")]
     Tenant(tenant::Tenant),
+    /// Look at a tenant over all of its nodes, go on where a rollout stopped, or take all back
+    Fleet(Box<fleet::Fleet>),
     /// Show what nodes were told to do, and what became of it
     #[command(visible_alias = "order")]
     Orders(orders::Orders),
@@ -389,6 +392,7 @@ impl Command {
             Self::Previews(verb) => verb.run(context).await,
             Self::Node(verb) => verb.run(context).await,
             Self::Tenant(verb) => verb.run(context).await,
+            Self::Fleet(verb) => verb.run(context).await,
             Self::Orders(verb) => verb.run(context).await,
             Self::Health(verb) => verb.run(context).await,
             Self::Secrets(verb) => verb.run(context).await,

@@ -75,6 +75,14 @@ impl Platform for FakePlatform {
         })
     }
 
+    fn begin<'a>(&'a self, launch: Launch<'a>, _: Duration) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            let detail = format!("{} [{}]", launch.deployment.id, launch.instances);
+            let passing = self.gate.enter("platform.begin", detail).await?;
+            passing.leave(self.do_launch(&launch).map(drop)).await
+        })
+    }
+
     fn launch<'a>(&'a self, launch: Launch<'a>, _: Duration) -> BoxFuture<'a, Result<Vec<Instance>, Error>> {
         Box::pin(async move {
             let detail = format!("{} [{}]", launch.deployment.id, launch.instances);

@@ -32,7 +32,11 @@ use crate::{
 pub(crate) fn rows() -> Vec<Row> {
     vec![
         row!(GET "/v1/health" => apply::health, Public),
+        row!(GET "/v1/deployments/{tenant}" => apply::status, Owner(Read)),
         row!(POST "/v1/deployments/{tenant}/apply" => apply::apply, Owner(Deploy), Json),
+        row!(POST "/v1/deployments/{tenant}/plan" => apply::plan, Owner(Deploy), Json),
+        row!(POST "/v1/deployments/{tenant}/converge" => apply::converge, Owner(Deploy), Json),
+        row!(POST "/v1/deployments/{tenant}/roll-back" => apply::roll_back, Owner(Deploy), Json),
         row!(GET "/v1/nodes" => nodes::list, Installation(Read)),
         row!(POST "/v1/nodes" => nodes::register, Installation(Administer), Secret),
         row!(GET "/v1/nodes/{node}" => nodes::get, Installation(Read)),
