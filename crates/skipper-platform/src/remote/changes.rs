@@ -11,6 +11,7 @@ use std::{
 };
 
 use bytes::BytesMut;
+use futures::FutureExt as _;
 use skipper_core::{
     name::PlatformName,
     port::{Error, ErrorKind},
@@ -68,40 +69,38 @@ impl Changes {
         let mut stream = self.stream.lock().await;
         let mut pause = AGAIN;
         loop {
-            let Some(lines) = stream.as_mut() else {
-                match open(wire).await {
+            // A connection that comes up while it is found out that there is none is heard of too.
+            let mut news = wire.changed().fuse();
+            let _ = (&mut news).now_or_never();
+            let ended = match stream.as_mut() {
+                None => match open(wire).await {
                     Ok(lines) => {
                         *stream = Some(lines);
                         // What was missed meanwhile is found by looking.
                         self.tell(None);
+                        continue;
                     }
-                    Err(error) => {
-                        debug!(error = error.chain(), "no changes of a node are heard");
-                        tokio::select! {
-                            () = wire.changed() => pause = AGAIN,
-                            () = tokio::time::sleep(pause) => pause = (pause * 2).min(AGAIN_LONGEST),
-                        }
+                    Err(error) => Some(error),
+                },
+                Some(lines) => match lines.next().await {
+                    Ok(Some(line)) => {
+                        pause = AGAIN;
+                        // A line that is not understood is of a newer agent: something changed.
+                        let change = serde_json::from_slice::<Change>(&line).ok();
+                        self.tell(change.as_ref().map(|change| change.platform.as_str()));
+                        continue;
                     }
-                }
-                continue;
+                    ended => {
+                        *stream = None;
+                        self.tell(None);
+                        ended.err()
+                    }
+                },
             };
-            match lines.next().await {
-                Ok(Some(line)) => {
-                    pause = AGAIN;
-                    // A line that is not understood is of a newer agent: something changed.
-                    let change = serde_json::from_slice::<Change>(&line).ok();
-                    self.tell(change.as_ref().map(|change| change.platform.as_str()));
-                }
-                ended => {
-                    debug!(error = ended.err().map(|error| error.chain()), "no more changes of a node are heard");
-                    *stream = None;
-                    self.tell(None);
-                    // Opened again at once only where it had told something.
-                    tokio::select! {
-                        () = wire.changed() => pause = AGAIN,
-                        () = tokio::time::sleep(pause) => pause = (pause * 2).min(AGAIN_LONGEST),
-                    }
-                }
+            debug!(error = ended.map(|error| error.chain()), "no changes of a node are heard");
+            tokio::select! {
+                () = news => pause = AGAIN,
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(AGAIN_LONGEST),
             }
         }
     }

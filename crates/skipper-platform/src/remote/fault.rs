@@ -62,8 +62,8 @@ impl Fault {
     pub(super) fn of(error: &Error) -> Self {
         let message = error.to_string();
         let chain = error.chain();
-        let cause =
-            chain.strip_prefix(&message).map(|rest| rest.trim_start_matches(": ")).filter(|rest| !rest.is_empty());
+        let cause = chain.strip_prefix(&message).and_then(|rest| rest.strip_prefix(": "));
+        let cause = cause.filter(|cause| !cause.is_empty());
         let kind = match error.kind() {
             ErrorKind::Transient => "transient",
             ErrorKind::Permanent => "permanent",
