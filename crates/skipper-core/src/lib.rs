@@ -3,7 +3,7 @@
 //!
 //! Nothing here performs I/O, reads a clock, makes an id or knows another program's file format, so every decision in
 //! this crate can be tested by the thousand. The only serialised forms that live here are those of Skipper's own
-//! documents (spec, plan, events), which carry a version.
+//! documents (spec, plan, events), which carry a version, and those in which the ports' answers come from a node.
 
 pub mod actor;
 pub mod compose;

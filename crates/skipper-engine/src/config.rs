@@ -3,6 +3,8 @@
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use skipper_core::{
+    BoxFuture,
+    deployment::Live,
     port::{Clock, Ids, Platform, Resolver, RolloutStore, Router},
     spec::Target,
 };
@@ -36,10 +38,32 @@ pub struct Platforms {
     elsewhere: Option<Arc<dyn Elsewhere>>,
 }
 
-/// Accounts that are not configured here.
+/// Accounts that are not configured here, and the routers that are theirs.
 pub trait Elsewhere: Send + Sync + fmt::Debug {
     /// The account of that name.
     fn get(&self, target: &Target) -> Option<Arc<dyn Platform>>;
+
+    /// Those that can be asked something now, by name.
+    fn all(&self) -> Vec<(Target, Arc<dyn Platform>)> {
+        Vec::new()
+    }
+
+    /// What switches traffic for that account: always the same one for the same account. `None` where the edge of this server does.
+    fn router(&self, target: &Target) -> Option<Arc<dyn Router>> {
+        let _ = target;
+        None
+    }
+
+    /// The routers that can be told something now; one that comes back later asks for everything then
+    /// ([`Router::needs_sync`]).
+    fn routers(&self) -> Vec<Arc<dyn Router>> {
+        Vec::new()
+    }
+
+    /// Resolves when something may have changed on one of these accounts. May resolve without reason.
+    fn changed(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
 }
 
 impl Platforms {
@@ -68,6 +92,20 @@ impl Platforms {
     pub fn iter(&self) -> impl Iterator<Item = (&Target, &Arc<dyn Platform>)> {
         self.by_target.iter()
     }
+
+    /// Those elsewhere that can be asked something now, by name.
+    #[must_use]
+    pub fn elsewhere(&self) -> Vec<(Target, Arc<dyn Platform>)> {
+        self.elsewhere.as_ref().map(|elsewhere| elsewhere.all()).unwrap_or_default()
+    }
+
+    /// Resolves when something may have changed elsewhere.
+    pub(crate) async fn changed_elsewhere(&self) {
+        match &self.elsewhere {
+            Some(elsewhere) => elsewhere.changed().await,
+            None => std::future::pending().await,
+        }
+    }
 }
 
 impl FromIterator<(Target, Arc<dyn Platform>)> for Platforms {
@@ -81,6 +119,7 @@ impl FromIterator<(Target, Arc<dyn Platform>)> for Platforms {
 pub struct Routers {
     edge: Arc<dyn Router>,
     own: BTreeMap<Target, Arc<dyn Router>>,
+    elsewhere: Option<Arc<dyn Elsewhere>>,
 }
 
 impl fmt::Debug for Routers {
@@ -93,7 +132,7 @@ impl Routers {
     /// One edge for every target.
     #[must_use]
     pub fn new(edge: Arc<dyn Router>) -> Self {
-        Self { edge, own: BTreeMap::new() }
+        Self { edge, own: BTreeMap::new(), elsewhere: None }
     }
 
     /// Gives a target a router of its own.
@@ -103,13 +142,42 @@ impl Routers {
         self
     }
 
-    /// The router of a target.
+    /// Where the routers of accounts are that are not configured.
     #[must_use]
-    pub fn of(&self, target: &Target) -> &Arc<dyn Router> {
-        self.own.get(target).unwrap_or(&self.edge)
+    pub fn and(mut self, elsewhere: Arc<dyn Elsewhere>) -> Self {
+        self.elsewhere = Some(elsewhere);
+        self
     }
 
-    /// Every router once.
+    /// The router of a target.
+    #[must_use]
+    pub fn of(&self, target: &Target) -> Arc<dyn Router> {
+        let own = self.own.get(target).cloned();
+        let other = || self.elsewhere.as_ref()?.router(target);
+        own.or_else(other).unwrap_or_else(|| Arc::clone(&self.edge))
+    }
+
+    /// Every router that some of these are reached by, once, each with those of them that it is told of. In the order in which they
+    /// were given.
+    pub(crate) fn split<'a>(&self, lives: impl IntoIterator<Item = &'a Live>) -> Vec<(Arc<dyn Router>, Vec<&'a Live>)> {
+        let mut split: Vec<(Arc<dyn Router>, Vec<&Live>)> = Vec::new();
+        for live in lives {
+            let router = self.of(live.deployment.target());
+            match split.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &router)) {
+                Some((_, told)) => told.push(live),
+                None => split.push((router, vec![live])),
+            }
+        }
+        split
+    }
+
+    /// Those of accounts that are not configured which can be told something now.
+    #[must_use]
+    pub fn elsewhere(&self) -> Vec<Arc<dyn Router>> {
+        self.elsewhere.as_ref().map(|elsewhere| elsewhere.routers()).unwrap_or_default()
+    }
+
+    /// Every configured router once.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<dyn Router>> {
         let mut all = vec![Arc::clone(&self.edge)];
@@ -137,6 +205,8 @@ pub struct Tuning {
     pub resolve_bound: Duration,
     /// How often everything that runs is looked at when no platform reports a change.
     pub sweep_every: Duration,
+    /// How often what serves is asked whether it is still healthy.
+    pub pulse_every: Duration,
     /// How often a router is asked whether it must be told everything again.
     pub router_poll: Duration,
     /// Longest one question of supervision to a platform may take.
@@ -159,6 +229,7 @@ impl Default for Tuning {
             // As long as the default bound of one fetch: resolving may have to fetch.
             resolve_bound: Duration::from_secs(600),
             sweep_every: Duration::from_secs(30),
+            pulse_every: Duration::from_secs(10),
             router_poll: Duration::from_secs(1),
             observe_bound: Duration::from_secs(5),
             restart: RestartSettings::default(),

@@ -11,7 +11,7 @@ use skipper_core::{
     port::{ErrorKind, Lease},
 };
 use tokio::{
-    sync::{Notify, OwnedSemaphorePermit, RwLock, Semaphore, watch},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
     time::{Instant, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -22,6 +22,7 @@ use crate::{
     handle::EngineHandle,
     lease,
     modes::Modes,
+    published::Published,
     retry::Backoff,
     rollout::{self, End},
     status::Board,
@@ -41,9 +42,8 @@ pub(crate) struct Shared {
     pub(crate) board: Board,
     pub(crate) modes: Modes,
     pub(crate) ward: Ward,
-    /// Held for reading from before a router is told until the store knows it too, and for writing while a router is
-    /// told everything from the store: so that it is never told what has just been overtaken.
-    pub(crate) published: Arc<RwLock<()>>,
+    /// Who tells the routers something.
+    pub(crate) published: Published,
     /// Asks supervision to look at everything soon.
     pub(crate) look: Notify,
     nudge: watch::Sender<u64>,
@@ -148,7 +148,7 @@ impl Engine {
             board: Board::new(),
             modes: Modes::default(),
             ward,
-            published: Arc::new(RwLock::new(())),
+            published: Published::default(),
             look: Notify::new(),
             nudge: watch::Sender::new(0),
             active: Mutex::new(HashMap::new()),

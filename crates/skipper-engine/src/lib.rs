@@ -15,6 +15,7 @@ mod handle;
 mod lease;
 mod modes;
 mod planning;
+mod published;
 mod retry;
 mod rollout;
 mod service;

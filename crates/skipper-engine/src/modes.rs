@@ -68,7 +68,6 @@ pub(crate) async fn apply(
         PortError::new(ErrorKind::Permanent, "rollout-open", "a rollout of this release is open")
             .hint("wait until it has ended, or cancel it")
     };
-    let _published = shared.published.read().await;
     let generation = stored(store.supervise(release)).await?.ok_or_else(busy)?;
     let mut lives = stored(store.live_of(release)).await?;
     lives.iter_mut().for_each(|live| live.generation = generation);
@@ -84,10 +83,14 @@ pub(crate) async fn apply(
         shared.modes.set(id, mode.clone());
         let own = service::of_app(&lives, name);
         let surface = Surface::settled(own.clone());
-        let Some(service) = service::service(&surface, own.clone(), mode.as_ref()) else { continue };
-        for live in own.filter(|live| live.weight > 0) {
-            shared.config.routers.of(live.deployment.target()).set(&service).await?;
-            stored(store.live_update(live, generation, Vec::new())).await?;
+        for (router, there) in shared.config.routers.split(own) {
+            let _published = shared.published.telling([&router]).await;
+            let lives = there.iter().copied();
+            let Some(service) = service::service(&surface, lives, mode.as_ref()) else { continue };
+            router.set(&service).await?;
+            for live in there.into_iter().filter(|live| live.weight > 0) {
+                stored(store.live_update(live, generation, Vec::new())).await?;
+            }
         }
     }
     Ok(())

@@ -1,16 +1,17 @@
 //! From a resolved spec and what runs to a plan: the same for a rollout and for a dry run.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     time::Duration,
 };
 
+use futures::future::join_all;
 use skipper_core::{
-    deployment::Live,
+    deployment::{Deployment, Live, Observed},
     id::ReleaseId,
     name::{ReleaseName, SecretName, TenantName},
-    port::{Capabilities, Error as PortError, ErrorKind},
-    rollout::{Plan, PlanError, PlanInput, plan},
+    port::{Capabilities, Error as PortError, ErrorKind, Standing},
+    rollout::{Action, Plan, PlanError, PlanInput, plan},
     route::{Listener, RouteKey},
     secret::SecretVersions,
     spec::{Route, SecretUse, Spec, Target},
@@ -18,7 +19,7 @@ use skipper_core::{
 use tokio::time::timeout;
 use tracing::debug;
 
-use crate::{config::EngineConfig, failure::Failure};
+use crate::{config::EngineConfig, failure::Failure, supervise::span};
 
 /// Longest a router may think about routes; it looks at its own tables and tries to bind.
 const ROUTER_BOUND: Duration = Duration::from_secs(2);
@@ -72,6 +73,7 @@ pub(crate) async fn try_make(config: &EngineConfig, request: &PlanRequest<'_>) -
         })?
     };
     let capabilities = capabilities(config, request);
+    let unavailable = unavailable(config, request).await;
     let bounded = request.target.map(|(number, spec)| (number, spec.bounded()));
     let input = PlanInput {
         release: request.release,
@@ -81,11 +83,63 @@ pub(crate) async fn try_make(config: &EngineConfig, request: &PlanRequest<'_>) -
         target: bounded.as_ref().map(|(number, spec)| (*number, &**spec)),
         secrets: &secrets,
         capabilities: &capabilities,
+        unavailable: &unavailable,
     };
     let mut plan = plan(&input).map_err(|errors| NoPlan::Refused(refused(&errors)))?;
     plan.purge = request.purge;
+    check_cordons(config, &plan).await?;
     check_routes(config, request).await?;
     Ok(Made { plan, secrets })
+}
+
+/// Places of the release that are away, take nothing or are not healthy, where the spec goes from place to place.
+async fn unavailable(config: &EngineConfig, request: &PlanRequest<'_>) -> BTreeSet<Target> {
+    let Some((_, spec)) = request.target.filter(|(_, spec)| spec.waves.is_some()) else { return BTreeSet::new() };
+    let serving = || request.live.iter().filter(|live| live.weight > 0);
+    let targets: BTreeSet<&Target> =
+        spec.applications.iter().map(|app| &app.target).chain(serving().map(|live| live.deployment.target())).collect();
+    let bound = config.tuning.observe_bound;
+    let idle = targets.into_iter().map(|target| async move {
+        let platform = config.platforms.get(target)?;
+        let standing = timeout(bound, platform.standing(bound)).await;
+        (standing != Ok(Standing::Ready)).then(|| target.place())
+    });
+    let ill = serving().map(|live| async move {
+        let well = is_well(config, &live.deployment, &live.instances).await;
+        (!well).then(|| live.deployment.target().place())
+    });
+    let (idle, ill) = tokio::join!(join_all(idle), join_all(ill));
+    idle.into_iter().chain(ill).flatten().collect()
+}
+
+/// Refuses what would begin something new where nothing new is taken. What stays as it is there is nobody's business.
+async fn check_cordons(config: &EngineConfig, plan: &Plan) -> Result<(), NoPlan> {
+    let begins = |action: &Action| {
+        matches!(action, Action::Launch { .. } | Action::Begin { .. } | Action::Apply { .. } | Action::RunHook { .. })
+    };
+    let targets: BTreeSet<&Target> =
+        plan.steps.iter().filter(|step| begins(&step.action)).map(|step| &step.target).collect();
+    let bound = config.tuning.observe_bound;
+    for target in targets {
+        let Some(platform) = config.platforms.get(target) else { continue };
+        if timeout(bound, platform.standing(bound)).await == Ok(Standing::Cordoned) {
+            let place = target.place_name();
+            let failure = Failure::new("node-cordoned", format!("node `{place}` is cordoned and takes nothing new"))
+                .hint(format!("skipper node uncordon {place}"));
+            return Err(NoPlan::Refused(failure));
+        }
+    }
+    Ok(())
+}
+
+/// Whether all of those instances run, as far as the platform says within its bound.
+pub(crate) async fn is_well(config: &EngineConfig, deployment: &Deployment, instances: &[u32]) -> bool {
+    let Some(platform) = config.platforms.get(deployment.target()) else { return false };
+    let Some(range) = span(instances) else { return true };
+    let bound = config.tuning.observe_bound;
+    let Ok(Ok(seen)) = timeout(bound, platform.observe(deployment, range, bound)).await else { return false };
+    let mut wanted = range.range().zip(seen).filter(|(index, _)| instances.contains(index));
+    wanted.all(|(_, seen)| matches!(seen, Observed::Running(_)))
 }
 
 /// Asks the routers about ways in that are new, so that one that can never open is told before anything is launched. What
@@ -140,12 +194,15 @@ fn refused(errors: &[PlanError]) -> Failure {
     let code = match errors.first() {
         Some(PlanError::UnknownTarget { .. }) => "unknown-platform",
         Some(PlanError::Unsupported { .. }) => "unsupported",
+        Some(PlanError::NoRoom { .. }) => "too-many-unavailable",
+        Some(PlanError::WaveOrder { .. }) => "wave-order",
         Some(PlanError::Spec(_)) | None => "invalid-spec",
     };
     let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
     let failure = Failure::new(code, all.join("; "));
     match code {
         "unknown-platform" => failure.hint("see the configured platforms with `skipper platform list`"),
+        "too-many-unavailable" => failure.hint("`skipper node list` shows the nodes; `--max-unavailable` allows more"),
         _ => failure,
     }
 }

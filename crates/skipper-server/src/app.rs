@@ -1,6 +1,6 @@
 //! What every verb and handler works with. Cheap to clone; there is one for each server.
 
-use std::{fmt, ops::Deref, sync::Arc};
+use std::{fmt, ops::Deref, sync::Arc, time::Duration};
 
 use skipper_core::{
     name::PlatformName,
@@ -9,7 +9,7 @@ use skipper_core::{
 };
 use skipper_engine::{EngineHandle, Platforms};
 use skipper_store::Store;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -84,13 +84,19 @@ pub struct Parts {
 
 /// A handle on the parts.
 #[derive(Clone)]
-pub struct App(Arc<Parts>);
+pub struct App(Arc<Parts>, Instant);
 
 impl App {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(parts))
+        Self(Arc::new(parts), Instant::now())
+    }
+
+    /// How long it has been there.
+    #[must_use]
+    pub fn uptime(&self) -> Duration {
+        self.1.elapsed()
     }
 
     /// Runs a call of the store and counts how long it took.

@@ -21,6 +21,9 @@ pub const PROTOCOL: u32 = 1;
 /// Header that names it.
 pub const PROTOCOL_HEADER: &str = "x-skipper-protocol";
 
+/// Header of an answer without an order that says so: the server wants to ask the node something, by a link that the agent is to open.
+pub const LINK_WANTED: &str = "x-skipper-link";
+
 /// One declarative order to a node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WorkOrder {
@@ -211,6 +214,28 @@ pub struct NodeStatus {
     /// `ready`, `cordoned`, `draining`, `silent`, or `registered` where it never came.
     #[serde(default)]
     pub state: String,
+    /// Accounts that are reached as `node:NODE/ACCOUNT`, and their kinds.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub platforms: BTreeMap<String, String>,
+    /// The connection by which the server asks the node, while there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<NodeLink>,
+    /// What somebody should look at, as a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+}
+
+/// A node's open connection, and what is reached by it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeLink {
+    /// Since when.
+    pub since: Timestamp,
+    /// The agent's run.
+    #[serde(default)]
+    pub instance: Option<String>,
+    /// Whether the node has an edge of its own.
+    #[serde(default)]
+    pub edge: bool,
 }
 
 /// The body of `POST /v1/nodes/{node}/heartbeat`; every field may be missing.
@@ -231,12 +256,56 @@ pub struct Heartbeat {
     /// Accounts of platforms that it offers, and their kinds.
     #[serde(default)]
     pub platforms: BTreeMap<String, String>,
+    /// It opens a link when it is asked to: see [`HeartbeatAnswer::link`] and [`LINK_WANTED`].
+    #[serde(default)]
+    pub links: bool,
     /// It is ending, and takes nothing new.
     #[serde(default)]
     pub draining: bool,
     /// Why it takes nothing new although it is not ending, as a sentence for people: a full disk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
+}
+
+/// What a tenant's project writes is asked for, on a node's link: `POST /projects/logs`. Answered by a line of JSON for each line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProjectLogs {
+    /// The project.
+    pub project: String,
+    /// Of one service only.
+    #[serde(default)]
+    pub service: Option<String>,
+    /// At most so many of the last lines of each container.
+    #[serde(default)]
+    pub tail: Option<usize>,
+    /// Go on with what comes.
+    #[serde(default)]
+    pub follow: bool,
+}
+
+/// A command in a tenant's project, on a node's link: `POST /projects/exec`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProjectExec {
+    /// The project.
+    pub project: String,
+    /// In the first container of that service; of the first by name when absent.
+    #[serde(default)]
+    pub service: Option<String>,
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// How long it may take.
+    pub deadline_ms: u64,
+}
+
+/// How such a command ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProjectExecuted {
+    /// Exit status; `None` when killed by a signal.
+    #[serde(default)]
+    pub code: Option<i32>,
+    /// Its output and error output.
+    #[serde(default)]
+    pub output: String,
 }
 
 /// The answer to a heartbeat.
@@ -249,6 +318,9 @@ pub struct HeartbeatAnswer {
     pub lost: Vec<OrderId>,
     /// How long a lease lasts from now, in milliseconds.
     pub lease_ms: u64,
+    /// The server wants to ask the node something, by a link that the agent is to open.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub link: bool,
 }
 
 #[cfg(test)]

@@ -23,7 +23,11 @@ statements! {
     INSERT_ROLLOUT = "INSERT INTO rollout (id, release_id, verb, from_revision, to_revision, slot, phase_name, phase, \
             required_plan, purge, secrets, provenance, created_at) \
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+    SOURCE = "SELECT source FROM revision WHERE release_id = $1 AND number = $2";
 }
+
+/// Most revisions that went back to one another, from what serves to what was deployed.
+const MOST_HOPS: u32 = 200;
 
 /// Longest description; a paragraph, not a document.
 const DESCRIPTION_MAX: usize = 4096;
@@ -92,7 +96,11 @@ impl Store {
         let mut txn = self.txn("accept the intent").await?;
         let release = admit_in_txn(&mut txn, &new).await?;
         if let (true, Some(Source::App { tag, signed_at, .. })) = (new.in_order, &new.source) {
-            refuse_outdated_in_txn(&mut txn, &release, tag, *signed_at).await?;
+            let judged = refuse_outdated_in_txn(&mut txn, &release, tag, *signed_at).await;
+            // What serves by a rollback brings nothing back.
+            if judged.is_err() && serving_tag_in_txn(&mut txn, &release).await?.as_ref() != Some(tag) {
+                judged?;
+            }
         }
         let (open, waiting) = rollout::under_way_in_txn(&mut txn, release.id).await?;
         let waits = open.is_some();
@@ -201,6 +209,21 @@ async fn refuse_outdated_in_txn(
             Err(Error::Outdated { release, tag, why, newer: row.count("number")? })
         }
     }
+}
+
+/// The tag that serves, of whichever revision it was deployed by.
+async fn serving_tag_in_txn(txn: &mut Txn, release: &Release) -> Result<Option<String>, Error> {
+    let mut serving = release.serving;
+    for _ in 0..MOST_HOPS {
+        let Some(number) = serving else { return Ok(None) };
+        let Some(row) = txn.one(SOURCE, args![release.id, number]).await? else { return Ok(None) };
+        serving = match row.json("source")? {
+            Source::App { tag, .. } => return Ok(Some(tag)),
+            Source::Revision { number } | Source::Scale { number, .. } => Some(number),
+            Source::Package { .. } | Source::Tenant { .. } => None,
+        };
+    }
+    Ok(None)
 }
 
 async fn insert_in_txn(

@@ -23,8 +23,8 @@ statements! {
     TAKE = "UPDATE repository SET refresh_owner = $2, refresh_until = $3 \
         WHERE name = $1 AND kind <> 'removed' AND (refresh_until <= $4 OR refresh_owner = $2)";
     HOLD = "UPDATE repository SET refresh_until = $3 WHERE name = $1 AND refresh_owner = $2 AND kind <> 'removed'";
-    KNOWN = "SELECT num, name, version, stamp FROM package WHERE repository = $1 AND (name, version) > ($2, $3) \
-        ORDER BY name, version LIMIT $4";
+    KNOWN = "SELECT num, name, version, stamp, CASE WHEN archived = 1 THEN sha256 ELSE '' END AS kept FROM package \
+        WHERE repository = $1 AND (name, version) > ($2, $3) ORDER BY name, version LIMIT $4";
     INSERT = "INSERT INTO package \
             (repository, name, version, version_key, sha256, size, archived, metadata, search, stamp, created_by, created_at) \
         VALUES ($1, $2, $3, $4, $5, 0, 0, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING";
@@ -79,6 +79,8 @@ pub struct Known {
     pub version: String,
     /// [`IndexRow::stamp`] of what is stored; `left` for what is in the index no more.
     pub stamp: String,
+    /// Digest of its archive, where that is here.
+    pub kept: Option<Sha256>,
 }
 
 impl Known {
@@ -281,6 +283,7 @@ fn known(row: &Row) -> Result<Known, Error> {
         name: row.text("name")?,
         version: row.text("version")?,
         stamp: row.text("stamp")?,
+        kept: row.text("kept")?.parse().ok(),
     })
 }
 

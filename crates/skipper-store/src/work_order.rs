@@ -149,6 +149,11 @@ impl Store {
             && is_it(&mut txn, &known, holds).await?
         {
             if !new.ready || known.ready {
+                if new.ready && known.status.is_final() {
+                    // The node has it already, and is not to get what was meant to take its place.
+                    replace(&mut txn, &known).await?;
+                    txn.commit().await?;
+                }
                 return Ok(known);
             }
             txn.run(READY, args![known.id, new.deadline, json::text(&new.secrets)?]).await?;

@@ -9,7 +9,7 @@ mod store;
 pub use error::{Error, ErrorKind};
 pub use platform::{
     Capabilities, Cleared, Description, ExecOutput, Foreign, Found, Garbage, HookJob, HookState, Kept, Launch,
-    LogChunk, LogQuery, LogStreamKind, Platform,
+    LogChunk, LogQuery, LogStreamKind, Platform, Standing,
 };
 pub use resolver::{ResolveRequest, Resolved, Resolver};
 pub use router::{DeploymentStats, Router, Verified};

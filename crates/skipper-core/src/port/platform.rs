@@ -21,6 +21,7 @@ use crate::{
 
 /// What a platform account can do. The planner reads it before it promises anything.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Capabilities {
     /// Resource kinds it runs, as URI schemes without the colon.
     pub schemes: Vec<String>,
@@ -61,6 +62,18 @@ pub struct Description {
     pub capabilities: Capabilities,
 }
 
+/// How an account is disposed to work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Standing {
+    /// It works.
+    #[default]
+    Ready,
+    /// It does not answer.
+    Away,
+    /// It answers, and somebody has said that it takes nothing new.
+    Cordoned,
+}
+
 /// A request to start instances.
 #[derive(Debug)]
 pub struct Launch<'a> {
@@ -75,7 +88,7 @@ pub struct Launch<'a> {
 }
 
 /// One deployment that a platform found by its labels.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Found {
     /// Its id.
     pub id: DeploymentId,
@@ -86,7 +99,7 @@ pub struct Found {
 }
 
 /// Something here that another program started.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Foreign {
     /// What the platform calls it.
     pub id: String,
@@ -99,7 +112,7 @@ pub struct Foreign {
 }
 
 /// What an account keeps for revisions that may run again, by digest.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Kept {
     /// In this server's name.
     pub own: BTreeSet<Sha256>,
@@ -121,7 +134,7 @@ pub struct Garbage {
 }
 
 /// What an account has cleared away.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Cleared {
     /// Digests of the resources that are not kept any more.
     pub resources: Vec<Sha256>,
@@ -142,7 +155,7 @@ impl Cleared {
 }
 
 /// Which log lines are wanted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogQuery {
     /// Of which deployment.
     pub deployment: DeploymentId,
@@ -180,7 +193,7 @@ pub struct LogChunk {
 }
 
 /// The result of a command in an instance.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExecOutput {
     /// Exit status; `None` when killed by a signal.
     pub code: Option<i32>,
@@ -202,7 +215,8 @@ pub struct HookJob<'a> {
 }
 
 /// What became of a hook's job.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
 pub enum HookState {
     /// Never started.
     Absent,
@@ -269,6 +283,25 @@ pub trait Platform: Send + Sync + fmt::Debug {
     fn review<'a>(&'a self, app: &'a mut Application) -> BoxFuture<'a, Result<Vec<String>, Error>> {
         let _ = app;
         Box::pin(async { Ok(Vec::new()) })
+    }
+
+    /// How the account is disposed to work, so that a rollout over many can spare those that are not.
+    fn standing<'a>(&'a self, deadline: Duration) -> BoxFuture<'a, Standing> {
+        let _ = deadline;
+        Box::pin(async { Standing::Ready })
+    }
+
+    /// Where it converges by itself: begins what [`Platform::launch`] then waits for, and does not wait. Nothing where it cannot
+    /// begin without waiting.
+    fn begin<'a>(&'a self, launch: Launch<'a>, deadline: Duration) -> BoxFuture<'a, Result<(), Error>> {
+        let _ = (launch, deadline);
+        Box::pin(async { Ok(()) })
+    }
+
+    /// [`Platform::launch`] for what [`Platform::begin`] has begun: waits for that, and does not begin it once more where it has failed
+    /// meanwhile.
+    fn join<'a>(&'a self, launch: Launch<'a>, deadline: Duration) -> BoxFuture<'a, Result<Vec<Instance>, Error>> {
+        self.launch(launch, deadline)
     }
 
     /// Starts the instances that do not run yet and returns all of the range. An instance that ended is started anew.

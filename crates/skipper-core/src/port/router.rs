@@ -26,7 +26,7 @@ pub struct DeploymentStats {
 }
 
 /// Who answered a probe through the edge.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verified {
     /// The deployment that answered.
     pub deployment: DeploymentId,

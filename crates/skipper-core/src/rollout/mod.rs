@@ -11,6 +11,7 @@ pub mod plan;
 mod plan_json;
 pub mod planner;
 mod undo;
+pub mod waves;
 
 pub use abandon::{ABANDONED, abandoned, settle_abandoned};
 pub use bundle::{AppEvidence, FailureBundle};
@@ -18,6 +19,7 @@ pub use log::{StepOutcome, StepRecord, StepState};
 pub use phase::{Cause, IllegalTransition, Phase, Transition};
 pub use plan::{Action, HookPoint, Instances, Plan, Step, Weight};
 pub use planner::{PlanError, PlanInput, plan};
+pub use waves::{Next, Progress, Wave, Waves};
 
 use serde::{Deserialize, Serialize};
 

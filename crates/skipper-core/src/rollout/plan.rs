@@ -13,8 +13,12 @@ use crate::{
     time::Millis,
 };
 
+use super::waves::Waves;
+
 /// Setting a table at the edge takes milliseconds; ten seconds cover an edge that is being restarted.
 pub(super) const EDGE_BOUND: Millis = Millis::secs(10);
+/// Handing an order over is a write to the store.
+const BEGIN_BOUND: Millis = Millis::secs(30);
 /// A verified answer through the edge follows a healthy probe, so it comes at once or something is wrong.
 const VERIFY_BOUND: Millis = Millis::secs(5);
 /// Slack over a step's own span, for the platform's answers.
@@ -40,6 +44,9 @@ pub struct Plan {
     /// Everything that is remembered of the release goes as well.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub purge: bool,
+    /// How the steps go from place to place; `None`: what breaks takes everything back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waves: Option<Box<Waves>>,
     /// Every deployment that a step names, so that a plan can be carried out (and undone) from the log alone.
     pub deployments: Vec<Deployment>,
 }
@@ -231,6 +238,21 @@ pub enum Action {
     },
     /// Gives up the routes of the application.
     Unroute,
+    /// Waits until the deployments of other places leave room for this wave.
+    Gate {
+        /// Who is looked at.
+        deployments: Vec<DeploymentId>,
+        /// Most of them that may be away or not healthy.
+        most: u32,
+    },
+    /// Lets a platform that converges by itself begin, without waiting for it: others begin beside it. Undone as [`Action::Apply`],
+    /// which waits.
+    Begin {
+        /// What to reach.
+        deployment: DeploymentId,
+        /// What was applied before.
+        previous: Option<DeploymentId>,
+    },
     /// Hands the whole deployment to a platform that converges by itself. Undone by applying `previous`.
     Apply {
         /// What to reach.
@@ -256,6 +278,8 @@ impl Action {
             Self::Drain { .. } => "drain",
             Self::Retire { .. } => "retire",
             Self::Unroute => "unroute",
+            Self::Gate { .. } => "gate",
+            Self::Begin { .. } => "begin",
             Self::Apply { .. } => "apply",
         }
     }
@@ -269,7 +293,7 @@ impl fmt::Display for Action {
         };
         match self {
             Self::Fetch { resource } => write!(f, "fetch {}", resource.uri),
-            Self::RunHook { point, hook, .. } => write!(f, "run hook {}: {}", point.key(), hook.command.join(" ")),
+            Self::RunHook { point, hook, .. } => write!(f, "run hook {}: {hook}", point.key()),
             Self::Launch { deployment, instances, .. } => write!(f, "launch {deployment} [{instances}]"),
             Self::AwaitHealthy { deployment, instances } => write!(f, "await healthy {deployment} [{instances}]"),
             Self::Hold { bound, .. } => write!(f, "hold requests for at most {bound}"),
@@ -288,6 +312,8 @@ impl fmt::Display for Action {
             }
             Self::Retire { deployment, instances, .. } => write!(f, "retire {deployment} [{instances}]"),
             Self::Unroute => f.write_str("give up the routes"),
+            Self::Gate { most, .. } => write!(f, "wait until at most {most} elsewhere are away or not healthy"),
+            Self::Begin { deployment, .. } => write!(f, "begin {deployment}"),
             Self::Apply { deployment, .. } => write!(f, "apply {deployment}"),
         }
     }
@@ -305,8 +331,9 @@ impl Action {
             | Self::Bake { deployment, .. }
             | Self::Drain { deployment, .. }
             | Self::Retire { deployment, .. }
+            | Self::Begin { deployment, .. }
             | Self::Apply { deployment, .. } => Some(deployment),
-            Self::Fetch { .. } | Self::Hold { .. } | Self::Shift { .. } | Self::Unroute => None,
+            Self::Fetch { .. } | Self::Hold { .. } | Self::Shift { .. } | Self::Unroute | Self::Gate { .. } => None,
         }
     }
 
@@ -318,7 +345,8 @@ impl Action {
             Self::Fetch { .. } => bounds.fetch,
             Self::RunHook { hook, .. } => Millis(hook.timeout.0.saturating_add(SLACK.0)),
             Self::Launch { .. } | Self::Apply { .. } => bounds.start,
-            Self::AwaitHealthy { .. } => bounds.health,
+            Self::AwaitHealthy { .. } | Self::Gate { .. } => bounds.health,
+            Self::Begin { .. } => BEGIN_BOUND,
             Self::Hold { .. } | Self::Shift { .. } | Self::Unroute => EDGE_BOUND,
             Self::Verify { .. } => VERIFY_BOUND,
             Self::Bake { span, .. } => Millis(span.0.saturating_add(SLACK.0)),
@@ -345,6 +373,9 @@ impl Plan {
         let mut hashed = json!({"version": self.version, "steps": steps, "commit": self.commit});
         if self.purge {
             hashed["purge"] = true.into();
+        }
+        if let Some(waves) = &self.waves {
+            hashed["waves"] = json!(waves);
         }
         Sha256::of_json(&hashed)
     }

@@ -35,6 +35,8 @@ fn every_action() -> Vec<Action> {
         Action::Drain { deployment: id(), instances },
         Action::Retire { deployment: id(), instances, last: true },
         Action::Unroute,
+        Action::Gate { deployments: vec![id()], most: 2 },
+        Action::Begin { deployment: id(), previous: None },
         Action::Apply { deployment: id(), previous: Some(id()) },
     ];
     for action in &all {
@@ -50,6 +52,8 @@ fn every_action() -> Vec<Action> {
             | Action::Drain { .. }
             | Action::Retire { .. }
             | Action::Unroute
+            | Action::Gate { .. }
+            | Action::Begin { .. }
             | Action::Apply { .. } => {}
         }
     }

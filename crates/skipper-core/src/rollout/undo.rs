@@ -43,10 +43,11 @@ impl Step {
                 routes: routes.clone(),
                 held: None,
             }],
-            Action::Apply { deployment, previous: Some(previous) } => {
+            Action::Begin { deployment, previous: Some(previous) }
+            | Action::Apply { deployment, previous: Some(previous) } => {
                 vec![Action::Apply { deployment: previous.clone(), previous: Some(deployment.clone()) }]
             }
-            Action::Apply { deployment, previous: None } => {
+            Action::Begin { deployment, previous: None } | Action::Apply { deployment, previous: None } => {
                 vec![Action::Retire { deployment: deployment.clone(), instances: Instances::first(0), last: true }]
             }
             Action::Fetch { .. }
@@ -54,6 +55,7 @@ impl Step {
             | Action::AwaitHealthy { .. }
             | Action::Verify { .. }
             | Action::Bake { .. }
+            | Action::Gate { .. }
             | Action::Unroute => Vec::new(),
         }
     }
@@ -69,8 +71,19 @@ impl Plan {
             Step { app: step.app.clone(), target: step.target.clone(), action, bound }
         };
         let mut undo = step.undo();
+        // What was begun is taken back once, by the step that began it.
+        if let Action::Apply { deployment, .. } = &step.action
+            && self
+                .steps
+                .iter()
+                .any(|s| matches!(&s.action, Action::Begin { deployment: begun, .. } if begun == deployment))
+        {
+            return Vec::new();
+        }
         // What a platform has turned back is somewhere else now, and has to be healthy there before it is told of.
-        if let Action::Apply { previous: Some(previous), .. } = &step.action {
+        if let Action::Begin { previous: Some(previous), .. } | Action::Apply { previous: Some(previous), .. } =
+            &step.action
+        {
             let instances = Instances::first(self.deployment(previous).map_or(0, |d| d.app.replicas));
             if !instances.is_empty() {
                 undo.push(Action::AwaitHealthy { deployment: previous.clone(), instances });

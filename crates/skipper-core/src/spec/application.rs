@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
@@ -245,6 +245,22 @@ pub struct Hook {
     pub command: Vec<String>,
     /// Longest it may run.
     pub timeout: Millis,
+}
+
+/// The command as a shell would be told it.
+impl fmt::Display for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
+        for (index, word) in self.command.iter().enumerate() {
+            let space = if index == 0 { "" } else { " " };
+            if !word.is_empty() && word.chars().all(plain) {
+                write!(f, "{space}{word}")?;
+            } else {
+                write!(f, "{space}'{}'", word.replace('\'', r"'\''"))?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Jobs of a rollout.

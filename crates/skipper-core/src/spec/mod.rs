@@ -8,6 +8,7 @@ mod application;
 mod deployer;
 mod probe;
 mod strategy;
+mod waves;
 
 pub use application::{
     Application, Bounds, Edition, Hook, Hooks, Limits, Port, Resource, Route, SecretUse, Signal, StopPolicy, Volume,
@@ -15,6 +16,7 @@ pub use application::{
 pub use deployer::Deployer;
 pub use probe::{Check, Health};
 pub use strategy::{CanaryStep, RecreateReason, Strategy};
+pub use waves::{InvalidTerm, OnFailure, Portion, WaveTerms};
 
 use std::{
     borrow::Cow,
@@ -52,6 +54,10 @@ pub struct Spec {
     /// What is to be known of a preview.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preview: Option<Box<PreviewTerms>>,
+    /// How the rollout to this revision goes from node to node; `None`: everything at once, or not at all. No part of what is run:
+    /// specs that differ in nothing else are the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waves: Option<Box<WaveTerms>>,
 }
 
 /// On what terms a preview lives.
@@ -72,6 +78,20 @@ pub struct PreviewTerms {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Target(pub PlatformName);
+
+impl Target {
+    /// The place that it is a part of: a node with all of its accounts, or an account of the server's own.
+    #[must_use]
+    pub fn place(&self) -> Self {
+        self.0.node().map_or_else(|| self.clone(), |(node, _)| Self(PlatformName::of_node(&node, None)))
+    }
+
+    /// What people call that place: a node by its name.
+    #[must_use]
+    pub fn place_name(&self) -> String {
+        self.0.node().map_or_else(|| self.0.to_string(), |(node, _)| node.to_string())
+    }
+}
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -125,6 +145,7 @@ impl Spec {
             health_bound: None,
             metadata: BTreeMap::new(),
             preview: None,
+            waves: None,
         }
     }
 

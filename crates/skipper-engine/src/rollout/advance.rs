@@ -1,7 +1,7 @@
 //! Carrying out the steps before the point of no return.
 
 use serde_json::json;
-use skipper_core::rollout::{Cause, StepState, Transition};
+use skipper_core::rollout::{Cause, Next, Progress, StepRecord, StepState, Transition};
 
 use super::{Run, record::Entry};
 use crate::{
@@ -11,6 +11,9 @@ use crate::{
 
 impl Run<'_> {
     pub(super) async fn advance(&mut self) -> Result<(), Halt> {
+        if self.plan.waves.is_some() {
+            return Box::pin(self.advance_in_waves()).await;
+        }
         for index in 0..self.plan.commit {
             match self.state(index) {
                 Some(StepState::Done) => continue,
@@ -21,31 +24,100 @@ impl Run<'_> {
                 }
                 None | Some(StepState::Started | StepState::Undoing | StepState::Undone) => {}
             }
-            if let Some(cause) = self.cancelled().await? {
-                return self.cancel(cause).await;
-            }
-            let (shared, id) = (self.shared, self.rollout.id);
-            let done = tokio::select! {
-                biased;
-                asked = step::cancel_asked(shared, id) => {
-                    asked?;
-                    let mut cause = self.cancelled().await?.ok_or(Halt::Reload)?;
-                    cause.step = Some(index);
-                    return self.cancel(cause).await;
-                }
-                done = Box::pin(self.carry_out(index)) => done,
-            };
-            match done {
+            match self.carry_out_unless_cancelled(index).await? {
                 Ok(()) => {}
-                Err(StepError::Halt(halt)) => return Err(halt),
-                Err(StepError::Failed(failure)) => return self.fail(index, failure).await,
+                Err(failure) => return self.fail(index, failure).await,
             }
         }
+        self.commit().await
+    }
+
+    /// The same from wave to wave: what breaks turns its own place back, and the plan says what that means to the others.
+    async fn advance_in_waves(&mut self) -> Result<(), Halt> {
+        while let Some(next) = self.plan.next_in_waves(&self.records) {
+            match next {
+                Next::Step(index) => {
+                    if let Err(failure) = self.carry_out_unless_cancelled(index).await? {
+                        return self.fail_in_wave(index, failure).await;
+                    }
+                }
+                Next::TakeBack(index) => {
+                    let Some(step) = self.step(index) else { return Err(Halt::Later) };
+                    Box::pin(self.take_back(index, &step)).await?;
+                }
+                Next::Broken(index) => {
+                    let mut cause = self.logged_failure(index).into_cause(Some(index), self.now());
+                    if self.plan.keeps_what_is_well() {
+                        cause.message = format!("{}; {}", cause.message, self.standing());
+                        cause.hint = Some(self.way_on());
+                    }
+                    return self.turn_back(cause).await;
+                }
+                Next::Commit => break,
+            }
+        }
+        self.commit().await
+    }
+
+    /// How many places run the new revision, and which do not, as a sentence.
+    fn standing(&self) -> String {
+        let progress = self.plan.progress(&self.records);
+        let waves = self.plan.waves.iter().flat_map(|waves| &waves.waves);
+        let places: Vec<_> = waves.flat_map(|wave| &wave.places).collect();
+        let of = |wanted: fn(Progress) -> bool| {
+            let names = places.iter().filter(|place| progress.get(**place).copied().is_some_and(wanted));
+            names.map(|place| place.place_name()).collect::<Vec<_>>()
+        };
+        let (updated, back) =
+            (of(|p| p == Progress::Updated), of(|p| matches!(p, Progress::WentBack | Progress::GoingBack)));
+        let untouched = of(|p| p == Progress::NotBegun);
+        let revision = self.rollout.to.unwrap_or_default();
+        let mut said = format!("{} of {} run revision {revision}", updated.len(), places.len());
+        for (what, names) in [("went back", back), ("not begun", untouched)] {
+            if !names.is_empty() {
+                said = format!("{said}; {what}: {}", listed(&names));
+            }
+        }
+        said
+    }
+
+    fn way_on(&self) -> String {
+        let name = &self.release.name;
+        format!(
+            "mend it and `skipper fleet converge {name}`, or `skipper fleet roll-back {name}` takes all of them back"
+        )
+    }
+
+    async fn commit(&mut self) -> Result<(), Halt> {
         // The last chance: past this point nothing can be taken back.
         if let Some(cause) = self.cancelled().await? {
             return self.cancel(cause).await;
         }
         self.enter(Transition::Committed, vec![self.event("rollout.committed", json!({}))]).await
+    }
+
+    /// A step, unless somebody asks to cancel meanwhile: then the rollout has turned back.
+    async fn carry_out_unless_cancelled(&mut self, index: u32) -> Result<Result<(), Failure>, Halt> {
+        if let Some(cause) = self.cancelled().await? {
+            self.cancel(cause).await?;
+        }
+        let (shared, id) = (self.shared, self.rollout.id);
+        let done = tokio::select! {
+            biased;
+            asked = step::cancel_asked(shared, id) => {
+                asked?;
+                let mut cause = self.cancelled().await?.ok_or(Halt::Reload)?;
+                cause.step = Some(index);
+                self.cancel(cause).await?;
+                return Err(Halt::Reload);
+            }
+            done = Box::pin(self.carry_out(index)) => done,
+        };
+        match done {
+            Ok(()) => Ok(Ok(())),
+            Err(StepError::Halt(halt)) => Err(halt),
+            Err(StepError::Failed(failure)) => Ok(Err(failure)),
+        }
     }
 
     /// One step: recorded as started, done, recorded as done.
@@ -67,6 +139,25 @@ impl Run<'_> {
 
     /// Records that a step broke, before anything else happens.
     async fn fail(&mut self, index: u32, failure: Failure) -> Result<(), Halt> {
+        self.note_failure(index, &failure).await?;
+        self.broke(index, failure).await
+    }
+
+    /// Records that a place is bad. The first one leaves its evidence, before it is undone away.
+    async fn fail_in_wave(&mut self, index: u32, failure: Failure) -> Result<(), Halt> {
+        let turned = |record: &StepRecord| !matches!(record.state, StepState::Started | StepState::Done);
+        let first = !self.records.values().any(turned);
+        self.note_failure(index, &failure).await?;
+        if first {
+            let exits = failure.exits.clone();
+            let cause = failure.into_cause(Some(index), self.now());
+            self.keep_bundle(&cause, exits).await?;
+        }
+        // A step that was broken off may have left memory behind what is stored.
+        Err(Halt::Reload)
+    }
+
+    async fn note_failure(&mut self, index: u32, failure: &Failure) -> Result<(), Halt> {
         let Some(step) = self.step(index) else { return Err(Halt::Later) };
         let mut data = failure.to_json();
         data["probes"] = self.transcript.to_json();
@@ -75,8 +166,7 @@ impl Run<'_> {
         entry.outcome.data = data;
         let more = json!({"code": failure.code, "message": failure.message});
         entry.events = vec![self.step_event("step.failed", index, &step, more)];
-        self.note(index, StepState::Failed, entry).await?;
-        self.broke(index, failure).await
+        self.note(index, StepState::Failed, entry).await
     }
 
     fn logged_failure(&self, index: u32) -> Failure {
@@ -105,5 +195,14 @@ impl Run<'_> {
         self.enter(Transition::Broke(cause), events).await?;
         // A step that was broken off may have left memory behind what is stored.
         Err(Halt::Reload)
+    }
+}
+
+/// Names, as many as a sentence takes.
+fn listed(names: &[String]) -> String {
+    const MOST: usize = 10;
+    match names.len().checked_sub(MOST) {
+        Some(more @ 1..) => format!("{} and {more} more", names[..MOST].join(", ")),
+        _ => names.join(", "),
     }
 }

@@ -4,7 +4,8 @@
 use serde_json::json;
 use skipper_core::{
     deployment::Live,
-    rollout::{Action, StepState, Transition},
+    rollout::{Action, Progress, StepState, Transition},
+    spec::Target,
 };
 use tracing::warn;
 
@@ -51,11 +52,23 @@ impl Run<'_> {
             persist("settle what serves", || store.live_update(&live, self.lease.generation, Vec::new())).await?;
             self.lives.insert(live.deployment.id.clone(), live);
         }
-        // A platform that converges has turned the previous deployment into the new one.
-        let replaced = self.plan.steps.iter().filter_map(|step| match &step.action {
+        self.forget_replaced(|_| true).await
+    }
+
+    /// Where a rollout ends in the middle of its waves, what was reached stays: each deployment there is as the target wants it.
+    pub(super) async fn keep_what_is_well(&mut self) -> Result<(), Halt> {
+        let progress = self.plan.progress(&self.records);
+        let updated = |target: &Target| progress.get(&target.place()) == Some(&Progress::Updated);
+        self.forget_replaced(updated).await
+    }
+
+    /// A platform that converges has turned the previous deployment into the new one.
+    async fn forget_replaced(&mut self, at: impl Fn(&Target) -> bool) -> Result<(), Halt> {
+        let replaced = self.plan.steps.iter().filter(|step| at(&step.target)).filter_map(|step| match &step.action {
             Action::Apply { deployment, previous: Some(previous) } if deployment != previous => Some(previous.clone()),
             _ => None,
         });
+        let store = &self.shared.config.store;
         for id in replaced.collect::<Vec<_>>() {
             if self.lives.contains_key(&id) {
                 persist("forget what was replaced", || store.live_remove(&id, self.lease.generation, Vec::new()))

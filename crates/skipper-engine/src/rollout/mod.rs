@@ -128,6 +128,7 @@ impl<'a> Run<'a> {
             commit: 0,
             notices: Vec::new(),
             purge: false,
+            waves: None,
             deployments: Vec::new(),
         });
         let lives: BTreeMap<_, _> = live.into_iter().map(|live| (live.deployment.id.clone(), live)).collect();

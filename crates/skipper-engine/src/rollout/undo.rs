@@ -19,7 +19,12 @@ const LEFT: &str = "undo_left";
 
 impl Run<'_> {
     pub(super) async fn undo(&mut self, cause: &Cause) -> Result<(), Halt> {
-        let started: Vec<u32> = self.records.keys().copied().collect();
+        let kept = self.plan.keeps_what_is_well() && cause.code != Cause::CANCELLED;
+        if kept {
+            // The bad ones have gone back already.
+            self.keep_what_is_well().await?;
+        }
+        let started: Vec<u32> = if kept { Vec::new() } else { self.records.keys().copied().collect() };
         for index in started.into_iter().rev() {
             if self.state(index) == Some(StepState::Undone) {
                 continue;
@@ -31,7 +36,7 @@ impl Run<'_> {
         self.enter(Transition::Undone, events).await
     }
 
-    async fn take_back(&mut self, index: u32, step: &Step) -> Result<(), Halt> {
+    pub(super) async fn take_back(&mut self, index: u32, step: &Step) -> Result<(), Halt> {
         let undo = self.plan.undo(step);
         // What the step found or what broke stays in the log.
         let outcome = self.records.get(&index).map(|record| record.outcome.clone()).unwrap_or_default();
@@ -105,7 +110,9 @@ impl Run<'_> {
         match &step.action {
             // Requests may still go there, because the router was not told otherwise. One that was recreated goes all the
             // same: two of it never run at once.
-            Action::Launch { .. } | Action::Apply { .. } if !recreated && self.shared.ward.is_dirty(&service) => {
+            Action::Launch { .. } | Action::Begin { .. } | Action::Apply { .. }
+                if !recreated && self.shared.ward.is_dirty(&service) =>
+            {
                 Some(Failure::new("edge-not-told", "the router has not been told yet, so it is kept running"))
             }
             Action::Retire { .. } | Action::Drain { .. } if recreated && self.is_left(&step.app) => {

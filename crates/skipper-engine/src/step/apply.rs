@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use skipper_core::{
     deployment::{DeploymentId, Live},
-    rollout::Instances,
+    rollout::{Action, Instances, Step},
 };
 
 use super::{Effect, Way, launch};
@@ -24,7 +24,9 @@ pub(super) async fn run(
     bound: Duration,
 ) -> Result<Effect, StepError> {
     let deployment = run.known(id)?;
-    let started = launch::start(run, &deployment, Instances::first(deployment.app.replicas), bound).await?;
+    let begins = |step: &Step| matches!(&step.action, Action::Begin { deployment, .. } if deployment == id);
+    let begun = way != Way::Back && run.plan.steps.iter().any(begins);
+    let started = launch::start(run, &deployment, Instances::first(deployment.app.replicas), begun, bound).await?;
     // On the way back the platform has turned the new one into the old one.
     let gone = previous.filter(|previous| way == Way::Back && *previous != id).cloned();
     Ok(Effect { data: launch::describe(&started), gone: gone.into_iter().collect(), ..Effect::default() })

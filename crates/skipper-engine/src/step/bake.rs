@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures::future::try_join_all;
 use skipper_core::{
@@ -106,8 +106,8 @@ async fn watch(wait: &Wait<'_>, index: u32, tracker: &mut Tracker) -> Result<(),
 }
 
 /// The edge's counters of the new one against those of the others.
-struct Judgement<'a> {
-    router: &'a dyn Router,
+struct Judgement {
+    router: Arc<dyn Router>,
     new: DeploymentId,
     others: Vec<DeploymentId>,
     new_before: DeploymentStats,
@@ -115,17 +115,17 @@ struct Judgement<'a> {
     seen: u64,
 }
 
-impl<'a> Judgement<'a> {
+impl Judgement {
     /// Takes the counters as they are now; `None` when the edge does not tell.
-    async fn begin(run: &Run<'a>, new: &Deployment) -> Option<Self> {
-        let router = run.shared.config.routers.of(new.target()).as_ref();
+    async fn begin(run: &Run<'_>, new: &Deployment) -> Option<Self> {
+        let router = run.shared.config.routers.of(new.target());
         let serving = of_app(run.lives.values(), &new.app.name).filter(|live: &&Live| live.weight > 0);
         let others: Vec<DeploymentId> =
             serving.map(|live| live.deployment.id.clone()).filter(|id| *id != new.id).collect();
         let mut backoff = Backoff::step();
         for _ in 0..5 {
             let mut judgement = Self {
-                router,
+                router: Arc::clone(&router),
                 new: new.id.clone(),
                 others: others.clone(),
                 new_before: DeploymentStats::default(),

@@ -4,6 +4,7 @@ use skipper_core::{
     deployment::DeploymentId,
     port::{ErrorKind, HookJob, HookState},
     rollout::HookPoint,
+    secret::Blackener,
     spec::Hook,
 };
 use tokio::time::sleep;
@@ -17,7 +18,7 @@ use crate::{
 
 /// Longest pause between two looks at a hook that runs.
 const PAUSE: Duration = Duration::from_secs(1);
-/// The end of a hook's output that goes into its failure.
+/// The end of a hook's output that is kept with its step, in characters.
 const TAIL: usize = 2000;
 
 /// Runs a job once. It is never started a second time: after a crash it is looked for by its id, and when what became of
@@ -37,12 +38,19 @@ pub(super) async fn run(
     let job = || HookJob { id: &id, deployment: &deployment, hook, secrets: &secrets };
     let bound = run.shared.config.tuning.observe_bound;
     let mut state = if resumed { run.persevere(|| platform.hook_state(&id, bound)).await? } else { HookState::Absent };
+    // What a job prints goes into events and to whoever is told of a failure, and programs print what they could not connect to.
+    let blackener = Blackener::new(&secrets);
     let mut backoff = Backoff::step();
     let pace = Pace::new(PAUSE);
     loop {
         state = match state {
-            HookState::Ended { code: Some(0), .. } => return Ok(Effect::default()),
-            HookState::Ended { code, output } => return Err(failed(point, hook, code, &output).into()),
+            HookState::Ended { code, output } => {
+                let said = end_of(&blackener.line(output));
+                return match code {
+                    Some(0) => Ok(Effect { message: Some(said).filter(|said| !said.is_empty()), ..Effect::default() }),
+                    code => Err(failed(point, hook, code, &said).into()),
+                };
+            }
             HookState::Unknown => return Err(unknown(point, hook).into()),
             HookState::Running => {
                 sleep(pace.pause()).await;
@@ -69,16 +77,21 @@ pub(super) async fn run(
     }
 }
 
-fn failed(point: HookPoint, hook: &Hook, code: Option<i32>, output: &str) -> Failure {
-    let how = code.map_or_else(|| "was killed".to_owned(), |code| format!("exited with status {code}"));
+/// The last of what it printed.
+fn end_of(output: &str) -> String {
+    let output = output.trim();
     let skip = output.chars().count().saturating_sub(TAIL);
-    let tail: String = output.chars().skip(skip).collect();
-    let said = if tail.trim().is_empty() { String::new() } else { format!(": {}", tail.trim()) };
-    Failure::new("hook-failed", format!("the {} hook `{}` {how}{said}", point.key(), hook.command.join(" ")))
+    output.chars().skip(skip).collect()
+}
+
+fn failed(point: HookPoint, hook: &Hook, code: Option<i32>, said: &str) -> Failure {
+    let how = code.map_or_else(|| "was killed".to_owned(), |code| format!("exited with status {code}"));
+    let said = if said.is_empty() { String::new() } else { format!(": {said}") };
+    Failure::new("hook-failed", format!("the {} hook `{hook}` {how}{said}", point.key()))
 }
 
 fn unknown(point: HookPoint, hook: &Hook) -> Failure {
-    let what = format!("what became of the {} hook `{}` is not known", point.key(), hook.command.join(" "));
+    let what = format!("what became of the {} hook `{hook}` is not known", point.key());
     Failure::new("hook-unknown", what)
         .hint("it is never run twice; see whether it has done its work, then start the rollout again")
 }

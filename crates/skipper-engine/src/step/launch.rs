@@ -27,7 +27,7 @@ pub(super) async fn run(
     bound: Duration,
 ) -> Result<Effect, StepError> {
     let deployment = run.known(id)?;
-    let started = start(run, &deployment, instances, bound).await?;
+    let started = start(run, &deployment, instances, false, bound).await?;
     Ok(Effect { message: Some(format!("{} started", count(instances))), data: describe(&started), ..Effect::default() })
 }
 
@@ -39,10 +39,12 @@ pub(super) fn describe(started: &[Instance]) -> serde_json::Value {
     json!({"instances": each})
 }
 
+/// Starts instances, or waits for what has `begun` already.
 pub(super) async fn start(
     run: &Run<'_>,
     deployment: &Deployment,
     instances: Instances,
+    begun: bool,
     bound: Duration,
 ) -> Result<Vec<Instance>, StepError> {
     let platform = run.platform(deployment.target())?;
@@ -50,7 +52,9 @@ pub(super) async fn start(
     let mut backoff = Backoff::step();
     loop {
         let launch = Launch { deployment, instances, secrets: &secrets, generation: run.lease.generation };
-        let error = match platform.launch(launch, ask_within(bound)).await {
+        let within = ask_within(bound);
+        let asked = if begun { platform.join(launch, within) } else { platform.launch(launch, within) };
+        let error = match asked.await {
             Ok(started) => return Ok(started),
             Err(error) => error,
         };

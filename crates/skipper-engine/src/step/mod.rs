@@ -3,8 +3,10 @@
 mod apply;
 mod await_healthy;
 mod bake;
+mod begin;
 mod drain;
 mod fetch;
+mod gate;
 mod hold;
 mod hook;
 mod launch;
@@ -29,11 +31,12 @@ use skipper_core::{
     secret::SecretValues,
     spec::Target,
 };
-use tokio::{sync::OwnedRwLockReadGuard, time::timeout};
+use tokio::time::timeout;
 
 use crate::{
     engine::Shared,
     failure::{Failure, Halt, StepError},
+    published::Telling,
     retry::Backoff,
     rollout::{Entry, Run, persist},
     service::Surface,
@@ -59,11 +62,11 @@ pub(crate) struct Effect {
     /// How the application is reached from now on, where that changed.
     pub(crate) surface: Option<Surface>,
     /// A router was told: keeps it from being told everything anew until the store knows as well.
-    pub(crate) published: Option<OwnedRwLockReadGuard<()>>,
+    pub(crate) published: Option<Telling>,
 }
 
 impl Effect {
-    pub(crate) fn into_entry(self, events: Vec<NewEvent>) -> (Entry, Option<OwnedRwLockReadGuard<()>>) {
+    pub(crate) fn into_entry(self, events: Vec<NewEvent>) -> (Entry, Option<Telling>) {
         let outcome = StepOutcome { message: self.message, data: self.data };
         (Entry { outcome, live: self.live, gone: self.gone, events }, self.published)
     }
@@ -78,7 +81,7 @@ impl Effect {
 pub(crate) fn prepare(run: &Run<'_>, step: &Step) -> Vec<Live> {
     match &step.action {
         Action::Launch { deployment, instances, .. } => launch::intended(run, deployment, *instances),
-        Action::Apply { deployment, .. } => apply::intended(run, deployment),
+        Action::Begin { deployment, .. } | Action::Apply { deployment, .. } => apply::intended(run, deployment),
         _ => None,
     }
     .into_iter()
@@ -151,6 +154,8 @@ async fn dispatch(run: &mut Run<'_>, index: u32, step: &Step, way: Way) -> Resul
             retire::run(run, step, deployment, *instances, *last, bound).await
         }
         Action::Unroute => unroute::run(run, step).await,
+        Action::Gate { deployments, most } => gate::run(run, step, deployments, *most).await,
+        Action::Begin { deployment, .. } => begin::run(run, deployment, bound).await,
         Action::Apply { deployment, previous } => apply::run(run, deployment, previous.as_ref(), way, bound).await,
     }
 }
@@ -159,7 +164,8 @@ const fn timeout_code(action: &Action) -> &'static str {
     match action {
         Action::Fetch { .. } => "fetch-timeout",
         Action::RunHook { .. } => "hook-timeout",
-        Action::Launch { .. } | Action::Apply { .. } => "start-timeout",
+        Action::Launch { .. } | Action::Begin { .. } | Action::Apply { .. } => "start-timeout",
+        Action::Gate { .. } => "too-many-unavailable",
         Action::AwaitHealthy { .. } => "health-timeout",
         Action::Hold { .. } | Action::Shift { .. } | Action::Unroute => "edge-timeout",
         Action::Verify { .. } => "not-reached",

@@ -27,8 +27,9 @@ pub(super) async fn collect(shared: &Arc<Shared>) {
     let Some(every) = settings.every else { return std::future::pending().await };
     loop {
         sleep(every).await;
-        for (target, platform) in shared.config.platforms.iter() {
-            if let Err(error) = pass(shared, settings, target, platform.as_ref()).await {
+        let own = shared.config.platforms.iter().map(|(target, platform)| (target.clone(), Arc::clone(platform)));
+        for (target, platform) in own.chain(shared.config.platforms.elsewhere()) {
+            if let Err(error) = pass(shared, settings, &target, platform.as_ref()).await {
                 // It may be down; whoever needs it is told so by others.
                 debug!(platform = %target, error = error.chain(), "nothing is cleared away");
             }

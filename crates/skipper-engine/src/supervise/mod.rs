@@ -1,19 +1,21 @@
 //! Keeping what runs running, and what is stored true.
 //!
-//! Four loops, none of which waits for another: [`sweep`] looks at everything that runs, [`routers`] tells routers
-//! that have lost their table, [`garbage`] clears away what no revision needs any more, and the restarts that back-off put
+//! Five loops, none of which waits for another: [`sweep`] looks at everything that runs, [`routers`] tells routers
+//! that have lost their table, [`pulse`] asks what serves whether it is still healthy, [`garbage`] clears away what no revision needs any more, and the restarts that back-off put
 //! off are carried out when their time has come. Nothing
 //! here acts on a release that has an open rollout, and nothing is remembered that a restart of the server could not
 //! find out again.
 
 mod garbage;
 mod orphans;
+mod pulse;
 mod routers;
 mod sweep;
 mod tell;
 mod tend;
 mod ward;
 
+pub(crate) use sweep::span;
 pub(crate) use ward::Ward;
 
 use std::{sync::Arc, time::Duration};
@@ -48,6 +50,7 @@ pub(crate) async fn run(shared: Arc<Shared>, tasks: TaskTracker, stop: Cancellat
         () = routers::keep(&nurse.shared) => {}
         () = restarts(&nurse) => {}
         () = garbage::collect(&nurse.shared) => {}
+        () = pulse::feel(&nurse.shared) => {}
         () = Box::pin(sweeps(&nurse)) => {}
     }
 }
@@ -111,13 +114,16 @@ async fn sweeps(nurse: &Nurse) {
     let platforms: Vec<Arc<dyn Platform>> =
         shared.config.platforms.iter().map(|(_, platform)| Arc::clone(platform)).collect();
     let watch = |number: usize| {
-        let platform = Arc::clone(&platforms[number]);
+        let platform = platforms.get(number).map(Arc::clone);
         async move {
-            platform.changed().await;
+            match platform {
+                Some(platform) => platform.changed().await,
+                None => shared.config.platforms.changed_elsewhere().await,
+            }
             number
         }
     };
-    let mut changes: FuturesUnordered<_> = (0..platforms.len()).map(watch).collect();
+    let mut changes: FuturesUnordered<_> = (0..=platforms.len()).map(watch).collect();
     let mut changed: Vec<usize> = Vec::new();
     let mut orphans = orphans::Orphans::default();
     let (mut full_at, mut next, mut not_before) = (Instant::now(), Instant::now(), Instant::now());

@@ -2,10 +2,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
+use futures::{StreamExt as _, future::join_all, stream};
 use skipper_core::{
     deployment::{DeploymentId, Live},
     id::RolloutId,
@@ -13,7 +17,7 @@ use skipper_core::{
     route::{Service, ServiceId},
 };
 use tokio::time::{sleep, timeout};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::stored;
 use crate::{
@@ -24,6 +28,10 @@ use crate::{
 
 /// Longest a router may take to be told everything.
 const SYNC_BOUND: Duration = Duration::from_secs(30);
+/// Longest a router elsewhere may take to remove what may well not be there.
+const REMOVE_BOUND: Duration = Duration::from_secs(2);
+/// Routers elsewhere that are asked at a time.
+const ASKED_AT_ONCE: usize = 32;
 /// Time in which open rollouts are taken up after a start.
 const TAKE_UP: Duration = Duration::from_millis(250);
 /// Deployments read at a time.
@@ -36,6 +44,13 @@ pub(super) async fn keep(shared: &Shared) {
     let tuning = &shared.config.tuning;
     // Open rollouts are taken up meanwhile, and say what they hold.
     sleep(tuning.router_poll.min(TAKE_UP)).await;
+    let purges = AtomicU64::new(0);
+    tokio::join!(keep_ours(shared, &purges), keep_elsewhere(shared, &purges));
+}
+
+/// Those that are configured, and what was not told to any.
+async fn keep_ours(shared: &Shared, purges: &AtomicU64) {
+    let tuning = &shared.config.tuning;
     let (mut complaints, mut purged) = (0, false);
     loop {
         for router in shared.config.routers.all() {
@@ -64,6 +79,7 @@ pub(super) async fn keep(shared: &Shared) {
                 Ok(Err(error)) if error.kind() == ErrorKind::NotFound => {
                     shared.ward.clean(&id);
                     purged = true;
+                    purges.fetch_add(1, Ordering::Relaxed);
                 }
                 Ok(Err(error)) => warn!(error = error.chain(), service = %id, "the router was not told"),
             }
@@ -72,9 +88,37 @@ pub(super) async fn keep(shared: &Shared) {
     }
 }
 
+/// Those that come and go. Each is asked on its own, so that one that does not answer keeps no other waiting.
+async fn keep_elsewhere(shared: &Shared, purges: &AtomicU64) {
+    let tuning = &shared.config.tuning;
+    let mut told_of = 0;
+    loop {
+        let now = purges.load(Ordering::Relaxed);
+        let purged = now != told_of;
+        stream::iter(shared.config.routers.elsewhere())
+            .for_each_concurrent(ASKED_AT_ONCE, |router| async move {
+                // Who does not answer this is not told anything that others would have to wait for.
+                let Ok(asks) = timeout(tuning.observe_bound, router.needs_sync()).await else { return };
+                if !asks && !purged {
+                    return;
+                }
+                match timeout(SYNC_BOUND, sync(shared, &router)).await {
+                    Ok(Ok(services)) => info!(services, ?router, "told a router elsewhere everything"),
+                    Ok(Err(error)) => {
+                        debug!(error = error.chain(), ?router, "a router elsewhere was not told everything");
+                    }
+                    Err(_) => warn!(bound = ?SYNC_BOUND, ?router, "a router elsewhere did not take everything in time"),
+                }
+            })
+            .await;
+        told_of = now;
+        sleep(tuning.router_poll).await;
+    }
+}
+
 async fn sync(shared: &Shared, router: &Arc<dyn Router>) -> Result<usize, PortError> {
     // From reading until the router has it, nobody else tells it anything.
-    let _alone = shared.published.write().await;
+    let _alone = shared.published.alone(router).await;
     let mut by_service: BTreeMap<ServiceId, Vec<Live>> = BTreeMap::new();
     let mut after: Option<DeploymentId> = None;
     loop {
@@ -82,7 +126,7 @@ async fn sync(shared: &Shared, router: &Arc<dyn Router>) -> Result<usize, PortEr
         after = page.last().map(|live| live.deployment.id.clone());
         let full = u32::try_from(page.len()).is_ok_and(|read| read >= PAGE);
         for live in page {
-            if Arc::ptr_eq(shared.config.routers.of(live.deployment.target()), router) {
+            if Arc::ptr_eq(&shared.config.routers.of(live.deployment.target()), router) {
                 let id = ServiceId { release: live.deployment.release, app: live.deployment.app.name.clone() };
                 by_service.entry(id).or_default().push(live);
             }
@@ -128,22 +172,29 @@ fn desired(shared: &Shared, id: &ServiceId, surface: Option<Surface>, lives: &[L
 
 /// Tells the routers of one service; `false` while a rollout is open, which then does it itself.
 async fn tell(shared: &Shared, id: &ServiceId) -> Result<bool, PortError> {
-    let _telling = shared.published.read().await;
     let Some(generation) = stored(shared.config.store.supervise(id.release)).await? else { return Ok(false) };
     let lives = stored(shared.config.store.live_of(id.release)).await?;
     let own: Vec<Live> = service::of_app(&lives, &id.app).cloned().map(|live| Live { generation, ..live }).collect();
     let routers = &shared.config.routers;
-    match desired(shared, id, shared.ward.surface(id), &own) {
-        Some(service) => {
-            for live in own.iter().filter(|live| live.weight > 0) {
-                routers.of(live.deployment.target()).set(&service).await?;
-                stored(shared.config.store.live_update(live, generation, Vec::new())).await?;
-            }
+    let surface = || shared.ward.surface(id);
+    if desired(shared, id, surface(), &own).is_none() {
+        for router in routers.all() {
+            let _telling = shared.published.telling([&router]).await;
+            router.remove(id, generation).await?;
         }
-        None => {
-            for router in routers.all() {
-                router.remove(id, generation).await?;
-            }
+        // One that is away is told everything when it is back.
+        let others = routers.elsewhere();
+        join_all(others.iter().map(|router| timeout(REMOVE_BOUND, router.remove(id, generation)))).await;
+        return Ok(true);
+    }
+    let asked = shared.modes.of(id);
+    let settled = surface().unwrap_or_else(|| Surface::settled(&own));
+    for (router, there) in routers.split(&own) {
+        let _telling = shared.published.telling([&router]).await;
+        let Some(service) = service::service(&settled, there.iter().copied(), asked.as_ref()) else { continue };
+        router.set(&service).await?;
+        for live in there.into_iter().filter(|live| live.weight > 0) {
+            stored(shared.config.store.live_update(live, generation, Vec::new())).await?;
         }
     }
     Ok(true)

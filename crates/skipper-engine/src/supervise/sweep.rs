@@ -149,7 +149,7 @@ async fn needs_somebody(shared: &Shared, platform: &dyn Platform, live: &Live, s
 }
 
 /// The range that holds all indices.
-pub(super) fn span(instances: &[u32]) -> Option<Instances> {
+pub(crate) fn span(instances: &[u32]) -> Option<Instances> {
     let (from, last) = (instances.iter().min()?, instances.iter().max()?);
     Some(Instances { from: *from, to: last.saturating_add(1) })
 }

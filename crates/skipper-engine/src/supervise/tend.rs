@@ -1,7 +1,7 @@
 //! Looking after one release: what died is taken out of the table, and started again when its pause is over; what came
 //! up is let in; what nobody uses goes.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt as _, stream::FuturesUnordered};
 use serde_json::json;
@@ -294,13 +294,17 @@ impl Round<'_> {
     async fn change(&mut self, at: usize, live: Live, events: Vec<NewEvent>, reroute: bool) -> Result<(), PortError> {
         let live = Live { generation: self.generation, ..live };
         self.lives[at] = live.clone();
-        let guard = self.shared.published.read().await;
+        let router = self.shared.config.routers.of(live.deployment.target());
+        let guard = self.shared.published.telling([&router]).await;
         if reroute {
             let id = ServiceId { release: live.deployment.release, app: live.deployment.app.name.clone() };
             let own = service::of_app(&self.lives, &id.app);
             let surface = Surface::settled(own.clone());
-            if let Some(service) = service::service(&surface, own, self.shared.modes.of(&id).as_ref()) {
-                let router = self.shared.config.routers.of(live.deployment.target());
+            let split = self.shared.config.routers.split(own);
+            let there = split.into_iter().find(|(one, _)| Arc::ptr_eq(one, &router)).map(|(_, there)| there);
+            let there = there.unwrap_or_default();
+            let asked = self.shared.modes.of(&id);
+            if let Some(service) = service::service(&surface, there.into_iter(), asked.as_ref()) {
                 let bound = self.shared.config.tuning.observe_bound;
                 match timeout(bound, router.set(&service)).await {
                     Ok(Ok(())) => {}

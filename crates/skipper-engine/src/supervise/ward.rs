@@ -8,6 +8,7 @@ use std::{
 
 use skipper_core::{
     deployment::{Deployment, DeploymentId, Exit},
+    health::Attempt,
     id::ReleaseId,
     name::AppName,
     port::Clock,
@@ -45,9 +46,29 @@ enum State {
     Recovered { since: Instant },
 }
 
+/// What was new about an instance that was asked for its health.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Pulse {
+    /// It is not healthy any more, and why.
+    Lost(String),
+    /// It is again.
+    Found,
+}
+
+/// An instance that did not answer its health question as it should.
+#[derive(Debug)]
+struct Weak {
+    release: ReleaseId,
+    app: AppName,
+    failures: u32,
+    /// Set once it counts.
+    detail: Option<String>,
+}
+
 #[derive(Debug, Default)]
 struct Chart {
     patients: BTreeMap<(DeploymentId, u32), Patient>,
+    weak: BTreeMap<(DeploymentId, u32), Weak>,
     visited: HashSet<ReleaseId>,
     setbacks: HashMap<ReleaseId, (u32, Instant)>,
     drift: HashMap<ReleaseId, BTreeSet<String>>,
@@ -159,10 +180,31 @@ impl Ward {
         }
     }
 
+    /// It was asked for its health. `retries` failures in a row count.
+    pub(crate) fn felt(&self, deployment: &Deployment, index: u32, attempt: Attempt, retries: u32) -> Option<Pulse> {
+        let mut chart = self.chart.lock().expect(POISONED);
+        let key = (deployment.id.clone(), index);
+        if attempt.ok {
+            return chart.weak.remove(&key).and_then(|weak| weak.detail).map(|_| Pulse::Found);
+        }
+        let weak = chart.weak.entry(key).or_insert_with(|| Weak {
+            release: deployment.release,
+            app: deployment.app.name.clone(),
+            failures: 0,
+            detail: None,
+        });
+        weak.failures = weak.failures.saturating_add(1);
+        if weak.failures < retries.max(1) {
+            return None;
+        }
+        weak.detail.replace(attempt.detail.clone()).is_none().then_some(Pulse::Lost(attempt.detail))
+    }
+
     /// Forgets what belongs to deployments that are not there any more.
     pub(crate) fn keep_only(&self, known: &HashMap<DeploymentId, super::sweep::Known>) {
         let mut chart = self.chart.lock().expect(POISONED);
         chart.patients.retain(|(id, _), _| known.contains_key(id));
+        chart.weak.retain(|(id, _), _| known.contains_key(id));
         let releases: HashSet<ReleaseId> = known.values().map(|known| known.release).collect();
         chart.drift.retain(|release, _| releases.contains(release));
         chart.setbacks.retain(|release, _| releases.contains(release));
@@ -258,7 +300,7 @@ impl Ward {
     pub(crate) fn health(&self, release: ReleaseId, clock: &dyn Clock) -> ReleaseHealth {
         let mut chart = self.chart.lock().expect(POISONED);
         let (now, wall) = (Instant::now(), clock.now());
-        let degraded = chart.worst(release, self.settings, now);
+        let degraded = chart.worst(release, self.settings, now).or_else(|| chart.weakest(release));
         let instances = chart
             .patients
             .iter()
@@ -319,6 +361,18 @@ impl Chart {
             }
         }
         worst.map(|(_, sentence)| sentence)
+    }
+}
+
+impl Chart {
+    fn weakest(&self, release: ReleaseId) -> Option<String> {
+        let of_release = self.weak.iter().filter(|(_, weak)| weak.release == release);
+        of_release
+            .filter_map(|((_, index), weak)| weak.detail.as_ref().map(|detail| (index, weak, detail)))
+            .max_by_key(|(_, weak, _)| weak.failures)
+            .map(|(index, weak, detail)| {
+                format!("instance {index} of `{}` runs and is not healthy: {detail}", weak.app)
+            })
     }
 }
 

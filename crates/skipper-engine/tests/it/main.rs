@@ -5,3 +5,4 @@ mod enumeration;
 mod rollouts;
 mod server;
 mod supervision;
+mod waves;

@@ -1,11 +1,12 @@
 //! A server that runs the engine in a [`World`], and waiting for things to come true there.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use skipper_core::{
     id::{ReleaseId, RolloutId},
+    name::PlatformName,
     rollout::{Phase, Verb},
-    spec::Spec,
+    spec::{Spec, Target},
 };
 use skipper_engine::{Engine, EngineConfig, EngineHandle, Platforms, Routers, Tuning};
 use testkit::{Gate, World, fixture};
@@ -14,6 +15,14 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Simulated time after which something that has not come true never will.
 const PATIENCE: Duration = Duration::from_secs(3 * 3600);
+
+/// Nodes that there are in every world: the same platform under other names.
+const NODES: usize = 6;
+
+/// The target of a node.
+pub(crate) fn node(number: usize) -> Target {
+    Target(PlatformName::new(format!("node:n{number}")).expect("a name"))
+}
 
 pub(crate) struct Server {
     pub(crate) handle: EngineHandle,
@@ -35,7 +44,9 @@ impl Server {
         let ports = world.server();
         let engine = Engine::new(EngineConfig {
             store: ports.store,
-            platforms: Platforms::default().with(fixture::target(), ports.platform),
+            platforms: (0..NODES)
+                .fold(Platforms::default(), |all, number| all.with(node(number), Arc::clone(&ports.platform)))
+                .with(fixture::target(), ports.platform),
             routers: Routers::new(ports.router),
             resolver: ports.resolver,
             clock: ports.clock,

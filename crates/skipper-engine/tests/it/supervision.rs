@@ -73,6 +73,24 @@ async fn what_dies_again_and_again_is_reported_as_degraded_and_restarted_ever_mo
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_serves_and_is_not_healthy_any_more_is_told_once_and_left_where_it_is() {
+    let mut stage = Stage::serving(web("1", 1)).await;
+    let live = stage.world.store.all_live();
+    stage.world.platform.sicken();
+    stage.until("it is told", |stage| events(&stage.world, "instance.unhealthy") > 0).await;
+    sleep(Duration::from_secs(120)).await;
+    let health = stage.server.handle.health(live[0].deployment.release).expect("supervision knows of it");
+    assert!(health.degraded.expect("degraded").contains("instance 0 of `web` runs and is not healthy"));
+    assert_eq!(events(&stage.world, "instance.unhealthy"), 1, "told once");
+    assert_eq!(events(&stage.world, "instance.exited"), 0);
+    assert_eq!(stage.world.store.all_live(), live, "nobody touched it");
+    stage.world.platform.heal();
+    let release = live[0].deployment.release;
+    stage.until("it is well again", |stage| stage.server.handle.health(release).is_none()).await;
+    assert_eq!(events(&stage.world, "instance.healthy"), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn orphans_go_after_a_grace_and_the_known_stay() {
     let mut stage = Stage::serving(web("1", 1)).await;
     let known = stage.world.store.all_live()[0].deployment.clone();

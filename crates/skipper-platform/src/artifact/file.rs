@@ -56,8 +56,8 @@ pub(super) fn read(path: &Path, max: u64, mut to: Incoming) -> Result<Incoming, 
         }
         _ => Error::new(ErrorKind::Transient, "resource-unreachable", format!("read {shown}")).because(cause),
     };
-    let mut from = fs::File::open(path).map_err(unreadable)?;
-    let about = from.metadata().map_err(unreadable)?;
+    // Before it is opened: opening a pipe waits for somebody to write.
+    let about = fs::metadata(path).map_err(unreadable)?;
     if about.is_dir() {
         return Err(Error::new(ErrorKind::Permanent, "resource-is-directory", format!("{shown} is a folder")).hint(
             "name the program's file; for a program with assets, name its start script or pack both in one file",
@@ -66,6 +66,7 @@ pub(super) fn read(path: &Path, max: u64, mut to: Incoming) -> Result<Incoming, 
     if !about.is_file() {
         return Err(Error::new(ErrorKind::Permanent, "resource-invalid", format!("{shown} is not a regular file")));
     }
+    let mut from = fs::File::open(path).map_err(unreadable)?;
     let too_large = || super::too_large(&shown.to_string(), max);
     if about.len() > max {
         return Err(too_large());

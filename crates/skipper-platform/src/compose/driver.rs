@@ -5,10 +5,11 @@ use std::{
     time::Duration,
 };
 
+use futures::StreamExt as _;
 use skipper_core::{
     compose::{COMPOSE_FILE, Terms},
     generation::Generation,
-    port::{Error, ErrorKind, ExecOutput},
+    port::{Error, ErrorKind, ExecOutput, LogChunk},
     secret::SecretValues,
 };
 
@@ -239,6 +240,54 @@ impl Driver {
         let found = all.iter().find(|one| one.service == service && one.number == number);
         let one = found.ok_or_else(|| absent(project, Some(service)))?;
         exec::output(&self.inner.account, &one.id, command, deadline).await
+    }
+
+    /// [`Driver::logs`] as those of one instance: where they are of several services, each line begins with the name of its own.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn logs_of_one(
+        &self,
+        project: &str,
+        service: Option<&str>,
+        tail: Option<usize>,
+        follow: bool,
+    ) -> Result<Lines, Error> {
+        let names: Vec<String> = self.look(project).await?.into_iter().map(|one| one.service).collect();
+        let several = service.is_none() && names.windows(2).any(|pair| pair[0] != pair[1]);
+        let lines = self.logs(project, service, tail, follow).await?;
+        let named = move |line: Result<LogChunk, Error>| {
+            line.map(|mut chunk| {
+                let name = usize::try_from(chunk.instance).ok().and_then(|index| names.get(index));
+                if let Some(name) = name.filter(|_| several) {
+                    chunk.line = format!("{name} | {}", chunk.line);
+                }
+                chunk.instance = 0;
+                chunk
+            })
+        };
+        Ok(Box::pin(lines.map(named)))
+    }
+
+    /// Runs a command in the first container that runs, of that service or of the first by name.
+    ///
+    /// # Errors
+    ///
+    /// As [`Driver::exec`]; nothing of it runs.
+    pub async fn exec_in_first(
+        &self,
+        project: &str,
+        service: Option<&str>,
+        command: &[String],
+        deadline: Duration,
+    ) -> Result<ExecOutput, Error> {
+        let all = self.look(project).await?;
+        let runs = |one: &&Container| one.state == "running" && service.is_none_or(|service| one.service == service);
+        let first = all.iter().find(runs);
+        let what = || format!("nothing of {project} runs{}", service.map(|it| format!(" as {it}")).unwrap_or_default());
+        let first = first.ok_or_else(|| Error::new(ErrorKind::NotFound, "not-running", what()))?;
+        self.exec(project, &first.service, first.number, command, deadline).await
     }
 
     /// What somebody should know about where this runs: that the base is another folder on the host, so that relative mounts lead

@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, fs, io, time::Duration};
 
-use futures::StreamExt as _;
 use serde_json::Value;
 use skipper_core::{
     BoxFuture, BoxStream,
@@ -377,21 +376,7 @@ impl Platform for ComposePlatform {
             let missing =
                 || Error::new(ErrorKind::NotFound, "no-logs", format!("deployment {} is not here", query.deployment));
             let (_, state) = self.folder_of(&query.deployment).await?.ok_or_else(missing)?;
-            let names: Vec<String> =
-                self.driver.look(&state.project).await?.into_iter().map(|one| one.service).collect();
-            let several = query.container.is_none() && names.windows(2).any(|pair| pair[0] != pair[1]);
-            let lines = self.driver.logs(&state.project, query.container.as_deref(), query.tail, query.follow).await?;
-            let named = move |line: Result<LogChunk, Error>| {
-                line.map(|mut chunk| {
-                    let name = usize::try_from(chunk.instance).ok().and_then(|index| names.get(index));
-                    if let Some(name) = name.filter(|_| several) {
-                        chunk.line = format!("{name} | {}", chunk.line);
-                    }
-                    chunk.instance = 0;
-                    chunk
-                })
-            };
-            Ok(Box::pin(lines.map(named)) as BoxStream<'static, _>)
+            self.driver.logs_of_one(&state.project, query.container.as_deref(), query.tail, query.follow).await
         })
     }
 
@@ -405,11 +390,7 @@ impl Platform for ComposePlatform {
     ) -> BoxFuture<'a, Result<ExecOutput, Error>> {
         Box::pin(async move {
             let project = deployment.app.resource.uri.trim_start_matches("compose:");
-            let all = self.driver.look(project).await?;
-            let first = all.iter().find(|one| one.state == "running");
-            let first = first
-                .ok_or_else(|| Error::new(ErrorKind::NotFound, "not-running", format!("nothing of {project} runs")))?;
-            self.driver.exec(project, &first.service, first.number, command, deadline).await
+            self.driver.exec_in_first(project, None, command, deadline).await
         })
     }
 

@@ -36,6 +36,8 @@ pub(crate) struct Account {
     pub(super) read: Read,
     pub(super) in_use: InUse,
     client: Mutex<Option<Docker>>,
+    /// The version of that engine, once it has told it.
+    number: Mutex<Option<String>>,
     turns: Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>,
 }
 
@@ -50,6 +52,7 @@ impl Account {
             read: Read::default(),
             in_use: InUse::default(),
             client: Mutex::new(None),
+            number: Mutex::new(None),
             turns: Mutex::default(),
         }
     }
@@ -70,10 +73,27 @@ impl Account {
         Ok(fresh)
     }
 
+    /// The engine's version, for people. Podman takes most of a second to tell it, so it is asked once, and from then on only
+    /// whether it answers.
+    pub(crate) async fn number(&self) -> Result<String, Error> {
+        let engine = self.engine().await?;
+        let what = format!("ask {} for its version", self.config.kind);
+        let known = self.number.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(known) = known {
+            engine.ping().await.map_err(|said| self.failed(&what, said))?;
+            return Ok(known);
+        }
+        let version = engine.version().await.map_err(|said| self.failed(&what, said))?;
+        let number = version.version.unwrap_or_default();
+        *self.number.lock().unwrap_or_else(PoisonError::into_inner) = Some(number.clone());
+        Ok(number)
+    }
+
     /// What the engine said as an error, see [`fault::error`].
     pub(crate) fn failed(&self, what: impl AsRef<str>, said: Said) -> Error {
         if fault::is_down(&said) {
             *self.client.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            *self.number.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
         fault::error(&self.config, what.as_ref(), said)
     }

@@ -7,7 +7,12 @@ use std::{
     sync::Arc,
 };
 
-use skipper_core::{name::PlatformName, port::Clock, secret::SecretValue};
+use skipper_core::{
+    compose::Policy,
+    name::PlatformName,
+    port::{Clock, Error, ErrorKind},
+    secret::SecretValue,
+};
 use tokio_util::task::TaskTracker;
 
 /// Which engine it is. Both speak Docker's API; they differ in how output is kept and what an image is called.
@@ -125,6 +130,25 @@ pub struct EngineSettings {
     pub publish: Option<std::net::IpAddr>,
     /// Credentials by the registry's host name, with its port if it has one.
     pub registries: BTreeMap<String, RegistryLogin>,
+    /// What applications may ask of the host, where somebody else than its owner deploys here; `None`: whoever deploys may mount any
+    /// folder, and run pods that ask for anything.
+    pub policy: Option<Policy>,
+    /// Who is asked for those that are not among them.
+    pub logins: Option<Arc<dyn Logins>>,
+}
+
+impl EngineSettings {
+    /// Who we are to a registry, by the first of its names that is known.
+    pub(super) fn login(&self, names: &[&str]) -> Option<RegistryLogin> {
+        let written = names.iter().find_map(|name| self.registries.get(*name).cloned());
+        written.or_else(|| names.iter().find_map(|name| self.logins.as_ref()?.of(name)))
+    }
+}
+
+/// Credentials that may change while the server runs.
+pub trait Logins: Send + Sync + std::fmt::Debug {
+    /// Who we are to the registry of that host name now.
+    fn of(&self, host: &str) -> Option<RegistryLogin>;
 }
 
 /// Settings of one account.
@@ -149,6 +173,28 @@ pub struct ContainerConfig {
 }
 
 impl ContainerConfig {
+    /// That a folder of the host may not be mounted, or `Ok`.
+    pub(super) fn admits_folder(&self, source: &str) -> Result<(), Error> {
+        match &self.settings.policy {
+            Some(policy) if !policy.allows_folder(source) => {
+                let what = format!("{source} of the host is not to be mounted on platform {}", self.account);
+                Err(Error::new(ErrorKind::Permanent, "volume-refused", what)
+                    .hint(format!("leave `source` out, or have the node's owner allow it: AGENT_ALLOW=bind:{source}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// That pods may not be run, or `Ok`: what they ask of the host is not looked at one by one.
+    pub(super) fn admits_pods(&self) -> Result<(), Error> {
+        if self.settings.policy.as_ref().is_none_or(Policy::allows_privileged) {
+            return Ok(());
+        }
+        let what = format!("pods are not to be run on platform {}", self.account);
+        Err(Error::new(ErrorKind::Permanent, "pods-refused", what)
+            .hint("have the node's owner allow it: AGENT_ALLOW=privileged"))
+    }
+
     /// Whether the engine runs on this machine, so that its containers can be given our folders.
     #[must_use]
     pub fn is_here(&self) -> bool {

@@ -114,7 +114,7 @@ pub(super) fn arrange(deployment: &Deployment, index: u32, ports: &BTreeMap<Stri
 }
 
 /// Whether an application names a path that says whether it still is well.
-pub(super) fn watches_health(app: &Application) -> bool {
+pub(crate) fn watches_health(app: &Application) -> bool {
     app.deployer.as_ref().is_some_and(|deployer| Options::of(Some(deployer)).own("healthProbe.path").is_some())
 }
 

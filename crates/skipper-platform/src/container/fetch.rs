@@ -166,10 +166,9 @@ fn digest_of(image: &ImageInspect, reference: &Reference) -> Option<Sha256> {
 
 /// Pulls. The registry gets its own credentials and nobody else's.
 async fn download(account: &Account, engine: &Docker, name: &str, registry: &str) -> Result<(), Error> {
-    let logins = &account.config.settings.registries;
-    let login = registry_keys(registry).into_iter().find_map(|key| logins.get(key));
+    let login = account.config.settings.login(&registry_keys(registry));
     let credentials = login.map(|login| DockerCredentials {
-        username: Some(login.username.clone()),
+        username: Some(login.username),
         password: Some(login.password.expose().to_owned()),
         serveraddress: Some(registry.to_owned()),
         ..DockerCredentials::default()

@@ -36,7 +36,8 @@ mod secret_files;
 mod stop;
 pub(crate) mod watch;
 
-pub use config::{ContainerConfig, EngineKind, EngineSettings, Pull, RegistryLogin, answers};
+pub use config::{ContainerConfig, EngineKind, EngineSettings, Logins, Pull, RegistryLogin, answers};
+pub(crate) use deployer::watches_health;
 
 use std::{collections::BTreeMap, fs, future::Future, io, os::unix::fs::DirBuilderExt as _, sync::Arc, time::Duration};
 
@@ -151,7 +152,7 @@ impl Platform for ContainerPlatform {
             memory_limits: true,
             cpu_limits: true,
             hooks: true,
-            pods: self.account.config.kind == EngineKind::Podman,
+            pods: self.account.config.kind == EngineKind::Podman && self.account.config.admits_pods().is_ok(),
             own_network: true,
             converges: false,
             routes: false,
@@ -225,6 +226,7 @@ impl Platform for ContainerPlatform {
             match pod::Manifest::of(&launch.deployment.app)? {
                 None => self.within("launch", deadline, launch::all(account, wanted, launch.instances)).await,
                 Some(manifest) => {
+                    self.account.config.admits_pods()?;
                     self.within("launch", deadline, pod::all(account, wanted, manifest, launch.instances)).await
                 }
             }

@@ -210,7 +210,8 @@ pub(super) fn environment(
     Ok((env, files))
 }
 
-/// Reads a file of `NAME=VALUE` lines; empty lines and those that begin with `#` are passed over.
+/// Reads a file of `NAME=VALUE` lines, with or without a shell's `export` before them; empty lines and those that begin with `#`
+/// are passed over.
 fn env_file(path: &Path) -> Result<Vec<(String, String)>, Error> {
     let wrong = |what: String| Error::new(ErrorKind::Permanent, "env-file-invalid", what);
     let shown = path.display();
@@ -227,7 +228,9 @@ fn env_file(path: &Path) -> Result<Vec<(String, String)>, Error> {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let Some((name, value)) = line.split_once('=').filter(|(name, _)| !name.trim().is_empty()) else {
+        let bare = line.strip_prefix("export ").map_or(line, str::trim_start);
+        let is_name = |name: &str| !name.is_empty() && !name.contains(char::is_whitespace);
+        let Some((name, value)) = bare.split_once('=').filter(|(name, _)| is_name(name.trim_end())) else {
             // The line may be half of a secret, so it is not shown.
             let what = format!("env_file {shown}:{}: the line is not NAME=VALUE", number + 1);
             return Err(wrong(what).hint("begin the line with # if it is a remark"));
@@ -264,6 +267,7 @@ pub(super) fn mount(config: &ContainerConfig, deployment: &Deployment, volume: &
         if !source.starts_with('/') {
             return Err(invalid(format!("volume `{}`: {source} is no absolute path of the host", volume.name)));
         }
+        config.admits_folder(source)?;
         if config.is_here() && !Path::new(source).exists() {
             fs::create_dir_all(source)
                 .map_err(|cause| storage(format!("make the folder of volume `{}`", volume.name), cause))?;

@@ -57,7 +57,7 @@ pub(super) async fn asked(
     match check {
         Check::Running => Outcome::good(format!("container {container} runs")),
         Check::Tcp { port } => match address(port) {
-            Some(address) => probe::tcp(address, timeout).await,
+            Some(address) => probe::tcp_behind(address, timeout).await,
             None => no_port(port),
         },
         Check::Boot { port } => match address(port) {

@@ -26,6 +26,10 @@ pub(super) fn review(config: &ContainerConfig, app: &mut Application) -> Result<
     let pod = Manifest::of(app)?;
     if pod.is_some() {
         pod::supported(config)?;
+        config.admits_pods()?;
+    }
+    for source in app.volumes.iter().filter_map(|volume| volume.source.as_deref()) {
+        config.admits_folder(source)?;
     }
     if let Some(bytes) = app.limits.memory_bytes.filter(|bytes| *bytes < LEAST_MEMORY) {
         let message = format!("a memory limit of {bytes} bytes is less than a container can have");
@@ -86,10 +90,7 @@ fn is_loopback(host: &str) -> bool {
 /// One line about the engine.
 pub(crate) async fn about(account: &Account) -> Result<String, Error> {
     let config = &account.config;
-    let engine = account.engine().await?;
-    let what = format!("ask {} for its version", config.kind);
-    let version = engine.version().await.map_err(|said| account.failed(&what, said))?;
-    let number = version.version.unwrap_or_default();
-    let api = engine.client_version();
+    let number = account.number().await?;
+    let api = account.engine().await?.client_version();
     Ok(format!("{} {number} at {}, API {}.{}", config.kind, config.host, api.major_version, api.minor_version))
 }

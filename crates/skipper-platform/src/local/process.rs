@@ -4,7 +4,7 @@
 //! bears an old number.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fs, io,
     os::fd::OwnedFd,
     sync::OnceLock,
@@ -91,21 +91,25 @@ pub(crate) fn all() -> Vec<Stat> {
         .collect()
 }
 
-/// All living descendants of `root`, without it.
-pub(crate) fn descendants(root: ProcessId) -> BTreeSet<ProcessId> {
+/// All living descendants of `root`, without it; parents before their children, whatever their numbers.
+pub(crate) fn descendants(root: ProcessId) -> Vec<ProcessId> {
+    descendants_among(all(), root)
+}
+
+fn descendants_among(stats: Vec<Stat>, root: ProcessId) -> Vec<ProcessId> {
     let mut children: BTreeMap<i32, Vec<Stat>> = BTreeMap::new();
-    for stat in all() {
+    for stat in stats {
         children.entry(stat.parent).or_default().push(stat);
     }
-    let mut found = BTreeSet::new();
-    let mut open = vec![root.pid];
-    while let Some(parent) = open.pop() {
+    let mut found = Vec::new();
+    let mut open = VecDeque::from([root.pid]);
+    while let Some(parent) = open.pop_front() {
         for child in children.remove(&parent).unwrap_or_default() {
             if !child.dead {
-                found.insert(child.id);
+                found.push(child.id);
             }
             // The children of a zombie have another parent by now, unless the scan was between the two.
-            open.push(child.id.pid);
+            open.push_back(child.id.pid);
         }
     }
     found
@@ -194,6 +198,28 @@ mod tests {
         assert!(before_me.open().is_none());
         // Would end this test if it reached us.
         before_me.signal(Signal::KILL).expect("nobody to signal is fine");
+    }
+
+    #[test]
+    fn parents_come_before_children_also_where_numbers_have_wrapped() {
+        let stat = |pid, start, parent, dead| Stat { id: ProcessId { pid, start }, parent, dead };
+        let (shell, child, grandchild, other) = (900, 7, 30, 8);
+        let stats = vec![
+            stat(child, 52, shell, false),
+            stat(other, 53, 1, false),
+            stat(grandchild, 53, child, false),
+            stat(shell, 51, 500, true),
+        ];
+        let pids = |root| {
+            let found = descendants_among(stats.clone(), ProcessId { pid: root, start: 50 });
+            found.into_iter().map(|id| id.pid).collect::<Vec<_>>()
+        };
+        assert_eq!(pids(500), [child, grandchild]);
+        assert_eq!(pids(1), [other]);
+        let mut living = stats.clone();
+        living[3].dead = false;
+        let found = descendants_among(living, ProcessId { pid: 500, start: 50 });
+        assert_eq!(found.into_iter().map(|id| id.pid).collect::<Vec<_>>(), [shell, child, grandchild]);
     }
 
     #[test]

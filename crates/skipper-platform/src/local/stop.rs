@@ -4,7 +4,7 @@
 //! While the keeper lives, everything that was started is its descendant, and its end is the proof. Without it, the
 //! launch's cookie in the environment finds what is left, in whatever session.
 
-use std::{collections::BTreeSet, fs, io, sync::Arc, time::Duration};
+use std::{fs, io, sync::Arc, time::Duration};
 
 use rustix::process::Signal;
 use skipper_core::{
@@ -190,7 +190,8 @@ pub(super) async fn remains(state: &State) -> Result<(), Error> {
     }
 }
 
-/// Sends a signal to everything an instance runs. Each process is told once.
+/// Sends a signal to everything an instance runs. Each process is told once, parents before their children: a shell whose child
+/// was told first goes on after it, and may be at its end before its own handler was asked.
 async fn signal_all(state: &State, signal: Signal) -> Result<(), Error> {
     let state = state.clone();
     blocking(move || {
@@ -205,13 +206,18 @@ async fn signal_all(state: &State, signal: Signal) -> Result<(), Error> {
     .map_err(may_not_signal)
 }
 
-/// What belongs to a launch whose keeper is not its parent.
-fn unkept(state: &State) -> BTreeSet<ProcessId> {
-    let mut family = process::with_env(&state.marker());
+/// What belongs to a launch whose keeper is not its parent: first the process and its descendants, then what went its own way.
+fn unkept(state: &State) -> Vec<ProcessId> {
+    let mut others = process::with_env(&state.marker());
+    let mut family = Vec::new();
     if let Some(app) = state.running_app() {
+        family.push(app);
         family.extend(process::descendants(app));
-        family.insert(app);
     }
+    for known in &family {
+        others.remove(known);
+    }
+    family.extend(others);
     family
 }
 

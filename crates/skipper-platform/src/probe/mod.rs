@@ -9,7 +9,7 @@ mod tcp;
 pub use boot::check as boot;
 pub use command::check as command;
 pub use http::check as http;
-pub use tcp::check as tcp;
+pub use tcp::{check as tcp, check_behind as tcp_behind};
 
 use std::{io, time::Duration};
 

@@ -54,8 +54,11 @@ async fn a_file_is_copied_pinned_and_then_asked_for_no_more() {
 #[tokio::test]
 async fn what_is_no_file_is_refused_with_advice() {
     let world = World::new();
+    let pipe = world.dir.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo is there").success());
     let dir = world.dir.path().display();
     let cases = [
+        (format!("file:{dir}/pipe"), "resource-invalid"),
         (format!("file:{dir}"), "resource-is-directory"),
         (format!("file:{dir}/nowhere"), "resource-not-found"),
         ("file:relative/path".to_owned(), "resource-invalid"),

@@ -18,7 +18,7 @@ use skipper_store::Store;
 use tracing::warn;
 
 use super::{Apps, EdgeTls, LiveApps, previews, secrets, takeover};
-use crate::{config::read_text, databases::Branches, resolver::patiently};
+use crate::{config::read_text, databases::Branches, resolver::patiently, verb};
 
 /// Builds specs of apps.
 #[derive(Debug)]
@@ -115,7 +115,22 @@ impl Builder {
             spec.preview = Some(Box::new(PreviewTerms { hosts, ttl, max }));
         }
         self.hold_back(request, platform.as_ref(), &spec).await?;
-        Ok((skipper_source::manifest::write(&spec), spec))
+        let manifest = skipper_source::manifest::write(&spec);
+        self.launch_again(request, &mut spec).await?;
+        Ok((manifest, spec))
+    }
+
+    /// A deploy starts what it names anew, also where that comes to what serves already: whoever deploys wants a container of now.
+    async fn launch_again(&self, request: &ResolveRequest, spec: &mut Spec) -> Result<(), Error> {
+        let serving = self.store.release_get_by_id(request.release).await?.and_then(|release| release.serving);
+        let Some(serving) = serving else { return Ok(()) };
+        let serving = self.store.revision_get(request.release, serving).await?;
+        if serving.and_then(|serving| serving.spec).is_some_and(|now| verb::difference::is_the_same(spec, &now)) {
+            for application in &mut spec.applications {
+                application.relaunched = Some(request.revision);
+            }
+        }
+        Ok(())
     }
 
     /// What slip runs of an app that must not run twice stops before the first deploy of it.

@@ -14,7 +14,8 @@ use skipper_core::{
     name::{ReleaseName, TenantName},
     release::Door,
 };
-use skipper_source::app::Held;
+use skipper_platform::container::{Logins, RegistryLogin};
+use skipper_source::app::{Held, Server};
 use skipper_store::Store;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -45,6 +46,15 @@ pub(super) struct Followed {
 impl fmt::Debug for LiveApps {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("LiveApps").field(&self.dir()).finish()
+    }
+}
+
+impl Logins for LiveApps {
+    /// As `slip.toml` says now.
+    fn of(&self, host: &str) -> Option<RegistryLogin> {
+        let apps = self.get()?;
+        let registry = apps.server().registries.iter().find(|registry| registry.host == host)?;
+        Some(RegistryLogin { username: registry.username.clone(), password: registry.token.clone()? })
     }
 }
 
@@ -125,7 +135,10 @@ impl LiveApps {
         for finding in apps.findings() {
             warn!("{finding}");
         }
-        followed.now.store(Arc::new(apps));
+        let before = followed.now.swap(Arc::new(apps));
+        for key in at_start(before.server(), followed.now.load().server()) {
+            warn!("`{key}` of slip.toml has changed, and counts when the server is started again");
+        }
         Ok(true)
     }
 
@@ -168,6 +181,16 @@ impl LiveApps {
         }
         Ok(())
     }
+}
+
+/// What has changed and is only read at the start.
+fn at_start(before: &Server, now: &Server) -> Vec<&'static str> {
+    let keys = [
+        ("server.listen", before.listen != now.listen),
+        ("storage.path", before.storage != now.storage),
+        ("runtime.backend", before.backend != now.backend),
+    ];
+    keys.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
 }
 
 fn load(dir: &Path, env: &BTreeMap<String, String>) -> Result<(Apps, Sha256), String> {

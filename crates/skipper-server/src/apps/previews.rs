@@ -9,6 +9,7 @@ use skipper_core::{
     name::{ReleaseName, SecretName, TenantName},
     port::Ids,
     release::{Door, PreviewOf, Release, Revision, Source},
+    rollout::Verb,
     spec::PreviewTerms,
     time::Timestamp,
 };
@@ -43,11 +44,17 @@ pub struct Preview {
     pub serving: Option<Revision>,
     /// On what terms it lives; `None` until that is known.
     pub terms: Option<Box<PreviewTerms>>,
-    /// Whether a rollout of it is open.
-    pub open: bool,
+    /// What is being done about it.
+    pub open: Option<Verb>,
 }
 
 impl Preview {
+    /// Whether it is being taken away.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        self.open == Some(Verb::Delete)
+    }
+
     /// When its time is over.
     #[must_use]
     pub fn expires_at(&self) -> Option<Timestamp> {
@@ -80,7 +87,7 @@ pub async fn list(store: &Store, tenant: &TenantName, app: Option<&ReleaseName>)
     let mut found = Vec::new();
     for listed in store.release_list_of_door(tenant, Door::Deploys, &prefix).await? {
         if is_one(&listed.release.name) {
-            found.extend(one(store, listed.release, listed.open.is_some()).await?);
+            found.extend(one(store, listed.release, listed.open.map(|open| open.verb)).await?);
         }
     }
     Ok(found)
@@ -91,7 +98,7 @@ pub async fn list(store: &Store, tenant: &TenantName, app: Option<&ReleaseName>)
 /// # Errors
 ///
 /// Only those of the database.
-pub async fn one(store: &Store, release: Release, open: bool) -> Result<Option<Preview>, Error> {
+pub async fn one(store: &Store, release: Release, open: Option<Verb>) -> Result<Option<Preview>, Error> {
     let Some(newest) = store.revision_get(release.id, release.last_revision).await? else { return Ok(None) };
     let Source::App { preview: Some(of), .. } = &newest.source else { return Ok(None) };
     let of = of.as_ref().clone();
@@ -172,7 +179,7 @@ pub async fn reap(app: &App, gone: &mut BTreeMap<ReleaseName, Timestamp>) -> Res
         match why {
             Some(why) => {
                 // What takes it away is on its way already, or a deploy that gives it more time.
-                if !preview.open {
+                if preview.open.is_none() {
                     info!(release = %preview.release.name, "the preview is taken away: {why}");
                     remove(&app.store, &preview, why, system("previews", &*app.ids)).await?;
                     count += 1;
@@ -184,7 +191,7 @@ pub async fn reap(app: &App, gone: &mut BTreeMap<ReleaseName, Timestamp>) -> Res
     // Deploys that began at the same moment did not see each other.
     for previews in by_app.into_values() {
         let serving: Vec<Preview> =
-            previews.into_iter().filter(|preview| preview.serving.is_some() && !preview.open).collect();
+            previews.into_iter().filter(|preview| preview.serving.is_some() && preview.open.is_none()).collect();
         let max = serving.iter().filter_map(|preview| preview.terms.as_ref()?.max).min();
         if let Some(max) = max.filter(|max| serving.len() > *max as usize) {
             count += serving.len() - max as usize;

@@ -58,6 +58,8 @@ pub(super) fn settings(
             .unwrap_or_default(),
         publish: said.parse("publish", |ip| ip.parse::<IpAddr>().map_err(|_| "is not an IP address".to_owned())),
         registries: said.registries(),
+        logins: None,
+        policy: None,
     }
 }
 

@@ -35,6 +35,8 @@ pub struct Sight {
     pub projects: BTreeMap<TenantName, BTreeMap<String, ServiceState>>,
     /// Accounts of platforms that it offers, and their kinds.
     pub platforms: BTreeMap<String, String>,
+    /// Whether its agent opens a link when it is asked to, where it has said so.
+    pub links: Option<bool>,
     before: Option<(String, Timestamp)>,
     stored: Option<Timestamp>,
     news: bool,
@@ -67,6 +69,7 @@ impl Board {
         sight.draining = heartbeat.draining;
         sight.platforms =
             heartbeat.platforms.iter().take(100).map(|(name, kind)| (name.clone(), kind.clone())).collect();
+        sight.links = Some(heartbeat.links);
         let named = |(name, services): (&String, &BTreeMap<String, ServiceState>)| {
             Some((TenantName::new(name.clone()).ok()?, services.clone()))
         };
@@ -84,6 +87,14 @@ impl Board {
     #[must_use]
     pub fn sight(&self, node: &NodeName) -> Option<Sight> {
         self.sights.lock().unwrap_or_else(PoisonError::into_inner).get(node).cloned()
+    }
+
+    /// What the nodes that were seen offer: their accounts and the kinds of these, and when they were seen.
+    #[must_use]
+    pub fn offers(&self) -> Vec<(NodeName, BTreeMap<String, String>, Timestamp)> {
+        let sights = self.sights.lock().unwrap_or_else(PoisonError::into_inner);
+        let offer = |(node, sight): (&NodeName, &Sight)| (node.clone(), sight.platforms.clone(), sight.at);
+        sights.iter().filter(|(_, sight)| !sight.platforms.is_empty()).map(offer).collect()
     }
 
     /// Forgets a node.

@@ -5,21 +5,28 @@
 
 mod board;
 mod document;
+mod elsewhere;
 mod files;
+mod link;
 mod mailroom;
 mod node_platform;
+mod projects;
 mod tend;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use skipper_core::{name::NodeName, port::Clock, port::Platform, spec::Target};
-use skipper_engine::Elsewhere;
+use skipper_core::{name::NodeName, port::Clock, time::Timestamp};
 use skipper_store::Store;
 use tokio::{sync::watch, time::timeout};
 
 pub use board::{Board, SILENT_AFTER, Sight};
 pub use document::{filled, shown, stamp};
 pub use files::follow as follow_files;
+pub use link::{Asked, Farewell, Link, Links, UPGRADE, serve as serve_link};
 pub use mailroom::Mailroom;
 pub use node_platform::NodePlatform;
 pub use tend::tend;
@@ -42,7 +49,15 @@ struct Parts {
     /// How often somebody wanted the files to be looked at, and up to which of those they were.
     wanted: watch::Sender<u64>,
     looked: watch::Sender<u64>,
+    /// The connections of agents by which their nodes are asked something.
+    links: Links,
+    reached: Mutex<HashMap<NodeName, Arc<elsewhere::Reached>>>,
+    /// Changes whenever something may have changed on a node.
+    news: watch::Sender<u64>,
 }
+
+/// What is told of a node's link: since when, the agent's run, and whether there is an edge.
+pub type LinkSeen = (Timestamp, Option<String>, bool);
 
 impl Fleet {
     /// A fleet of which nothing was seen yet.
@@ -55,6 +70,9 @@ impl Fleet {
             board: Board::default(),
             wanted: watch::Sender::new(0),
             looked: watch::Sender::new(0),
+            links: Links::default(),
+            reached: Mutex::default(),
+            news: watch::Sender::new(0),
         }))
     }
 
@@ -85,6 +103,26 @@ impl Fleet {
         &self.0.board
     }
 
+    /// The connections of agents by which their nodes are asked something.
+    #[must_use]
+    pub fn links(&self) -> &Links {
+        &self.0.links
+    }
+
+    /// What is known of a node's link, while there is one.
+    #[must_use]
+    pub fn link_of(&self, node: &NodeName) -> Option<LinkSeen> {
+        let link = self.links().get(node)?;
+        let reached = self.0.reached.lock().unwrap_or_else(PoisonError::into_inner).get(node).cloned();
+        let edge = reached.and_then(|reached| reached.node.known()).is_some_and(|known| known.edge);
+        Some((link.opened_at(), link.instance().map(str::to_owned), edge))
+    }
+
+    /// Something may have changed on a node.
+    fn tell_news(&self) {
+        self.0.news.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
     /// What a node is to the engine.
     #[must_use]
     pub fn platform(&self, node: NodeName) -> NodePlatform {
@@ -97,14 +135,5 @@ impl Fleet {
 
     fn clock(&self) -> &dyn Clock {
         self.0.clock.as_ref()
-    }
-}
-
-impl Elsewhere for Fleet {
-    fn get(&self, target: &Target) -> Option<Arc<dyn Platform>> {
-        match target.0.node()? {
-            (node, None) => Some(Arc::new(self.platform(node))),
-            (_, Some(_)) => None,
-        }
     }
 }

@@ -13,18 +13,18 @@ use skipper_core::{
     name::NodeName,
     port::{
         Capabilities, Description, Error, ErrorKind, ExecOutput, Found, HookJob, HookState, Launch, LogChunk, LogQuery,
-        Platform,
+        Platform, Standing,
     },
     rollout::Instances,
     secret::SecretVersions,
     spec::{Application, Resource},
     time::Timestamp,
 };
-use skipper_source::fleet::{OrderResult, ServiceState};
+use skipper_source::fleet::{OrderResult, ProjectLogs, ServiceState};
 use skipper_store::{NewOrder, Order};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{Fleet, SILENT_AFTER};
+use super::{Fleet, SILENT_AFTER, projects};
 
 /// How often the store is asked for a result that nobody told of.
 const LOOK: Duration = Duration::from_secs(2);
@@ -207,6 +207,11 @@ impl NodePlatform {
     }
 }
 
+/// Whether somebody has said that it takes nothing new.
+fn is_cordoned(spec: &serde_json::Value) -> bool {
+    spec.get("cordoned").and_then(serde_json::Value::as_bool).unwrap_or_default()
+}
+
 /// Of whoever asked for the revision.
 async fn provenance(fleet: &Fleet, deployment: &Deployment) -> Result<Provenance, Error> {
     let revision = fleet.store().revision_get(deployment.release, deployment.revision).await?;
@@ -253,17 +258,40 @@ impl Platform for NodePlatform {
                 Error::new(ErrorKind::Permanent, "not-a-project", what)
                     .hint("a node runs what a tenant's resource says; see `skipper tenant put`")
             })?;
-            let Some(node) = self.fleet.store().node_get(&self.node).await? else {
+            if self.fleet.store().node_get(&self.node).await?.is_none() {
                 let what = format!("node `{}` is not registered", self.node);
                 return Err(Error::new(ErrorKind::Permanent, "unknown-node", what)
                     .hint(format!("skipper node register --node-id {}", self.node)));
-            };
-            if node.spec.get("cordoned").and_then(serde_json::Value::as_bool).unwrap_or_default() {
-                let what = format!("node `{}` is cordoned and takes nothing new", self.node);
-                return Err(Error::new(ErrorKind::Permanent, "node-cordoned", what)
-                    .hint(format!("skipper node uncordon {}", self.node)));
             }
             Ok(Vec::new())
+        })
+    }
+
+    fn standing<'a>(&'a self, _: Duration) -> BoxFuture<'a, Standing> {
+        Box::pin(async move {
+            match self.fleet.store().node_get(&self.node).await {
+                Ok(Some(node)) if is_cordoned(&node.spec) => Standing::Cordoned,
+                Ok(Some(_)) if !self.is_silent() => Standing::Ready,
+                _ => Standing::Away,
+            }
+        })
+    }
+
+    fn begin<'a>(&'a self, launch: Launch<'a>, _: Duration) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            let by = provenance(&self.fleet, launch.deployment).await?;
+            self.order(launch.deployment, by, None, true).await?;
+            self.fleet.mailroom().ring(&self.node);
+            Ok(())
+        })
+    }
+
+    fn join<'a>(&'a self, launch: Launch<'a>, deadline: Duration) -> BoxFuture<'a, Result<Vec<Instance>, Error>> {
+        Box::pin(async move {
+            let begun = self.fleet.store().order_newest(&launch.deployment.id, OrderKind::DeployService).await?;
+            let Some(order) = begun.filter(|order| order.ready) else { return self.launch(launch, deadline).await };
+            let order = self.result(order, deadline).await?;
+            self.outcome(&order)
         })
     }
 
@@ -335,20 +363,30 @@ impl Platform for NodePlatform {
         Box::pin(async { Ok(()) })
     }
 
-    fn logs(&self, _: LogQuery) -> BoxFuture<'_, Result<BoxStream<'static, Result<LogChunk, Error>>, Error>> {
-        Box::pin(async {
-            refused("logs of a node's projects are not streamed by its agent; see `docker compose logs` there")
+    /// The container is a service; without one the lines of all begin with the name of theirs.
+    fn logs(&self, query: LogQuery) -> BoxFuture<'_, Result<BoxStream<'static, Result<LogChunk, Error>>, Error>> {
+        Box::pin(async move {
+            let order = self.fleet.store().order_newest(&query.deployment, OrderKind::DeployService).await?;
+            let order = order.ok_or_else(|| {
+                let what = format!("node `{}` was never told of deployment {}", self.node, query.deployment);
+                Error::new(ErrorKind::NotFound, "no-logs", what)
+            })?;
+            let project = compose::project_name(order.tenant.as_str());
+            let asked = ProjectLogs { project, service: query.container, tail: query.tail, follow: query.follow };
+            projects::logs(&self.fleet, &self.node, asked).await
         })
     }
 
+    /// In the first container by the names of services.
     fn exec<'a>(
         &'a self,
-        _: &'a Deployment,
+        deployment: &'a Deployment,
         _: u32,
-        _: &'a [String],
-        _: Duration,
+        command: &'a [String],
+        deadline: Duration,
     ) -> BoxFuture<'a, Result<ExecOutput, Error>> {
-        Box::pin(async { refused("commands are not run on nodes") })
+        let project = compose::project_name(deployment.tenant.as_str());
+        Box::pin(projects::exec(&self.fleet, &self.node, project, command, deadline))
     }
 
     fn run_hook<'a>(&'a self, _: HookJob<'a>, _: Duration) -> BoxFuture<'a, Result<HookState, Error>> {

@@ -6,10 +6,17 @@ use skipper_source::{IndexEntry, Metadata, index, maven_key};
 use skipper_store::{IndexRow, Package, Words};
 
 /// Counts the forms below: rows of an index that were stored by an older one are stored anew.
-const FORM: u32 = 1;
+const FORM: u32 = 2;
 
 /// Where it is kept what an index has instead of a digest.
 const WRONG_DIGEST: &str = "sha256_wrong";
+/// Tells what an index says from what a package says itself.
+const OF_INDEX: &str = "of_index";
+
+/// Whether an index says it, which may leave out what a package has to say.
+pub(crate) fn is_of_index(metadata: &Value) -> bool {
+    metadata.get(OF_INDEX).is_some()
+}
 
 /// What the index has instead of a digest of this package, if that is so.
 pub(super) fn wrong_digest(metadata: &Value) -> Option<&str> {
@@ -54,6 +61,7 @@ fn entry_json(entry: &IndexEntry) -> Value {
         "tags_text": entry.tags_text,
         "sha256": entry.sha256,
         WRONG_DIGEST: entry.sha256_wrong,
+        OF_INDEX: true,
     })
 }
 

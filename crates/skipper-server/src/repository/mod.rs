@@ -36,7 +36,7 @@ pub use refresh::Report;
 
 pub(crate) use fetch::INDEX_TIME;
 pub(crate) use location::shown as shown_url;
-pub(crate) use metadata::{index_entry, metadata_json, words};
+pub(crate) use metadata::{index_entry, is_of_index, metadata_json, words};
 
 use self::{fetch::Failure, fetch::Fetcher, location::Location};
 use crate::{
@@ -321,14 +321,12 @@ impl Repositories {
         let (name, version) = (entry.name.as_str(), entry.version.as_str());
         let file = location.file(&[name, &format!("{name}-{version}.zip")]);
         self.fetcher.zip(&file, self.settings.package, self.settings.patience).await.map_err(|failure| match failure {
-            Failure::Missing => Error::new(
-                Code::PackageNotFound,
-                format!(
-                    "package {name}-{version} is in the index of repository `{}`, but {}",
-                    repository.name,
-                    failure.told(&file)
-                ),
-            ),
+            Failure::Missing => failed(format!(
+                "package {name}-{version} is in the index of repository `{}`, but {}",
+                repository.name,
+                failure.told(&file)
+            ))
+            .hint("tell whoever runs the repository, or choose another version"),
             failure => failed(failure.told(&file)).hint("ask again later, or look at `skipper repo list`"),
         })
     }

@@ -10,7 +10,7 @@ use skipper_core::{
     time::Timestamp,
 };
 use skipper_source::index;
-use skipper_store::{Change, Changed, RefreshOutcome, Repository, RepositoryKind, Turn};
+use skipper_store::{Change, Changed, Known, RefreshOutcome, Repository, RepositoryKind, Turn};
 use tokio::{sync::mpsc, task::JoinHandle};
 use tracing::{info, warn};
 
@@ -48,12 +48,16 @@ pub struct Report {
     pub faults: Vec<String>,
     /// How many could not be used.
     pub broken: u64,
+    /// The sentence of a report before, about the same index.
+    before: Option<String>,
 }
 
 impl Report {
     /// One sentence about what could not be used.
     fn problem(&self) -> Option<String> {
-        (self.broken > 0).then(|| format!("{} of its packages cannot be used: {}", self.broken, self.named()))
+        let new =
+            || (self.broken > 0).then(|| format!("{} of its packages cannot be used: {}", self.broken, self.named()));
+        self.before.clone().or_else(new)
     }
 
     /// What could not be used, one after the other, as far as there is room.
@@ -175,10 +179,11 @@ impl Repositories {
     /// may go by now.
     async fn unchanged(&self, repository: &Repository) -> Result<Report, Error> {
         let removed = self.store.refresh_sweep(&repository.name).await?;
-        let faults: Vec<String> =
-            repository.refresh.problem.iter().filter(|_| repository.refresh.failures == 0).cloned().collect();
+        let before = repository.refresh.problem.clone().filter(|_| repository.refresh.failures == 0);
+        let faults: Vec<String> = before.iter().cloned().collect();
         let changed = Changed { removed, ..Changed::default() };
-        Ok(Report { unchanged: removed == 0, changed, broken: faults.len() as u64, faults, ..Report::default() })
+        let broken = faults.len() as u64;
+        Ok(Report { unchanged: removed == 0, changed, broken, faults, before, ..Report::default() })
     }
 
     /// Takes over an index: what is new is added, what is said anew is changed, and what is not in it any more goes, if
@@ -199,8 +204,8 @@ impl Repositories {
         Ok(Report { changed, ..report })
     }
 
-    /// What is stored of a repository: number and stamp by name and version.
-    async fn known(&self, name: &RepositoryName) -> Result<HashMap<(String, String), (i64, String)>, Error> {
+    /// What is stored of a repository, by name and version.
+    async fn known(&self, name: &RepositoryName) -> Result<HashMap<(String, String), Known>, Error> {
         const PAGE: u32 = 1000;
         let mut known = HashMap::new();
         let mut after = None;
@@ -208,7 +213,7 @@ impl Repositories {
             let page = self.store.refresh_known(name, after.as_ref(), PAGE).await?;
             let full = page.len() == PAGE as usize;
             after = page.last().cloned();
-            known.extend(page.into_iter().map(|row| ((row.name, row.version), (row.num, row.stamp))));
+            known.extend(page.into_iter().map(|row| ((row.name.clone(), row.version.clone()), row)));
             if !full {
                 return Ok(known);
             }
@@ -222,11 +227,7 @@ impl Repositories {
 }
 
 /// Sends the differences between an index and what is known. Stops early when nobody listens any more.
-fn compare(
-    text: &str,
-    mut known: HashMap<(String, String), (i64, String)>,
-    send: &mpsc::Sender<Vec<Change>>,
-) -> Report {
+fn compare(text: &str, mut known: HashMap<(String, String), Known>, send: &mpsc::Sender<Vec<Change>>) -> Report {
     let mut report = Report::default();
     let mut batch = Vec::with_capacity(BATCH);
     let mut seen: HashSet<(String, String)> = HashSet::new();
@@ -261,8 +262,13 @@ fn compare(
         }
         let stamp = stamp(&entry);
         match known.remove(&key) {
-            Some((_, there)) if there == stamp => {}
-            Some((num, _)) => batch.push(Change::Update(num, row(&entry, None, stamp))),
+            Some(there) if there.stamp == stamp => {}
+            // What was fetched stays, and so does what was said of it then.
+            Some(Known { kept: Some(kept), .. }) if entry.sha256.is_some_and(|sha256| sha256 != kept) => {
+                let other = format!("the `sha256` of {}-{} is another one than that of its zip, {kept},", key.0, key.1);
+                fault(&mut report, format!("{other} which was fetched before: a published version never changes"));
+            }
+            Some(there) => batch.push(Change::Update(there.num, row(&entry, None, stamp))),
             None => batch.push(Change::Add(row(&entry, None, stamp))),
         }
         if !flush(&mut batch, BATCH) {
@@ -271,8 +277,8 @@ fn compare(
     }
     // A package whose document is broken is not gone.
     if !unread {
-        for (num, _) in known.into_values() {
-            batch.push(Change::Remove(num));
+        for gone in known.into_values() {
+            batch.push(Change::Remove(gone.num));
             if !flush(&mut batch, BATCH) {
                 return report;
             }

@@ -89,7 +89,7 @@ pub(super) fn assemble(
     let engine = Engine::new(EngineConfig {
         store: Arc::new(store.clone()),
         platforms: platforms.clone(),
-        routers: Routers::new(Arc::clone(&router) as Arc<dyn Router>),
+        routers: Routers::new(Arc::clone(&router) as Arc<dyn Router>).and(Arc::new(fleet.clone())),
         resolver: Arc::clone(&resolver) as _,
         clock: Arc::clone(&world.clock),
         ids: Arc::clone(&world.ids),

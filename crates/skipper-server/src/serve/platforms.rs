@@ -6,7 +6,7 @@ use skipper_core::{name::PlatformName, port::Platform, spec::Target};
 use skipper_platform::{
     artifact::{Cache, FetchLimits},
     compose::{ComposeConfig, ComposePlatform},
-    container::{ContainerConfig, ContainerPlatform, EngineKind, EngineSettings, RegistryLogin, answers},
+    container::{ContainerConfig, ContainerPlatform, EngineKind, EngineSettings, answers},
     local::{KeeperCommand, LocalConfig, LocalPlatform, PortPool},
 };
 use tokio_util::task::TaskTracker;
@@ -166,13 +166,8 @@ impl Opening<'_> {
         for (host, login) in &self.config.registries {
             settings.registries.entry(host.clone()).or_insert_with(|| login.clone());
         }
-        for registry in self.config.apps.get().iter().flat_map(|apps| &apps.server().registries) {
-            // What the account itself, or skipper.toml, names for a registry counts.
-            if let (Some(token), false) = (&registry.token, settings.registries.contains_key(&registry.host)) {
-                let login = RegistryLogin { username: registry.username.clone(), password: token.clone() };
-                settings.registries.insert(registry.host.clone(), login);
-            }
-        }
+        // What the account itself, or skipper.toml, names for a registry counts.
+        settings.logins = Some(Arc::new(self.config.apps.clone()));
         let config = ContainerConfig {
             account: name.clone(),
             kind,

@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 
 use super::{
     Caller,
-    versions::{Look, one},
+    versions::{Look, Status, deployed, one},
 };
 use crate::{
     app::App,
@@ -36,7 +36,7 @@ pub struct Call {
     pub tenant: TenantName,
     /// Which release.
     pub release: ReleaseName,
-    /// A deployment id of its newest version, or the name of an application.
+    /// A deployment id of its newest version or of the one that serves, or the name of an application.
     pub app: String,
     /// The id of an instance.
     pub instance: String,
@@ -64,18 +64,24 @@ pub struct Answered {
 /// There is no such release, application ([`Code::ApplicationNotFound`]) or instance; the path is none; it cannot be reached.
 pub async fn call(app: &App, caller: &Caller, call: Call) -> Result<Answered, Error> {
     caller.may(Action::Deploy, &call.tenant)?;
-    let version = one(app, caller, &call.tenant, &call.release, None, Look::Alive).await?;
-    let apps = version.apps.unwrap_or_default();
-    let found = apps.iter().find(|one| one.id == call.app).or_else(|| apps.iter().find(|one| one.name == call.app));
-    let found = found.ok_or_else(|| {
-        Error::new(Code::ApplicationNotFound, format!("app {} is not found in release {}", call.app, call.release))
-    })?;
-    let instance = found.instances.iter().find(|one| one.id == call.instance).ok_or_else(|| {
-        let known: Vec<&str> = found.instances.iter().map(|one| one.id.as_str()).collect();
-        Error::new(
-            Code::ApplicationNotFound,
-            format!("instance {} is not found in app {}; there is {}", call.instance, call.app, known.join(", ")),
-        )
+    let newest = one(app, caller, &call.tenant, &call.release, None, Look::Alive).await?;
+    let serves = newest.status == Status::Deployed;
+    let mut apps = newest.apps.unwrap_or_default();
+    // While an upgrade goes on, and after one that failed, another version serves.
+    if !serves && let Ok(serving) = deployed(app, caller, &call.tenant, &call.release).await {
+        apps.extend(serving.apps.unwrap_or_default());
+    }
+    let found: Vec<_> = apps.iter().filter(|one| one.id == call.app || one.name == call.app).collect();
+    if found.is_empty() {
+        let what = format!("app {} is not found in release {}", call.app, call.release);
+        return Err(Error::new(Code::ApplicationNotFound, what));
+    }
+    let instances = || found.iter().flat_map(|app| &app.instances);
+    let instance = instances().find(|one| one.id == call.instance).ok_or_else(|| {
+        let known: Vec<&str> = instances().map(|one| one.id.as_str()).collect();
+        let there = if known.is_empty() { "none runs".to_owned() } else { format!("there is {}", known.join(", ")) };
+        let what = format!("instance {} is not found in app {}; {there}", call.instance, call.app);
+        Error::new(Code::ApplicationNotFound, what)
     })?;
     let address = instance.address.ok_or_else(|| {
         Error::new(Code::Conflict, format!("instance {} has no address that is known", call.instance))

@@ -1,15 +1,16 @@
 //! Applies a tenant: what its resource says becomes the next revision of the release of its name.
 
+use serde::Deserialize;
 use serde_json::json;
 use skipper_core::{
-    deployment::{Deployment, DeploymentId},
+    deployment::{Deployment, DeploymentId, Live},
     fleet::OrderKind,
     name::{ReleaseName, TenantName},
     policy::Action,
     release::{Door, Source},
     rollout::{Rollout, Verb},
     secret::SecretVersions,
-    spec::Spec,
+    spec::{OnFailure, Portion, Spec, WaveTerms},
 };
 use skipper_source::tenant::{self, Service, Surroundings, Tenant};
 use skipper_store::{IntentAccepted, Order, ResourceFilter};
@@ -39,6 +40,48 @@ pub struct Applied {
     pub orders: Vec<Order>,
 }
 
+/// How to go from node to node, where the caller says it: what is not said stays as the document has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Terms {
+    /// Sizes of waves.
+    #[serde(default)]
+    pub waves: Option<Vec<Portion>>,
+    /// Most nodes that may be unavailable at a time.
+    #[serde(default)]
+    pub max_unavailable: Option<Portion>,
+    /// What a bad node means to the others.
+    #[serde(default)]
+    pub on_failure: Option<OnFailure>,
+}
+
+impl Terms {
+    /// The terms that come of it.
+    ///
+    /// # Errors
+    ///
+    /// They make no sense together.
+    pub fn over(&self, written: Option<WaveTerms>) -> Result<WaveTerms, Error> {
+        let written = written.unwrap_or_default();
+        let terms = WaveTerms {
+            waves: self.waves.clone().unwrap_or(written.waves),
+            max_unavailable: self.max_unavailable.or(written.max_unavailable),
+            on_failure: self.on_failure.unwrap_or(written.on_failure),
+        };
+        terms.check().map_err(|wrong| Error::new(Code::Invalid, format!("rollout: {wrong}")))?;
+        Ok(terms)
+    }
+}
+
+/// What an apply would do, found out and rendered.
+#[derive(Debug)]
+pub(super) enum Wanted {
+    /// Nothing: the tenant is as its document says.
+    Unchanged(Box<Applied>),
+    /// A next revision.
+    Change(Box<Prepared>),
+}
+
 /// Stores the intent, and an order for each node. Behind an open rollout it waits, in the place of whatever waited before.
 ///
 /// # Errors
@@ -48,47 +91,76 @@ pub struct Applied {
 /// # Cancel safety
 ///
 /// Safe to drop: orders that were not made are made by the rollout.
-pub async fn apply(app: &App, caller: &Caller, tenant: &TenantName) -> Result<Applied, Error> {
+pub async fn apply(app: &App, caller: &Caller, tenant: &TenantName, terms: &Terms) -> Result<Applied, Error> {
+    match prepare(app, caller, tenant, terms).await? {
+        Wanted::Unchanged(applied) => Ok(*applied),
+        Wanted::Change(prepared) => ordered(app, caller, *prepared, Door::Fleet, true).await,
+    }
+}
+
+/// Finds out what an apply would do.
+pub(super) async fn prepare(app: &App, caller: &Caller, tenant: &TenantName, terms: &Terms) -> Result<Wanted, Error> {
     caller.may(Action::Deploy, tenant)?;
     app.fleet.look_at_files().await;
     let name = ReleaseName::new(tenant.as_str()).map_err(|wrong| Error::new(Code::Invalid, wrong.to_string()))?;
     let release = app.store.release_get(tenant, &name).await?;
-    let Some((manifest, spec, resolved)) = rendered(app, tenant).await? else {
-        return take_away(app, caller, tenant, name).await;
+    let Some((manifest, mut spec, resolved)) = rendered(app, tenant).await? else {
+        return take_away(app, caller, tenant, name).await.map(Box::new).map(Wanted::Change);
     };
+    spec.waves = Some(Box::new(terms.over(spec.waves.map(|written| *written))?));
     if let Some(release) = &release
         && let Some(serving) = release.serving.filter(|_| !release.deleted)
         && app.store.rollout_open(release.id).await?.is_none()
         && let Some(now) = app.store.revision_get(release.id, serving).await?.and_then(|revision| revision.spec)
         && difference::pinned_like(app, &spec, &now).await.is_some_and(|fresh| fresh == now)
     {
-        let mut orders = Vec::new();
-        for live in app.store.live_for_release(release.id).await? {
-            orders.extend(app.store.order_newest(&live.deployment.id, OrderKind::DeployService).await?);
+        let lives = app.store.live_for_release(release.id).await?;
+        if difference::runs_everywhere(&now, &lives) {
+            return Ok(Wanted::Unchanged(Box::new(unchanged(app, tenant, serving, &lives).await?)));
         }
-        return Ok(Applied { tenant: tenant.clone(), revision: serving, rollout: None, orders });
     }
     let warnings = app.resolver.review(&spec).await?;
     let there = release.as_ref().is_some_and(|release| !release.deleted);
-    let prepared = Prepared {
+    Ok(Wanted::Change(Box::new(Prepared {
         tenant: tenant.clone(),
         name,
         release,
         verb: if there { Verb::Upgrade } else { Verb::Install },
         source: Some(Source::Tenant { spec: resolved }),
-        rendered: Some((manifest, spec.clone())),
+        rendered: Some((manifest, spec)),
         kept: None,
         warnings,
         expect_serving: None,
         purge: false,
-    };
-    let options = Options { door: Some(Door::Fleet), wait_behind: true, ..Options::default() };
+    })))
+}
+
+/// What a tenant is told that is as it should be: the revision, and its nodes' last orders.
+pub(super) async fn unchanged(app: &App, tenant: &TenantName, revision: u64, lives: &[Live]) -> Result<Applied, Error> {
+    let mut orders = Vec::new();
+    for live in lives {
+        orders.extend(app.store.order_newest(&live.deployment.id, OrderKind::DeployService).await?);
+    }
+    Ok(Applied { tenant: tenant.clone(), revision, rollout: None, orders })
+}
+
+/// Stores the intent and an order for each node that changes; none is handed out before its wave's turn has come.
+pub(super) async fn ordered(
+    app: &App,
+    caller: &Caller,
+    prepared: Prepared,
+    door: Door,
+    wait_behind: bool,
+) -> Result<Applied, Error> {
+    let spec = prepared.rendered.as_ref().map(|(_, spec)| spec.clone());
+    let tenant = prepared.tenant.clone();
+    let options = Options { door: Some(door), wait_behind, ..Options::default() };
     let accepted = intent::accept(app, caller, prepared, options).await?;
     let revision = accepted.rollout.to.unwrap_or(accepted.release.last_revision);
     let live = app.store.live_for_release(accepted.release.id).await?;
     let mut orders = Vec::new();
-    for application in &spec.applications {
-        let same = |live: &&skipper_core::deployment::Live| {
+    for application in spec.iter().flat_map(|spec| &spec.applications) {
+        let same = |live: &&Live| {
             live.deployment.app.name == application.name && live.deployment.app.edition() == application.edition()
         };
         let Some((node, None)) = application.target.0.node() else { continue };
@@ -108,7 +180,7 @@ pub async fn apply(app: &App, caller: &Caller, tenant: &TenantName) -> Result<Ap
         let order = app.fleet.platform(node).order(&deployment, caller.provenance.clone(), key, false).await;
         orders.push(order.map_err(|error| Error::new(Code::PlanRefused, error.chain()))?);
     }
-    Ok(Applied { tenant: tenant.clone(), revision, rollout: Some(accepted.rollout), orders })
+    Ok(Applied { tenant, revision, rollout: Some(accepted.rollout), orders })
 }
 
 /// What came of an apply that was stored before its server died and was never answered.
@@ -149,27 +221,18 @@ async fn rendered(app: &App, tenant: &TenantName) -> Result<Option<(String, Spec
     if projects.iter().all(|project| project.content.services.is_empty()) {
         return Ok(None);
     }
-    let spec = tenant::spec(&projects).map_err(refused)?;
+    let mut spec = tenant::spec(&projects).map_err(refused)?;
+    spec.waves = wanted.spec.rollout.clone().map(Box::new);
     let manifest = tenant::manifest(&projects);
     wanted.spec.services.extend(services.into_iter().map(|service| (service.id, service.spec.service)));
     Ok(Some((manifest, spec, json!(wanted.spec))))
 }
 
 /// A tenant that wants no service has nothing to run.
-async fn take_away(app: &App, caller: &Caller, tenant: &TenantName, name: ReleaseName) -> Result<Applied, Error> {
-    let release = app.store.release_get(tenant, &name).await?.filter(|release| !release.deleted);
-    let Some(release) = release else {
+async fn take_away(app: &App, caller: &Caller, tenant: &TenantName, name: ReleaseName) -> Result<Prepared, Error> {
+    if app.store.release_get(tenant, &name).await?.filter(|release| !release.deleted).is_none() {
         return Err(Error::new(Code::PlanRefused, format!("tenant `{tenant}` has no services"))
             .hint("write them into `spec.services` of its resource, or into resources of kind `service`"));
-    };
-    let wanted = delete::Delete { tenant: tenant.clone(), name, purge: false };
-    let prepared = delete::prepare(app, caller, wanted).await?;
-    let options = Options { door: Some(Door::Fleet), wait_behind: true, ..Options::default() };
-    let accepted = intent::accept(app, caller, prepared, options).await?;
-    Ok(Applied {
-        tenant: tenant.clone(),
-        revision: release.last_revision,
-        rollout: Some(accepted.rollout),
-        orders: Vec::new(),
-    })
+    }
+    delete::prepare(app, caller, delete::Delete { tenant: tenant.clone(), name, purge: false }).await
 }

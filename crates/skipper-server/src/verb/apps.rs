@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     app::App,
-    apps::{LiveApps, Refusal, secrets},
+    apps::{LiveApps, Refusal, secrets, takeover},
     error::{Code, Error, package_faults},
 };
 
@@ -79,6 +79,7 @@ pub async fn remove(app: &App, caller: &Caller, name: &str) -> Result<(), Error>
     let _alone = app.webhooks.alone(name).await;
     previews::tear_down(app, caller, &known, None).await?;
     stop(app, caller, &known).await?;
+    Box::pin(takeover::remove_of(app, &known)).await;
     secrets::remove_all(&app.store, &known, |other| apps.get(other).is_some(), &caller.provenance).await?;
     let file = known.clone();
     written(app, name, move |apps| apps.remove(file.as_str())).await?;

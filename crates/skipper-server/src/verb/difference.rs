@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use skipper_core::{
+    deployment::Live,
     route::Listener,
     spec::{Application, Spec},
 };
@@ -15,7 +16,7 @@ const LOOK: Duration = Duration::from_secs(5);
 /// The spec as it would be pinned now, with ports kept from `current`. `None`: it could not be found out, or differs in
 /// what needs no pinning.
 pub(super) async fn pinned_like(app: &App, fresh: &Spec, current: &Spec) -> Option<Spec> {
-    let mut pinned = Spec { health_bound: current.health_bound, ..fresh.clone() };
+    let mut pinned = Spec { health_bound: current.health_bound, waves: current.waves.clone(), ..fresh.clone() };
     for application in &mut pinned.applications {
         let old = current.application(&application.name)?;
         keep_ports(application, old);
@@ -31,11 +32,40 @@ pub(super) async fn pinned_like(app: &App, fresh: &Spec, current: &Spec) -> Opti
     Some(pinned)
 }
 
+/// Whether that is what runs, everywhere: after a rollout that stopped in the middle of its waves some places run something else
+/// than what serves.
+pub(super) fn runs_everywhere(spec: &Spec, lives: &[Live]) -> bool {
+    let serving = || lives.iter().filter(|live| live.weight > 0).map(|live| &live.deployment.app);
+    let same = |app: &Application| serving().any(|own| own.name == app.name && own.edition() == app.edition());
+    spec.applications.iter().all(same) && serving().all(|own| spec.application(&own.name).is_some())
+}
+
 /// What was launched anew on request stays as it is, where nothing else about it changed.
 pub(super) fn keep_launches(fresh: &mut Spec, current: &Spec) {
     for app in &mut fresh.applications {
         app.relaunched = current.application(&app.name).and_then(|old| old.relaunched);
     }
+}
+
+/// Takes on from what runs what is no difference, marks of launches, the bound of health and the way from node to node, and says
+/// whether there is any other.
+pub(super) fn takes_after(fresh: &mut Spec, current: &Spec) -> bool {
+    keep_launches(fresh, current);
+    fresh.health_bound = current.health_bound;
+    fresh.waves.clone_from(&current.waves);
+    fresh == current
+}
+
+/// Whether a spec that was pinned comes to what runs, so that nothing would be launched for it.
+pub(crate) fn is_the_same(fresh: &Spec, current: &Spec) -> bool {
+    let mut fresh = fresh.clone();
+    for application in &mut fresh.applications {
+        match current.application(&application.name) {
+            Some(old) => keep_ports(application, old),
+            None => return false,
+        }
+    }
+    takes_after(&mut fresh, current)
 }
 
 /// A port that Skipper picked stays the application's.

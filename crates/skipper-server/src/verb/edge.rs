@@ -1,5 +1,7 @@
 //! The edge, the platforms, and what the edge counted.
 
+use std::sync::Arc;
+
 use futures::future::join_all;
 use skipper_core::{
     deployment::Live,
@@ -7,6 +9,7 @@ use skipper_core::{
     policy::Action,
     port::{DeploymentStats, Description, Error as PortError},
 };
+use skipper_engine::Elsewhere as _;
 
 use super::{Caller, find};
 use crate::{app::App, edge::EdgeState, error::Error};
@@ -28,7 +31,9 @@ pub async fn edge(app: &App, caller: &Caller) -> Result<Result<EdgeState, PortEr
 /// Only the policy's.
 pub async fn platforms(app: &App, caller: &Caller) -> Result<Vec<Description>, Error> {
     caller.may_all(Action::Read)?;
-    Ok(join_all(app.platforms.iter().map(|(_, platform)| platform.describe())).await)
+    let mut described = join_all(app.platforms.iter().map(|(_, platform)| platform.describe())).await;
+    described.extend(app.fleet.descriptions());
+    Ok(described)
 }
 
 /// The edge's counters of everything routed of a release; `None` where the edge has none.
@@ -47,7 +52,8 @@ pub async fn stats(
     let live = app.store.live_for_release(release.id).await?;
     let routed = live.into_iter().filter(|live| live.deployment.app.is_routed());
     Ok(join_all(routed.map(|live| async {
-        let stats = app.router.stats(&live.deployment.id).await.ok();
+        let router = app.fleet.router(live.deployment.target()).unwrap_or_else(|| Arc::clone(&app.router));
+        let stats = router.stats(&live.deployment.id).await.ok();
         (live, stats)
     }))
     .await)

@@ -14,6 +14,8 @@ pub mod deploy;
 pub mod diff;
 pub mod edge;
 pub mod events;
+pub mod exec;
+pub mod fleet;
 pub mod history;
 pub mod hold;
 pub mod install;
@@ -42,7 +44,7 @@ pub mod wait;
 pub mod why;
 
 mod caller;
-mod difference;
+pub(crate) mod difference;
 mod find;
 mod kept;
 mod last_words;

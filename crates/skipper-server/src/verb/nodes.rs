@@ -4,14 +4,14 @@ use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::Value;
 use skipper_core::{actor::Provenance, name::NodeName, policy::Action, time::Timestamp};
-use skipper_source::fleet::{NodeResource, NodeSpec, NodeStatus};
+use skipper_source::fleet::{NodeLink, NodeResource, NodeSpec, NodeStatus};
 use skipper_store::{Node, OrderFilter, TokenSecret};
 
 use super::Caller;
 use crate::{
     app::App,
     error::{Code, Error},
-    fleet::{SILENT_AFTER, stamp},
+    fleet::{Farewell, SILENT_AFTER, stamp},
 };
 
 /// Longest a token that was replaced may go on.
@@ -200,6 +200,8 @@ pub async fn remove(app: &App, caller: &Caller, name: &NodeName) -> Result<(), E
     app.fleet.board().remove(name);
     app.fleet.mailroom().remove(name);
     app.fleet.mailroom().ended();
+    app.fleet.links().close(name, Farewell::Refused);
+    app.fleet.forget(name);
     Ok(())
 }
 
@@ -277,8 +279,17 @@ pub fn resource(app: &App, node: &Node) -> NodeResource {
     };
     let status = NodeStatus {
         last_seen: seen.map(stamp),
+        platforms: sight.as_ref().map(|sight| sight.platforms.clone()).unwrap_or_default(),
         agent_version: sight.and_then(|sight| sight.agent_version).or_else(|| node.agent_version.clone()),
         state: state.to_owned(),
+        link: app.fleet.link_of(&node.name).map(|(since, instance, edge)| NodeLink {
+            since: stamp(since),
+            instance,
+            edge,
+        }),
+        trouble: app.fleet.links().doubled(&node.name, now).map(|(one, other)| {
+            format!("two agents use the token of this node and take its link from each other: runs {one} and {other}")
+        }),
     };
     NodeResource { kind: "node".to_owned(), id: node.name.clone(), spec, status: Some(status) }
 }

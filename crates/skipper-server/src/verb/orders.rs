@@ -87,6 +87,17 @@ fn unknown(id: OrderId) -> Error {
     Error::new(Code::OrderNotFound, format!("there is no work order `{id}`")).hint("`skipper orders list` shows them")
 }
 
+/// What an agent that asks for work is told.
+#[derive(Debug)]
+pub enum Next {
+    /// An order.
+    Order(Box<WorkOrder>),
+    /// It is to open a link: somebody wants to ask its node something.
+    Link,
+    /// There is nothing.
+    Nothing,
+}
+
 /// Hands the next order to a node's agent, or waits for one.
 ///
 /// # Errors
@@ -96,7 +107,7 @@ fn unknown(id: OrderId) -> Error {
 /// # Cancel safety
 ///
 /// An order that was taken for an agent that has gone is handed out again when its lease has run out.
-pub async fn next(app: &App, node: &NodeName, owner: &str, wait: Duration) -> Result<Option<WorkOrder>, Error> {
+pub async fn next(app: &App, node: &NodeName, owner: &str, wait: Duration) -> Result<Next, Error> {
     let until = Instant::now() + wait;
     let bell = app.fleet.mailroom().bell(node);
     loop {
@@ -107,10 +118,15 @@ pub async fn next(app: &App, node: &NodeName, owner: &str, wait: Duration) -> Re
         app.fleet.board().asked(node, app.clock.now());
         if let Some(order) = app.store.order_take(node, owner, LEASE).await? {
             match open(app, &order).await {
-                Ok(document) => return Ok(Some(document)),
+                Ok(document) => return Ok(Next::Order(Box::new(document))),
                 Err(what) => fail(app, &order, &what).await?,
             }
             continue;
+        }
+        // One that knows of no links would take an early answer for the work of a proxy.
+        let links = app.fleet.board().sight(node).and_then(|sight| sight.links) == Some(true);
+        if links && app.fleet.links().take_wanted(node) {
+            return Ok(Next::Link);
         }
         let stopped = app.stop.cancelled();
         let more = tokio::select! {
@@ -118,7 +134,7 @@ pub async fn next(app: &App, node: &NodeName, owner: &str, wait: Duration) -> Re
             () = stopped => false,
         };
         if !more {
-            return Ok(None);
+            return Ok(Next::Nothing);
         }
     }
 }
@@ -168,7 +184,7 @@ pub async fn heartbeat(app: &App, node: &NodeName, heartbeat: &Heartbeat) -> Res
         app.fleet.mailroom().ring(node);
     }
     let lease_ms = u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX);
-    Ok(HeartbeatAnswer { status: "ok".to_owned(), lost, lease_ms })
+    Ok(HeartbeatAnswer { status: "ok".to_owned(), lost, lease_ms, link: app.fleet.links().take_wanted(node) })
 }
 
 /// Takes a node's report on an order. The same again changes nothing.

@@ -43,7 +43,7 @@ async fn found(app: &App, of: &ReleaseName, id: &str) -> Result<Option<Preview>,
     let Ok(name) = app::preview_release(of, id) else { return Ok(None) };
     let release = app.store.release_get(&TenantName::default_tenant(), &name).await?;
     let Some(release) = release.filter(|release| !release.deleted) else { return Ok(None) };
-    let open = app.store.rollout_open(release.id).await?.is_some();
+    let open = app.store.rollout_open(release.id).await?.map(|open| open.verb);
     Ok(previews::one(&app.store, release, open).await?)
 }
 
@@ -60,8 +60,10 @@ pub async fn tear_down(app: &App, caller: &Caller, of: &ReleaseName, id: Option<
         Some(id) => found(app, of, id).await?.into_iter().collect(),
         None => previews::list(&app.store, &tenant, Some(of)).await?,
     };
+    // What is on its way out already is nobody's second removal.
+    let all: Vec<Preview> = all.into_iter().filter(|preview| !preview.is_leaving()).collect();
     for preview in &all {
-        if preview.open {
+        if preview.open.is_some() && !preview.is_leaving() {
             // Past its point of no return it comes to its end; the removal waits behind it either way.
             let _ = cancel::cancel(app, caller, &tenant, &preview.release.name).await;
         }

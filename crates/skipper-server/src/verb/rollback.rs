@@ -3,7 +3,7 @@
 use skipper_core::{
     name::{ReleaseName, TenantName},
     policy::Action,
-    release::Source,
+    release::{Release, Revision, Source},
     rollout::Verb,
     time::Millis,
 };
@@ -13,6 +13,9 @@ use crate::{
     app::App,
     error::{Code, Error},
 };
+
+/// Most revisions that are looked through for one that differs.
+const MOST_COPIES: u32 = 100;
 
 /// Where a release is to go back to.
 #[derive(Debug, Clone)]
@@ -46,8 +49,12 @@ pub async fn prepare(app: &App, caller: &Caller, wanted: Rollback) -> Result<Pre
     let Rollback { tenant, name, to, health } = wanted;
     let release = find::release(app, &tenant, &name).await?;
     let serving = if find::at_rest(app, &release).await? { None } else { Some(find::serving_of(app, &release).await?) };
+    // Where its last rollout stopped half way, there is a way to what serves.
+    let lives = app.store.live_for_release(release.id).await?;
+    let now = serving.as_ref().and_then(|serving| serving.spec.as_ref());
+    let in_between = now.is_some_and(|now| !difference::runs_everywhere(now, &lives));
     let target = match (to, &serving) {
-        (Some(number), Some(serving)) if number == serving.number => {
+        (Some(number), Some(serving)) if number == serving.number && !in_between => {
             let refusal = Error::new(Code::NoDifference, format!("revision {number} of `{name}` serves already"))
                 .hint(format!("`skipper history {name}` lists the others"));
             return Err(find::unless_busy(app, &release, refusal).await);
@@ -63,13 +70,7 @@ pub async fn prepare(app: &App, caller: &Caller, wanted: Rollback) -> Result<Pre
             })?;
             find::revision(app, &release, before).await?
         }
-        (None, Some(serving)) => app.store.revision_previous(release.id, serving.number).await?.ok_or_else(|| {
-            Error::new(
-                Code::RevisionNotFound,
-                format!("release `{name}` has no revision that served before revision {}", serving.number),
-            )
-            .hint(format!("`skipper history {name}` lists its revisions; `skipper rollback {name} REVISION` names one"))
-        })?,
+        (None, Some(serving)) => another_before(app, &release, serving).await?,
     };
     let (Some(manifest), Some(mut spec)) = (target.manifest, target.spec) else {
         return Err(Error::new(
@@ -77,16 +78,10 @@ pub async fn prepare(app: &App, caller: &Caller, wanted: Rollback) -> Result<Pre
             format!("revision {} of `{name}` was never resolved, so there is nothing to go back to", target.number),
         ));
     };
-    if let Some(now) = serving.as_ref().and_then(|serving| serving.spec.as_ref()) {
-        difference::keep_launches(&mut spec, now);
-        spec.health_bound = now.health_bound;
-        if spec == *now {
-            let refusal = Error::new(
-                Code::NoDifference,
-                format!("revision {} of `{name}` is what serves already", target.number),
-            );
-            return Err(find::unless_busy(app, &release, refusal).await);
-        }
+    if now.is_some_and(|now| difference::takes_after(&mut spec, now)) && !in_between {
+        let refusal =
+            Error::new(Code::NoDifference, format!("revision {} of `{name}` is what serves already", target.number));
+        return Err(find::unless_busy(app, &release, refusal).await);
     }
     spec.health_bound = health;
     Ok(Prepared {
@@ -101,4 +96,31 @@ pub async fn prepare(app: &App, caller: &Caller, wanted: Rollback) -> Result<Pre
         release: Some(release),
         purge: false,
     })
+}
+
+/// The last revision that served before and is not the same as what serves: of one that was deployed again, nobody wants the copy.
+pub(super) async fn another_before(app: &App, release: &Release, serving: &Revision) -> Result<Revision, Error> {
+    let (name, mut below) = (&release.name, serving.number);
+    let mut copies = 0;
+    while let Some(before) = app.store.revision_previous(release.id, below).await? {
+        let is_copy = match (before.spec.clone(), &serving.spec) {
+            (Some(mut spec), Some(now)) => difference::takes_after(&mut spec, now),
+            _ => false,
+        };
+        if !is_copy {
+            return Ok(before);
+        }
+        below = before.number;
+        copies += 1;
+        if copies == MOST_COPIES {
+            break;
+        }
+    }
+    let message = if copies == 0 {
+        format!("release `{name}` has no revision that served before revision {}", serving.number)
+    } else {
+        format!("all that served before revision {} of `{name}` is the same as it", serving.number)
+    };
+    Err(Error::new(Code::RevisionNotFound, message)
+        .hint(format!("`skipper history {name}` lists its revisions; `skipper rollback {name} REVISION` names one")))
 }

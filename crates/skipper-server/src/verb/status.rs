@@ -16,7 +16,7 @@ use super::{Caller, find};
 use crate::{app::App, caddy::CaddyState, edge::EdgeState, error::Error};
 
 /// Longest a platform or the edge is waited for: a status that says "unknown" at once is worth more than a late one.
-const LOOK: Duration = Duration::from_secs(2);
+pub(super) const LOOK: Duration = Duration::from_secs(2);
 
 /// Everything there is to know about a release now.
 #[derive(Debug, Clone)]

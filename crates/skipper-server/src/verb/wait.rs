@@ -41,6 +41,12 @@ pub async fn until(
     }
 }
 
+/// Whether everything that the rollout needs has been found, or was given up.
+#[must_use]
+pub fn resolved(loaded: &Loaded) -> bool {
+    !matches!(loaded.rollout.phase, Phase::Waiting | Phase::Accepted | Phase::Resolving { .. })
+}
+
 /// Whether anything was started at all.
 #[must_use]
 pub fn was_launched(loaded: &Loaded) -> bool {
@@ -59,7 +65,7 @@ pub fn was_launched(loaded: &Loaded) -> bool {
 #[must_use]
 pub fn launched(loaded: &Loaded) -> bool {
     match &loaded.rollout.phase {
-        Phase::Waiting | Phase::Accepted | Phase::Resolving { .. } => false,
+        _ if !resolved(loaded) => false,
         Phase::Advancing => loaded.rollout.plan.as_ref().is_some_and(|plan| {
             let starts = plan
                 .steps

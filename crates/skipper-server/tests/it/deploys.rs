@@ -263,6 +263,32 @@ async fn an_app_is_a_release_with_status_history_and_a_way_back() {
 }
 
 #[tokio::test]
+async fn a_tag_that_serves_is_started_anew_and_the_way_back_passes_over_its_copies() {
+    let server = machine().boot().await;
+    let deploy_ended = async |body: &Value| {
+        let accepted = deploy(&server, GLOBAL, body).await;
+        let view = ended(&server, &accepted).await;
+        assert_eq!(view["status"], "completed", "{view}");
+        view
+    };
+    let running = || server.machine.platform.running().into_keys().collect::<Vec<_>>();
+    deploy_ended(&json!({"app": "web", "tag": "v1"})).await;
+    deploy_ended(&json!({"app": "web", "tag": "v2"})).await;
+    let before = running();
+    // Other bytes, so that it is no repeated delivery.
+    let view = deploy_ended(&json!({"app": "web", "tag": "v2", "force": false})).await;
+    assert_eq!(view["serving"], json!({"revision": 3, "tag": "v2"}));
+    assert!(running().iter().all(|one| !before.contains(one)), "{before:?} went for {:?}", running());
+    let back = server.send(Ask::post("/v1/apps/web/rollback", &json!({})).token(GLOBAL)).await;
+    assert_eq!(ended(&server, &back.read()).await["tag"], "v1");
+    // v2 was deployed since v1, and v1 is what serves: nothing is brought back.
+    let view = deploy_ended(&json!({"app": "web", "tag": "v1", "force": false})).await;
+    assert_eq!(view["serving"]["tag"], "v1");
+    let shop = read(&server, "/v1/status").await;
+    assert!(shop["uptime_seconds"].is_u64() && shop["apps"]["web"]["port"].is_u64(), "{shop}");
+}
+
+#[tokio::test]
 async fn apps_are_shown_without_keys_and_only_to_those_who_have_a_token() {
     let server = machine().boot().await;
     for uri in ["/v1/status", "/v1/deploys", "/v1/deploys/dep_00000000000000000000000000", "/v1/apps", "/v1/apps/web"] {

@@ -22,4 +22,5 @@ mod run;
 mod secrets;
 mod streams;
 mod verbs;
+mod waves;
 mod webhooks;

@@ -58,6 +58,7 @@ fn body(path: &str) -> Value {
         "releases" => json!({"name": "web", "package": {"name": "none"}}),
         "plans" => json!({"verb": "delete", "name": "web"}),
         "scale" => json!({"replicas": {"web": 2}}),
+        "exec" => json!({"command": ["true"]}),
         "maintenance" => json!({"message": "soon"}),
         "repositories" => json!({"name": "more", "url": "file:/nowhere"}),
         "tokens" => json!({"name": "x", "role": "viewer"}),

@@ -144,7 +144,8 @@ async fn the_highest_version_of_all_repositories_is_meant() {
     let server = Server::start().await;
     server.upload("1.9.0", "").await.ok::<Value>();
     let remote = Remote::start().await;
-    remote.index(&(document("hello", "1.10.0-rc.1", "") + &document("hello", "1.9.0", "tags: [Low, b]\n")));
+    let more = document("hello", "1.8.0", "") + &document("hello", "1.9.0", "tags: [Low, b]\n");
+    remote.index(&(document("hello", "1.10.0-rc.1", "") + &more));
     remote.zip("hello", "1.10.0-rc.1", package("hello", "1.10.0-rc.1", ""));
     add(&server, "low", &remote.url, -5).await;
     refresh(&server, "low").await;
@@ -158,7 +159,15 @@ async fn the_highest_version_of_all_repositories_is_meant() {
     assert!(plan(json!({"name": "hello", "version": "1.9.0"})).await.contains("1.9.0"));
     let elsewhere = json!({"name": "hello", "version": "1.9.0", "repository": "low"});
     let body = json!({"verb": "install", "name": "x", "package": elsewhere});
-    server.post("/v1/plans", &body).await.problem("package-not-found");
+    let without = server.post("/v1/plans", &body).await.problem("repository-failed");
+    assert!(without.detail.contains("is in the index of repository `low`, but there is no"), "{}", without.detail);
+    let body = json!({
+        "packageIdentifier": {"packageName": "hello", "packageVersion": "1.8.0"},
+        "installProperties": {"releaseName": "x", "platformName": "default"},
+    });
+    let refused = server.post("/api/package/install", &body).await;
+    let message = "Could not download an deserialize package.  package hello-1.8.0 is in the index";
+    assert!(refused.status == 409 && refused.text().contains(message), "{}", refused.text());
     assert_eq!(found(&server, "tag=low").await, ["low/hello-1.9.0"]);
     assert_eq!(found(&server, "q=hello%20tag:B").await, ["low/hello-1.9.0"]);
     assert_eq!(found(&server, "tag=lo").await, Vec::<String>::new());
@@ -231,6 +240,22 @@ async fn a_zip_is_what_its_index_says_or_it_is_refused() {
     assert_eq!(archive("2.0.0").await.body, good);
     remote.zip("hello", "1.0.0", package("hello", "9.0.0", ""));
     assert_eq!(archive("1.0.0").await.body, good);
+    // Nor is what the index says of it now, where that is another zip; it is told, as often as it is read.
+    let other = format!("sha256: {}\ndescription: Another\n", Sha256::of(b"another"));
+    remote.index(&(document("hello", "1.0.0", &other) + "---\nname: terse\nversion: 1.0.0\n"));
+    let report = refresh(&server, "r").await;
+    assert_eq!((report.added, report.updated, report.broken), (1, 0, 1), "{report:?}");
+    let told = shown(&server, "r").await.problem.expect("it is told");
+    assert!(told.starts_with("1 of its packages cannot be used: the `sha256` of hello-1.0.0 is another one"), "{told}");
+    assert_eq!(refresh(&server, "r").await.broken, 1);
+    assert_eq!(shown(&server, "r").await.problem.as_ref(), Some(&told));
+    let detail: PackageDetail = server.get("/v1/packages/r/hello/1.0.0").await.ok();
+    assert_eq!((detail.package.sha256, detail.package.description), (Some(digest.to_string()), None));
+    assert_eq!(archive("1.0.0").await.body, good);
+    // What an index does not say is not made up.
+    let terse = "/api/packageMetadata/search/findFirstByNameOrderByVersionDesc?name=terse";
+    let metadata: Value = server.get(terse).await.ok();
+    assert_eq!((&metadata["apiVersion"], &metadata["kind"]), (&Value::Null, &Value::Null), "{metadata}");
 }
 
 #[tokio::test]

@@ -36,12 +36,12 @@ pub struct HealthKeys {
 /// What holds when both files were heard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HealthSettings {
-    /// As [`HealthKeys`]; without a path, TCP and command, an app is healthy when it runs.
+    /// As [`HealthKeys`]; where nothing is asked for, an app is healthy when its port is open, or, without one, when it runs.
     pub path: Option<String>,
     /// Statuses that count as healthy; 200 to 399 unless somebody says otherwise.
     pub expect_status: Vec<(u16, u16)>,
-    /// An open port is enough.
-    pub tcp: bool,
+    /// An open port is enough; `false`: not even that is asked for.
+    pub tcp: Option<bool>,
     /// A command that is run in the container.
     pub command: Option<Vec<String>>,
     /// Pause between two attempts; 2 s.
@@ -127,7 +127,7 @@ impl HealthSettings {
         let question = if asks(server) || server.tcp == Some(false) { server } else { repo };
         Self {
             path: question.path.clone(),
-            tcp: question.tcp.unwrap_or(false),
+            tcp: question.tcp,
             command: question.command.clone(),
             expect_status: server
                 .expect_status

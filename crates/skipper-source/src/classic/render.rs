@@ -50,17 +50,12 @@ pub fn manifest(package: &Package, user: UserValues<'_>, renderer: Renderer) -> 
     };
     let model = merge::model(package, user, generation)?;
     let values = Value::Map(model.clone());
-    let model = match generation {
-        Generation::One => model,
-        Generation::Two => stringified(model),
+    let scalars = model.iter().filter(|(_, value)| !matches!(value, Value::Map(_) | Value::List(_)));
+    let around: Map = scalars.map(|(key, value)| (key.clone(), value.clone())).collect();
+    let (model, around) = match generation {
+        Generation::One => (model, Value::Map(around)),
+        Generation::Two => (stringified(model), Value::Map(stringified(around))),
     };
-    let around = Value::Map(
-        model
-            .iter()
-            .filter(|(_, value)| !matches!(value, Value::Map(_)))
-            .map(|(k, v)| (k.clone(), v.clone()))
-            .collect(),
-    );
     let mut text = String::new();
     templates(package, &Value::Map(model), None, &around, generation, &mut text)?;
     if generation == Generation::Two {
@@ -70,8 +65,8 @@ pub fn manifest(package: &Package, user: UserValues<'_>, renderer: Renderer) -> 
     Ok(Manifest { text, values })
 }
 
-/// Fills in the templates of a package and of all within it. Those within also see what the outermost package's values say
-/// beside their own: `around`.
+/// Fills in the templates of a package and of all within it. Those within also see the scalars that the outermost package's
+/// values say beside their own: `around`.
 fn templates(
     package: &Package,
     model: &Value,

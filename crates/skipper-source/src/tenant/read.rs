@@ -7,6 +7,7 @@ use skipper_core::{
     compose::{Health, Route},
     name::{NodeName, SecretName, TenantName},
     route::{Host, PathPrefix},
+    spec::{OnFailure, Portion, WaveTerms},
 };
 
 use super::{
@@ -61,8 +62,9 @@ pub fn tenant(file: &str, bytes: &[u8]) -> Result<Read<Tenant>, Faults> {
         let mut spec = spec.fields()?;
         let node = node(&mut spec);
         let services = spec.get("services").map(|field| services(&field)).unwrap_or_default();
+        let rollout = spec.get("rollout").and_then(|field| rollout(&field));
         spec.finish();
-        Some(Tenant { id: id?, spec: TenantSpec { node, services } })
+        Some(Tenant { id: id?, spec: TenantSpec { node, services, rollout } })
     })
 }
 
@@ -134,6 +136,19 @@ fn check_file(file: &str, id: &Field<'_>) {
 
 fn node(fields: &mut Fields<'_>) -> Option<NodeName> {
     fields.get("node").and_then(|field| field.parsed(NodeName::new))
+}
+
+fn rollout(field: &Field<'_>) -> Option<WaveTerms> {
+    let mut fields = field.fields()?;
+    let portion = |field: Field<'_>| field.parsed(|text| text.parse::<Portion>());
+    let waves = fields.get("waves").map(|field| field.items(MAX_LIST).into_iter().filter_map(portion).collect());
+    let max_unavailable = fields.get("max_unavailable").and_then(portion);
+    let on_failure = fields.get("on_failure").and_then(|field| field.parsed(|text| text.parse::<OnFailure>()));
+    fields.finish();
+    let terms =
+        WaveTerms { waves: waves.unwrap_or_default(), max_unavailable, on_failure: on_failure.unwrap_or_default() };
+    terms.check().map_err(|wrong| field.error("value-invalid", wrong.to_string())).ok()?;
+    Some(terms)
 }
 
 fn services(field: &Field<'_>) -> BTreeMap<String, ServiceSpec> {

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use skipper_core::{
     compose::{Health, Route},
     name::{NodeName, SecretName, TenantName},
+    spec::WaveTerms,
 };
 
 /// A tenant, as people write it.
@@ -26,6 +27,9 @@ pub struct TenantSpec {
     /// Its services, by name.
     #[serde(default)]
     pub services: BTreeMap<String, ServiceSpec>,
+    /// How an apply goes from node to node; one after the other, and no further than the first bad one, when `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<WaveTerms>,
 }
 
 /// A service of a tenant that is kept in a file of its own.

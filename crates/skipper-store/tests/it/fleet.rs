@@ -169,14 +169,16 @@ async fn an_order_is_made_once_for_a_deployment(world: &World) {
     let back = store.order_ensure(order(world, "web-r1", true), true).await.expect("there");
     assert_eq!(back.id, first.id, "nobody took what came between");
     let second = store.order_get(second.id).await.expect("no error").expect("there");
-    assert_eq!(second.status, OrderStatus::Pending);
+    assert_eq!(second.status, OrderStatus::Superseded, "and nobody is to take it any more");
+    let third = store.order_ensure(order(world, "web-r2", true), true).await.expect("made");
     take(store).await.expect("taken");
     let back = store.order_ensure(order(world, "web-r1", true), true).await.expect("made");
     assert_ne!(back.id, first.id, "the node may have the other one");
     let healed = store.order_ensure(order(world, "web-r1", true), false).await.expect("there");
     assert_eq!(healed.id, back.id, "it is still on its way");
     let list = store.order_list(OrderFilter { node: Some(&node()), limit: 10, ..OrderFilter::default() }).await;
-    assert_eq!(list.expect("listed").iter().map(|order| order.id).collect::<Vec<_>>(), [back.id, second.id, first.id]);
+    let ids: Vec<_> = list.expect("listed").iter().map(|order| order.id).collect();
+    assert_eq!(ids, [back.id, third.id, second.id, first.id]);
     let nobody = TenantName::new("nobody").expect("a name");
     let none = OrderFilter { tenant: Some(&nobody), limit: 10, ..OrderFilter::default() };
     assert_eq!(store.order_list(none).await.expect("listed"), []);

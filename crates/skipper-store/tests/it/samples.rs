@@ -126,12 +126,13 @@ pub(crate) fn plan_for(release: &Release, revision: u64, spec: &Spec, versions: 
         target: Some((revision, spec)),
         secrets: versions,
         capabilities: &BTreeMap::from([(target, can)]),
+        unavailable: &Default::default(),
     })
     .expect("a plan")
 }
 
 pub(crate) fn empty_plan() -> Plan {
-    Plan { version: 1, steps: vec![], commit: 0, notices: vec![], purge: false, deployments: vec![] }
+    Plan { version: 1, steps: vec![], commit: 0, notices: vec![], purge: false, waves: None, deployments: vec![] }
 }
 
 pub(crate) fn note(index: u32, state: StepState) -> StepNote {

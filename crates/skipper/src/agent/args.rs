@@ -10,7 +10,7 @@ use crate::render::parse_span;
 Takes the work orders of one node from the server, carries them out with compose, and reports. It needs an outgoing connection
 only. Everything can come from the environment, so that it runs without arguments: SKIPPER_URL, AGENT_ID, AGENT_TOKEN or
 AGENT_TOKEN_FILE, DATA_DIR, POLL_INTERVAL_MS, HEARTBEAT_INTERVAL_MS, SKIPPY_COMPOSE_BASE_DIR, DOCKER_HOST, AGENT_PULL, AGENT_ALLOW,
-AGENT_DRAIN_TIMEOUT_MS, SKIPPER_CA_FILE, AGENT_CERT_FILE, AGENT_KEY_FILE, SKIPPER_LOG_FORMAT, SKIPPER_LOG_LEVEL. A token file is read again when it changes and on
+AGENT_PLATFORMS, AGENT_EDGE_HTTP, AGENT_EDGE_HTTPS, AGENT_EDGE_BIND, AGENT_DRAIN_TIMEOUT_MS, SKIPPER_CA_FILE, AGENT_CERT_FILE, AGENT_KEY_FILE, SKIPPER_LOG_FORMAT, SKIPPER_LOG_LEVEL. A token file is read again when it changes and on
 SIGHUP. SIGTERM lets it finish what it is at. `--check` looks at everything it needs and says what to mend.")]
 pub(crate) struct AgentArgs {
     /// Address of the server [env: SKIPPER_URL]
@@ -37,6 +37,20 @@ pub(crate) struct AgentArgs {
     /// What projects may ask of this host, as `privileged` or `bind:/srv`; see docs/agent.md [env: AGENT_ALLOW] [default: nothing]
     #[arg(long, value_name = "WORD", value_delimiter = ',')]
     pub(super) allow: Vec<String>,
+    /// Platforms of this host that a server may use as `node:NODE/NAME`: `auto` (the container engines that are there), `docker`, `podman`,
+    /// `local` (processes, as the agent's user), or `none` [env: AGENT_PLATFORMS] [default: auto]
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub(super) platforms: Vec<String>,
+    /// Where this node's own edge takes requests for host routes: `auto`, `off`, a port or an address. There is an edge where one
+    /// of these three is given [env: AGENT_EDGE_HTTP] [default: auto]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) edge_http: Option<String>,
+    /// The same with TLS; certificates lie in `agent/edge/tls` [env: AGENT_EDGE_HTTPS] [default: off]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) edge_https: Option<String>,
+    /// Address at which the edge opens ports of routes [env: AGENT_EDGE_BIND] [default: 0.0.0.0]
+    #[arg(long, value_name = "IP")]
+    pub(super) edge_bind: Option<String>,
     /// Pause between questions where the server cannot make one wait [env: POLL_INTERVAL_MS] [default: 5000]
     #[arg(long, value_name = "MILLISECONDS")]
     pub(super) poll_interval_ms: Option<u64>,

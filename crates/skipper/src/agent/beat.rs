@@ -63,12 +63,16 @@ async fn send(agent: &Agent) -> Result<(), Fault> {
         agent_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
         orders: Some(named.clone()),
         projects,
+        platforms: agent.offers.clone(),
+        links: agent.links,
         draining: agent.draining.is_cancelled(),
         trouble: lock(&agent.trouble).clone(),
-        ..Heartbeat::default()
     };
     let sent = Instant::now();
     let heard = agent.door.beat(&heartbeat).await?;
+    if heard.link {
+        agent.link.notify_one();
+    }
     // The server counts from when it got it, which is later.
     agent.desk().heard(&named, &heard.lost, sent + agent.door.lease());
     agent.work.notify_one();

@@ -11,11 +11,13 @@
 //! | [`poll`] | asks for work and puts it on the [`desk`] |
 //! | [`work`] | begins what may begin, of one tenant one at a time |
 //! | [`tell`] | reports results, the oldest first |
+//! | [`link`] | opens a connection when the server wants to ask this node something, and answers |
 //! | [`beat`] | heartbeats; they renew leases, and say which orders were lost |
 //!
 //! What may happen to an order is decided in [`journal::Ledger`] and [`desk`], which know neither network nor engine. Times of the
 //! server are never compared with the clock of the node: leases and deadlines are spans from the moment at which the order came.
 
+mod accounts;
 mod args;
 mod beat;
 mod check;
@@ -25,6 +27,7 @@ mod disk;
 mod door;
 mod hands;
 mod journal;
+mod link;
 mod log;
 mod outage;
 mod pause;
@@ -42,6 +45,7 @@ use std::{process::ExitCode, sync::Arc};
 
 use skipper_core::port::Ids as _;
 use tokio::time::Instant;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(crate) use args::AgentArgs;
 
@@ -50,6 +54,7 @@ use crate::{
     failure::{Doing as _, Done, Exit, Failure},
     world::{RandomIds, SystemClock},
 };
+use accounts::Accounts;
 use compose::Compose;
 use desk::Desk;
 use door::Door;
@@ -83,6 +88,13 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .doing(|| "start the agent".to_owned())
 }
 
+/// Sees to it that this node's edge runs, where one is wanted, until everything ends. The edge itself goes on.
+async fn watch_edge(reach: &link::Reach, gone: &CancellationToken) {
+    if let Some(edge) = &reach.accounts.edge {
+        edge.watch(gone.clone()).await;
+    }
+}
+
 fn stay(settings: &Settings) -> Done {
     log::init(&settings.log, &settings.node).map_err(Failure::usage)?;
     let dir = settings.dir.clone();
@@ -94,6 +106,10 @@ fn stay(settings: &Settings) -> Done {
     let served = runtime.block_on(async {
         let hands = Arc::new(Compose::new(settings));
         let warned = Arc::clone(&hands);
+        let watching = TaskTracker::new();
+        let accounts = Accounts::open(settings, &watching)
+            .doing(|| format!("open the platforms that this node offers, in {}", dir.display()))?;
+        let reach = Arc::new(link::Reach { accounts, compose: Arc::clone(&hands) });
         let desk = Desk::open(&dir, Instant::now()).doing(|| format!("open the journal in {}", dir.display()))?;
         let agent = Agent::new(Parts {
             door,
@@ -104,6 +120,8 @@ fn stay(settings: &Settings) -> Done {
             poll_interval: settings.poll_interval,
             heartbeat_interval: settings.heartbeat_interval,
             drain_within: settings.drain_within,
+            links: true,
+            offers: reach.accounts.kinds.clone(),
         });
         tracing::info!(
             node = %settings.node,
@@ -118,7 +136,11 @@ fn stay(settings: &Settings) -> Done {
                 tracing::warn!("{warning}");
             }
         });
-        serve::serve(&agent).await
+        agent.tasks.spawn(link::run(Arc::clone(&agent), Arc::clone(&reach)));
+        let edge = watch_edge(&reach, &agent.gone);
+        let (served, ()) = tokio::join!(serve::serve(&agent), edge);
+        reach.accounts.close();
+        served
     });
     // A name that is being looked up, or a child of compose that was given up, holds nobody up.
     runtime.shutdown_background();

@@ -129,6 +129,7 @@ fn say(agent: &Agent, trouble: Option<String>) {
 async fn take(agent: &Agent, next: Next) {
     match next {
         Next::Nothing => {}
+        Next::Link => agent.link.notify_one(),
         Next::Order(handed) => receive(agent, &handed),
         Next::Unreadable { id, generation, why } => unreadable(agent, id, generation, why).await,
     }

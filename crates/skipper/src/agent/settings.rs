@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -42,6 +43,12 @@ pub(super) struct Settings {
     pub(super) heartbeat_interval: Duration,
     /// Longest that work goes on after SIGTERM.
     pub(super) drain_within: Duration,
+    /// Which platforms of this host a server may use as `node:ID/NAME`.
+    pub(super) platforms: Platforms,
+    /// The edge of this node, where it is to have one.
+    pub(super) edge: Option<EdgeSettings>,
+    /// Where sockets lie whose own path would be too long.
+    pub(super) runtime_dir: Option<PathBuf>,
     /// How TLS is spoken.
     pub(super) tls: TlsFiles,
     /// How it logs.
@@ -59,6 +66,66 @@ pub(super) struct Engine {
     pub(super) policy: Policy,
     /// The surroundings of the agent; compose gets what it needs of them, and nothing else.
     pub(super) env: BTreeMap<String, String>,
+}
+
+/// A platform of this host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Offered {
+    /// Whichever container engines are there.
+    EnginesFound,
+    /// Docker.
+    Docker,
+    /// Podman.
+    Podman,
+    /// Processes, as the user of the agent.
+    Local,
+}
+
+/// Which platforms of this host a server may use.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Platforms(Vec<Offered>);
+
+impl Platforms {
+    /// Reads words: `auto`, `none`, `docker`, `podman`, `local`.
+    fn of<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
+        let mut offered = Vec::new();
+        let mut none = false;
+        for word in words.into_iter().map(str::trim).filter(|word| !word.is_empty()) {
+            offered.push(match word {
+                "none" => {
+                    none = true;
+                    continue;
+                }
+                "auto" => Offered::EnginesFound,
+                "docker" => Offered::Docker,
+                "podman" => Offered::Podman,
+                "local" => Offered::Local,
+                other => return Err(format!("`{other}` is none of auto, none, docker, podman and local")),
+            });
+        }
+        match (none, offered.is_empty()) {
+            (true, true) => Ok(Self::default()),
+            (true, false) => Err("`none` stands alone".to_owned()),
+            (false, true) => Ok(Self(vec![Offered::EnginesFound])),
+            (false, false) => Ok(Self(offered)),
+        }
+    }
+
+    /// Whether it is offered.
+    pub(super) fn contains(&self, one: Offered) -> bool {
+        self.0.contains(&one)
+    }
+}
+
+/// The edge of this node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct EdgeSettings {
+    /// For host routes, as the edge reads it: `auto`, `off`, a port's address.
+    pub(super) http: String,
+    /// The same with TLS.
+    pub(super) https: String,
+    /// Where ports of routes listen.
+    pub(super) bind: IpAddr,
 }
 
 /// Files of TLS.
@@ -140,6 +207,7 @@ impl Settings {
         let drain = args.drain_timeout.map(|span| u64::try_from(span.as_millis()).unwrap_or(u64::MAX).max(INTERVALS.0));
         let drain_within = span(drain, "AGENT_DRAIN_TIMEOUT_MS", 60_000);
         let engine = engine(args, on, &mut faults);
+        let (platforms, edge) = (platforms(args, on, &mut faults), edge(args, on, &mut faults));
         let log = log(args, on).unwrap_or_else(|fault| {
             faults.push(fault);
             LogConfig { format: LogFormat::Text, level: "info".to_owned() }
@@ -158,6 +226,9 @@ impl Settings {
                 poll_interval,
                 heartbeat_interval,
                 drain_within,
+                platforms,
+                edge,
+                runtime_dir: on.runtime_dir(),
                 tls,
                 log,
             }),
@@ -191,6 +262,52 @@ fn engine(args: &AgentArgs, on: &Surroundings, faults: &mut Vec<String>) -> Engi
     let is_ours = |name: &str| ["AGENT_", "SKIPPER_", "SKIPPY_", "ADMIN_"].iter().any(|head| name.starts_with(head));
     let env = on.vars().iter().filter(|(name, _)| !is_ours(name)).map(|(name, value)| (name.clone(), value.clone()));
     Engine { host: host.to_owned(), pull, policy, env: env.collect() }
+}
+
+fn platforms(args: &AgentArgs, on: &Surroundings, faults: &mut Vec<String>) -> Platforms {
+    let said = on.var("AGENT_PLATFORMS").or_else(|| on.var("SKIPPY_PLATFORMS"));
+    let given: Vec<&str> = match args.platforms.is_empty() {
+        true => said.unwrap_or_default().split(',').collect(),
+        false => args.platforms.iter().map(String::as_str).collect(),
+    };
+    Platforms::of(given).unwrap_or_else(|fault| {
+        faults.push(format!("AGENT_PLATFORMS or --platforms: {fault}"));
+        Platforms::default()
+    })
+}
+
+/// None unless something is said of it.
+fn edge(args: &AgentArgs, on: &Surroundings, faults: &mut Vec<String>) -> Option<EdgeSettings> {
+    let http = args.edge_http.as_deref().or_else(|| on.var("AGENT_EDGE_HTTP"));
+    let https = args.edge_https.as_deref().or_else(|| on.var("AGENT_EDGE_HTTPS"));
+    let bind = args.edge_bind.as_deref().or_else(|| on.var("AGENT_EDGE_BIND"));
+    if http.is_none() && https.is_none() && bind.is_none() {
+        return None;
+    }
+    let bind = match bind.map(str::parse) {
+        None => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        Some(Ok(bind)) => bind,
+        Some(Err(_)) => {
+            let given = bind.unwrap_or_default();
+            faults.push(format!("AGENT_EDGE_BIND or --edge-bind: `{given}` is no IP address"));
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED)
+        }
+    };
+    let mut listen = |given: Option<&str>, usual: &str, name: &str| {
+        let text = given.unwrap_or(usual).trim();
+        let address = text.parse::<u16>().map(|port| SocketAddr::new(bind, port).to_string());
+        match address {
+            Ok(address) => address,
+            Err(_) if matches!(text, "auto" | "off") || text.parse::<SocketAddr>().is_ok() => text.to_owned(),
+            Err(_) => {
+                faults.push(format!("{name}: `{text}` is none of `auto`, `off`, a port, and an address with a port"));
+                "off".to_owned()
+            }
+        }
+    };
+    let http = listen(http, "auto", "AGENT_EDGE_HTTP or --edge-http");
+    let https = listen(https, "off", "AGENT_EDGE_HTTPS or --edge-https");
+    Some(EdgeSettings { http, https, bind })
 }
 
 /// What may stand in a header.
@@ -269,6 +386,34 @@ mod tests {
         }
         let told = load(&AgentArgs::default(), &[("AGENT_TOKEN", "geheim\u{e9}")]).expect_err("no token").to_string();
         assert!(told.contains("printable") && !told.contains("geheim"), "{told}");
+    }
+
+    #[test]
+    fn processes_are_offered_to_those_alone_whom_the_owner_of_the_node_lets_do_that() {
+        let offered = |text: &str| {
+            let mut vars = ENOUGH.to_vec();
+            vars.push(("AGENT_PLATFORMS", text));
+            load(&AgentArgs::default(), &vars).map(|settings| settings.platforms)
+        };
+        let usual = load(&AgentArgs::default(), &ENOUGH).expect("enough").platforms;
+        assert!(usual.contains(Offered::EnginesFound) && !usual.contains(Offered::Local));
+        assert_eq!(offered("none").expect("a word"), Platforms::default());
+        let both = offered("local, auto").expect("words");
+        assert!(both.contains(Offered::Local) && both.contains(Offered::EnginesFound));
+        for wrong in ["none,local", "locale"] {
+            assert!(offered(wrong).expect_err(wrong).to_string().contains("AGENT_PLATFORMS"));
+        }
+    }
+
+    #[test]
+    fn there_is_no_edge_unless_something_is_said_of_it() {
+        assert_eq!(load(&AgentArgs::default(), &ENOUGH).expect("enough").edge, None);
+        let args =
+            AgentArgs { edge_http: Some("8088".into()), edge_bind: Some("127.0.0.1".into()), ..AgentArgs::default() };
+        let edge = load(&args, &ENOUGH).expect("enough").edge.expect("wanted");
+        assert_eq!((edge.http.as_str(), edge.https.as_str()), ("127.0.0.1:8088", "off"));
+        let args = AgentArgs { edge_https: Some("https".into()), ..AgentArgs::default() };
+        assert!(load(&args, &ENOUGH).expect_err("no port").to_string().contains("AGENT_EDGE_HTTPS"));
     }
 
     #[test]

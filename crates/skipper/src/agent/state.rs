@@ -1,6 +1,7 @@
 //! What the loops of the agent share.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -53,6 +54,12 @@ pub(super) struct Agent {
     pub(super) look: Notify,
     /// The token may be another one.
     pub(super) let_in: Notify,
+    /// The server wants a link.
+    pub(super) link: Notify,
+    /// Whether this agent opens one then.
+    pub(super) links: bool,
+    /// Accounts that are reached by it, and their kinds.
+    pub(super) offers: BTreeMap<String, String>,
     /// Nothing new is taken.
     pub(super) draining: CancellationToken,
     /// Everything ends.
@@ -71,12 +78,15 @@ pub(super) struct Parts {
     pub(super) poll_interval: Duration,
     pub(super) heartbeat_interval: Duration,
     pub(super) drain_within: Duration,
+    pub(super) links: bool,
+    pub(super) offers: BTreeMap<String, String>,
 }
 
 impl Agent {
     /// Puts it together. Nothing happens yet.
     pub(super) fn new(parts: Parts) -> Arc<Self> {
-        let Parts { door, token, hands, clock, desk, poll_interval, heartbeat_interval, drain_within } = parts;
+        let Parts { door, token, hands, clock, desk, poll_interval, heartbeat_interval, drain_within, links, offers } =
+            parts;
         Arc::new(Self {
             door,
             token,
@@ -94,6 +104,9 @@ impl Agent {
             beat: Notify::new(),
             look: Notify::new(),
             let_in: Notify::new(),
+            link: Notify::new(),
+            links,
+            offers,
             draining: CancellationToken::new(),
             gone: CancellationToken::new(),
             tasks: TaskTracker::new(),

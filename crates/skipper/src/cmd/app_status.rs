@@ -72,9 +72,10 @@ fn last(deploy: &DeployView) -> String {
 }
 
 /// What serves, as a sentence.
-pub(super) fn serving(app: &AppStatus) -> String {
-    let tag = app.tag.as_deref().map_or(String::new(), |tag| format!(" ({})", tame(tag)));
-    match app.revision {
+pub(super) fn serving(revision: Option<u64>, tag: Option<&str>) -> String {
+    let tag = tag.map_or(String::new(), |tag| format!(" ({})", tame(tag)));
+    match revision {
+        None if !tag.is_empty() => format!("a container that is not ours{tag} serves"),
         Some(revision) => format!("revision {revision}{tag} serves"),
         None => "nothing serves".to_owned(),
     }
@@ -89,7 +90,7 @@ fn text(context: &Context, name: &str, app: &AppStatus) -> String {
     field("app", name);
     field("status", &app.status);
     let since = app.deployed_at.as_deref().map_or(String::new(), |then| format!(", since {}", at(then)));
-    field("serving", &format!("{}{since}", serving(app)));
+    field("serving", &format!("{}{since}", serving(app.revision, app.tag.as_deref())));
     if let Some(deploy) = &app.last_deploy {
         let when = deploy
             .finished_at
@@ -99,8 +100,11 @@ fn text(context: &Context, name: &str, app: &AppStatus) -> String {
         if let Some(error) = &deploy.error {
             field("error", error);
             let as_before = if app.revision.is_some() { ", as before" } else { "" };
-            field("", &format!("{}{as_before}", serving(app)));
+            field("", &format!("{}{as_before}", serving(app.revision, app.tag.as_deref())));
         }
+    }
+    if let Some(detail) = &app.detail {
+        field("detail", detail);
     }
     for fault in &app.faults {
         field("disabled", fault);

@@ -14,7 +14,7 @@ use skipper_source::{
 use super::Context;
 use crate::{
     failure::{Done, Exit, Failure},
-    render::{tame, to_stderr},
+    render::{tame, tame_lines, to_stderr},
 };
 
 /// Arguments of `config check`.
@@ -58,8 +58,7 @@ impl Check {
         match found.line(strict) {
             Ok(line) => context.out.line(&line),
             Err(lines) => {
-                let lines: Vec<String> = lines.lines().map(tame).collect();
-                to_stderr(&format!("{}\n", lines.join("\n")));
+                to_stderr(&format!("{}\n", tame_lines(&lines)));
                 Err(Failure::quiet(Exit::Error))
             }
         }

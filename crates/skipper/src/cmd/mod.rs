@@ -14,7 +14,9 @@ mod diff;
 mod doctor;
 pub(crate) mod edge;
 mod events;
+mod exec;
 mod expression;
+mod fleet;
 mod fleet_arg;
 mod follow;
 mod health;
@@ -113,6 +115,8 @@ pub(crate) enum Command {
     Why(why::Why),
     /// Print what the applications of a release write
     Logs(logs::Logs),
+    /// Run a command in an instance of a release
+    Exec(exec::Exec),
     /// List what happened
     #[command(args_conflicts_with_subcommands = true)]
     Events(events::Events),
@@ -148,6 +152,8 @@ pub(crate) enum Command {
     /// Look after the tenants of the fleet
     #[command(visible_alias = "tenants")]
     Tenant(tenant::Tenant),
+    /// Look at a tenant over all of its nodes, go on where a rollout stopped, or take all back
+    Fleet(Box<fleet::Fleet>),
     /// Show what nodes were told to do, and what became of it
     #[command(visible_alias = "order")]
     Orders(orders::Orders),
@@ -371,6 +377,7 @@ impl Command {
             Self::Plan(verb) => verb.run(context).await,
             Self::Why(verb) => verb.run(context).await,
             Self::Logs(verb) => verb.run(context).await,
+            Self::Exec(verb) => verb.run(context).await,
             Self::Events(verb) => verb.run(context).await,
             Self::Hold(verb) => verb.run(context).await,
             Self::Resume(verb) => verb.run(context).await,
@@ -385,6 +392,7 @@ impl Command {
             Self::Previews(verb) => verb.run(context).await,
             Self::Node(verb) => verb.run(context).await,
             Self::Tenant(verb) => verb.run(context).await,
+            Self::Fleet(verb) => verb.run(context).await,
             Self::Orders(verb) => verb.run(context).await,
             Self::Health(verb) => verb.run(context).await,
             Self::Secrets(verb) => verb.run(context).await,

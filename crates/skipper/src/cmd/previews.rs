@@ -43,12 +43,13 @@ SLIP_SECRET.")]
 
 /// Arguments of `previews teardown`.
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("which").required(true).args(["id", "all"]))]
 struct Teardown {
     /// The app
     #[arg(value_name = "APP", add = complete::configured())]
     app: String,
     /// The preview
-    #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all", add = complete::previews())]
+    #[arg(value_name = "ID", add = complete::previews())]
     id: Option<String>,
     /// All previews of the app
     #[arg(long)]

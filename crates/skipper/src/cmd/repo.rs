@@ -139,7 +139,7 @@ async fn list(context: &Context) -> Done {
 fn read(repository: &RepositoryView) -> String {
     match (&repository.refreshed_at, repository.kind.as_str()) {
         (_, "local" | "built-in") => "-".to_owned(),
-        (Some(time), _) if repository.failures > 0 => format!("{}, failing since", at(time)),
+        (Some(time), _) if repository.failures > 0 => format!("{}, failing since then", at(time)),
         (Some(time), _) => at(time),
         (None, _) if repository.failures > 0 => "failing".to_owned(),
         (None, _) => "not yet".to_owned(),

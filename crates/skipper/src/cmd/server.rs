@@ -28,7 +28,9 @@ SKIPPER_… for each setting; `skipper config show --server` lists the settings 
 
 Spring Cloud Skipper's configuration is understood: --spring.config.location=FILE, --spring.profiles.active=NAME,
 --server.port=9000 and any other --key=value, SPRING_APPLICATION_JSON, SPRING_… variables, and an application.yml here or in
-./config that speaks of spring.cloud.skipper.server. What has no effect is named; docs/spring-configuration.md lists the keys.")]
+./config that speaks of spring.cloud.skipper.server. What has no effect is named; docs/spring-configuration.md lists the keys.
+
+Called as slipd: --config DIR is /etc/slip unless it is said, and --check [--env-file FILE] looks the directory over and ends.")]
 pub(crate) struct Server {
     #[command(flatten)]
     settings: Settings,

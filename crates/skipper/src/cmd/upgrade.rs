@@ -49,7 +49,7 @@ pub(crate) struct Upgrade {
     /// Forget the values of the serving revision
     #[arg(long, help_heading = "Values")]
     reset_values: bool,
-    /// Roll out even if nothing differs
+    /// Roll out even if nothing differs; with Spring's options, and in the shell, all applications are launched anew
     #[arg(long)]
     force: bool,
     /// With --force: launch these applications anew, and no others that did not change
@@ -116,6 +116,8 @@ impl Upgrade {
             reset_values: self.reset_values || self.forgets(given),
             additive: self.adds(context, given),
             force: self.force,
+            apps: self.app_names.clone(),
+            relaunch: self.relaunches(context),
             platform: self.platform.clone(),
             ..PlanRequest::default()
         };
@@ -134,6 +136,11 @@ impl Upgrade {
             && given
             && !self.reuse_values
             && !self.reset_values
+    }
+
+    /// Where Spring's people force an upgrade, all its applications are launched anew.
+    const fn relaunches(&self, context: &Context) -> bool {
+        self.force && self.app_names.is_empty() && (self.release.is_spring() || context.out.guide)
     }
 
     fn word(&self) -> Result<Option<&str>, Failure> {
@@ -162,6 +169,7 @@ impl Upgrade {
             additive: self.adds(context, given),
             force: self.force,
             apps: self.app_names.clone(),
+            relaunch: self.relaunches(context),
             timeout_ms: self.timeout_expression.map(millis),
             platform: self.platform.clone(),
             description: self.description.clone(),

@@ -26,8 +26,8 @@ use crate::{
 };
 use words::Words;
 
-/// Longest that completion waits for the server.
-const PATIENCE: Duration = Duration::from_millis(400);
+/// Longest that completion waits for the server. Platforms may have to ask their engines first.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Most names offered.
 const MOST: u32 = 200;
@@ -71,7 +71,7 @@ pub(crate) fn answered(surroundings: &Surroundings, args: &[OsString]) -> Result
         connection: Connection::default(),
         by_guide: false,
     });
-    CompleteEnv::with_factory(crate::cli::command)
+    CompleteEnv::with_factory(|| by_name(crate::cli::command()))
         .bin("skipper")
         .try_complete(args.iter().cloned(), Some(&surroundings.working_dir))
 }
@@ -80,7 +80,7 @@ pub(crate) fn answered(surroundings: &Surroundings, args: &[OsString]) -> Result
 pub(crate) fn in_shell(
     surroundings: &Surroundings,
     connection: &Connection,
-    mut tree: clap::Command,
+    tree: clap::Command,
     args: Vec<OsString>,
 ) -> Vec<String> {
     completing(Line {
@@ -89,12 +89,21 @@ pub(crate) fn in_shell(
         connection: connection.clone(),
         by_guide: true,
     });
+    let mut tree = by_name(tree);
     let last = args.len().saturating_sub(1);
     let found = clap_complete::engine::complete(&mut tree, args, last, Some(&surroundings.working_dir));
     let found = found.unwrap_or_default();
     // The library offers what is hidden where nothing else fits.
     let shown = found.into_iter().filter(|candidate| !candidate.is_hide_set());
     shown.filter_map(|candidate| candidate.get_value().to_str().map(str::to_owned)).collect()
+}
+
+/// The same commands, whose other names are understood and not offered: of several names the library offers the shortest.
+fn by_name(command: clap::Command) -> clap::Command {
+    let aliases: Vec<String> = command.get_all_aliases().map(str::to_owned).collect();
+    let below: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
+    let command = command.visible_alias(None::<&'static str>).aliases(aliases);
+    below.into_iter().fold(command, |command, name| command.mut_subcommand(name, by_name))
 }
 
 /// The script that a shell sources.

@@ -84,7 +84,8 @@ pub(crate) async fn status(context: &Context, name: &str, version: Option<u64>) 
     path.extend(version.as_deref());
     let info: Info = context.client()?.ask(&Call::get(&path)).await?;
     let apps = info.status.apps();
-    let mut told = sentence(&apps).to_owned();
+    let over = matches!(info.status.status_code.as_str(), "DELETED" | "FAILED");
+    let mut told = sentence(&apps, over).to_owned();
     if !apps.is_empty() {
         told.push('\n');
         told.push_str(&lines(&apps));
@@ -96,25 +97,33 @@ pub(crate) async fn status(context: &Context, name: &str, version: Option<u64>) 
     print(context, &[table])
 }
 
+/// A manifest as 2.x tells it: within JSON, and so in UTF-8 whatever is in it.
+#[derive(serde::Deserialize)]
+struct Manifest {
+    data: String,
+}
+
 /// The manifest of a version; of the newest one where none is named.
 pub(crate) async fn manifest(context: &Context, name: &str, version: Option<u64>) -> Result<String, Failure> {
     let version = version.map(|version| version.to_string());
-    let mut path = vec!["api", "manifest", name];
+    let mut path = vec!["api", "release", "manifest", name];
     path.extend(version.as_deref());
-    context.client()?.ask_text(&Call::get(&path)).await
+    let manifest: Manifest = context.client()?.ask(&Call::get(&path)).await?;
+    Ok(manifest.data)
 }
 
 fn lines(apps: &[AppStatus]) -> String {
     apps.iter().map(AppStatus::line).collect::<Vec<_>>().join("\n")
 }
 
-/// What Spring's shell says of all applications together.
-fn sentence(apps: &[AppStatus]) -> &'static str {
+/// What Spring's shell says of all applications together. Of a version that is `over`, what is not there is not coming either.
+fn sentence(apps: &[AppStatus], over: bool) -> &'static str {
     let any = |state: &str| apps.iter().any(|app| app.state == state);
     let together = match apps {
         [] => "error",
         [app] if app.state == "unknown" => "undeployed",
         [app] => app.state.as_str(),
+        _ if over && apps.iter().all(|app| app.state == "unknown") => "undeployed",
         _ if any("error") => "error",
         _ if any("failed") => "failed",
         _ if any("deploying") => "deploying",
@@ -152,8 +161,10 @@ mod tests {
             (&["deployed", "deployed"], "successfully"),
             (&["unknown", "unknown"], "being deployed"),
         ] {
-            assert!(sentence(&apps(states)).contains(word), "{states:?}");
+            assert!(sentence(&apps(states), false).contains(word), "{states:?}");
         }
+        assert!(sentence(&apps(&["unknown", "unknown"]), true).contains("not currently deployed"));
+        assert!(sentence(&apps(&["deployed", "unknown"]), true).contains("being deployed"));
     }
 
     #[test]

@@ -155,15 +155,25 @@ pub(crate) fn display_width(text: &str) -> usize {
     unicode_width::UnicodeWidthStr::width(text)
 }
 
+/// [`tame`] for a text of several lines.
+pub(crate) fn tame_lines(text: &str) -> String {
+    text.lines().map(tame).collect::<Vec<_>>().join("\n")
+}
+
+/// Whether a terminal obeys it rather than shows it: control characters, and those that turn the direction of writing.
+fn is_order(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// Text from elsewhere, safe for a terminal: control characters are shown, not obeyed.
 pub(crate) fn tame(text: &str) -> String {
-    if !text.chars().any(|c| c.is_control() && c != '\t') {
+    if !text.chars().any(|c| is_order(c) && c != '\t') {
         return text.to_owned();
     }
     text.chars()
         .map(|c| match c {
             '\t' => "\t".to_owned(),
-            c if c.is_control() => c.escape_default().to_string(),
+            c if is_order(c) => c.escape_default().to_string(),
             c => c.to_string(),
         })
         .collect()

@@ -66,7 +66,8 @@ mod tests {
 
     #[test]
     fn commands_options_and_files_are_completed() {
-        check("histo", 0, &["history "]);
+        check("hist", 0, &["history "]);
+        check("hist --max", 5, &["--max "]);
         check("release ro", 8, &["rollback "]);
         check("stackt", 0, &["stacktrace "]);
         check("install --releas", 8, &["--release-name "]);

@@ -72,25 +72,46 @@ pub(super) fn run(session: &mut Session) -> After {
                 return After::Failed(Exit::Error);
             }
         };
-        if says_nothing(&line) {
-            continue;
-        }
-        if worth_remembering(&line)
-            && editor.add_history_entry(line.as_str()).unwrap_or(false)
-            && let Some(path) = &history
-        {
-            let _ = editor.append_history(path);
-        }
-        after = session.line(&line);
-        if let After::Leave(_) = after {
-            return after;
-        }
-        if session.last.is_some()
-            && matches!(after, After::Failed(exit) if !matches!(exit, Exit::Usage | Exit::Interrupted))
-        {
-            out.next("`stacktrace` shows what led to it");
+        for (nth, command) in commands(&line).iter().enumerate() {
+            // What follows in a paste was not typed at a prompt; it is told which one its output is of.
+            if nth > 0 {
+                to_stderr(&format!("{}{command}\n", prompt(session, &out).1));
+            }
+            if worth_remembering(command)
+                && editor.add_history_entry(command.as_str()).unwrap_or(false)
+                && let Some(path) = &history
+            {
+                let _ = editor.append_history(path);
+            }
+            after = session.line(command);
+            if let After::Leave(_) = after {
+                return after;
+            }
+            if session.last.is_some()
+                && matches!(after, After::Failed(exit) if !matches!(exit, Exit::Usage | Exit::Interrupted))
+            {
+                out.next("`stacktrace` shows what led to it");
+            }
         }
     }
+}
+
+/// The commands of what was entered, a line for each but where one goes on: a paste may hold several.
+fn commands(entered: &str) -> Vec<String> {
+    let (mut all, mut open) = (Vec::new(), String::new());
+    for line in entered.lines() {
+        if !open.is_empty() {
+            open.push('\n');
+        }
+        open.push_str(line);
+        if says_nothing(&open) {
+            open.clear();
+        } else if Words::of(&open).is_whole() {
+            all.push(std::mem::take(&mut open));
+        }
+    }
+    all.extend(Some(open).filter(|open| !open.is_empty()));
+    all
 }
 
 /// `skipper:>`, or `server-unknown:>`; what is not the usual server is named in front.
@@ -173,6 +194,13 @@ impl Helper for Completing {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_paste_holds_a_command_in_each_line() {
+        let text = "info\n# a comment\n\n  list\ninstall x --set 'a=1\nb=2' y\nstatus x";
+        assert_eq!(commands(text), ["info", "  list", "install x --set 'a=1\nb=2' y", "status x"]);
+        assert!(commands("  \n// nothing").is_empty());
+    }
 
     #[test]
     fn secrets_are_not_remembered() {

@@ -289,3 +289,71 @@ fn an_apply_is_followed_to_its_end_and_its_exit_code_tells_how_it_ended() {
     bench.run(&["tenant", "delete", "shop", "--yes"]).ok();
     bench.run(&["tenant", "show", "shop"]).fails(4);
 }
+
+/// Of each node: its wave, the revision it runs, and how far it is.
+fn fleet_status(bench: &Bench) -> Vec<(Option<u64>, Option<u64>, String)> {
+    let status = bench.run(&["fleet", "status", "shop", "--json"]).json();
+    let nodes = status["nodes"].as_array().expect("nodes").iter();
+    let state = |node: &Value| node["state"].as_str().expect("a state").to_owned();
+    nodes.map(|node| (node["wave"].as_u64(), node["revision"].as_u64(), state(node))).collect()
+}
+
+#[test]
+fn a_fleet_stops_at_its_bad_node_and_is_taken_on_or_back_from_the_command_line() {
+    let bench = Bench::start();
+    let names = ["host-1", "host-2", "host-3"];
+    let tokens = names.map(|name| bench.run(&["node", "register", name, "--url", bench.url()]).ok());
+    let put = |images: [&str; 3]| {
+        let path = bench.home().join("shop.json");
+        let services: serde_json::Map<String, Value> = names
+            .iter()
+            .zip(images)
+            .map(|(node, image)| (format!("web-{node}"), json!({"image": format!("localhost/{image}"), "node": node})))
+            .collect();
+        let spec = json!({"services": services, "rollout": {"waves": [1]}});
+        fs::write(&path, json!({"kind": "tenant", "id": "shop", "spec": spec}).to_string()).expect("written");
+        bench.run(&["tenant", "put", &path.display().to_string()]).ok();
+    };
+    let ends = &AtomicBool::new(false);
+    thread::scope(|scope| {
+        for (name, token) in names.iter().zip(&tokens) {
+            let url = bench.url();
+            scope.spawn(move || agent(url, name, token.trim(), ends));
+        }
+        struct End<'a>(&'a AtomicBool);
+        impl Drop for End<'_> {
+            fn drop(&mut self) {
+                self.0.store(true, Ordering::Relaxed);
+            }
+        }
+        let _end = End(ends);
+        let at = |state: &str, wave: Option<u64>, revision: u64| (wave, Some(revision), state.to_owned());
+        let wait = ["shop", "--wait", "--timeout", "50s"];
+        let run = |verb: &[&str], more: &[&str]| bench.run(&[verb, &wait[..], more].concat());
+        put(["good:1", "good:1", "good:1"]);
+        run(&["deploy", "apply"], &["--waves", "rest"]).ok();
+        put(["good:2", "bad:2", "good:2"]);
+        let planned = bench.run(&["fleet", "plan", "shop"]).ok();
+        assert!(planned.contains("1\thost-1\t") && planned.contains("a bad node: stop"), "{planned}");
+        let err = run(&["deploy", "apply"], &[]).fails(5);
+        assert!(err.contains("1 of 3 run revision 2; went back: host-2; not begun: host-3"), "{err}");
+        assert!(err.contains("host-3: not begun") && err.contains("skipper fleet status shop"), "{err}");
+        let stopped = [at("current", Some(1), 2), at("went-back", Some(2), 1), at("not-begun", Some(3), 1)];
+        assert_eq!(fleet_status(&bench), stopped);
+        let table = bench.run(&["fleet", "status", "--tenant-id", "shop"]).ok();
+        assert!(table.contains("host-2\t2\t1\twent-back\twell\two_"), "{table}");
+        assert!(table.contains("web does not get healthy"), "{table}");
+        // The same again meets the same bad node.
+        run(&["fleet", "converge"], &[]).fails(5);
+        run(&["fleet", "roll-back"], &["--waves", "rest"]).ok();
+        let states: Vec<String> = fleet_status(&bench).into_iter().map(|(.., state)| state).collect();
+        assert_eq!(states, ["current"; 3]);
+        put(["good:2", "good:2", "good:2"]);
+        run(&["deploy", "apply"], &["--max-unavailable", "2"]).ok();
+        let unchanged = run(&["fleet", "converge"], &[]);
+        assert!(unchanged.err.contains("shop is unchanged"), "{unchanged:?}");
+        run(&["fleet", "roll-back"], &[]).ok();
+        bench.run(&["deploy", "apply", "shop", "--waves", "0"]).fails(2);
+        bench.run(&["deploy", "apply", "shop", "--on-failure", "panic"]).fails(2);
+    });
+}

@@ -13,6 +13,7 @@ mod import;
 mod jars;
 mod java;
 mod java_client;
+mod nodes;
 mod offline;
 mod packages;
 mod packaging;

@@ -103,6 +103,14 @@ fn a_zip_that_is_named_otherwise_than_its_package_is_refused() {
     let uploaded = bench.run(&["upload", "--path", "my-shop-1.0.0-rc.1.zip"]);
     assert!(uploaded.err.is_empty(), "{}", uploaded.err);
     uploaded.ok();
+    let err = bench.run(&["upload", "--path", "my-shop-1.0.0-rc.1.zip"]).fails(1);
+    let exists = "Package [my-shop:1.0.0-rc.1] in Repository [local] already exists.";
+    assert!(err.contains(exists), "{err}");
+    let again = bench.run(&["upload", "my-shop-1.0.0-rc.1.zip"]).ok();
+    assert!(again.starts_with("already there") && !again.contains("successfully"), "{again}");
+    fs::copy(bench.home().join("my-shop-1.0.0-rc.1.zip"), bench.home().join("my-shop-1.0.0-rc.1.tar")).expect("copied");
+    let err = bench.run(&["upload", "--path", "my-shop-1.0.0-rc.1.tar"]).fails(1);
+    assert!(err.contains("Extension must be 'zip', not tar"), "{err}");
     let err = bench.run(&["upload", "other-2.0.0.zip"]).fails(1);
     assert!(err.contains("[my-shop:1.0.0-rc.1]"), "{err}");
     fs::write(bench.home().join("nothing.zip"), b"").expect("written");

@@ -163,6 +163,21 @@ fn an_upgrade_of_2_x_adds_values_and_one_of_1_0_replaces_them() {
     // Nothing is carried over where nothing is given.
     shell(&format!("release upgrade {package} 1.0.1\n"));
     assert_eq!(raw(), serde_json::Value::Null);
+    // Forced, everything is launched anew for Spring's people; our own word for it only rolls out.
+    let launched_by = |version: u64| {
+        let (_, body) = get(bench.url().trim_start_matches("http://"), "/api/status/hello").expect("it answers");
+        assert!(body.contains(&format!("hello.helloworld-v{version}-0")), "{body}");
+    };
+    launched_by(6);
+    shell(&format!("release upgrade {package} 1.0.1 --force\n"));
+    launched_by(7);
+    bench.run(&["upgrade", "hello", "--force", "--wait"]).ok();
+    launched_by(7);
+    let text = "helloworld.greeting=grüß dich";
+    let out = shell(&format!(
+        "upgrade {package} 1.0.1 --properties 'spec.applicationProperties.{text}'\nmanifest get hello\n"
+    ));
+    assert!(out.contains("grüß dich"), "{out}");
     let out =
         shell("rollback --release-name hello\nhistory --release-name hello\nrelease history --release-name hello\n");
     let (first, second) = out.split_once("╚").expect("two tables");
@@ -402,6 +417,11 @@ fn a_person_sees_the_server_completes_names_and_corrects_themselves() {
     terminal.prompts("skipper:>");
     terminal.types("config --uri http://127.0.0.1:1 --password secret\r");
     terminal.shows("only together with a username");
+    terminal.prompts("skipper:>");
+    // A paste may hold several commands.
+    terminal.types("\x1b[200~manifest get nobody\rlist --nonsense\r\x1b[201~\r");
+    terminal.shows("Release with name 'nobody' not found");
+    terminal.shows("unexpected argument");
     terminal.prompts("skipper:>");
     terminal.types("\x04");
     assert_eq!(terminal.ended(), 0);

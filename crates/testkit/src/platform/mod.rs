@@ -74,6 +74,8 @@ struct State {
     hook_behaviours: BTreeMap<String, HookBehaviour>,
     forgotten_hooks: bool,
     volumes: BTreeMap<String, DeploymentId>,
+    /// Resources that cannot be had.
+    lacking: BTreeSet<String>,
     /// By image and path.
     image_files: BTreeMap<(String, String), String>,
     foreign: Vec<Foreign>,
@@ -154,6 +156,11 @@ impl FakePlatform {
         self.state.lock().expect(POISONED).behaviours.insert(version.to_owned(), behaviour);
     }
 
+    /// From now on that resource cannot be fetched.
+    pub fn lack(&self, uri: &str) {
+        self.state.lock().expect(POISONED).lacking.insert(uri.to_owned());
+    }
+
     /// Puts a file into an image, by the URI of its resource.
     pub fn image_file(&self, image: &str, path: &str, text: &str) {
         let mut state = self.state.lock().expect(POISONED);
@@ -221,6 +228,12 @@ impl FakePlatform {
     pub fn sicken(&self) {
         let mut state = self.state.lock().expect(POISONED);
         state.processes.values_mut().for_each(|process| process.behaviour.healthy_after = None);
+    }
+
+    /// From now on all that runs is well.
+    pub fn heal(&self) {
+        let mut state = self.state.lock().expect(POISONED);
+        state.processes.values_mut().for_each(|process| process.behaviour.healthy_after = Some(Duration::ZERO));
     }
 
     /// Puts something there that no store knows.

@@ -9,8 +9,8 @@ use skipper_core::{
     generation::Generation,
     health::Attempt,
     port::{
-        Capabilities, Cleared, Clock as _, Description, Error, ExecOutput, Foreign, Found, Garbage, HookJob, HookState,
-        Kept, Launch, LogChunk, LogQuery, LogStreamKind, Platform,
+        Capabilities, Cleared, Clock as _, Description, Error, ErrorKind, ExecOutput, Foreign, Found, Garbage, HookJob,
+        HookState, Kept, Launch, LogChunk, LogQuery, LogStreamKind, Platform,
     },
     rollout::Instances,
     spec::{Application, Resource},
@@ -40,6 +40,10 @@ impl Platform for FakePlatform {
     fn fetch<'a>(&'a self, resource: &'a Resource, _: Duration) -> BoxFuture<'a, Result<Resource, Error>> {
         Box::pin(async move {
             let passing = self.gate.enter("platform.fetch", resource.uri.clone()).await?;
+            if self.state.lock().expect(POISONED).lacking.contains(&resource.uri) {
+                let message = format!("{} was answered with 404 Not Found", resource.uri);
+                return Err(Error::new(ErrorKind::Permanent, "resource-not-found", message));
+            }
             passing.leave(Ok(resource.clone())).await
         })
     }
@@ -68,6 +72,14 @@ impl Platform for FakePlatform {
                 Some(((*path).to_owned(), text.clone().into_bytes()))
             });
             passing.leave(Ok(found.collect())).await
+        })
+    }
+
+    fn begin<'a>(&'a self, launch: Launch<'a>, _: Duration) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            let detail = format!("{} [{}]", launch.deployment.id, launch.instances);
+            let passing = self.gate.enter("platform.begin", detail).await?;
+            passing.leave(self.do_launch(&launch).map(drop)).await
         })
     }
 

@@ -72,6 +72,20 @@ impl Policy {
         self.words.iter().map(String::as_str)
     }
 
+    /// Whether a folder or file of the host may be mounted, by its absolute path.
+    #[must_use]
+    pub fn allows_folder(&self, path: &str) -> bool {
+        let Some(path) = normal("/", path) else { return false };
+        let has_socket = volume::SOCKETS.iter().any(|socket| is_within(socket, &path));
+        self.allows_bind(&path) && (!has_socket || self.allows("docker-socket"))
+    }
+
+    /// Whether everything may be asked of the host.
+    #[must_use]
+    pub fn allows_privileged(&self) -> bool {
+        self.allows("privileged")
+    }
+
     fn allows(&self, word: &str) -> bool {
         self.words.contains(word)
     }

@@ -9,7 +9,7 @@ use super::{
 };
 
 /// Where engines listen: whoever has it is root on the host.
-const SOCKETS: [&str; 5] = [
+pub(super) const SOCKETS: [&str; 5] = [
     "/var/run/docker.sock",
     "/run/docker.sock",
     "/run/podman/podman.sock",

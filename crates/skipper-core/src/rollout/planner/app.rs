@@ -73,6 +73,16 @@ impl<'a> Mover<'a> {
         &self.app.name
     }
 
+    /// What it is to be.
+    pub(super) const fn app(&self) -> &'a Application {
+        self.app
+    }
+
+    /// The deployment that it comes to.
+    pub(super) const fn id(&self) -> &DeploymentId {
+        &self.deployment.id
+    }
+
     /// Whether nothing of it serves yet.
     pub(super) const fn is_first(&self) -> bool {
         self.old.is_none()
@@ -89,6 +99,14 @@ impl<'a> Mover<'a> {
             builder.notices.push(Notice { app: self.app.name.clone(), recreate: reason.clone() });
         }
         builder.push(self.app, Action::Fetch { resource: self.app.resource.clone() });
+    }
+
+    /// Lets it begin beside others, where its platform converges by itself and nothing has to come before.
+    pub(super) fn begin(&self, builder: &mut Builder) {
+        if matches!(self.kind, Move::Replace { converges: true, .. }) && self.app.hooks.before_launch.is_none() {
+            let previous = self.converged_from().map(|live| live.deployment.id.clone());
+            builder.push(self.app, Action::Begin { deployment: self.deployment.id.clone(), previous });
+        }
     }
 
     pub(super) fn bring_up(&self, builder: &mut Builder) {

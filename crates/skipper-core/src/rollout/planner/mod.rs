@@ -9,14 +9,21 @@
 //! 4. past the point of no return, what no longer serves is drained and retired, dependants first.
 
 mod app;
+mod waves;
 
 #[cfg(test)]
 mod tests;
 
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use self::app::Mover;
-use super::plan::{Action, Instances, Notice, Plan, Step, Weight};
+use super::{
+    plan::{Action, Instances, Notice, Plan, Step, Weight},
+    waves::Waves,
+};
 use crate::{
     deployment::{Deployment, DeploymentId, Live},
     id::ReleaseId,
@@ -47,6 +54,9 @@ pub struct PlanInput<'a> {
     pub secrets: &'a SecretVersions,
     /// What each platform account that the spec or the current deployments name can do.
     pub capabilities: &'a BTreeMap<Target, Capabilities>,
+    /// Places (see [`Target::place`]) of the release that are away, take nothing, or are not healthy now. Asked for only where the
+    /// spec wants waves.
+    pub unavailable: &'a BTreeSet<Target>,
 }
 
 /// Why there is no plan.
@@ -73,6 +83,32 @@ pub enum PlanError {
         /// What it cannot do, and what to do instead.
         what: String,
     },
+    /// As many places as may be unavailable are so already.
+    #[error(
+        "at most {most} of {of} nodes may be unavailable at a time, and {} already: {}; mend them or allow more",
+        if .away.len() == 1 { "one is".to_owned() } else { format!("{} are", .away.len()) },
+        .away.join(", ")
+    )]
+    NoRoom {
+        /// How many may be.
+        most: usize,
+        /// Of how many.
+        of: usize,
+        /// Which are.
+        away: Vec<String>,
+    },
+    /// An application would begin before what it depends on.
+    #[error(
+        "application `{app}` on `{place}` depends on `{needs}`, which is changed in a later wave; use larger waves"
+    )]
+    WaveOrder {
+        /// Who depends.
+        app: AppName,
+        /// Where.
+        place: String,
+        /// On what.
+        needs: AppName,
+    },
 }
 
 /// Computes the plan.
@@ -87,33 +123,17 @@ pub fn plan(input: &PlanInput<'_>) -> Result<Plan, Vec<PlanError>> {
         check(input, spec)?;
     }
     let groups = spec.start_order().map_err(|circle| vec![PlanError::Spec(SpecError::DependencyCycle(circle))])?;
-    let mut builder = Builder::default();
     let movers: Vec<Mover<'_>> = groups
         .iter()
         .flatten()
         .filter_map(|name| spec.application(name))
         .filter_map(|app| Mover::new(input, revision, app, serving(input.current, &app.name)))
         .collect();
-
-    for mover in &movers {
-        mover.fetch(&mut builder);
+    let mut builder = Builder::default();
+    match waves::sorted(input, spec, &movers)? {
+        Some(waves) => waves::advance(&waves, &movers, &mut builder),
+        None => advance(spec, &movers, &mut builder),
     }
-    // One that others wait for, and that nobody can reach yet, gets its ways in as soon as it is healthy: those who need
-    // it to start could never get healthy otherwise. One that serves already moves with the others, when all are well.
-    let early = |mover: &Mover<'_>| {
-        mover.is_first() && spec.applications.iter().any(|app| app.depends_on.contains(mover.name()))
-    };
-    for mover in &movers {
-        mover.bring_up(&mut builder);
-        if early(mover) {
-            mover.shift(&mut builder);
-        }
-    }
-    for mover in movers.iter().filter(|mover| !early(mover)) {
-        mover.shift(&mut builder);
-    }
-    bake(&movers, &mut builder);
-
     builder.commit();
     for mover in movers.iter().rev() {
         mover.clear_away(&mut builder);
@@ -122,6 +142,28 @@ pub fn plan(input: &PlanInput<'_>) -> Result<Plan, Vec<PlanError>> {
         app::take_away(live, &mut builder);
     }
     Ok(builder.finish())
+}
+
+/// The steps up to the point of no return, where everything changes or nothing.
+fn advance(spec: &Spec, movers: &[Mover<'_>], builder: &mut Builder) {
+    for mover in movers {
+        mover.fetch(builder);
+    }
+    // One that others wait for, and that nobody can reach yet, gets its ways in as soon as it is healthy: those who need
+    // it to start could never get healthy otherwise. One that serves already moves with the others, when all are well.
+    let early = |mover: &Mover<'_>| {
+        mover.is_first() && spec.applications.iter().any(|app| app.depends_on.contains(mover.name()))
+    };
+    for mover in movers {
+        mover.bring_up(builder);
+        if early(mover) {
+            mover.shift(builder);
+        }
+    }
+    for mover in movers.iter().filter(|mover| !early(mover)) {
+        mover.shift(builder);
+    }
+    bake(movers.iter(), builder);
 }
 
 /// The one deployment of the application that serves now.
@@ -197,8 +239,8 @@ fn unsupported(app: &Application, can: &Capabilities) -> Vec<String> {
 }
 
 /// One watch for all: the longest bake counts, and while it passes each application is looked at.
-fn bake(movers: &[Mover<'_>], builder: &mut Builder) {
-    let mut watched: Vec<&Mover<'_>> = movers.iter().filter(|m| m.bake().0 > 0).collect();
+fn bake<'m, 'a: 'm>(movers: impl Iterator<Item = &'m Mover<'a>>, builder: &mut Builder) {
+    let mut watched: Vec<&Mover<'_>> = movers.filter(|m| m.bake().0 > 0).collect();
     watched.sort_by_key(|m| m.bake());
     let mut passed = Millis(0);
     for mover in watched {
@@ -214,6 +256,7 @@ struct Builder {
     steps: Vec<Step>,
     commit: Option<usize>,
     notices: Vec<Notice>,
+    waves: Option<Box<Waves>>,
     deployments: BTreeMap<DeploymentId, Deployment>,
 }
 
@@ -260,6 +303,7 @@ impl Builder {
             steps: self.steps,
             notices: self.notices,
             purge: false,
+            waves: self.waves,
             deployments: self.deployments.into_values().collect(),
         }
     }

@@ -177,14 +177,14 @@ fn read_small(path: &Path, max: u64) -> Result<Option<Vec<u8>>, Error> {
     let unreadable = |cause: io::Error| {
         Error::new(ErrorKind::Transient, "resource-unreachable", format!("read {}", path.display())).because(cause)
     };
-    let file = match std::fs::File::open(path) {
-        Ok(file) => file,
+    // Before it is opened: opening a pipe waits for somebody to write.
+    match std::fs::metadata(path) {
+        Ok(about) if about.is_file() => {}
+        Ok(_) => return Ok(None),
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(cause) => return Err(unreadable(cause)),
-    };
-    if !file.metadata().map_err(unreadable)?.is_file() {
-        return Ok(None);
     }
+    let file = std::fs::File::open(path).map_err(unreadable)?;
     let mut bytes = Vec::new();
     file.take(max + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > max {

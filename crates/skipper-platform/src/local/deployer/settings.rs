@@ -108,9 +108,19 @@ pub fn inherit<'a>(
     Ok(found)
 }
 
-/// What tells Skipper its secrets.
+/// What tells Skipper its secrets, in Spring's way too, whose names may be written in many.
 fn is_ours(name: &str) -> bool {
-    name.starts_with("SKIPPER_") || name == "ADMIN_TOKEN"
+    const SPRINGS: [&str; 6] = [
+        "SPRINGAPPLICATIONJSON",
+        "SPRINGDATASOURCE",
+        "SPRINGSECURITY",
+        "SPRINGCLOUDSKIPPER",
+        "MAVENREMOTEREPOSITORIES",
+        "MAVENPROXY",
+    ];
+    let letters: String =
+        name.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_uppercase()).collect();
+    name.starts_with("SKIPPER_") || name == "ADMIN_TOKEN" || SPRINGS.iter().any(|ours| letters.starts_with(ours))
 }
 
 impl DeployerSettings {
@@ -285,8 +295,14 @@ mod tests {
 
     #[test]
     fn only_what_a_pattern_names_wholly_is_inherited_and_nothing_of_ours() {
-        let env = ["PATH", "PATHS", "LC_ALL", "SKIPPER_SECRET_KEY", "ADMIN_TOKEN", "OWN"];
-        let env = env.map(|name| (name.to_owned(), "x".to_owned())).into();
+        let of_spring = [
+            "SPRING_APPLICATION_JSON",
+            "SPRING_DATASOURCE_PASSWORD",
+            "spring.security.user.password",
+            "MAVEN_REMOTE_REPOSITORIES_OWN_AUTH_PASSWORD",
+        ];
+        let env = ["PATH", "PATHS", "LC_ALL", "SKIPPER_SECRET_KEY", "ADMIN_TOKEN", "OWN"].into_iter().chain(of_spring);
+        let env = env.map(|name| (name.to_owned(), "x".to_owned())).collect();
         let names = |patterns: &[&str]| -> Vec<String> {
             inherit(patterns.iter().copied(), &env).expect("they are patterns").into_keys().collect()
         };

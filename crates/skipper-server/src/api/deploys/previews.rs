@@ -119,9 +119,10 @@ fn view(preview: &Preview, outside: &Outside) -> PreviewView {
     let host = preview.terms.as_ref().and_then(|terms| terms.hosts.first());
     let shown = preview.serving.as_ref().unwrap_or(&preview.newest);
     let status = match (preview.open, &preview.serving) {
-        (true, _) => "deploying",
-        (false, Some(_)) => "running",
-        (false, None) => "failed",
+        (Some(_), _) if preview.is_leaving() => "removing",
+        (Some(_), _) => "deploying",
+        (None, Some(_)) => "running",
+        (None, None) => "failed",
     };
     let port = shown.spec.as_ref().and_then(|spec| spec.applications.first()?.ports.first()?.fixed);
     PreviewView {

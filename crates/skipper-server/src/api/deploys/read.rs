@@ -11,14 +11,14 @@ use skipper_core::{
     name::ReleaseName,
     policy::Action as Act,
     port::Loaded,
-    release::{Door, PreviewOf, Source},
+    release::{Door, PreviewOf, Release, Revision, Source},
     rollout::{Action, Phase},
     spec::Spec,
 };
 
 use super::{
     allowed, id, watch,
-    wire::{DeployList, DeployView},
+    wire::{DeployList, DeployView, Serving},
 };
 use crate::{
     api::{
@@ -72,6 +72,7 @@ pub(super) async fn get(
         return watch::stream(&app, id, &headers);
     }
     let mut view = view(&app, &seen.loaded);
+    view.serving = Some(serving(&app, &seen.loaded.release).await?);
     view.events = app.store.events_of_rollout(id, 0, watch::MOST).await?.iter().map(watch::event).collect();
     Ok(Json(view).into_response())
 }
@@ -139,17 +140,30 @@ pub(crate) fn view(app: &App, loaded: &Loaded) -> DeployView {
         deploy_id: id::of(rollout.id),
         app: preview.map_or_else(|| loaded.release.name.to_string(), |preview| preview.app.to_string()),
         preview: preview.map(|preview| preview.id.clone()),
-        tag: target.and_then(|revision| {
-            tag_of_source(&revision.source).or_else(|| revision.spec.as_ref().and_then(tag_of_spec))
-        }),
+        tag: target.and_then(tag_of),
         status: word(app, loaded).to_owned(),
         started_at: own::time(rollout.created_at),
         finished_at: rollout.finished_at.map(own::time),
         error,
         revision: rollout.to,
+        serving: None,
         triggered_by: rollout.provenance.trigger.clone(),
         events: Vec::new(),
     }
+}
+
+/// What serves of an app, or of a preview of it.
+async fn serving(app: &App, release: &Release) -> Result<Serving, Error> {
+    let Some(number) = release.serving.filter(|_| !release.deleted) else {
+        return Ok(Serving { revision: None, tag: None });
+    };
+    let revision = app.store.revision_get(release.id, number).await?;
+    Ok(Serving { revision: Some(number), tag: revision.as_ref().and_then(tag_of) })
+}
+
+/// The tag of a revision, however it came about.
+pub(super) fn tag_of(revision: &Revision) -> Option<String> {
+    tag_of_source(&revision.source).or_else(|| revision.spec.as_ref().and_then(tag_of_spec))
 }
 
 /// slip has no words for waiting, undoing, and what ended otherwise than it was asked.
@@ -200,7 +214,7 @@ pub(super) fn tag_of_source(source: &Source) -> Option<String> {
 }
 
 /// The tag of one that went back to another: what its image says.
-pub(super) fn tag_of_spec(spec: &Spec) -> Option<String> {
+fn tag_of_spec(spec: &Spec) -> Option<String> {
     let uri = &spec.applications.first()?.resource.uri;
     let image = uri.strip_prefix("docker:")?;
     if let Some((_, digest)) = image.split_once('@') {

@@ -199,10 +199,7 @@ impl Desk {
     /// As it is remembered.
     pub(super) fn answer(&self, accepted: &IntentAccepted) -> StoredAnswer {
         let preview = accepted.revision.as_ref().and_then(|revision| read::preview_of(&revision.source));
-        let tag = accepted.revision.as_ref().and_then(|revision| {
-            let spec = revision.spec.as_ref();
-            read::tag_of_source(&revision.source).or_else(|| spec.and_then(read::tag_of_spec))
-        });
+        let tag = accepted.revision.as_ref().and_then(read::tag_of);
         let accepted = DeployAccepted {
             deploy_id: id::of(accepted.rollout.id),
             app: preview.map_or_else(|| accepted.release.name.to_string(), |preview| preview.app.to_string()),

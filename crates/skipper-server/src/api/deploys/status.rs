@@ -4,9 +4,11 @@ use axum::{Json, extract::State};
 use skipper_core::{
     name::{ReleaseName, TenantName},
     policy::Action,
-    release::Door,
+    release::{Door, Revision},
+    route::Host,
     spec::Target,
 };
+use skipper_engine::{InstanceHealth, InstanceState};
 
 use super::{
     allowed, read,
@@ -41,6 +43,7 @@ pub(super) async fn status(
     let mut view = StatusView {
         daemon: "skipper".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        uptime_seconds: app.uptime().as_secs(),
         // Without a Caddy, what serves host names is the edge.
         caddy: word(match app.caddy.state() {
             Some(caddy) => caddy.health == CaddyHealth::Ok,
@@ -96,6 +99,7 @@ async fn one(app: &App, apps: &Apps, tenant: &TenantName, name: &str) -> Result<
         tag: None,
         deployed_at: None,
         revision: None,
+        port: None,
         last_deploy: None,
         detail: None,
         faults,
@@ -116,13 +120,17 @@ async fn one(app: &App, apps: &Apps, tenant: &TenantName, name: &str) -> Result<
     if let Some(number) = release.serving.filter(|_| !release.deleted)
         && let Some(revision) = app.store.revision_get(release.id, number).await?
     {
-        status.tag =
-            read::tag_of_source(&revision.source).or_else(|| revision.spec.as_ref().and_then(read::tag_of_spec));
+        status.tag = read::tag_of(&revision);
         status.deployed_at = Some(own::time(revision.created_at));
         status.revision = Some(number);
         if let Some(health) = app.engine.health(release.id) {
-            status.detail = health.degraded.or_else(|| health.drift.into_iter().next());
+            let down = health.instances.iter().find_map(being_started);
+            status.detail = health.degraded.or_else(|| health.drift.into_iter().next()).or(down);
         }
+        status.detail = status.detail.or_else(|| not_in_caddy(app, &revision));
+        let lives = app.store.live_for_release(release.id).await?;
+        let mut ports = lives.iter().filter(|live| live.weight > 0).flat_map(|live| live.addresses.values());
+        status.port = ports.find_map(|ports| ports.values().next()).map(std::net::SocketAddr::port);
     }
     let word = match (open, status.revision) {
         (true, _) => "deploying",
@@ -136,6 +144,27 @@ async fn one(app: &App, apps: &Apps, tenant: &TenantName, name: &str) -> Result<
         of_slip(app, &name, &mut status);
     }
     Ok(status)
+}
+
+/// An instance that ended and is not there again.
+fn being_started(instance: &InstanceHealth) -> Option<String> {
+    let InstanceHealth { index, app, .. } = instance;
+    let how = instance.last_exit.as_ref().map_or_else(|| "is gone".to_owned(), ToString::to_string);
+    match instance.state {
+        InstanceState::BackingOff { .. } | InstanceState::Starting => {
+            Some(format!("instance {index} of `{app}` {how}, and is being started again"))
+        }
+        InstanceState::Recovered => None,
+    }
+}
+
+/// A host name of it that somebody else has at the Caddy in front.
+fn not_in_caddy(app: &App, serving: &Revision) -> Option<String> {
+    let caddy = app.caddy.state()?;
+    let routes = serving.spec.iter().flat_map(|spec| &spec.applications).flat_map(|app| &app.routes);
+    let hosts: Vec<&str> = routes.filter_map(|route| route.host.as_ref()).map(Host::as_str).collect();
+    let left = caddy.left.iter().find(|left| hosts.contains(&left.host.as_str()))?;
+    Some(format!("Caddy does not lead {} here: {}", left.host, left.why))
 }
 
 /// Until something is deployed here, what slip ran before us serves.

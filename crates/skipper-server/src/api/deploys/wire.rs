@@ -86,11 +86,23 @@ pub struct DeployView {
     pub error: Option<String>,
     /// The revision it makes.
     pub revision: Option<u64>,
+    /// What serves now, whatever became of this deploy; only where one deploy is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serving: Option<Serving>,
     /// `webhook`, `oidc`, `api`, `cli`.
     pub triggered_by: String,
     /// What happened, oldest first; only where one deploy is asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<DeployEvent>,
+}
+
+/// What serves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Serving {
+    /// The revision; null where nothing serves.
+    pub revision: Option<u64>,
+    /// Its tag.
+    pub tag: Option<String>,
 }
 
 /// One thing that happened in a deploy.
@@ -129,7 +141,7 @@ pub struct PreviewView {
     pub app: String,
     /// The commit.
     pub sha: Option<String>,
-    /// `deploying`, `running` or `failed`.
+    /// `deploying`, `running`, `failed` or `removing`.
     pub status: String,
     /// What serves; what was asked for where nothing does.
     pub tag: Option<String>,
@@ -218,6 +230,8 @@ pub struct StatusView {
     pub daemon: String,
     /// Its version.
     pub version: String,
+    /// Seconds since it started.
+    pub uptime_seconds: u64,
     /// Whether what routes requests answers: `ok` or `error`.
     pub caddy: String,
     /// Whether the apps' container engine is there: `ok` or `error`.
@@ -237,6 +251,8 @@ pub struct AppStatus {
     pub deployed_at: Option<String>,
     /// The revision that serves.
     pub revision: Option<u64>,
+    /// The port of this machine at which what serves is reached; null for a worker.
+    pub port: Option<u16>,
     /// The newest deploy.
     pub last_deploy: Option<DeployView>,
     /// What is wrong with what runs.

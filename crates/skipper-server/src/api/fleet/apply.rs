@@ -6,6 +6,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http::{HeaderValue, StatusCode, header};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use skipper_core::{name::TenantName, rollout::Rollout};
 use skipper_store::IntentAccepted;
@@ -17,7 +18,8 @@ use crate::{
     fleet::shown,
     verb::{
         Caller,
-        apply::{self, Applied},
+        apply::{self, Applied, Terms},
+        fleet,
     },
 };
 
@@ -32,15 +34,132 @@ pub(super) async fn health(State(app): State<App>) -> Json<Value> {
 
 /// Applies a tenant's resource. Answers the work order of the first node, with the ids of all; a tenant that is as it should be
 /// is answered by 200 with `"unchanged": true`.
-#[utoipa::path(post, path = "/v1/deployments/{tenant}/apply", tag = "fleet", params(("tenant" = String, Path, description = "The tenant")), responses((status = 200, body = Value), (status = 202, body = Value)))]
+#[utoipa::path(post, path = "/v1/deployments/{tenant}/apply", tag = "fleet", params(("tenant" = String, Path, description = "The tenant")), request_body = Value, responses((status = 200, body = Value), (status = 202, body = Value)))]
 pub(super) async fn apply(
     State(app): State<App>,
     caller: Caller,
     Path(tenant): Path<String>,
+    extract::Json(body): extract::Json<Asked>,
 ) -> Result<Response, Error> {
     let tenant = extract::name_of(TenantName::new(tenant))?;
-    let applied = Box::pin(apply::apply(&app, &caller, &tenant)).await?;
+    let applied = Box::pin(apply::apply(&app, &caller, &tenant, &body.rollout)).await?;
     Ok(answer(&applied))
+}
+
+/// What an apply may say. Its first users' clients send what they like, and it means nothing.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Asked {
+    #[serde(default)]
+    rollout: Terms,
+}
+
+/// How to go from node to node, where that is to be other than the tenant's resource says.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Way {
+    #[serde(default)]
+    rollout: Terms,
+}
+
+/// The same, and where to.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Back {
+    #[serde(default)]
+    revision: Option<u64>,
+    #[serde(default)]
+    rollout: Terms,
+}
+
+/// How far each of a tenant's nodes is: the revision it runs, its state, its last order.
+#[utoipa::path(get, path = "/v1/deployments/{tenant}", tag = "fleet", params(("tenant" = String, Path, description = "The tenant")), responses((status = 200, body = Value)))]
+pub(super) async fn status(
+    State(app): State<App>,
+    caller: Caller,
+    Path(tenant): Path<String>,
+) -> Result<Json<Value>, Error> {
+    let tenant = extract::name_of(TenantName::new(tenant))?;
+    let seen = Box::pin(fleet::status(&app, &caller, &tenant)).await?;
+    let nodes = seen.nodes.iter().map(|node| {
+        json!({
+            "node": node.name,
+            "wave": node.wave,
+            "revision": node.revision,
+            "state": node.state.as_str(),
+            "health": node.health,
+            "order": node.order.as_ref().map(|order| order.id),
+            "order_status": node.order.as_ref().map(|order| order.status),
+            "message": node.message,
+        })
+    });
+    let rollout = seen.rollout.as_ref().map(|rollout| {
+        json!({"id": rollout.id, "verb": rollout.verb, "to": rollout.to, "phase": rollout.phase.name(), "cause": rollout.phase.cause()})
+    });
+    Ok(Json(json!({
+        "tenant": tenant,
+        "release": seen.release.name,
+        "revision": seen.release.serving,
+        "wanted": seen.wanted,
+        "whole": seen.is_whole(),
+        "rollout": rollout,
+        "waves": seen.waves,
+        "nodes": nodes.collect::<Vec<_>>(),
+    })))
+}
+
+/// What an apply would do, wave by wave; nothing is stored.
+#[utoipa::path(post, path = "/v1/deployments/{tenant}/plan", tag = "fleet", params(("tenant" = String, Path, description = "The tenant")), request_body = Value, responses((status = 200, body = Value)))]
+pub(super) async fn plan(
+    State(app): State<App>,
+    caller: Caller,
+    Path(tenant): Path<String>,
+    extract::Json(body): extract::Json<Way>,
+) -> Result<Json<Value>, Error> {
+    let tenant = extract::name_of(TenantName::new(tenant))?;
+    let Some(planned) = Box::pin(fleet::preview(&app, &caller, &tenant, &body.rollout)).await? else {
+        return Ok(Json(json!({"tenant": tenant, "unchanged": true, "waves": []})));
+    };
+    let waves = fleet::waves(&planned.plan);
+    let waves = waves.into_iter().map(|(nodes, steps)| json!({"nodes": nodes, "steps": steps}));
+    let limits = planned.plan.waves.as_ref();
+    let steps = planned.plan.steps.iter();
+    let steps = steps
+        .map(|s| json!({"app": s.app, "target": s.target, "action": s.action.name(), "what": s.action.to_string()}));
+    Ok(Json(json!({
+        "tenant": tenant,
+        "unchanged": false,
+        "revision": planned.prepared.number(),
+        "plan": planned.plan.hash().to_string(),
+        "on_failure": limits.map(|waves| waves.on_failure),
+        "max_unavailable": limits.and_then(|waves| waves.most),
+        "waves": waves.collect::<Vec<_>>(),
+        "steps": steps.collect::<Vec<_>>(),
+        "diff": planned.diff,
+    })))
+}
+
+/// Goes on to what was last wanted, with the nodes that are not there yet; answers as the apply does.
+#[utoipa::path(post, path = "/v1/deployments/{tenant}/converge", tag = "fleet", params(("tenant" = String, Path, description = "The tenant")), request_body = Value, responses((status = 200, body = Value), (status = 202, body = Value)))]
+pub(super) async fn converge(
+    State(app): State<App>,
+    caller: Caller,
+    Path(tenant): Path<String>,
+    extract::Json(body): extract::Json<Way>,
+) -> Result<Response, Error> {
+    let tenant = extract::name_of(TenantName::new(tenant))?;
+    Ok(answer(&Box::pin(fleet::converge(&app, &caller, &tenant, &body.rollout)).await?))
+}
+
+/// Takes every node back to what served before; answers as the apply does.
+#[utoipa::path(post, path = "/v1/deployments/{tenant}/roll-back", tag = "fleet", params(("tenant" = String, Path, description = "The tenant")), request_body = Value, responses((status = 200, body = Value), (status = 202, body = Value)))]
+pub(super) async fn roll_back(
+    State(app): State<App>,
+    caller: Caller,
+    Path(tenant): Path<String>,
+    extract::Json(body): extract::Json<Back>,
+) -> Result<Response, Error> {
+    let tenant = extract::name_of(TenantName::new(tenant))?;
+    Ok(answer(&Box::pin(fleet::roll_back(&app, &caller, &tenant, body.revision, &body.rollout)).await?))
 }
 
 /// The answer to an apply that was stored before the server died and was never answered.

@@ -3,6 +3,7 @@
 //! The paths, headers and shapes are those of the first control plane's users; see docs/fleet.md.
 
 mod apply;
+mod link;
 mod node;
 mod nodes;
 mod orders;
@@ -31,7 +32,11 @@ use crate::{
 pub(crate) fn rows() -> Vec<Row> {
     vec![
         row!(GET "/v1/health" => apply::health, Public),
+        row!(GET "/v1/deployments/{tenant}" => apply::status, Owner(Read)),
         row!(POST "/v1/deployments/{tenant}/apply" => apply::apply, Owner(Deploy), Json),
+        row!(POST "/v1/deployments/{tenant}/plan" => apply::plan, Owner(Deploy), Json),
+        row!(POST "/v1/deployments/{tenant}/converge" => apply::converge, Owner(Deploy), Json),
+        row!(POST "/v1/deployments/{tenant}/roll-back" => apply::roll_back, Owner(Deploy), Json),
         row!(GET "/v1/nodes" => nodes::list, Installation(Read)),
         row!(POST "/v1/nodes" => nodes::register, Installation(Administer), Secret),
         row!(GET "/v1/nodes/{node}" => nodes::get, Installation(Read)),
@@ -42,6 +47,7 @@ pub(crate) fn rows() -> Vec<Row> {
         row!(POST "/v1/nodes/{node}/enrolments" => nodes::enrolment, Installation(Administer), Secret),
         row!(POST "/v1/nodes/{node}/enrol" => node::enrol, Signed, Secret),
         row!(GET "/v1/nodes/{node}/work-orders/next" => node::next, Node, Nothing, Stream),
+        row!(GET "/v1/nodes/{node}/link" => link::link, Node, Nothing, Stream),
         row!(POST "/v1/nodes/{node}/heartbeat" => node::heartbeat, Node, Json),
         row!(POST "/v1/work-orders/{id}/result" => node::report, Node, Report),
         row!(GET "/v1/work-orders" => orders::list, Tenant(Read)),

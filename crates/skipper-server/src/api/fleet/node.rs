@@ -15,7 +15,7 @@ use skipper_core::{
     id::OrderId,
     name::NodeName,
 };
-use skipper_source::fleet::{Heartbeat, HeartbeatAnswer, PROTOCOL, PROTOCOL_HEADER, Report};
+use skipper_source::fleet::{Heartbeat, HeartbeatAnswer, LINK_WANTED, PROTOCOL, PROTOCOL_HEADER, Report};
 
 use super::Agent;
 use crate::{
@@ -32,9 +32,9 @@ use crate::{
 /// Longest an agent may wait for an order: proxies cut what is silent for a minute.
 const MAX_WAIT: u64 = 60;
 /// Says which versions are spoken here.
-const PROTOCOLS: HeaderName = HeaderName::from_static("x-skipper-protocols");
+pub(super) const PROTOCOLS: HeaderName = HeaderName::from_static("x-skipper-protocols");
 /// The oldest of them.
-const OLDEST: u32 = 1;
+pub(super) const OLDEST: u32 = 1;
 
 /// How an agent asks for work.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
@@ -66,8 +66,14 @@ pub(super) async fn next(
     let wait = Duration::from_secs(query.wait.unwrap_or(0).min(MAX_WAIT));
     let order = orders::next(&app, &node, &owner, wait).await?;
     let mut response = match order {
-        None => StatusCode::NO_CONTENT.into_response(),
-        Some(order) => {
+        orders::Next::Nothing => StatusCode::NO_CONTENT.into_response(),
+        orders::Next::Link => {
+            let mut response = StatusCode::NO_CONTENT.into_response();
+            let wanted = HeaderValue::from_static("wanted");
+            response.headers_mut().insert(HeaderName::from_static(LINK_WANTED), wanted);
+            response
+        }
+        orders::Next::Order(order) => {
             let mut response = axum::Json(&order).into_response();
             let ids = [("x-order-request-id", &order.request_id), ("x-order-correlation-id", &order.correlation_id)];
             for (name, value) in ids {
@@ -85,7 +91,7 @@ pub(super) async fn next(
 }
 
 /// Old and new speak to each other as long as they have a version in common; agents that name none speak the first one.
-fn speaks(headers: &HeaderMap) -> Result<(), Error> {
+pub(super) fn speaks(headers: &HeaderMap) -> Result<(), Error> {
     let Some(given) = headers.get(PROTOCOL_HEADER) else { return Ok(()) };
     let given = given.to_str().ok().and_then(|text| text.trim().parse::<u32>().ok());
     match given {

@@ -62,6 +62,7 @@ pub(crate) fn rows() -> Vec<Row> {
         row!(GET "/v1/releases/{name}/diff" => revisions::diff, Tenant(Read)),
         row!(GET "/v1/releases/{name}/why" => releases::why, Tenant(Read)),
         row!(GET "/v1/releases/{name}/logs" => operate::logs, Tenant(Read), Nothing, Stream),
+        row!(POST "/v1/releases/{name}/exec" => operate::exec, Tenant(Deploy), Json),
         row!(GET "/v1/releases/{name}/stats" => operate::stats, Tenant(Read)),
         row!(POST "/v1/plans" => verbs::plan, Tenant(Deploy), Plan),
         row!(GET "/v1/rollouts/{id}" => rollouts::get, Tenant(Read)),

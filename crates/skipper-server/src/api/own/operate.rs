@@ -1,6 +1,6 @@
 //! Looking after what runs: logs, counters, holding requests, platforms and the edge.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
@@ -19,7 +19,9 @@ use utoipa::IntoParams;
 
 use super::{
     view,
-    wire::{AppStats, EdgeView, HoldRequest, LogLine, MaintenanceRequest, PlatformList, StatsView},
+    wire::{
+        AppStats, EdgeView, ExecRequest, ExecView, HoldRequest, LogLine, MaintenanceRequest, PlatformList, StatsView,
+    },
 };
 use crate::{
     api::{
@@ -75,6 +77,33 @@ pub(super) async fn maintenance(
     let name = name_of(ReleaseName::new(name))?;
     verb::hold::maintenance(&app, &caller, &tenant, &name, body.message).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Runs a command in an instance of what serves, and answers when it has ended.
+#[utoipa::path(post, path = "/v1/releases/{name}/exec", tag = "operate", params(("name" = String, Path, description = "The release"), TenantQuery), request_body = ExecRequest, responses((status = 200, body = ExecView)))]
+pub(super) async fn exec(
+    State(app): State<App>,
+    caller: Caller,
+    Path(name): Path<String>,
+    Query(query): Query<TenantQuery>,
+    Json(body): Json<ExecRequest>,
+) -> Result<axum::Json<ExecView>, Error> {
+    let tenant = tenant(caller.actor(), query.tenant.as_ref())?;
+    let name = name_of(ReleaseName::new(name))?;
+    let wanted = verb::exec::Exec {
+        app: body.app.map(|app| name_of(AppName::new(app))).transpose()?,
+        instance: body.instance,
+        command: body.command,
+        within: body.timeout_ms.map(Duration::from_millis),
+    };
+    let done = verb::exec::exec(&app, &caller, &tenant, &name, wanted).await?;
+    Ok(axum::Json(ExecView {
+        app: done.app.to_string(),
+        deployment: done.deployment,
+        instance: done.instance,
+        code: done.code,
+        output: done.output,
+    }))
 }
 
 /// Which lines.

@@ -177,13 +177,24 @@ pub(super) async fn upgrade(
         reuse_values: body.reuse_values,
         reset_values: body.reset_values || body.additive,
         force: body.force,
-        again: if body.apps.is_empty() { Again::No } else { Again::These(body.apps) },
+        again: again(body.apps, body.relaunch)?,
         health: timeout(body.timeout_ms)?,
         platform: platform(&app, body.platform)?,
         ..Upgrade::of(tenant, name_of(ReleaseName::new(name))?)
     };
     let prepared = verb::upgrade::prepare(&app, &caller, wanted).await?;
     accept(&app, &caller, prepared, options).await
+}
+
+/// Which applications are launched anew although they did not change.
+fn again(apps: Vec<String>, all: bool) -> Result<Again, Error> {
+    match (apps.is_empty(), all) {
+        (true, false) => Ok(Again::No),
+        (true, true) => Ok(Again::All),
+        (false, false) => Ok(Again::These(apps)),
+        (false, true) => Err(Error::new(Code::Invalid, "`apps` and `relaunch` contradict each other")
+            .hint("`relaunch` is about all applications, `apps` about those that it names")),
+    }
 }
 
 /// Goes back to an earlier revision, from its stored manifest.
@@ -288,6 +299,7 @@ async fn prepare(app: &App, caller: &Caller, tenant: TenantName, body: PlanReque
                 reuse_values: body.reuse_values,
                 reset_values: body.reset_values || body.additive,
                 force: body.force,
+                again: again(body.apps, body.relaunch)?,
                 platform: platform(app, body.platform)?,
                 ..Upgrade::of(tenant, name)
             };

@@ -39,6 +39,10 @@ const FOR_THE_ANSWER: Duration = Duration::from_secs(2);
 
 /// How long a cancel waits until what was begun is undone.
 const TOLD_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long an upgrade that is told at once waits for what it is going to run: what is not there, or is no jar, is told then.
+const FOUND_WITHIN: Duration = Duration::from_secs(5);
+
 /// Longest that instances may take to get healthy: a day.
 const LONGEST_HEALTH: u64 = 24 * 60 * 60 * 1000;
 
@@ -75,6 +79,10 @@ fn without_package(wanted: &Wanted) -> Failure {
 fn refused(error: Error, verb: Verb, release: &ReleaseName, package: Option<&Wanted>) -> Failure {
     match (error.code(), package) {
         (Code::PackageNotFound, Some(package)) => without_package(package).because(error),
+        (Code::RepositoryFailed | Code::PackageInvalid, Some(_)) => {
+            let text = format!("Could not download an deserialize package.  {}", error.detail());
+            Failure::skipper(text).because(error)
+        }
         (Code::ApplicationNotFound, _) => Failure::argument(error.detail()).because(error),
         _ => Failure::of_verb(error, verb, release.as_str(), None),
     }
@@ -153,6 +161,19 @@ async fn launched(app: &App, client: &Client, accepted: &IntentAccepted, platfor
     }
 }
 
+/// Waits a moment until what an upgrade needs was found. What cannot be had is an error, and stays in the history.
+async fn found(app: &App, accepted: &IntentAccepted, version: &Version) -> Result<(), Failure> {
+    let bound = FOUND_WITHIN.min(patience(app));
+    let loaded = wait::until(app, accepted.rollout.id, bound, wait::resolved).await?;
+    match &loaded.rollout.phase {
+        Phase::Failed { cause } if loaded.rollout.plan.is_none() => Err(Failure::skipper(format!(
+            "Could not find Resource in replacing release name [{}], version [{}].  Error Message = [{}]",
+            accepted.release.name, version.stored.version, cause.message
+        ))),
+        _ => Ok(()),
+    }
+}
+
 async fn newest(app: &App, client: &Client, name: &ReleaseName) -> Result<Version, Failure> {
     let found = verb::versions::one(app, &client.caller, &client.tenant, name, None, Look::Alive).await;
     found.map_err(|error| Failure::of_verb(error, Verb::Install, name.as_str(), None))
@@ -214,7 +235,7 @@ fn health(timeout: Option<i64>) -> Result<Option<Millis>, Failure> {
     }
 }
 
-/// Upgrades and answers at once.
+/// Upgrades and answers as soon as it is known what is going to run.
 pub(super) async fn upgrade(
     app: &App,
     client: &Client,
@@ -248,6 +269,7 @@ pub(super) async fn upgrade(
     let prepared = prepared.map_err(|error| refused(error, Verb::Upgrade, &name, Some(&package)))?;
     let accepted = accept(app, client, prepared).await?;
     let version = newest(app, client, &accepted.release.name).await?;
+    found(app, &accepted, &version).await?;
     Ok(version.as_accepted(Verb::Upgrade))
 }
 
@@ -283,6 +305,7 @@ pub(super) async fn rollback(
         let platform = answer::platform(app, &version.platform).to_owned();
         return launched(app, client, &accepted, &platform).await;
     }
+    found(app, &accepted, &version).await?;
     Ok(version.as_accepted(Verb::Rollback))
 }
 
@@ -331,7 +354,7 @@ pub(super) async fn scale(app: &App, client: &Client, named: &str, body: ScaleRe
     let mut replicas = BTreeMap::new();
     for item in body.scale.unwrap_or_default() {
         let app_name = given(item.name, "Application name must not be empty")?;
-        let count = item.count.unwrap_or(1);
+        let count = item.count.ok_or_else(|| Failure::argument(format!("`count` of app {app_name} is missing")))?;
         let count = u32::try_from(count).ok().filter(|count| *count <= MAX_REPLICAS).ok_or_else(|| {
             Failure::argument(format!("`count` of app {app_name} is {count}: between 0 and {MAX_REPLICAS}"))
         })?;

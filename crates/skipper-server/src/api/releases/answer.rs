@@ -6,7 +6,7 @@ use axum::{
 };
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
-use skipper_core::name::PlatformName;
+use skipper_core::{name::PlatformName, spec::Target};
 
 use super::{
     asked::Asked,
@@ -87,5 +87,5 @@ pub(super) fn account(app: &App, name: &str) -> Option<PlatformName> {
 }
 
 fn has(app: &App, name: &str) -> bool {
-    app.platforms.iter().any(|(target, _)| target.0.as_str() == name)
+    PlatformName::new(name).is_ok_and(|name| app.platforms.get(&Target(name)).is_some())
 }

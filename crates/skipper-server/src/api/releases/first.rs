@@ -150,8 +150,11 @@ pub(super) async fn history(
     Path((name, max)): Path<(String, String)>,
 ) -> Result<Response, Failure> {
     let max = extract::number(&max)?;
-    let max = u32::try_from(max).ok().filter(|max| *max > 0);
-    let max = max.ok_or_else(|| Failure::argument("The maximum number of revisions should be greater than zero."))?;
+    if max < 1 {
+        return Err(Failure::argument("The maximum number of revisions should be greater than zero."));
+    }
+    // More than there can be of a release.
+    let max = u32::try_from(max).unwrap_or(u32::MAX);
     let release = extract::release(&name)?;
     let filter = VersionFilter::History(&release, max);
     let versions = verb::versions::list(&app, &client.caller, &client.tenant, filter, Look::Alive).await?;

@@ -57,10 +57,24 @@ pub(super) async fn upload(
             "Failed to upload the package. Package [{name}:{version}] in Repository [{repository}] already exists."
         ))
         .because(error),
-        Code::NameInUse | Code::PackageInvalid => Failure::skipper(error.detail()).because(error),
+        Code::NameInUse | Code::PackageInvalid => {
+            let told = leaving(error.detail()).map_or_else(|| Failure::skipper(error.detail()), outside);
+            told.because(error)
+        }
         _ => error.into(),
     })?;
     answer(&app, &asked, &entry).await
+}
+
+/// What the original says of a path that leads out of the folder it unpacks into.
+fn outside(path: &str) -> Failure {
+    Failure::skipper(format!("Entry is outside of the target dir: {path}"))
+}
+
+/// The entry of a zip that is refused because it leads out of the package.
+fn leaving(refusal: &str) -> Option<&str> {
+    let (before, _) = refusal.split_once("` could be written outside of the package")?;
+    before.rsplit_once("the entry `").map(|(_, entry)| entry)
 }
 
 /// Checks in the order in which the generation does it.
@@ -88,6 +102,9 @@ async fn wanted(app: &App, generation: Generation, body: UploadRequest) -> Resul
     })?;
     if bytes.is_empty() {
         return Err(Failure::argument("Package file as bytes must not be empty"));
+    }
+    if second && name.contains(['/', '\\']) {
+        return Err(outside(&format!("{name}-{version}.zip")));
     }
     if bytes.len() > app.limits.package {
         let most = app.limits.package;

@@ -231,7 +231,7 @@ pub async fn sweep(app: &App) -> Result<usize, skipper_store::Error> {
                 Some((release, of)) => place(app, &apps, &release, &of).await?,
                 None => Place::Coming,
             };
-            if place == Place::Taken && remove(platform.as_ref(), &one).await {
+            if place == Place::Taken && remove(platform.as_ref(), &one, "Skipper serves in its place").await {
                 continue;
             }
             left += 1;
@@ -307,10 +307,39 @@ async fn resume(platform: &dyn Platform, one: &Foreign) {
     }
 }
 
-async fn remove(platform: &dyn Platform, one: &Foreign) -> bool {
+/// What slip still runs of an app that is being removed, and of its previews, goes with it: nobody would look after it any more.
+pub(crate) async fn remove_of(app: &App, name: &ReleaseName) {
+    const WHY: &str = "its app is removed";
+    let is_of =
+        |label: &str| label.strip_prefix(name.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(INFIX));
+    let storage = app.apps.get().map(|apps| apps.server().storage.clone()).unwrap_or_default();
+    let pods = tokio::task::spawn_blocking(move || pods::read(Path::new(&storage))).await.unwrap_or_default();
+    let pods: Vec<String> = pods.into_iter().filter(|(label, _)| is_of(label)).map(|(_, pod)| pod).collect();
+    let clearing = app.platforms.iter().map(async |(target, platform)| {
+        match platform.foreign(&[MANAGED], LISTED).await {
+            Ok(found) => {
+                for one in found.iter().filter(|one| one.labels.get(OF).is_some_and(|label| is_of(label))) {
+                    remove(platform.as_ref(), one, WHY).await;
+                }
+            }
+            Err(error) => {
+                warn!(platform = %target.0, error = error.chain(), "what slip may run of `{name}` there is left");
+            }
+        }
+        for pod in &pods {
+            match platform.remove_foreign_pod(pod, STOPPED).await {
+                Ok(()) => info!(pod, "{WHY}: a pod of slip's, if it was there, is removed"),
+                Err(error) => warn!(pod, error = error.chain(), "a pod of slip's could not be removed"),
+            }
+        }
+    });
+    futures::future::join_all(clearing).await;
+}
+
+async fn remove(platform: &dyn Platform, one: &Foreign, why: &str) -> bool {
     let removed = platform.remove_foreign(&one.id, STOPPED).await;
     match removed {
-        Ok(()) => info!(container = one.name, "Skipper serves in its place: a container of slip's was removed"),
+        Ok(()) => info!(container = one.name, "{why}: a container of slip's was removed"),
         Err(error) => {
             warn!(
                 container = one.name,

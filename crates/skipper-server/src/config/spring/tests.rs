@@ -106,8 +106,10 @@ fn without_anything_of_spring_nothing_is_said() {
 fn accounts_keep_their_names_and_their_options_become_native_ones() {
     let text = "platform:\n  local:\n    accounts:\n      localDev:\n        shutdownTimeout: 60\n        \
                 javaOpts: \"-Dtest=foo\"\n      plain:\n      other:\n        env-vars-to-inherit: [PATH, \"LC_.*\"]\n        \
-                port-range.low: 2000\n        java_home_path.3: /jdk17\n";
+                port-range.low: 2000\n        java_home_path.3: /jdk17\n      \
+                idle:\n        docker.network: foo\n        maximumConcurrentTasks: 3\n";
     Case::new(&[("app.yml", &skipper(text))]).args(&[PORT]).gives(&[
+        "platforms.idle.type = local (app.yml:17)",
         "platforms.localDev.java_opts = -Dtest=foo (app.yml:10)",
         "platforms.localDev.shutdown_timeout = 60s (app.yml:9)",
         "platforms.localDev.type = local (app.yml:9)",

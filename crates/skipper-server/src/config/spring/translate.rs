@@ -64,6 +64,9 @@ pub(in super::super) struct Translated {
 /// Tables with named entries, and their prefix in rules.
 const TABLES: [&str; 3] = ["platforms", "repositories", "maven.repositories"];
 
+/// What is said of an account of `local`.
+const LOCAL_ACCOUNT: &str = "spring.cloud.skipper.server.platform.local.accounts.*.";
+
 /// Begins a value that only a configuration server can read.
 const CIPHER: &str = "{cipher}";
 
@@ -82,6 +85,15 @@ pub(super) struct Hit<'a> {
 }
 
 impl Hit<'_> {
+    /// Whether it makes an account of `local` and says nothing else that has an effect.
+    fn only_names_account(&self) -> bool {
+        match self.effect {
+            Effect::Account => true,
+            Effect::Nothing(_) => self.key.starts_with(LOCAL_ACCOUNT),
+            _ => false,
+        }
+    }
+
     /// A native value that was said here.
     pub(super) fn said(&self, text: String) -> Said {
         Said { text, origin: self.property.origin.clone(), strength: self.strength }
@@ -197,7 +209,7 @@ impl Translator<'_> {
         for hit in hits {
             let template = match hit.effect {
                 Effect::Native(template, _) => template,
-                Effect::Account => "platforms.{0}.type",
+                _ if hit.only_names_account() => "platforms.{0}.type",
                 _ => continue,
             };
             let key = key_of(template, &hit.free, &spellings);
@@ -223,7 +235,7 @@ impl Translator<'_> {
                 _ => Form::Text,
             };
             let texts: Vec<String> = hits.iter().filter_map(|hit| self.text(hit.property, form)).collect();
-            if !texts.is_empty() && !matches!(hits[0].effect, Effect::Account) {
+            if !texts.is_empty() && !hits[0].only_names_account() {
                 self.put(key, hits[0].said(texts.join(",")));
             }
         }
@@ -355,7 +367,7 @@ fn spellings(hits: &[Hit<'_>]) -> BTreeMap<(&'static str, String), String> {
         for hit in hits.iter().filter(|hit| hit.variable == variable) {
             let table = match hit.effect {
                 Effect::Native(template, _) => table_of(template),
-                Effect::Account => Some("platforms"),
+                _ if hit.only_names_account() => Some("platforms"),
                 _ => None,
             };
             if let (Some(table), Some(name)) = (table, hit.free.first()) {

@@ -15,6 +15,7 @@ use tracing::{info, warn};
 use super::place::{Found, Place};
 use crate::{
     app::App,
+    fleet::Farewell,
     verb::{
         Caller,
         resources::{self, Kind},
@@ -126,6 +127,7 @@ async fn auth(app: &App, found: &Found) -> Result<(), String> {
     if auth.revoked {
         if known.iter().any(|token| token.revoked_at.is_none()) {
             app.store.node_tokens_revoke(&auth.node, &by).await.map_err(|error| error.to_string())?;
+            app.fleet.links().close(&auth.node, Farewell::Refused);
             info!(node = %auth.node, "its tokens are revoked, as its file says");
         }
         return Ok(());

@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 use skipper_core::{
     event::Event,
     fleet::OrderStatus,
-    id::OrderId,
+    id::{OrderId, ReleaseId},
     name::{NodeName, ReleaseName, TenantName},
+    release::{Door, Source},
 };
 use skipper_store::{Order, OrderFilter, Resource, ResourceFilter};
 use tracing::warn;
@@ -28,6 +29,8 @@ use crate::{
 
 /// Most documents of a kind that are written anew at the start.
 const MAX: u32 = 1000;
+/// How far back a revision is followed to what people wrote.
+const MAX_HOPS: usize = 100;
 
 /// Writes every document as the database has it.
 pub(super) async fn everything(app: &App, place: &Place, taken: &mut Taken) {
@@ -269,19 +272,30 @@ fn write(place: &Place, taken: &mut Taken, folder: &str, id: &str, mut document:
     }
 }
 
-/// What a tenant's last revisions were, as they were applied.
+/// What people wrote for a revision, by way of the revisions that it went on to or back to.
+async fn tenant_spec(app: &App, release: ReleaseId, mut source: Source) -> Result<Value, Error> {
+    for _ in 0..MAX_HOPS {
+        let number = match source {
+            Source::Tenant { spec } => return Ok(spec),
+            Source::Revision { number } | Source::Scale { number, .. } => number,
+            Source::Package { .. } | Source::App { .. } => break,
+        };
+        let Some(earlier) = app.store.revision_get(release, number).await? else { break };
+        source = earlier.source;
+    }
+    Ok(Value::Null)
+}
+
+/// What a tenant's last revision was, as it was applied. Named after both, since two tenants have revisions of one number.
 async fn snapshot(app: &App, place: &Place, tenant: &TenantName) -> Result<(), Error> {
     let Ok(name) = ReleaseName::new(tenant.as_str()) else { return Ok(()) };
     let Some(release) = app.store.release_get(tenant, &name).await? else { return Ok(()) };
     let id = format!("{tenant}-{}", release.last_revision);
-    if release.door != skipper_core::release::Door::Fleet || place.is_there("snapshots", &id) {
+    if release.door != Door::Fleet || place.is_there("snapshots", &id) {
         return Ok(());
     }
     let Some(revision) = app.store.revision_get(release.id, release.last_revision).await? else { return Ok(()) };
-    let spec = match revision.source {
-        skipper_core::release::Source::Tenant { spec } => spec,
-        _ => Value::Null,
-    };
+    let spec = tenant_spec(app, release.id, revision.source).await?;
     let document =
         json!({"tenant": tenant, "revision": revision.number, "applied_at": stamp(revision.created_at), "spec": spec});
     if let Err(cause) = place.write("snapshots", &id, &document, false) {

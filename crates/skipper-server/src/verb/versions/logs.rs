@@ -7,7 +7,7 @@ use skipper_core::{
     port::LogStreamKind,
 };
 
-use super::{Look, Status, one};
+use super::{Look, Status, Version, deployed, one};
 use crate::{
     app::App,
     error::Error,
@@ -20,7 +20,7 @@ const LINES: usize = 2000;
 const BYTES: usize = 1 << 20;
 
 /// By deployment id, what each application of the newest version wrote, errors first; of one id or application only, in
-/// any case, where `only` says so.
+/// any case, where `only` says so. Where the newest version does not serve, also those of the one that does.
 ///
 /// # Errors
 ///
@@ -32,7 +32,25 @@ pub async fn logs(
     name: &ReleaseName,
     only: Option<&str>,
 ) -> Result<Vec<(String, String)>, Error> {
-    let version = one(app, caller, tenant, name, None, Look::Alive).await?;
+    let newest = one(app, caller, tenant, name, None, Look::Alive).await?;
+    let serves = newest.status == Status::Deployed;
+    let mut told = of(app, caller, tenant, name, newest, only).await?;
+    if !serves && let Ok(serving) = deployed(app, caller, tenant, name).await {
+        let more = of(app, caller, tenant, name, serving, only).await?;
+        // What an upgrade leaves as it is belongs to both.
+        told.extend(more.into_iter().filter(|(id, _)| told.iter().all(|(known, _)| known != id)).collect::<Vec<_>>());
+    }
+    Ok(told)
+}
+
+async fn of(
+    app: &App,
+    caller: &Caller,
+    tenant: &TenantName,
+    name: &ReleaseName,
+    version: Version,
+    only: Option<&str>,
+) -> Result<Vec<(String, String)>, Error> {
     let meant =
         |id: &str, app: &str| only.is_none_or(|only| only.eq_ignore_ascii_case(id) || only.eq_ignore_ascii_case(app));
     let apps = version.apps.unwrap_or_default();

@@ -100,6 +100,8 @@ async fn what_is_no_request_of_this_door_is_told_in_its_shape_too() {
     check(&server.get("/api/nope").await, 404, "", "No message available");
     let argument = "java.lang.IllegalArgumentException";
     check(&server.post("/api/release/scale/web", &json!({})).await, 500, argument, "`scale` names no application");
+    let none = json!({"scale": [{"name": "web"}]});
+    check(&server.post("/api/release/scale/web", &none).await, 500, argument, "`count` of app web is missing");
     let many = json!({"scale": [{"name": "web", "count": 5000}]});
     check(&server.post("/api/release/scale/web", &many).await, 500, argument, "`count` of app web is 5000");
     let put = server.send(Ask::new(Method::PUT, "/api/release/upgrade")).await;

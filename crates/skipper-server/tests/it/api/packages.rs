@@ -79,6 +79,18 @@ async fn a_bad_upload_is_refused_with_the_sentence_of_the_original() {
         let text = format!("UploadRequest doesn't have a valid semantic version.  Version = {version}");
         check(&server.post("/api/package/upload", &upload("hello", version, "1.0.0")).await, 409, SKIPPER, &text);
     }
+    let text = "Entry is outside of the target dir: ../../hello-1.0.0.zip";
+    let named = with("name", "../../hello".into());
+    check(&server.post("/api/package/upload", &named).await, 409, SKIPPER, text);
+    // A name of the same length, in the entry itself and in the directory of the zip.
+    let mut zip = package("hello", "1.0.0", "");
+    let (name, evil) = (b"templates/web.yml", b"../../../evil.yml");
+    let places: Vec<usize> = (0..zip.len() - name.len()).filter(|at| zip[*at..].starts_with(name)).collect();
+    assert_eq!(places.len(), 2);
+    places.iter().for_each(|at| zip[*at..*at + name.len()].copy_from_slice(evil));
+    let slip = with("packageFileAsBytes", STANDARD.encode(zip).into());
+    let text = "Entry is outside of the target dir: ../../../evil.yml";
+    check(&server.post("/api/package/upload", &slip).await, 409, SKIPPER, text);
 }
 
 #[tokio::test]

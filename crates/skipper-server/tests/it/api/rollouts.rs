@@ -86,6 +86,24 @@ async fn an_upgrade_that_does_not_get_healthy_within_its_timeout_fails_and_a_del
 }
 
 #[tokio::test]
+async fn what_cannot_be_had_is_told_by_the_answer_and_leaves_what_serves_alone() {
+    let server = installed().await;
+    server.machine.platform.lack("builtin:sample");
+    let why = "Error Message = [builtin:sample was answered with 404 Not Found]";
+    for (path, version) in [("/api/release/upgrade", 2), ("/api/upgrade", 3)] {
+        let text = format!("Could not find Resource in replacing release name [web], version [{version}].  {why}");
+        check(&server.post(path, &upgrade("2.0.0", "web")).await, 409, SKIPPER, &text);
+        server.told("web", "FAILED", "Could not deploy app.").await;
+    }
+    let text = format!("Could not install AppDeployRequest [web]  to platform [default].  {why}");
+    check(&server.post("/api/package/install", &install("2.0.0", "other")).await, 409, SKIPPER, &text);
+    let running: Vec<String> = server.machine.platform.running().keys().map(ToString::to_string).collect();
+    assert_eq!(running.len(), 1, "{running:?}");
+    let info: Value = server.get("/api/release/status/web/1").await.ok();
+    assert_eq!(info["status"]["statusCode"], "DEPLOYED");
+}
+
+#[tokio::test]
 async fn values_are_put_over_those_of_the_newest_version_also_of_one_that_failed() {
     let server = installed().await;
     let with = |version: &str, raw: &str| {
@@ -197,4 +215,24 @@ async fn the_management_of_an_instance_is_called_in_place_of_the_client() {
     assert_eq!(missing.status, 400, "{}", missing.text());
     let out = server.get("/api/release/actuator/web/web.web-v1/web.web-v1-0?endpoint=../admin").await;
     check(&out, 500, "java.lang.IllegalArgumentException", "leads out");
+}
+
+#[tokio::test]
+async fn what_serves_is_found_after_an_upgrade_that_failed() {
+    let server = installed().await;
+    server.machine.platform.behave("2.0.0", Behaviour { healthy_after: None, exits_after: None });
+    let mut body = upgrade("2.0.0", "web");
+    body["timeout"] = json!(300);
+    server.post("/api/release/upgrade", &body).await.ok::<Value>();
+    server.told("web", "FAILED", "Did not detect apps in replacing release as healthy after ").await;
+    for path in ["/api/release/logs/web", "/api/release/logs/web/web.web-v1", "/api/release/logs/web/web"] {
+        let told: Value = server.get(path).await.ok();
+        assert!(told["logs"]["web.web-v1"].is_string(), "{path}: {told}");
+    }
+    let at = "/api/release/actuator/web/web.web-v1";
+    let called = server.get(&format!("{at}/web.web-v1-0?endpoint=/info")).await.text();
+    assert!(!called.contains("is not found"), "{called}");
+    let nobody = server.get(&format!("{at}/nobody?endpoint=/info")).await;
+    let text = "instance nobody is not found in app web.web-v1; there is web.web-v1-0";
+    check(&nobody, 500, "java.lang.IllegalArgumentException", text);
 }

@@ -126,13 +126,19 @@ fn check(merged: &Merged, pod: Option<&Pod>, ports: &mut Vec<Port>, findings: &m
     if let Some(command) = &settings.command {
         return Some(Check::Command { command: command.clone() });
     }
-    let asks_port = settings.path.is_some() || settings.tcp;
+    let asks_port = settings.path.is_some() || settings.tcp == Some(true);
     if merged.kind == Kind::Worker && asks_port {
         let message = "a worker has no port; it is healthy while it runs";
         findings.push(Finding::warning("health-ignored", message).path("health"));
     }
-    if merged.kind == Kind::Worker || !asks_port {
+    if merged.kind == Kind::Worker {
         return Some(Check::Running);
+    }
+    if !asks_port {
+        // slip asks nothing then, and requests go to what does not listen yet.
+        let unasked = settings.tcp == Some(false) || pod.is_some_and(|pod| asks_itself(merged, pod, ports));
+        let port = asked_port(merged, pod, ports).filter(|_| !unasked);
+        return Some(port.map_or(Check::Running, |port| Check::Tcp { port }));
     }
     let port = match (pod, asked_port(merged, pod, ports)) {
         (_, Some(port)) => port,
@@ -150,6 +156,11 @@ fn check(merged: &Merged, pod: Option<&Pod>, ports: &mut Vec<Port>, findings: &m
         Some(path) => Check::Http { port, path: path.clone(), status: settings.expect_status.clone() },
         None => Check::Tcp { port },
     })
+}
+
+/// Whether the manifest has a question of its own for the container that would be asked.
+fn asks_itself(merged: &Merged, pod: &Pod, ports: &[Port]) -> bool {
+    asked(merged, pod, ports).and_then(|name| pod.container(&name)).is_some_and(|container| container.probed)
 }
 
 /// A port that is declared already: that of the container that is asked, else the first.

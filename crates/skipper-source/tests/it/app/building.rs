@@ -553,7 +553,8 @@ fn a_pods_preview_has_its_own_name_and_folders() {
 #[test]
 fn what_is_asked_of_health_can_be_chosen() {
     for (health, expected) in [
-        ("{}", "Running"),
+        ("{}", "Tcp"),
+        ("{ tcp = false }", "Running"),
         ("{ tcp = true }", "Tcp"),
         ("{ command = \"test -f /ok\" }", "Command { command: [\"/bin/sh\", \"-c\", \"test -f /ok\"] }"),
         ("{ command = [\"check\"] }", "Command { command: [\"check\"] }"),

@@ -81,14 +81,14 @@ fn values_of_packages_within_come_from_three_places() {
 #[test]
 fn scalars_of_the_outer_package_are_asked_last() {
     let files = [
-        ("values.yml", "version: outer\nhello: world\n"),
+        ("values.yml", "version: outer\nhello: world\nlist: [not, seen]\n"),
         ("packages/time/package.yml", "name: time\nversion: 1.0.0\n"),
         ("packages/time/values.yml", "version: inner\n"),
-        ("packages/time/templates/time.yml", "{{version}} {{hello}}"),
+        ("packages/time/templates/time.yml", "{{version}} {{hello}}{{#list}} {{.}}{{/list}}."),
     ];
     for renderer in [Renderer::Classic1, Renderer::Classic2] {
         let made = render(&files, "", renderer).unwrap();
-        assert!(made.contains("inner world"), "{made}");
+        assert!(made.contains("inner world."), "{made}");
     }
 }
 

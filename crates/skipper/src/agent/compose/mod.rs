@@ -6,15 +6,16 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use skipper_core::{
+    BoxStream,
     compose::{Terms, project_name},
     fleet::{OrderKind, Outcome},
     generation::Generation,
     name::PlatformName,
-    port::{Error, ErrorKind},
+    port::{Error, ErrorKind, ExecOutput, LogChunk},
 };
 use skipper_platform::compose::{ComposeConfig, Driver, Report, ServiceReport, Wanted};
 use skipper_source::{
-    fleet::{ServiceState, WorkOrder},
+    fleet::{ProjectExec, ProjectLogs, ServiceState, WorkOrder},
     yaml,
 };
 use tokio::time::Instant;
@@ -59,6 +60,16 @@ impl Compose {
     /// What somebody should know about where this runs.
     pub(super) async fn warnings(&self) -> Vec<String> {
         self.driver.warnings().await
+    }
+
+    /// What a tenant's project writes.
+    pub(super) async fn logs(&self, asked: &ProjectLogs) -> Result<BoxStream<'static, Result<LogChunk, Error>>, Error> {
+        self.driver.logs_of_one(&asked.project, asked.service.as_deref(), asked.tail, asked.follow).await
+    }
+
+    /// A command in a tenant's project.
+    pub(super) async fn exec(&self, asked: &ProjectExec, within: Duration) -> Result<ExecOutput, Error> {
+        self.driver.exec_in_first(&asked.project, asked.service.as_deref(), &asked.command, within).await
     }
 
     /// Once. What broke off for a while is an error, what did not work is a result.

@@ -17,7 +17,8 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, header};
 use serde::Deserialize;
 use serde_json::Value;
 use skipper_core::{id::OrderId, name::NodeName, secret::SecretValue};
-use skipper_source::fleet::{Heartbeat, PROTOCOL, PROTOCOL_HEADER, Report, WorkOrder};
+use skipper_server::fleet::UPGRADE;
+use skipper_source::fleet::{Heartbeat, LINK_WANTED, PROTOCOL, PROTOCOL_HEADER, Report, WorkOrder};
 
 use super::{settings::Settings, token::Token};
 use crate::failure::chain;
@@ -70,6 +71,8 @@ pub(super) enum Next {
     Order(Box<Handed>),
     /// There is none.
     Nothing,
+    /// There is none, and the server wants to ask this node something: a link is to be opened.
+    Link,
     /// There is some that this agent cannot read: which, under which generation, and why.
     Unreadable {
         /// The order.
@@ -87,6 +90,9 @@ pub(super) struct Heard {
     /// Orders that are not this node's any more.
     #[serde(default)]
     pub(super) lost: Vec<OrderId>,
+    /// The server wants to ask this node something: a link is to be opened.
+    #[serde(default)]
+    pub(super) link: bool,
     /// How long the others are from now on.
     #[serde(default)]
     lease_ms: Option<u64>,
@@ -149,7 +155,7 @@ impl Door {
         let within = wait.map_or(ANSWER, |wait| wait + GRACE);
         let response = self.send(self.http.request(Method::GET, url), within).await?;
         if response.status() == StatusCode::NO_CONTENT {
-            return Ok(Next::Nothing);
+            return Ok(if response.headers().contains_key(LINK_WANTED) { Next::Link } else { Next::Nothing });
         }
         let date = date(&response);
         let bytes = read(response, LARGEST).await?;
@@ -184,6 +190,25 @@ impl Door {
     /// How long leases last, as far as the server has said.
     pub(super) fn lease(&self) -> Duration {
         Duration::from_millis(self.lease_ms.load(Ordering::Relaxed))
+    }
+
+    /// Asks for a connection by which the server may ask this node. What comes back is the raw one, right after the server has agreed.
+    pub(super) async fn link(&self) -> Result<reqwest::Upgraded, Fault> {
+        let mut url = self.url(&["v1", "nodes", self.node.as_str(), "link"]);
+        url.query_pairs_mut().append_pair("instance", &self.instance);
+        let build =
+            self.http.request(Method::GET, url).header(header::CONNECTION, "Upgrade").header(header::UPGRADE, UPGRADE);
+        let response = self.heard(build, ANSWER).await?;
+        let becomes = response.headers().get(header::UPGRADE).and_then(|value| value.to_str().ok());
+        match response.status() {
+            StatusCode::SWITCHING_PROTOCOLS if becomes.is_some_and(|becomes| becomes.eq_ignore_ascii_case(UPGRADE)) => {
+                response.upgrade().await.map_err(|error| lost(&error))
+            }
+            status if status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS => {
+                Err(Fault::Unreadable(format!("it answers {status} where a connection was to become a link")))
+            }
+            _ => Err(refused(response).await),
+        }
     }
 
     /// Tells what became of an order, by the ids of whoever asked for it.
@@ -234,6 +259,12 @@ impl Door {
     }
 
     async fn send(&self, build: RequestBuilder, within: Duration) -> Result<Response, Fault> {
+        let response = self.heard(build, within).await?;
+        if response.status().is_success() { Ok(response) } else { Err(refused(response).await) }
+    }
+
+    /// The answer, whatever it is, of a server that speaks our protocol.
+    async fn heard(&self, build: RequestBuilder, within: Duration) -> Result<Response, Fault> {
         let response = build
             .bearer_auth(self.token.current().expose())
             .header(PROTOCOL_HEADER, PROTOCOL)
@@ -245,7 +276,7 @@ impl Door {
         if let Some(message) = said(PROTOCOLS).or_else(|| said(PROTOCOL_HEADER)).and_then(protocol::mismatch) {
             return Err(Fault::Protocol(message));
         }
-        if response.status().is_success() { Ok(response) } else { Err(refused(response).await) }
+        Ok(response)
     }
 }
 

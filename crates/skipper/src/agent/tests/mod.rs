@@ -146,6 +146,8 @@ impl Run {
             poll_interval: settings.poll_interval,
             heartbeat_interval: settings.heartbeat_interval,
             drain_within: Duration::from_secs(5),
+            links: false,
+            offers: BTreeMap::new(),
         });
         serve::start(&agent);
         Self { agent, runtime: Some(runtime) }

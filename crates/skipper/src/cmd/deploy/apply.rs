@@ -5,10 +5,11 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 use skipper_core::{fleet::OrderStatus, id::OrderId, port::Ids as _};
+use skipper_source::fleet::WorkOrder;
 
 use super::super::{
     Context,
-    fleet_arg::TenantArg,
+    fleet_arg::{TenantArg, WaysArg},
     orders::{Ended, Pursued, outcome, read, shown, until_ended},
 };
 use crate::{
@@ -24,10 +25,20 @@ use crate::{
 Examples:
   skipper deploy apply --url http://127.0.0.1:3000 --admin-token TOKEN --tenant-id example-tenant
   skipper deploy apply example-tenant --wait --timeout 5m
+  skipper deploy apply example-tenant --waves 1,10%,rest --max-unavailable 2
 A tenant that is already as its document says is left as it is, and that is said.")]
 pub(crate) struct Apply {
     #[command(flatten)]
     tenant: TenantArg,
+    #[command(flatten)]
+    ways: WaysArg,
+    #[command(flatten)]
+    pursuit: Pursuit,
+}
+
+/// How a call that makes orders is sent, and whether their end is waited for.
+#[derive(Debug, clap::Args)]
+pub(in super::super) struct Pursuit {
     /// What makes a repetition of this call the same call: whatever is sent under it again gets the first answer
     /// [default: a new one]
     #[arg(long, value_name = "KEY")]
@@ -57,13 +68,20 @@ struct Applied {
 impl Apply {
     pub(super) async fn run(self, context: &Context) -> Done {
         let name = self.tenant.name();
+        let call = Call::post(&["v1", "deployments", name, "apply"]).json(&self.ways.body());
+        self.pursuit.run(context, name, call, "it is as its document says").await
+    }
+}
+
+impl Pursuit {
+    /// Sends a call that makes orders, and waits for them where that is wanted. `unchanged` is what is said where nothing is to be done.
+    pub(in super::super) async fn run(self, context: &Context, name: &str, call: Call, unchanged: &str) -> Done {
         let key = self.idempotency_key.unwrap_or_else(|| RandomIds.next().to_string());
-        let call = Call::post(&["v1", "deployments", name, "apply"]).key(key);
-        let answer: Value = context.client()?.ask(&call).await?;
+        let answer: Value = context.client()?.ask(&call.key(key)).await?;
         let applied: Applied = read(answer.clone())?;
         let out = &context.out;
         if applied.unchanged {
-            out.note(&tame(&format!("{name} is unchanged: it is as its document says")));
+            out.note(&tame(&format!("{name} is unchanged: {unchanged}")));
         }
         let waits = (self.wait || self.timeout.is_some()) && !applied.unchanged;
         if !waits {
@@ -123,7 +141,10 @@ fn verdict(context: &Context, tenant: &str, ended: &Ended) -> Done {
     for order in &ended.orders {
         let how = order.result.as_ref().map_or_else(|| order.status.to_string(), outcome);
         let line = tame(&format!("{} on {}: {how} ({})", order.tenant, order.node, order.id));
-        if order.status != OrderStatus::Succeeded {
+        if !order.status.is_final() || order.status == OrderStatus::Superseded {
+            // Its wave never began.
+            failed.push(tame(&format!("{} on {}: not begun ({})", order.tenant, order.node, order.id)));
+        } else if order.status != OrderStatus::Succeeded {
             failed.push(line);
         } else if !out.json {
             out.line(&out.paint.style(Style::Good, &format!("✓ {line}")))?;
@@ -137,8 +158,13 @@ fn verdict(context: &Context, tenant: &str, ended: &Ended) -> Done {
         let why = rollout.cause.as_ref().map_or(String::new(), |cause| format!(": {}", tame(&cause.message)));
         failed.push(tame(&format!("the rollout ended as {}{why}", rollout.phase)));
     }
-    let bad = ended.orders.iter().find(|order| order.status != OrderStatus::Succeeded);
+    let is_bad = |order: &&WorkOrder| matches!(order.status, OrderStatus::Failed | OrderStatus::Expired);
+    let bad = ended.orders.iter().find(is_bad);
     let hint = match bad {
+        Some(order) if ended.orders.len() > 1 => tame(&format!(
+            "`skipper orders show {}` shows what the node said, `skipper fleet status {tenant}` how far each is",
+            order.id
+        )),
         Some(order) => format!("`skipper orders show {}` shows what the node said", order.id),
         None => tame(&format!("`skipper why {tenant} --tenant {tenant}` tells more")),
     };

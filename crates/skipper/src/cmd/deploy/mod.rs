@@ -4,6 +4,7 @@ mod apply;
 mod sign;
 pub(super) mod watch;
 
+pub(super) use apply::Pursuit;
 pub(super) use sign::{HEADER, signature};
 pub(super) use watch::{Waiting, settle};
 

@@ -2,14 +2,15 @@ use std::{pin::pin, time::Duration};
 
 use serde::Deserialize;
 use serde_json::Value;
-use skipper_server::api::deploys::wire::{DeployView, StatusView};
+use skipper_core::name::ReleaseName;
+use skipper_server::api::deploys::wire::{DeployView, Serving};
 use tokio::time::Instant;
 
 use super::super::Context;
 use crate::{
     client::{Call, Client},
     failure::{Done, Exit, Failure},
-    render::{Style, lasted, tame},
+    render::{Style, lasted, tame, tame_lines},
 };
 
 /// Longest that the server may be away before waiting for it makes no sense. A restart takes a second.
@@ -159,7 +160,7 @@ async fn told(context: &Context, accepted: &Accepted, view: &DeployView) -> Done
     if out.json {
         out.json(view)?;
     }
-    let app = tame(&view.app);
+    let (app, release) = named(view);
     let tag = tame(view.tag.as_deref().unwrap_or(&accepted.tag));
     let took = took(view).map_or(String::new(), |took| format!(" after {}", lasted(took)));
     if view.status == "completed" {
@@ -175,20 +176,27 @@ async fn told(context: &Context, accepted: &Accepted, view: &DeployView) -> Done
     }
     let mut message = format!("the deploy of {app} at {tag} ended as {}{took}", tame(&view.status));
     if let Some(error) = &view.error {
-        message.push_str(&format!(": {}", tame(error)));
+        message.push_str(&format!(": {}", tame_lines(error)));
     }
-    if let Some(serving) = serving(context, &app).await {
+    if let Some(Serving { revision, tag }) = &view.serving {
         message.push('\n');
-        message.push_str(&serving);
+        message.push_str(&super::super::app_status::serving(*revision, tag.as_deref()));
     }
-    Err(Failure::new(Exit::DeployFailed, message).hint(format!("`skipper why {app}` tells more")))
+    Err(Failure::new(Exit::DeployFailed, message).hint(format!("`skipper why {release}` tells more")))
 }
 
-/// What serves now: a courtesy to those who may see it.
-async fn serving(context: &Context, app: &str) -> Option<String> {
-    let client = context.client().ok()?;
-    let status: StatusView = client.ask_once(&Call::get(&["v1", "status"])).await.ok()?.ok()?;
-    Some(super::super::app_status::serving(status.apps.get(app)?))
+/// What was deployed, for people, and the release that it is.
+fn named(view: &DeployView) -> (String, String) {
+    let app = tame(&view.app);
+    match &view.preview {
+        None => (app.clone(), app),
+        Some(id) => {
+            let release = ReleaseName::new(view.app.clone()).ok();
+            let release = release.and_then(|of| skipper_source::app::preview_release(&of, id).ok());
+            let release = release.map_or_else(|| app.clone(), |release| release.to_string());
+            (format!("{app}, preview {}", tame(id)), release)
+        }
+    }
 }
 
 fn took(view: &DeployView) -> Option<Duration> {

@@ -141,7 +141,10 @@ fn holds_key(text: &str) -> bool {
     text.lines().any(|line| {
         let Some((key, value)) = line.trim_start().split_once('=') else { return false };
         let value = value.trim();
-        matches!(key.trim(), "secret" | "token" | "ghcr_token") && !value.contains("${") && value.len() > 2
+        let key = key.trim().rsplit('.').next().unwrap_or_default();
+        matches!(key, "secret" | "token" | "ghcr_token" | "password" | "api_key")
+            && !value.contains("${")
+            && value.len() > 2
     })
 }
 

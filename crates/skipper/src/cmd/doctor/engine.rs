@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use skipper_server::config::EdgePort;
 use skipper_source::app::Backend;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -101,22 +102,31 @@ async fn ping(socket: &Path) -> std::io::Result<()> {
     tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
 }
 
-/// Whether somebody else has the ports that browsers try.
-pub(super) fn ports(open: &[SocketAddr]) -> Vec<Finding> {
-    [80, 443]
+/// Whether somebody else has the ports that browsers try, where the edge takes them by itself, or those that it is told to take.
+pub(super) fn ports((http, https): (&EdgePort, &EdgePort), open: &[SocketAddr]) -> Vec<Finding> {
+    let wanted = |port: &EdgePort, usual: u16| match port {
+        EdgePort::Auto => Some((SocketAddr::from(([0, 0, 0, 0], usual)), false)),
+        EdgePort::At(address) => Some((*address, true)),
+        EdgePort::Off => None,
+    };
+    [wanted(http, 80), wanted(https, 443)]
         .into_iter()
-        .filter(|port| !open.iter().any(|address| address.port() == *port))
-        .filter_map(|port| {
-            let taken = TcpListener::bind(SocketAddr::from(([0, 0, 0, 0], port)))
-                .is_err_and(|error| error.kind() == ErrorKind::AddrInUse);
-            taken.then(|| {
-                let who = holder(port).map_or_else(|| "something else".to_owned(), |name| format!("`{name}`"));
-                Finding::warning(
-                    "ports",
-                    format!("{who} listens on port {port}, and so the edge cannot"),
-                    "stop it; or let it stand in front: [caddy] in slip.toml for Caddy, `edge.http` and `edge.https` for others",
-                )
-            })
+        .flatten()
+        .filter(|(address, _)| !open.iter().any(|one| one.port() == address.port()))
+        .filter(|(address, _)| {
+            TcpListener::bind(*address).is_err_and(|error| error.kind() == ErrorKind::AddrInUse)
+        })
+        .map(|(address, is_told)| {
+            let port = address.port();
+            let who = holder(port).map_or_else(|| "something else".to_owned(), |name| format!("`{name}`"));
+            let detail = format!("{who} listens on port {port}, and so the edge cannot");
+            if is_told {
+                let advice = format!("stop it, or name another than {address} for `edge.http` or `edge.https`");
+                return Finding::broken("ports", detail, advice);
+            }
+            let advice =
+                "stop it; or let it stand in front: [caddy] in slip.toml for Caddy, `edge.http` and `edge.https` for others";
+            Finding::warning("ports", detail, advice)
         })
         .collect()
 }
@@ -155,7 +165,8 @@ pub(super) fn clock(now_micros: i64) -> Option<Finding> {
         return Some(Finding::broken("clock", "it stands before this program was made", advice).fix(Fix::Clock));
     }
     if !fix::has_systemd() {
-        return None;
+        let now = jiff::Timestamp::from_microsecond(now_micros).ok()?.strftime("%F %T UTC");
+        return Some(Finding::ok("clock", format!("{now}; nothing here tells whether the network sets it")));
     }
     let (_, answer) = fix::run("timedatectl", &["show", "--property=NTPSynchronized", "--value"])?;
     Some(match answer.as_str() {
@@ -167,6 +178,18 @@ pub(super) fn clock(now_micros: i64) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_port_that_the_edge_is_told_to_take_is_free_or_its_own() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let address = listener.local_addr().expect("an address");
+        let edge = (&EdgePort::At(address), &EdgePort::Off);
+        let told = ports(edge, &[]);
+        assert!(told.len() == 1 && told[0].state == super::super::State::Broken, "{told:?}");
+        assert!(ports(edge, &[address]).is_empty(), "the edge itself listens there");
+        drop(listener);
+        assert!(ports(edge, &[]).is_empty());
+    }
 
     #[test]
     fn who_listens_is_read_from_the_kernels_table() {

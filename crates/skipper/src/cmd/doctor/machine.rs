@@ -140,7 +140,7 @@ async fn edge(config: &Config, surroundings: &Surroundings) -> Vec<Finding> {
             let listeners: Vec<_> = open.iter().map(ToString::to_string).collect();
             let where_to = if listeners.is_empty() { "no route yet".to_owned() } else { listeners.join(", ") };
             let mut found = vec![Finding::ok("edge process", format!("process {}, {where_to}", info.pid))];
-            found.extend(wanted_ports(config, &open));
+            found.extend(engine::ports((&config.edge.http, &config.edge.https), &open));
             found
         }
         Err(_) if !control.exists() => {
@@ -149,7 +149,7 @@ async fn edge(config: &Config, surroundings: &Surroundings) -> Vec<Finding> {
                 "none runs",
                 "the server starts one by itself; `skipper server`",
             )];
-            found.extend(wanted_ports(config, &[]));
+            found.extend(engine::ports((&config.edge.http, &config.edge.https), &[]));
             found
         }
         Err(error) => vec![Finding::broken(
@@ -158,11 +158,6 @@ async fn edge(config: &Config, surroundings: &Surroundings) -> Vec<Finding> {
             format!("look at {}; a running server starts a new one within a second", state.join("edge.log").display()),
         )],
     }
-}
-
-/// Who has the ports that the edge would take by itself.
-fn wanted_ports(config: &Config, open: &[SocketAddr]) -> Vec<Finding> {
-    if config.edge.http == EdgePort::Auto { engine::ports(open) } else { Vec::new() }
 }
 
 /// The disk that images lie on, where it is another one's.

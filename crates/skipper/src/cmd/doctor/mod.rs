@@ -17,7 +17,7 @@ use skipper_source::app;
 use super::{Context, check, is_loopback, server::Settings};
 use crate::{
     failure::{Done, Exit, Failure},
-    render::{Style, tame},
+    render::{Style, tame_lines},
     surroundings::Surroundings,
     targets,
     world::SystemClock,
@@ -230,7 +230,7 @@ fn show(context: &Context, findings: &[Finding], fix: bool) -> Done {
                 State::Warning => out.paint.style(Style::Warn, "warning"),
                 State::Broken => out.paint.style(Style::Bad, "broken "),
             };
-            let detail = tame_lines(&finding.detail);
+            let detail = in_column(&finding.detail);
             text.push_str(&format!("{mark}  {:<14} {detail}\n", finding.check));
             let said = match (&finding.fixed, &finding.advice, &finding.fix) {
                 (Some(fixed), _, _) => Some(format!("done: {fixed}")),
@@ -238,7 +238,7 @@ fn show(context: &Context, findings: &[Finding], fix: bool) -> Done {
                 (None, advice, _) => advice.clone(),
             };
             if let Some(advice) = &said {
-                let advice = tame_lines(advice);
+                let advice = in_column(advice);
                 text.push_str(&format!("{:25}{}\n", "", out.paint.style(Style::Busy, &format!("-> {advice}"))));
             }
         }
@@ -250,7 +250,7 @@ fn show(context: &Context, findings: &[Finding], fix: bool) -> Done {
     if broken > 0 { Err(Failure::quiet(Exit::Error)) } else { Ok(()) }
 }
 
-fn tame_lines(text: &str) -> String {
-    let lines: Vec<_> = text.lines().map(tame).collect();
-    lines.join(&format!("\n{:25}", ""))
+/// Further lines stand below the first.
+fn in_column(text: &str) -> String {
+    tame_lines(text).replace('\n', &format!("\n{:25}", ""))
 }

@@ -80,7 +80,9 @@ impl WaitArgs {
     /// As [`WaitArgs::settle`], and it came too late.
     pub(super) async fn settle_cancel(&self, context: &Context, accepted: Accepted) -> Done {
         if !self.waits(context) {
-            return tell_accepted(context, &accepted);
+            let Accepted { release, rollout, .. } = &accepted;
+            let said = format!("{release}: the {} is being cancelled, rollout {}", rollout.verb, rollout.id);
+            return tell(context, &accepted, &said);
         }
         let Ended::Final(view) = watch::until_ended(context, &accepted, self.timeout).await? else { return Ok(()) };
         if context.out.json {
@@ -109,13 +111,17 @@ fn serving(from: Option<u64>) -> String {
 }
 
 fn tell_accepted(context: &Context, accepted: &Accepted) -> Done {
-    let out = &context.out;
+    let revision = accepted.revision.map_or(String::new(), |revision| format!(", revision {revision}"));
+    let Accepted { release, rollout, .. } = accepted;
+    tell(context, accepted, &format!("{release}: {} accepted{revision}, rollout {}", rollout.verb, rollout.id))
+}
+
+fn tell(context: &Context, accepted: &Accepted, said: &str) -> Done {
+    let (out, release) = (&context.out, &accepted.release);
     if out.json {
         return out.json(accepted);
     }
-    let revision = accepted.revision.map_or(String::new(), |revision| format!(", revision {revision}"));
-    let Accepted { release, rollout, .. } = accepted;
-    out.line(&tame(&format!("{release}: {} accepted{revision}, rollout {}", rollout.verb, rollout.id)))?;
+    out.line(&tame(said))?;
     out.next(&format!("`skipper status {release}` shows how it goes; --wait waits for its end"));
     Ok(())
 }

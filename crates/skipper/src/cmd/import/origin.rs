@@ -1,6 +1,6 @@
 //! Where an original server's knowledge is read from: a script of H2, its PostgreSQL, or its API.
 
-use std::path::Path;
+use std::{io::Read as _, path::Path};
 
 use skipper_source::original::{Original, Tables, read_h2};
 
@@ -86,7 +86,13 @@ fn script(context: &Context, path: &str) -> Result<Original, Failure> {
     if meta.len() > MAX_SCRIPT {
         return Err(Failure::error(format!("{path} is larger than {} MiB", MAX_SCRIPT >> 20)));
     }
-    let bytes = std::fs::read(&full).doing(|| format!("read {path}"))?;
+    // A device has no length.
+    let mut bytes = Vec::new();
+    let read = std::fs::File::open(&full).and_then(|file| file.take(MAX_SCRIPT + 1).read_to_end(&mut bytes));
+    read.doing(|| format!("read {path}"))?;
+    if bytes.len() as u64 > MAX_SCRIPT {
+        return Err(Failure::error(format!("{path} is larger than {} MiB", MAX_SCRIPT >> 20)));
+    }
     let is_database = path.ends_with(".mv.db") || path.ends_with(".h2.db");
     if is_database || bytes.starts_with(b"H2") || bytes.starts_with(b"-- H2 0.5/B") {
         return Err(Failure::error(format!("{path} is a database file of H2, not a script")).hint(DUMP));

@@ -214,6 +214,16 @@ fn shown(node: &NodeResource) -> String {
         line("state", &status.state);
         line("agent", status.agent_version.as_deref().unwrap_or("unknown"));
         line("last seen", &status.last_seen.map_or_else(|| "never".to_owned(), |seen| at(&seen.to_string())));
+        if let Some(link) = &status.link {
+            line("link", &format!("since {}", at(&link.since.to_string())));
+            line("edge", if link.edge { "yes" } else { "no" });
+        }
+        for name in status.platforms.keys() {
+            line("platform", &format!("node:{}/{name}", node.id));
+        }
+        if let Some(trouble) = &status.trouble {
+            line("trouble", trouble);
+        }
     }
     text
 }

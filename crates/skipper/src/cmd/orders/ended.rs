@@ -46,12 +46,7 @@ pub(in super::super) async fn until_ended(
     at_most: Option<Duration>,
 ) -> Result<Ended, Failure> {
     let all = async {
-        let mut orders = Vec::new();
-        for id in &pursued.orders {
-            let call = Call::get(&["v1", "work-orders", &id.to_string()]);
-            let word = |order: &WorkOrder| (order.status.to_string(), order.status.is_final());
-            orders.push(follow(context, &call, &id.to_string(), word).await?);
-        }
+        // The rollout knows when nothing will happen any more: orders of waves that never begin do not end by themselves.
         let rollout = match &pursued.rollout {
             Some(id) => {
                 let word = |rollout: &RolloutView| (rollout.phase.clone(), rollout.finished);
@@ -59,6 +54,12 @@ pub(in super::super) async fn until_ended(
             }
             None => None,
         };
+        let mut orders = Vec::new();
+        for id in &pursued.orders {
+            let call = Call::get(&["v1", "work-orders", &id.to_string()]);
+            let word = |order: &WorkOrder| (order.status.to_string(), rollout.is_some() || order.status.is_final());
+            orders.push(follow(context, &call, &id.to_string(), word).await?);
+        }
         Ok(Ended { orders, rollout })
     };
     let mut stop = pin!(stop(at_most));

@@ -11,8 +11,9 @@ use crate::{
 /// Arguments of `upload`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A version is uploaded once: the same content again changes nothing, other content under the same version is refused. A zip whose
-file is called as one of another name or version, as NAME-VERSION.zip, is refused too.")]
+A version is uploaded once: the same content again changes nothing, and is refused in the shell and with --path; other content
+under the same version is refused everywhere. A zip whose file is called as one of another name or version, as
+NAME-VERSION.zip, is refused too.")]
 pub(crate) struct Upload {
     /// Folder or zip
     #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath, required_unless_present = "spring_path")]
@@ -55,10 +56,20 @@ impl Upload {
         if by_spring && !context.surroundings.resolve(&path).exists() {
             return Err(Failure::new(Exit::NotFound, format!("File Not found: {}", path.display())));
         }
+        let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+        if by_spring && !extension.eq_ignore_ascii_case("zip") && context.surroundings.resolve(&path).is_file() {
+            return Err(Failure::error(format!("Extension must be 'zip', not {extension}")));
+        }
         if let Some(refused) = named_alike(context, &path)? {
             return Err(refused);
         }
         let (package, fresh) = local::upload(context, &path, &self.repository).await?;
+        if by_spring && !fresh {
+            return Err(Failure::error(format!(
+                "Failed to upload the package. Package [{}:{}] in Repository [{}] already exists.",
+                package.name, package.version, package.repository
+            )));
+        }
         if context.out.json {
             return context.out.json(&package);
         }
@@ -74,7 +85,9 @@ impl Upload {
             package.version,
             package.sha256.as_deref().unwrap_or_default()
         ))?;
-        context.out.line(&sentence)?;
+        if fresh {
+            context.out.line(&sentence)?;
+        }
         context.out.next(&format!(
             "install it: `skipper install NAME {} --package-version {}`",
             package.name, package.version

@@ -125,7 +125,14 @@ async fn store(
     let keys: Vec<String> = secrets.keys().cloned().collect();
     let client = context.client()?;
     let call = Call::new(Method::PUT, &["v1", "apps", app, "secrets"]).json(&json!({"secrets": secrets}));
-    let answer = client.ask(&call).await?;
+    let answer = match client.ask_once(&call).await {
+        Ok(answer) => answer?,
+        Err(lost) => {
+            return Err(client.lost(&lost).hint(
+                "start the server, or name another with --url; before it ever ran, --data-dir DIR writes to its store",
+            ));
+        }
+    };
     if preview {
         mark(context, app, keys).await?;
     }

@@ -56,6 +56,7 @@ impl Case {
             target: self.target.as_ref().map(|(revision, spec)| (*revision, spec)),
             secrets: &self.secrets,
             capabilities: &BTreeMap::from([(target("local"), can(false)), (target("cluster"), can(true))]),
+            unavailable: &std::collections::BTreeSet::new(),
         })
     }
 
@@ -165,7 +166,7 @@ fn secret() -> SecretName {
     SecretName::new("password").expect("valid")
 }
 
-fn live(app: Application, number: usize) -> Live {
+pub(super) fn live(app: Application, number: usize) -> Live {
     let revision = u64::try_from(number).expect("few") % 3 + 1;
     let name = ReleaseName::new("shop").expect("valid");
     let used = app.secrets.iter().map(|_| (secret(), 1)).collect();
@@ -186,9 +187,27 @@ fn live(app: Application, number: usize) -> Live {
     }
 }
 
+/// An application without ways in, on that platform.
+pub(super) fn application_on(name: &AppName, target: &Target, version: u8) -> Application {
+    let traits = Traits {
+        version,
+        strategy: Rollout::BlueGreen { bake: Millis(0) },
+        replicas: 1,
+        routes: 0,
+        port: "http",
+        fixed: false,
+        direct: false,
+        volume: None,
+        hooks: false,
+        secret: false,
+        cluster: false,
+    };
+    Application { target: target.clone(), ports: Vec::new(), ..application(name, &traits) }
+}
+
 fn application(name: &AppName, traits: &Traits) -> Application {
     let port = PortName::new(traits.port).expect("valid");
-    let number = 8000 + u16::from(name.as_str().as_bytes()[3]);
+    let number = 8000 + u16::from(*name.as_str().as_bytes().last().expect("a name"));
     let route = |path: u8| Route {
         listener: Listener::Port(number),
         host: None,

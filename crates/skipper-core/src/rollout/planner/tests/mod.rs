@@ -3,6 +3,7 @@
 mod cases;
 mod inputs;
 mod model;
+mod waves;
 
 use proptest::prelude::*;
 

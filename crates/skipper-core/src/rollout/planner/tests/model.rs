@@ -138,7 +138,16 @@ impl Model {
                     self.parts.remove(newer);
                 }
             }
-            Action::Fetch { .. } | Action::RunHook { .. } | Action::Verify { .. } | Action::Bake { .. } => {}
+            Action::Begin { deployment, .. } => {
+                let replicas = self.deployments[deployment].app.replicas;
+                let part = self.part(deployment, app);
+                part.instances = (0..replicas).map(|index| (index, false)).collect();
+            }
+            Action::Fetch { .. }
+            | Action::RunHook { .. }
+            | Action::Verify { .. }
+            | Action::Bake { .. }
+            | Action::Gate { .. } => {}
         }
     }
 

@@ -29,8 +29,8 @@ pub use past::{PastRevision, TakeOverRequest, TakenOver};
 pub use problem::Problem;
 pub use release::{AppStatus, DriftView, InstanceStatus, ReleasePage, ReleaseState, ReleaseStatus, ReleaseSummary};
 pub use request::{
-    DeleteQuery, HoldRequest, InstallRequest, MaintenanceRequest, PackageRef, PlanRequest, RollbackRequest,
-    ScaleRequest, UpgradeRequest,
+    DeleteQuery, ExecRequest, ExecView, HoldRequest, InstallRequest, MaintenanceRequest, PackageRef, PlanRequest,
+    RollbackRequest, ScaleRequest, UpgradeRequest,
 };
 pub use revision::{DiffView, HistoryPage, PlanStep, PlanView, RevisionDetail, RevisionView, SourceView, WhyView};
 pub use rollout::{

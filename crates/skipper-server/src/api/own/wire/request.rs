@@ -74,6 +74,9 @@ pub struct UpgradeRequest {
     /// Launch these applications anew although nothing about them changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub apps: Vec<String>,
+    /// Launch all of them anew, as `force` of Spring Cloud Skipper does. Not beside `apps`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub relaunch: bool,
     /// How long the rollout waits for health, in milliseconds, in place of each application's own bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
@@ -123,6 +126,38 @@ pub struct ScaleRequest {
     pub require_plan: Option<String>,
 }
 
+/// `POST /v1/releases/{name}/exec`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExecRequest {
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// In which application; needed where there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app: Option<String>,
+    /// In which instance; in the first when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<u32>,
+    /// How long it may take, in milliseconds; at most as long as a request may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ExecView {
+    /// The application.
+    pub app: String,
+    /// The deployment.
+    pub deployment: String,
+    /// Which instance.
+    pub instance: u32,
+    /// Exit status; `null` when killed by a signal.
+    pub code: Option<i32>,
+    /// Output and error output, at most 1 MiB.
+    pub output: String,
+}
+
 /// The query of `DELETE /v1/releases/{name}`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -169,6 +204,12 @@ pub struct PlanRequest {
     /// As in upgrade.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub force: bool,
+    /// As in upgrade.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub apps: Vec<String>,
+    /// As in upgrade.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub relaunch: bool,
     /// As in install and upgrade.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<String>,

@@ -1,7 +1,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::api::releases::negotiate::Generation;
+use crate::{api::releases::negotiate::Generation, repository};
 
 /// `apiVersion` and `kind` of packages whose metadata does not say: those of this program's own format.
 const OWN_VERSION: &str = "skipper/v2";
@@ -11,13 +11,14 @@ const OWN_KIND: &str = "Package";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::api::releases) struct PackageMetadata {
-    pub(in crate::api::releases) api_version: String,
+    /// `None` where an index says none; so is `kind`.
+    pub(in crate::api::releases) api_version: Option<String>,
     pub(in crate::api::releases) origin: Option<String>,
     pub(in crate::api::releases) repository_id: Option<i64>,
     /// Of 2.x alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::api::releases) repository_name: Option<Option<String>>,
-    pub(in crate::api::releases) kind: String,
+    pub(in crate::api::releases) kind: Option<String>,
     pub(in crate::api::releases) name: String,
     /// Of 2.x alone.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,12 +47,13 @@ impl PackageMetadata {
     pub(in crate::api::releases) fn of(metadata: &Value, place: Option<&Place>, generation: Generation) -> Self {
         let text = |key: &str| metadata.get(key).and_then(Value::as_str).map(str::to_owned);
         let of_v2 = |value: Option<String>| (generation == Generation::V2).then_some(value);
+        let own = |usual: &str| (!repository::is_of_index(metadata)).then(|| usual.to_owned());
         Self {
-            api_version: text("api_version").unwrap_or_else(|| OWN_VERSION.to_owned()),
+            api_version: text("api_version").or_else(|| own(OWN_VERSION)),
             origin: text("origin"),
             repository_id: place.map(|place| place.id),
             repository_name: of_v2(place.map(|place| place.name.clone())),
-            kind: text("kind").unwrap_or_else(|| OWN_KIND.to_owned()),
+            kind: text("kind").or_else(|| own(OWN_KIND)),
             name: text("name").unwrap_or_default(),
             display_name: of_v2(text("display_name")),
             version: text("version").unwrap_or_default(),
@@ -120,6 +122,7 @@ mod tests {
         let place = Place { id: 3, name: "local".to_owned() };
         let metadata = json!({"name": "log", "version": "1.0.0", "tags": ["a", "b"], "home": "http://home"});
         let first = PackageMetadata::of(&metadata, Some(&place), Generation::M1);
+        assert_eq!((first.api_version.as_deref(), first.kind.as_deref()), (Some(OWN_VERSION), Some(OWN_KIND)));
         assert_eq!((first.tags.as_deref(), first.package_home_url.as_deref()), (Some("a, b"), Some("http://home")));
         let second = PackageMetadata::of(&metadata, Some(&place), Generation::V2);
         let m1 = "apiVersion origin repositoryId kind name version packageSourceUrl packageHomeUrl tags maintainer \
