@@ -67,7 +67,6 @@ async fn send(agent: &Agent) -> Result<(), Fault> {
         links: agent.links,
         draining: agent.draining.is_cancelled(),
         trouble: lock(&agent.trouble).clone(),
-        ..Heartbeat::default()
     };
     let sent = Instant::now();
     let heard = agent.door.beat(&heartbeat).await?;
