@@ -216,7 +216,7 @@ impl PackageResolver {
         }
         for app in &mut spec.applications {
             if app.routes.iter().any(|route| route.listener == Listener::Auto) {
-                let avoid: Vec<u16> = listening().into_iter().filter(|port| self.edge_ports.contains(port)).collect();
+                let avoid: Vec<u16> = in_use().into_iter().filter(|port| self.edge_ports.contains(port)).collect();
                 let port = self
                     .store
                     .port_claim(request.release, &app.name, self.edge_ports.clone(), &avoid)
@@ -354,22 +354,20 @@ fn keep_port(app: &mut Application, before: Option<&Application>, range: &RangeI
     }
 }
 
-/// TCP ports that somebody on this host listens on; empty where that cannot be told.
-fn listening() -> BTreeSet<u16> {
+/// TCP ports that somebody on this host has; empty where that cannot be told.
+fn in_use() -> BTreeSet<u16> {
     ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()
         .filter_map(|path| fs::read_to_string(path).ok())
-        .flat_map(|text| text.lines().skip(1).filter_map(listening_port).collect::<Vec<_>>())
+        .flat_map(|text| text.lines().skip(1).filter_map(port_of).collect::<Vec<_>>())
         .collect()
 }
 
-/// `  0: 0100007F:1F90 00000000:0000 0A …`: the fourth field 0A is LISTEN.
-fn listening_port(line: &str) -> Option<u16> {
-    let mut fields = line.split_whitespace();
-    let local = fields.nth(1)?;
-    let state = fields.nth(1)?;
-    let (_, port) = local.rsplit_once(':')?;
-    u16::from_str_radix(port, 16).ok().filter(|_| state == "0A")
+/// The port of `  0: 0100007F:1F90 00000000:0000 0A …`, in whatever state: nobody can listen on one that a connection of another
+/// program came from either, until the kernel has forgotten it.
+fn port_of(line: &str) -> Option<u16> {
+    let (_, port) = line.split_whitespace().nth(1)?.rsplit_once(':')?;
+    u16::from_str_radix(port, 16).ok()
 }
 
 #[cfg(test)]
@@ -377,12 +375,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_listening_port_is_read_from_the_kernels_table() {
+    fn a_port_in_use_is_read_from_the_kernels_table() {
         let line = "   0: 0100007F:1D99 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1";
-        assert_eq!(listening_port(line), Some(7577));
-        assert_eq!(listening_port(&line.replace(" 0A ", " 01 ")), None);
-        assert_eq!(listening_port("garbage"), None);
+        assert_eq!(port_of(line), Some(7577));
+        assert_eq!(port_of(&line.replace(" 0A ", " 06 ")), Some(7577), "one that a connection has left");
+        assert_eq!(port_of("garbage"), None);
         let held = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        assert!(listening().contains(&held.local_addr().expect("address").port()));
+        assert!(in_use().contains(&held.local_addr().expect("address").port()));
     }
 }
