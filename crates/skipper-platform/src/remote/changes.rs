@@ -6,7 +6,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -16,7 +19,7 @@ use skipper_core::{
     name::PlatformName,
     port::{Error, ErrorKind},
 };
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use tracing::debug;
 
 use super::{
@@ -34,33 +37,46 @@ const LINE: usize = 4 << 10;
 /// Who waits, and the stream that tells.
 #[derive(Default)]
 pub(super) struct Changes {
-    waiting: Mutex<HashMap<PlatformName, Arc<Notify>>>,
+    accounts: Mutex<HashMap<PlatformName, Arc<Told>>>,
     stream: tokio::sync::Mutex<Option<Lines>>,
+}
+
+/// What was told of one account.
+#[derive(Default)]
+struct Told {
+    /// How often it was told of.
+    times: watch::Sender<u64>,
+    /// How often when somebody last heard of it: what came since then is news for whoever waits next.
+    heard: AtomicU64,
 }
 
 impl Changes {
     /// Resolves when something may have changed on that account since it last resolved.
     pub(super) async fn next(&self, account: &PlatformName, wire: &dyn Wire) {
         let told = self.of(account);
+        let mut times = told.times.subscribe();
+        let now = *times.borrow_and_update();
+        if told.heard.swap(now, Ordering::Relaxed) != now {
+            return;
+        }
         tokio::select! {
-            // What was told before is told first, so that nobody has to read for it.
-            biased;
-            () = told.notified() => {}
+            // The sender lives as long as this does, so it never fails.
+            _ = times.changed() => {}
             () = self.read(wire) => {}
         }
+        told.heard.fetch_max(*times.borrow_and_update(), Ordering::Relaxed);
     }
 
-    fn of(&self, account: &PlatformName) -> Arc<Notify> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(waiting.entry(account.clone()).or_default())
+    fn of(&self, account: &PlatformName) -> Arc<Told> {
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(accounts.entry(account.clone()).or_default())
     }
 
-    /// Wakes everybody who waits for that account, or for any, and whoever is the next to.
+    /// Tells everybody who waits for that account, or for any.
     fn tell(&self, account: Option<&str>) {
-        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        for (_, notify) in waiting.iter().filter(|(name, _)| account.is_none_or(|account| name.as_str() == account)) {
-            notify.notify_waiters();
-            notify.notify_one();
+        let accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        for (_, told) in accounts.iter().filter(|(name, _)| account.is_none_or(|account| name.as_str() == account)) {
+            told.times.send_modify(|times| *times += 1);
         }
     }
 

@@ -2,12 +2,24 @@ use std::{fs, process::Command, sync::Arc, time::Duration};
 
 use skipper_core::deployment::Observed;
 
-use crate::world::{
-    FIXTURE, NOBODY, World, deployment, eventually, generation, is_alive, keepers_of, kill, launch_on, port,
-    processes_of, script,
+use crate::{
+    remote::here_and_far,
+    world::{
+        FIXTURE, NOBODY, World, deployment, eventually, generation, is_alive, keepers_of, kill, launch_on, port,
+        processes_of, script,
+    },
 };
 
-#[tokio::test]
+here_and_far! {
+    a_job_and_its_children_are_stopped_also_without_their_first_keeper,
+    a_process_goes_on_when_its_keeper_is_killed_and_gets_another,
+    a_reused_pid_is_never_touched,
+    an_end_while_no_server_ran_is_reported_by_the_next,
+    no_zombies_stay,
+    output_written_while_neither_keeper_nor_server_ran_is_not_lost,
+    what_runs_is_found_again_by_the_next_server,
+}
+
 async fn what_runs_is_found_again_by_the_next_server() {
     let mut world = World::new();
     let mut it = deployment(&[FIXTURE, "serve"]);
@@ -23,12 +35,11 @@ async fn what_runs_is_found_again_by_the_next_server() {
     assert_eq!(world.ended(&it).await.signal, Some(9));
 }
 
-#[tokio::test]
 async fn an_end_while_no_server_ran_is_reported_by_the_next() {
     let mut world = World::new();
     let it = script("exec sleep 600");
     world.start(&it).await;
-    world.platform.close();
+    world.own.close();
     let keeper = world.keeper_pid(&it);
     kill(world.app_pid(&it), "TERM");
     eventually("the keeper ends", || !is_alive(keeper)).await;
@@ -36,7 +47,6 @@ async fn an_end_while_no_server_ran_is_reported_by_the_next() {
     assert_eq!(world.ended(&it).await.signal, Some(15));
 }
 
-#[tokio::test]
 async fn a_reused_pid_is_never_touched() {
     let mut world = World::new();
     let it = script("exec sleep 600");
@@ -70,7 +80,6 @@ async fn a_reused_pid_is_never_touched() {
     foreign.kill().and_then(|()| foreign.wait()).expect("it is ours");
 }
 
-#[tokio::test]
 async fn a_process_goes_on_when_its_keeper_is_killed_and_gets_another() {
     let world = World::new();
     let it = script("n=0; while sleep 0.02; do n=$((n+1)); echo tick $n || exit 9; done");
@@ -96,7 +105,6 @@ fn tail(world: &World, it: &skipper_core::deployment::Deployment) -> usize {
     fs::read_to_string(world.folder(it, 0).join("log/000001.log")).map_or(0, |text| text.lines().count())
 }
 
-#[tokio::test]
 async fn output_written_while_neither_keeper_nor_server_ran_is_not_lost() {
     let mut world = World::new();
     let it = script("read x < go.fifo; echo all alone; exec sleep 600");
@@ -104,7 +112,7 @@ async fn output_written_while_neither_keeper_nor_server_ran_is_not_lost() {
     fs::create_dir_all(fifo.parent().expect("it has")).expect("it is ours");
     assert!(Command::new("mkfifo").arg(&fifo).status().is_ok_and(|s| s.success()));
     world.start(&it).await;
-    world.platform.close();
+    world.own.close();
     let keeper = world.keeper_pid(&it);
     kill(keeper, "KILL");
     eventually("the keeper is gone", || !is_alive(keeper)).await;
@@ -117,13 +125,12 @@ async fn output_written_while_neither_keeper_nor_server_ran_is_not_lost() {
     eventually("its words are there", || tail(&world, &it) == 1).await;
 }
 
-#[tokio::test]
 async fn a_job_and_its_children_are_stopped_also_without_their_first_keeper() {
     let mut world = World::new();
     let it = script("setsid sleep 600 & setsid setsid sleep 600 & sleep 600");
     world.start(&it).await;
     eventually("all run", || processes_of(&it).len() >= 4).await;
-    world.platform.close();
+    world.own.close();
     let keeper = world.keeper_pid(&it);
     kill(keeper, "KILL");
     eventually("the keeper is gone", || !is_alive(keeper)).await;
@@ -139,8 +146,10 @@ async fn two_servers_at_once_start_one_process() {
     for _ in 0..10 {
         let it = script("exec sleep 600");
         let other = world.another();
-        let (a, b) =
-            tokio::join!(launch_on(&world.platform, &it, 1, generation(1)), launch_on(&other, &it, 1, generation(1)));
+        let (a, b) = tokio::join!(
+            launch_on(world.platform.as_ref(), &it, 1, generation(1)),
+            launch_on(other.as_ref(), &it, 1, generation(1))
+        );
         assert_eq!(a.expect("it runs")[0].handle, b.expect("it runs")[0].handle);
         eventually("one runs", || processes_of(&it).len() == 1).await;
         world.retire(&it).await.expect("it can be stopped");
@@ -191,7 +200,6 @@ async fn a_keeper_killed_at_any_moment_leaves_one_process_or_none() {
     }
 }
 
-#[tokio::test]
 async fn no_zombies_stay() {
     let world = World::new();
     for command in [vec!["sh", "-c", "exit 0"], vec!["/no/such/program"]] {

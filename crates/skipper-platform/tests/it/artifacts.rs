@@ -10,13 +10,23 @@ use std::{
 
 use skipper_core::{
     Sha256,
-    port::{Error, ErrorKind, Platform as _},
+    port::{Error, ErrorKind},
     spec::Resource,
 };
 use skipper_platform::{artifact::FetchLimits, local::LogBounds};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::world::{PATIENCE, World};
+use crate::{
+    remote::here_and_far,
+    world::{PATIENCE, World},
+};
+
+here_and_far! {
+    a_download_is_bounded_checked_and_done_once,
+    a_file_is_copied_pinned_and_then_asked_for_no_more,
+    what_cannot_be_reached_says_why_and_whether_it_may_help_to_ask_again,
+    what_is_no_file_is_refused_with_advice,
+}
 
 async fn fetch(world: &World, uri: &str, sha256: Option<Sha256>) -> Result<Resource, Error> {
     world.platform.fetch(&Resource { uri: uri.to_owned(), sha256 }, PATIENCE).await
@@ -31,7 +41,6 @@ fn shelf(world: &World) -> Vec<String> {
     names
 }
 
-#[tokio::test]
 async fn a_file_is_copied_pinned_and_then_asked_for_no_more() {
     let world = World::new();
     let path = world.dir.path().join("my program");
@@ -51,7 +60,6 @@ async fn a_file_is_copied_pinned_and_then_asked_for_no_more() {
     assert_eq!(shelf(&world), [digest.to_string()]);
 }
 
-#[tokio::test]
 async fn what_is_no_file_is_refused_with_advice() {
     let world = World::new();
     let pipe = world.dir.path().join("pipe");
@@ -115,7 +123,6 @@ async fn server() -> (String, Arc<AtomicUsize>) {
     (base, count)
 }
 
-#[tokio::test]
 async fn a_download_is_bounded_checked_and_done_once() {
     let limits = FetchLimits { max_bytes: 1000, read_timeout: Duration::from_millis(200), ..FetchLimits::default() };
     let world = World::with(LogBounds::default(), limits);
@@ -146,7 +153,6 @@ async fn a_download_is_bounded_checked_and_done_once() {
     assert_eq!(shelf(&world), [digest.to_string()]);
 }
 
-#[tokio::test]
 async fn what_cannot_be_reached_says_why_and_whether_it_may_help_to_ask_again() {
     let world = World::new();
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("address");

@@ -13,13 +13,28 @@ use std::{
 use skipper_core::{
     deployment::Deployment,
     name::{PlatformName, PortName},
-    port::{Error, ErrorKind, Platform as _},
+    port::{Error, ErrorKind},
     spec::{Check, Deployer, Resource, StopPolicy, Target},
     time::Millis,
 };
 use skipper_platform::local::DeployerSettings;
 
-use crate::world::{PATIENCE, World, deployment, eventually, port, write_program};
+use crate::{
+    remote::here_and_far,
+    world::{PATIENCE, World, deployment, eventually, port, write_program},
+};
+
+here_and_far! {
+    a_debugger_has_a_port_and_the_next_version_the_next_that_is_free,
+    a_jar_is_called_as_springs_deployer_calls_it_with_its_properties_as_json,
+    a_real_jar_runs_answers_on_its_port_and_stops_when_it_is_told,
+    a_startup_probe_decides_that_it_has_started_and_a_health_probe_that_it_is_well,
+    an_application_may_want_arguments_a_class_another_java_and_a_folder_of_its_own,
+    files_stay_and_output_is_not_copied_where_that_is_asked_for,
+    ports_are_of_the_range_an_application_asks_for,
+    what_cannot_run_is_refused_before_anything_is_started,
+    what_is_no_jar_is_executed_and_gets_the_same,
+}
 
 const BOTH: &str = "spring.cloud.deployer.";
 
@@ -78,7 +93,6 @@ async fn called(work: &Path) -> (Vec<String>, BTreeMap<String, String>) {
     (lines("argv").lines().map(str::to_owned).collect(), env)
 }
 
-#[tokio::test]
 async fn a_jar_is_called_as_springs_deployer_calls_it_with_its_properties_as_json() {
     let files = tempfile::tempdir().expect("temp dirs can be made");
     let mut world = with_java(&fake_java(files.path()));
@@ -140,7 +154,6 @@ async fn a_jar_is_called_as_springs_deployer_calls_it_with_its_properties_as_jso
     world.retire(&it).await.expect("it can be stopped");
 }
 
-#[tokio::test]
 async fn an_application_may_want_arguments_a_class_another_java_and_a_folder_of_its_own() {
     let files = tempfile::tempdir().expect("temp dirs can be made");
     let java = fake_java(files.path());
@@ -194,7 +207,6 @@ async fn an_application_may_want_arguments_a_class_another_java_and_a_folder_of_
     assert!(fs::read_dir(&root).expect("the root stays").next().is_none(), "what was made in it goes");
 }
 
-#[tokio::test]
 async fn files_stay_and_output_is_not_copied_where_that_is_asked_for() {
     let files = tempfile::tempdir().expect("temp dirs can be made");
     let world = with_java(&fake_java(files.path()));
@@ -212,7 +224,6 @@ async fn files_stay_and_output_is_not_copied_where_that_is_asked_for() {
     assert_eq!(world.platform.list(PATIENCE).await.expect("it can be listed"), [], "and are no deployment");
 }
 
-#[tokio::test]
 async fn a_debugger_has_a_port_and_the_next_version_the_next_that_is_free() {
     let files = tempfile::tempdir().expect("temp dirs can be made");
     let world = with_java(&fake_java(files.path()));
@@ -229,7 +240,6 @@ async fn a_debugger_has_a_port_and_the_next_version_the_next_that_is_free() {
     assert_eq!(argv[0], format!("-agentlib:jdwp=transport=dt_socket,server=y,suspend=n,address={address}"));
 }
 
-#[tokio::test]
 async fn ports_are_of_the_range_an_application_asks_for() {
     let files = tempfile::tempdir().expect("temp dirs can be made");
     let world = with_java(&fake_java(files.path()));
@@ -240,7 +250,6 @@ async fn ports_are_of_the_range_an_application_asks_for() {
     assert!((19_000..=19_050).contains(&instance.addresses["http"].port()), "{:?}", instance.addresses);
 }
 
-#[tokio::test]
 async fn what_cannot_run_is_refused_before_anything_is_started() {
     let files = tempfile::tempdir().expect("temp dirs can be made");
     let dir = files.path();
@@ -292,6 +301,7 @@ async fn what_cannot_run_is_refused_before_anything_is_started() {
     without.platform.review(&mut app(sample, &[], &[]).app).await.expect("the sample needs none");
 }
 
+// From afar it may be given to an account of the same machine only: see `remote::misled`.
 #[tokio::test]
 async fn an_image_is_given_to_the_account_that_has_an_engine_with_what_this_one_would_do_differently() {
     let mut world = World::deploying(DeployerSettings {
@@ -316,7 +326,6 @@ async fn an_image_is_given_to_the_account_that_has_an_engine_with_what_this_one_
     assert_eq!(jar.app.target.to_string(), "here");
 }
 
-#[tokio::test]
 async fn what_is_no_jar_is_executed_and_gets_the_same() {
     let world = World::new();
     let files = tempfile::tempdir().expect("temp dirs can be made");
@@ -330,7 +339,6 @@ async fn what_is_no_jar_is_executed_and_gets_the_same() {
     assert!(fs::read_to_string(json).expect("it is there").contains(r#""a.b":"c""#));
 }
 
-#[tokio::test]
 async fn a_startup_probe_decides_that_it_has_started_and_a_health_probe_that_it_is_well() {
     let mut world = World::new();
     let mut it = app("builtin:sample", &[], &[("local.startupProbe.path", "/up"), ("local.healthProbe.path", "/well")]);
@@ -370,7 +378,6 @@ fn compiled(dir: &Path, source: &str) -> Option<String> {
     Some(format!("file:{}", dir.join("Hello.jar").display()))
 }
 
-#[tokio::test]
 async fn a_real_jar_runs_answers_on_its_port_and_stops_when_it_is_told() {
     let dir = tempfile::tempdir().expect("temp dirs can be made");
     let source = r#"

@@ -2,13 +2,24 @@ use std::{fs, path::Path};
 
 use skipper_core::{
     deployment::Deployment,
-    port::{Error, HookJob, HookState, Platform},
+    port::{Error, HookJob, HookState},
     secret::SecretValues,
     spec::Hook,
     time::Millis,
 };
 
-use crate::world::{NOBODY, PATIENCE, World, eventually, keepers_of, kill, processes_of, script};
+use crate::{
+    remote::here_and_far,
+    world::{NOBODY, PATIENCE, World, eventually, keepers_of, kill, processes_of, script},
+};
+
+here_and_far! {
+    a_hook_goes_on_while_no_server_runs,
+    a_hook_runs_once_however_often_it_is_asked_for,
+    a_hook_that_cannot_be_started_has_ended,
+    a_hook_that_takes_too_long_is_killed_with_all_it_started,
+    a_hook_whose_outcome_was_lost_is_unknown_and_never_run_again,
+}
 
 fn hook(text: &str) -> Hook {
     Hook { command: ["sh", "-c", text].map(str::to_owned).to_vec(), timeout: Millis::secs(20) }
@@ -30,7 +41,6 @@ async fn outcome(world: &World, id: &str) -> HookState {
     }
 }
 
-#[tokio::test]
 async fn a_hook_runs_once_however_often_it_is_asked_for() {
     let mut world = World::new();
     let mut it = script("exec sleep 600");
@@ -52,7 +62,6 @@ async fn a_hook_runs_once_however_often_it_is_asked_for() {
     assert_eq!(outcome(&world, "r1-3").await, HookState::Absent, "forgotten with its deployment");
 }
 
-#[tokio::test]
 async fn a_hook_goes_on_while_no_server_runs() {
     let mut world = World::new();
     let it = script("exec sleep 600");
@@ -62,7 +71,6 @@ async fn a_hook_goes_on_while_no_server_runs() {
     assert_eq!(outcome(&world, "r1-1").await, HookState::Ended { code: Some(0), output: "done\n".to_owned() });
 }
 
-#[tokio::test]
 async fn a_hook_that_takes_too_long_is_killed_with_all_it_started() {
     let world = World::new();
     let it = script("exec sleep 600");
@@ -74,7 +82,6 @@ async fn a_hook_that_takes_too_long_is_killed_with_all_it_started() {
     assert_eq!(processes_of(&it), NOBODY);
 }
 
-#[tokio::test]
 async fn a_hook_that_cannot_be_started_has_ended() {
     let world = World::new();
     let it = script("exec sleep 600");
@@ -83,7 +90,6 @@ async fn a_hook_that_cannot_be_started_has_ended() {
     assert!(matches!(&state, HookState::Ended { code: Some(127), output } if output.contains("/migrate")), "{state:?}");
 }
 
-#[tokio::test]
 async fn a_hook_whose_outcome_was_lost_is_unknown_and_never_run_again() {
     let mut world = World::new();
     let it = script("exec sleep 600");
@@ -91,7 +97,7 @@ async fn a_hook_whose_outcome_was_lost_is_unknown_and_never_run_again() {
     run(&world, &it, "r1-1", &job).await.expect("it starts");
     let marks = world.dir.path().join("local/here/.hooks/r1-1/work/marks");
     eventually("it runs", || marks.exists()).await;
-    world.platform.close();
+    world.own.close();
     for keeper in pids_of_hook(world.dir.path()) {
         kill(keeper, "KILL");
     }

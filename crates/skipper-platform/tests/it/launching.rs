@@ -2,16 +2,30 @@ use std::{collections::BTreeSet, fs};
 
 use skipper_core::{
     deployment::Observed,
-    port::{ErrorKind, Platform as _},
+    port::ErrorKind,
     rollout::plan::Instances,
     spec::{Resource, Volume},
 };
 
-use crate::world::{
-    PATIENCE, World, deployment, eventually, generation, launch_on, port, processes_of, script, write_program,
+use crate::{
+    remote::here_and_far,
+    world::{
+        PATIENCE, World, deployment, eventually, generation, launch_on, port, processes_of, script, write_program,
+    },
 };
 
-#[tokio::test]
+here_and_far! {
+    a_fetched_file_runs_under_its_own_name,
+    a_lower_generation_is_fenced_and_changes_nothing,
+    a_process_finds_its_environment_and_its_folder_and_nothing_of_the_servers,
+    a_process_that_dies_at_once_is_reported_with_its_status,
+    changed_resolves_when_an_instance_ends,
+    everything_of_ours_is_listed,
+    fifty_launches_at_once_give_fifty_processes_with_ports_of_their_own,
+    launching_again_returns_what_runs,
+    what_cannot_be_started_says_why,
+}
+
 async fn a_process_finds_its_environment_and_its_folder_and_nothing_of_the_servers() {
     let world = World::new();
     let mut it = script("env -0 > env.new; mv env.new env; exec sleep 600");
@@ -54,7 +68,6 @@ async fn a_process_finds_its_environment_and_its_folder_and_nothing_of_the_serve
     assert!(data.is_dir(), "volumes stay");
 }
 
-#[tokio::test]
 async fn launching_again_returns_what_runs() {
     let world = World::new();
     let it = script("exec sleep 600");
@@ -65,7 +78,6 @@ async fn launching_again_returns_what_runs() {
     assert_eq!(world.observe(&it).await, Observed::Running(first));
 }
 
-#[tokio::test]
 async fn fifty_launches_at_once_give_fifty_processes_with_ports_of_their_own() {
     let world = World::new();
     let mut many: Vec<_> = (0..10).map(|_| deployment(&[crate::world::FIXTURE, "serve"])).collect();
@@ -87,27 +99,25 @@ async fn fifty_launches_at_once_give_fifty_processes_with_ports_of_their_own() {
     assert!(many.iter().all(|one| processes_of(one).is_empty()));
 }
 
-#[tokio::test]
 async fn a_lower_generation_is_fenced_and_changes_nothing() {
     let mut world = World::new();
     let it = script("exec sleep 600");
-    let running = launch_on(&world.platform, &it, 1, generation(7)).await.expect("it is the first");
+    let running = launch_on(world.platform.as_ref(), &it, 1, generation(7)).await.expect("it is the first");
     for fresh in [false, true] {
         if fresh {
             world.restart();
         }
-        let launch = launch_on(&world.platform, &it, 1, generation(6)).await.expect_err("6 < 7");
+        let launch = launch_on(world.platform.as_ref(), &it, 1, generation(6)).await.expect_err("6 < 7");
         let retire =
             world.platform.retire(&it, Instances::first(1), true, generation(6), PATIENCE).await.expect_err("6 < 7");
         assert_eq!((launch.kind(), retire.kind()), (ErrorKind::Fenced, ErrorKind::Fenced));
     }
     assert_eq!(world.observe(&it).await, Observed::Running(running[0].clone()));
     world.platform.retire(&it, Instances::first(1), true, generation(8), PATIENCE).await.expect("8 > 7");
-    let late = launch_on(&world.platform, &it, 1, generation(7)).await.expect_err("also of one that is gone");
+    let late = launch_on(world.platform.as_ref(), &it, 1, generation(7)).await.expect_err("also of one that is gone");
     assert_eq!(late.kind(), ErrorKind::Fenced);
 }
 
-#[tokio::test]
 async fn a_process_that_dies_at_once_is_reported_with_its_status() {
     let world = World::new();
     let it = script("exit 3");
@@ -118,7 +128,6 @@ async fn a_process_that_dies_at_once_is_reported_with_its_status() {
     assert_eq!(again.restarts, 1);
 }
 
-#[tokio::test]
 async fn changed_resolves_when_an_instance_ends() {
     let world = World::new();
     let it = script("exec sleep 600");
@@ -130,7 +139,6 @@ async fn changed_resolves_when_an_instance_ends() {
     assert_eq!((exit.code, exit.signal, exit.out_of_memory), (None, Some(9), false));
 }
 
-#[tokio::test]
 async fn what_cannot_be_started_says_why() {
     let world = World::new();
     let dir = world.dir.path();
@@ -161,7 +169,6 @@ async fn what_cannot_be_started_says_why() {
     }
 }
 
-#[tokio::test]
 async fn a_fetched_file_runs_under_its_own_name() {
     let world = World::new();
     let path = world.dir.path().join("greeter");
@@ -177,7 +184,6 @@ async fn a_fetched_file_runs_under_its_own_name() {
     assert!(fs::read_to_string(said).is_ok_and(|text| text.trim_end().ends_with("/bin/greeter")));
 }
 
-#[tokio::test]
 async fn everything_of_ours_is_listed() {
     let mut world = World::new();
     let mut it = script("exec sleep 600");

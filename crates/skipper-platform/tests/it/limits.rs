@@ -1,10 +1,15 @@
 use std::fs;
 
-use skipper_core::port::Platform as _;
+use crate::{
+    remote::here_and_far,
+    world::{FIXTURE, World, deployment, eventually, script},
+};
 
-use crate::world::{FIXTURE, World, deployment, eventually, script};
+here_and_far! {
+    a_process_that_takes_more_memory_than_it_may_is_killed_and_that_is_told,
+    only_the_process_and_its_children_are_limited,
+}
 
-#[tokio::test]
 async fn a_process_that_takes_more_memory_than_it_may_is_killed_and_that_is_told() {
     let world = World::new();
     if !world.platform.capabilities().memory_limits {
@@ -30,7 +35,6 @@ fn groups(world: &World, it: &skipper_core::deployment::Deployment) -> Vec<std::
     groups.as_array().into_iter().flatten().filter_map(|group| group["dir"].as_str()).map(Into::into).collect()
 }
 
-#[tokio::test]
 async fn only_the_process_and_its_children_are_limited() {
     let world = World::new();
     let can = world.platform.capabilities();

@@ -3,11 +3,22 @@ use std::{fs, time::Duration};
 use futures::StreamExt as _;
 use skipper_core::{
     deployment::Deployment,
-    port::{ErrorKind, LogChunk, LogQuery, LogStreamKind, Platform as _},
+    port::{ErrorKind, LogChunk, LogQuery, LogStreamKind},
 };
 use skipper_platform::{artifact::FetchLimits, local::LogBounds};
 
-use crate::world::{FIXTURE, PATIENCE, World, deployment, eventually, kill, processes_of, script};
+use crate::{
+    remote::here_and_far,
+    world::{FIXTURE, PATIENCE, World, deployment, eventually, kill, processes_of, script},
+};
+
+here_and_far! {
+    a_log_is_bounded_however_much_is_printed,
+    a_long_line_is_cut_and_nothing_of_it_is_lost,
+    both_outputs_are_kept_with_their_time_and_told_apart,
+    lines_of_all_instances_come_in_order,
+    the_last_lines_are_found_across_files_and_restarts,
+}
 
 fn query(it: &Deployment, tail: Option<usize>, follow: bool) -> LogQuery {
     LogQuery { deployment: it.id.clone(), instance: None, tail, follow, container: None }
@@ -22,7 +33,6 @@ fn texts(lines: &[LogChunk]) -> Vec<&str> {
     lines.iter().map(|line| line.line.as_str()).collect()
 }
 
-#[tokio::test]
 async fn both_outputs_are_kept_with_their_time_and_told_apart() {
     let world = World::new();
     let it = script("echo one; sleep 0.05; echo two >&2; sleep 0.05; printf 'no end \\377'");
@@ -35,7 +45,6 @@ async fn both_outputs_are_kept_with_their_time_and_told_apart() {
     assert!(lines.is_sorted_by_key(|line| line.at));
 }
 
-#[tokio::test]
 async fn the_last_lines_are_found_across_files_and_restarts() {
     let world = World::with(LogBounds { file_bytes: 4096, files: 100 }, FetchLimits::default());
     let it = script("n=0; while [ $n -lt 300 ]; do n=$((n+1)); echo line $n; done");
@@ -51,7 +60,6 @@ async fn the_last_lines_are_found_across_files_and_restarts() {
     }
 }
 
-#[tokio::test]
 async fn a_long_line_is_cut_and_nothing_of_it_is_lost() {
     let world = World::new();
     let it = script("head -c 200000 /dev/zero | tr '\\0' x; echo; echo after");
@@ -86,7 +94,6 @@ async fn a_follower_sees_every_line_across_files_and_restarts_of_the_server_unti
     assert_eq!(error.kind(), ErrorKind::NotFound);
 }
 
-#[tokio::test]
 async fn a_log_is_bounded_however_much_is_printed() {
     let world = World::with(LogBounds { file_bytes: 16 << 10, files: 3 }, FetchLimits::default());
     let mut it = deployment(&[FIXTURE, "spam"]);
@@ -104,7 +111,6 @@ async fn a_log_is_bounded_however_much_is_printed() {
     assert!(files.len() <= 3 && files.iter().all(|size| *size <= 128 << 10), "{files:?}");
 }
 
-#[tokio::test]
 async fn lines_of_all_instances_come_in_order() {
     let world = World::new();
     let mut it = script("n=0; while [ $n -lt 50 ]; do n=$((n+1)); echo $SKIPPER_INSTANCE-$n; sleep 0.001; done");

@@ -12,6 +12,7 @@ mod logging;
 mod maven;
 mod ports;
 mod probing;
+mod remote;
 mod secrets;
 mod stopping;
 mod world;

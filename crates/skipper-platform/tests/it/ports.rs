@@ -1,6 +1,6 @@
 use std::net::TcpListener;
 
-use skipper_core::port::{ErrorKind, Platform as _};
+use skipper_core::port::ErrorKind;
 
 use crate::world::{FIXTURE, PATIENCE, World, deployment, eventually, kill, port, script};
 

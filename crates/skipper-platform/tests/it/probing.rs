@@ -4,12 +4,20 @@ use skipper_core::{
     deployment::{Deployment, Instance},
     health::Attempt,
     name::PortName,
-    port::Platform as _,
     spec::Check,
     time::Millis,
 };
 
-use crate::world::{FIXTURE, World, deployment, eventually, kill, port};
+use crate::{
+    remote::here_and_far,
+    world::{FIXTURE, World, deployment, eventually, kill, port},
+};
+
+here_and_far! {
+    an_answer_that_is_not_http_is_a_failed_attempt,
+    an_application_of_spring_boot_is_well_when_its_port_is_open_and_it_says_nothing_else,
+    attempts_say_what_they_found,
+}
 
 async fn attempt(world: &World, it: &mut Deployment, instance: &Instance, check: Check) -> Attempt {
     it.app.health.check = check;
@@ -21,7 +29,6 @@ fn http(path: &str, status: &[(u16, u16)]) -> Check {
     Check::Http { port: PortName::new("http").expect("valid"), path: path.to_owned(), status: status.to_vec() }
 }
 
-#[tokio::test]
 async fn attempts_say_what_they_found() {
     let world = World::new();
     let mut it = deployment(&[FIXTURE, "serve"]);
@@ -55,7 +62,6 @@ async fn attempts_say_what_they_found() {
     }
 }
 
-#[tokio::test]
 async fn an_answer_that_is_not_http_is_a_failed_attempt() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback is there");
     let address = listener.local_addr().expect("it is bound");
@@ -72,7 +78,6 @@ async fn an_answer_that_is_not_http_is_a_failed_attempt() {
     }
 }
 
-#[tokio::test]
 async fn an_application_of_spring_boot_is_well_when_its_port_is_open_and_it_says_nothing_else() {
     let cases = [
         // What /actuator/health and /health are answered with; whether that is well; what is told.

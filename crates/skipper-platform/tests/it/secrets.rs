@@ -2,18 +2,26 @@ use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use skipper_core::{
     name::SecretName,
-    port::{Launch, Platform as _},
+    port::Launch,
     rollout::plan::Instances,
     secret::{SecretValue, SecretValues},
     spec::SecretUse,
 };
 
-use crate::world::{PATIENCE, World, eventually, generation, keepers_of, script};
+use crate::{
+    remote::here_and_far,
+    world::{PATIENCE, World, eventually, generation, keepers_of, script},
+};
+
+here_and_far! {
+    a_command_in_an_instance_is_bounded_in_time_and_output,
+    a_secret_file_cannot_be_put_elsewhere,
+    secrets_reach_the_process_and_nobody_else,
+}
 
 const IN_ENV: &str = "correct-horse-battery";
 const IN_FILE: &str = "staple-of-the-day";
 
-#[tokio::test]
 async fn secrets_reach_the_process_and_nobody_else() {
     let world = World::new();
     let mut it = script("[ \"$PASSWORD\" = \"$(cat $SKIPPER_SECRETS_DIR/key.pem)\" ]; echo $? > got; exec sleep 600");
@@ -68,7 +76,6 @@ fn files_with(dir: &Path, text: &str) -> Vec<String> {
     found
 }
 
-#[tokio::test]
 async fn a_secret_file_cannot_be_put_elsewhere() {
     let world = World::new();
     let mut it = script("exec sleep 600");
@@ -80,7 +87,6 @@ async fn a_secret_file_cannot_be_put_elsewhere() {
     assert_eq!(world.platform.launch(launch, PATIENCE).await.expect_err("it leads out").code(), "name-invalid");
 }
 
-#[tokio::test]
 async fn a_command_in_an_instance_is_bounded_in_time_and_output() {
     let world = World::new();
     let it = script("exec sleep 600");

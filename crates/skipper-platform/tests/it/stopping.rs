@@ -2,15 +2,25 @@ use std::{fs, time::Instant};
 
 use skipper_core::{
     deployment::Observed,
-    port::Platform as _,
     rollout::plan::Instances,
     spec::{Signal, Volume},
     time::Millis,
 };
 
-use crate::world::{NOBODY, PATIENCE, World, eventually, generation, is_alive, processes_of, script};
+use crate::{
+    remote::here_and_far,
+    world::{NOBODY, PATIENCE, World, eventually, generation, is_alive, processes_of, script},
+};
 
-#[tokio::test]
+here_and_far! {
+    a_deadline_shorter_than_the_grace_is_an_unknown_outcome_and_the_stop_goes_on,
+    a_process_is_asked_before_it_is_killed,
+    a_process_that_ignores_the_signal_is_killed_after_its_grace,
+    children_that_went_their_own_way_are_stopped_too,
+    instances_go_one_by_one_and_the_folder_with_the_last,
+    what_a_process_leaves_running_ends_with_it,
+}
+
 async fn a_process_is_asked_before_it_is_killed() {
     let world = World::new();
     let mut it =
@@ -33,7 +43,6 @@ async fn a_process_is_asked_before_it_is_killed() {
     assert_eq!(processes_of(&it), NOBODY);
 }
 
-#[tokio::test]
 async fn a_process_that_ignores_the_signal_is_killed_after_its_grace() {
     let world = World::new();
     let mut it = script("trap '' TERM; echo ready; while :; do sleep 0.05; done");
@@ -47,7 +56,6 @@ async fn a_process_that_ignores_the_signal_is_killed_after_its_grace() {
     assert_eq!(processes_of(&it), NOBODY);
 }
 
-#[tokio::test]
 async fn children_that_went_their_own_way_are_stopped_too() {
     let world = World::new();
     let it = script("setsid sleep 600 & (setsid sh -c 'sleep 600 & sleep 600' &); nohup sleep 600 & exec sleep 600");
@@ -57,7 +65,6 @@ async fn children_that_went_their_own_way_are_stopped_too() {
     assert_eq!(processes_of(&it), NOBODY);
 }
 
-#[tokio::test]
 async fn what_a_process_leaves_running_ends_with_it() {
     let world = World::new();
     let it = script("setsid sh -c 'trap \"\" TERM; sleep 600; sleep 600' & sleep 0.2; exit 0");
@@ -67,7 +74,6 @@ async fn what_a_process_leaves_running_ends_with_it() {
     assert_eq!(processes_of(&it), NOBODY);
 }
 
-#[tokio::test]
 async fn instances_go_one_by_one_and_the_folder_with_the_last() {
     let world = World::new();
     let mut it = script("exec sleep 600");
@@ -85,7 +91,6 @@ async fn instances_go_one_by_one_and_the_folder_with_the_last() {
     assert_eq!(processes_of(&it), NOBODY);
 }
 
-#[tokio::test]
 async fn a_deadline_shorter_than_the_grace_is_an_unknown_outcome_and_the_stop_goes_on() {
     let world = World::new();
     let mut it = script("trap '' TERM; echo ready; while :; do sleep 0.05; done");

@@ -30,6 +30,8 @@ use skipper_platform::{
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use crate::remote::{Side, far};
+
 pub(crate) const FIXTURE: &str = env!("CARGO_BIN_EXE_skipper-platform-fixture");
 pub(crate) const NOBODY: [i32; 0] = [];
 /// Long enough for a machine under load; nothing waits that long when all is well.
@@ -48,7 +50,9 @@ impl Clock for RealClock {
 
 pub(crate) struct World {
     pub dir: tempfile::TempDir,
-    pub platform: Arc<LocalPlatform>,
+    /// What is tested: it, or what it is from afar.
+    pub platform: Arc<dyn Platform>,
+    pub own: Arc<LocalPlatform>,
     pub ports: Arc<PortPool>,
     pub logs: LogBounds,
     pub fetch: FetchLimits,
@@ -83,14 +87,17 @@ impl World {
         let dir = tempfile::tempdir().expect("temp dirs can be made");
         let ports = own_ports();
         let base_env = base_env();
-        let platform = open(dir.path(), &ports, logs, &fetch, &base_env, &deployer, None);
-        Self { dir, platform, ports, logs, fetch, base_env, deployer, engine: None }
+        let own = open(dir.path(), &ports, logs, &fetch, &base_env, &deployer, None);
+        Self { dir, platform: seen(&own), own, ports, logs, fetch, base_env, deployer, engine: None }
     }
 
     /// As a server that was killed and started anew: nothing in memory stays.
     pub(crate) fn restart(&mut self) {
         self.ports = own_ports();
-        self.platform = self.another();
+        let another = self.another();
+        let before = std::mem::replace(&mut self.own, another);
+        self.platform = seen(&self.own);
+        before.close();
     }
 
     /// A second server on the same folder.
@@ -104,7 +111,7 @@ impl World {
     }
 
     pub(crate) async fn launch(&self, deployment: &Deployment, count: u32) -> Result<Vec<Instance>, Error> {
-        launch_on(&self.platform, deployment, count, generation(1)).await
+        launch_on(self.platform.as_ref(), deployment, count, generation(1)).await
     }
 
     pub(crate) async fn start(&self, deployment: &Deployment) -> Instance {
@@ -192,8 +199,17 @@ fn open(
     Arc::new(LocalPlatform::new(config).expect("the folder can be made"))
 }
 
+/// From the side of the test that runs.
+fn seen(own: &Arc<LocalPlatform>) -> Arc<dyn Platform> {
+    let own: Arc<dyn Platform> = Arc::clone(own) as _;
+    match Side::now() {
+        Side::Here => own,
+        Side::Far => far(own),
+    }
+}
+
 pub(crate) async fn launch_on(
-    platform: &LocalPlatform,
+    platform: &dyn Platform,
     deployment: &Deployment,
     count: u32,
     generation: Generation,

@@ -7,7 +7,7 @@ use bollard::{
 use serde_json::json;
 use skipper_core::{
     Sha256,
-    port::{Cleared, Garbage, Platform as _},
+    port::{Cleared, Garbage},
     spec::Resource,
 };
 

@@ -1,8 +1,5 @@
 use serde_json::json;
-use skipper_core::{
-    port::{ErrorKind, Platform as _},
-    spec::Resource,
-};
+use skipper_core::{port::ErrorKind, spec::Resource};
 
 use super::world::{Engine, IMAGE, load_image, on_each_engine};
 use crate::world::PATIENCE;

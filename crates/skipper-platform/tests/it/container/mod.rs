@@ -1,10 +1,10 @@
 //! What every platform promises, kept by containers, on each engine that is here.
 
-mod garbage;
-mod images;
-mod launching;
+pub(crate) mod garbage;
+pub(crate) mod images;
+pub(crate) mod launching;
 mod pods;
-mod reading;
+pub(crate) mod reading;
 mod registry;
-mod trouble;
+pub(crate) mod trouble;
 pub(crate) mod world;

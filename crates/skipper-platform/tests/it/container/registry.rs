@@ -14,7 +14,7 @@ use futures::TryStreamExt as _;
 use serde_json::json;
 use skipper_core::{
     Sha256,
-    port::{Error, ErrorKind, Garbage, Platform as _},
+    port::{Error, ErrorKind, Garbage},
     secret::SecretValue,
     spec::Resource,
 };

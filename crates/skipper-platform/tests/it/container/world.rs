@@ -15,7 +15,7 @@ use skipper_core::{
     deployment::{Deployment, Exit, Instance, Observed},
     generation::Generation,
     name::PlatformName,
-    port::{Error, Launch, Platform as _},
+    port::{Error, Launch, Platform},
     rollout::plan::Instances,
     secret::SecretValues,
     spec::Resource,
@@ -23,7 +23,10 @@ use skipper_core::{
 use skipper_platform::container::{ContainerConfig, ContainerPlatform, EngineKind, EngineSettings, answers};
 use tokio_util::task::TaskTracker;
 
-use crate::world::{self, PATIENCE, RealClock, generation};
+use crate::{
+    remote::{Side, far},
+    world::{self, PATIENCE, RealClock, generation},
+};
 
 /// An image of busybox, made once on each engine.
 pub(crate) const IMAGE: &str = "skipper-it";
@@ -34,7 +37,9 @@ pub(crate) struct Engine {
     pub host: String,
     pub owner: String,
     pub settings: EngineSettings,
-    pub platform: Arc<ContainerPlatform>,
+    /// What is tested: it, or what it is from afar.
+    pub platform: Arc<dyn Platform>,
+    own: Arc<ContainerPlatform>,
 }
 
 /// Where an engine is, or why the tests on it are skipped.
@@ -55,14 +60,17 @@ impl Engine {
         let owner = format!("it-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let settings = EngineSettings { network: Some(IMAGE.to_owned()), ..EngineSettings::default() };
         let dir = tempfile::tempdir().expect("temp dirs can be made");
-        let platform = open(dir.path(), kind, host, &owner, &settings);
+        let own = open(dir.path(), kind, host, &owner, &settings);
         prepare_image(kind, host).await;
-        Self { dir, kind, host: host.to_owned(), owner, settings, platform }
+        Self { dir, kind, host: host.to_owned(), owner, settings, platform: seen(&own), own }
     }
 
     /// As a server that was killed and started anew: nothing in memory stays.
     pub(crate) fn restart(&mut self) {
-        self.platform = self.another();
+        let another = self.another();
+        let before = std::mem::replace(&mut self.own, another);
+        self.platform = seen(&self.own);
+        before.close();
     }
 
     /// A second server on the same folder.
@@ -189,7 +197,7 @@ impl Engine {
 impl Drop for Engine {
     /// Whatever a failing test left.
     fn drop(&mut self) {
-        self.platform.close();
+        self.own.close();
         if self.kind == EngineKind::Podman {
             for name in self.pods() {
                 self.curl("DELETE", &format!("/../v4.0.0/libpod/pods/{name}?force=true"));
@@ -201,6 +209,15 @@ impl Drop for Engine {
         for name in self.volumes() {
             self.curl("DELETE", &format!("/volumes/{name}"));
         }
+    }
+}
+
+/// From the side of the test that runs.
+fn seen(own: &Arc<ContainerPlatform>) -> Arc<dyn Platform> {
+    let own: Arc<dyn Platform> = Arc::clone(own) as _;
+    match Side::now() {
+        Side::Here => own,
+        Side::Far => far(own),
     }
 }
 
@@ -265,10 +282,10 @@ pub(crate) async fn load_image(engine: &bollard::Docker, name: &str, tag: &str, 
 /// Runs the test on every engine that is here.
 macro_rules! on_each_engine {
     ($($(#[$meta:meta])* async fn $name:ident($engine:ident: Engine) $body:block)*) => {$(
-        mod $name {
+        pub(crate) mod $name {
             use super::*;
 
-            async fn test($engine: Engine) $body
+            pub(crate) async fn test($engine: Engine) $body
 
             #[tokio::test]
             async fn docker() {
