@@ -153,7 +153,8 @@ async fn a_request_that_is_too_long_is_not_sent_and_not_taken() {
 
 #[tokio::test]
 async fn what_a_node_may_not_decide_it_does_not() {
-    let twists: [(&str, fn(&mut Application)); 6] = [
+    type Twist = fn(&mut Application);
+    let twists: [(&str, Twist); 6] = [
         ("other name", |app| app.name = AppName::new("other").expect("valid")),
         ("other secrets", |app| {
             let secret = SecretName::new("root-password").expect("valid");

@@ -84,7 +84,8 @@ async fn a_log_ends_by_its_end_or_by_an_error() {
         let far = remote(&behind(Arc::new(Direct { desk, instead: Some(("logs", 200, vec![Bytes::from(answer)])) })));
         let all: Vec<_> = far.logs(asked().query).await.expect("it begins").collect().await;
         assert!(all[0].as_ref().is_ok_and(|chunk| chunk.line == "x"));
-        let last = all.get(1).map(|last| last.as_ref().map_err(|error| error.code()).expect_err("no second line"));
+        let last =
+            all.get(1).map(|last| last.as_ref().map_err(skipper_core::port::Error::code).expect_err("no second line"));
         assert_eq!(last, expected);
     }
 }
