@@ -3,11 +3,12 @@
 //!
 //! The database is the truth. A file that says something else was either changed by somebody, and counts, or is what the server
 //! wrote before it died, and is written again: which of both is told by the digest that the server leaves in what it writes.
-//! A file that is missing is written again, too; a resource is removed by the API.
+//! A file that is missing is written again, too; a resource is removed by the API. One that cannot be read is left to who wrote it.
 
 mod place;
 mod take;
 mod tell;
+mod wrong;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -19,6 +20,8 @@ use tracing::warn;
 use crate::app::App;
 
 use place::Place;
+
+pub use wrong::WrongFiles;
 
 /// How often files are looked at, and what other processes stored.
 const LOOK: Duration = Duration::from_secs(2);
@@ -36,8 +39,8 @@ pub async fn follow(app: App, data_dir: PathBuf, stop: CancellationToken) {
         warn!(error = %cause, dir = %place.root().display(), "the fleet's folders cannot be made; they are not followed");
         return;
     }
-    let mut taken = take::Taken::default();
-    take::all(&app, &place, &mut taken).await;
+    let mut taken = take::Taken::new(app.fleet.wrong_files().clone());
+    let _ = take::all(&app, &place, &mut taken).await;
     tell::everything(&app, &place, &mut taken).await;
     let mut head = app.store.events_subscribe();
     let mut after = match place.last_event() {
@@ -67,7 +70,8 @@ pub async fn follow(app: App, data_dir: PathBuf, stop: CancellationToken) {
         // Not with every event: looking costs as much as there are files.
         let turn = *wanted.borrow_and_update();
         if turn != asked || looked_at.elapsed() >= LOOK {
-            take::all(&app, &place, &mut taken).await;
+            let gone = take::all(&app, &place, &mut taken).await;
+            tell::again(&app, &place, &mut taken, &gone).await;
             app.fleet.0.looked.send_replace(turn);
             (asked, looked_at) = (turn, Instant::now());
         }
