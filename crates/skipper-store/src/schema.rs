@@ -59,6 +59,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../migrations/sqlite/0009_fleet.sql"),
         postgres: include_str!("../migrations/postgres/0009_fleet.sql"),
     },
+    Migration {
+        version: 10,
+        sqlite: include_str!("../migrations/sqlite/0010_orders.sql"),
+        postgres: include_str!("../migrations/postgres/0010_orders.sql"),
+    },
 ];
 
 /// The schema this build works with.

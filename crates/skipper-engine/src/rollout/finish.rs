@@ -3,25 +3,22 @@
 
 use serde_json::json;
 use skipper_core::{
-    deployment::Live,
+    deployment::{DeploymentId, Live},
     rollout::{Action, StepState, Transition},
 };
 use tracing::warn;
 
-use super::{Run, persist, record::Entry};
-use crate::{
-    failure::{Failure, Halt, StepError},
-    step::{self, Way},
-};
+use super::{Run, record::Entry};
+use crate::failure::{Failure, Halt, StepError};
 
 impl Run<'_> {
     pub(super) async fn finish(&mut self) -> Result<(), Halt> {
-        self.settle().await?;
+        self.settle();
         for index in self.plan.commit..u32::try_from(self.plan.steps.len()).unwrap_or(u32::MAX) {
             if matches!(self.state(index), Some(StepState::Done | StepState::Failed)) {
                 continue;
             }
-            match Box::pin(self.clear_away(index)).await {
+            match Box::pin(self.carry_out(index)).await {
                 Ok(()) => {}
                 Err(StepError::Halt(halt)) => return Err(halt),
                 Err(StepError::Failed(failure)) => self.leave(index, &failure).await?,
@@ -32,7 +29,7 @@ impl Run<'_> {
 
     /// From here on every serving deployment is as the target wants it (routes, number, bounds), and what the target
     /// does not have serves no more.
-    async fn settle(&mut self) -> Result<(), Halt> {
+    fn settle(&mut self) {
         let spec = self.target.as_ref().and_then(|target| target.spec.clone());
         let mut changed: Vec<Live> = Vec::new();
         for live in self.lives.values().filter(|live| live.weight > 0) {
@@ -46,39 +43,14 @@ impl Run<'_> {
                 changed.push(settled);
             }
         }
-        let store = &self.shared.config.store;
-        for live in changed {
-            persist("settle what serves", || store.live_update(&live, self.lease.generation, Vec::new())).await?;
-            self.lives.insert(live.deployment.id.clone(), live);
-        }
         // A platform that converges has turned the previous deployment into the new one.
         let replaced = self.plan.steps.iter().filter_map(|step| match &step.action {
             Action::Apply { deployment, previous: Some(previous) } if deployment != previous => Some(previous.clone()),
             _ => None,
         });
-        for id in replaced.collect::<Vec<_>>() {
-            if self.lives.contains_key(&id) {
-                persist("forget what was replaced", || store.live_remove(&id, self.lease.generation, Vec::new()))
-                    .await?;
-                self.lives.remove(&id);
-            }
-        }
-        Ok(())
-    }
-
-    async fn clear_away(&mut self, index: u32) -> Result<(), StepError> {
-        let Some(step) = self.step(index) else { return Ok(()) };
-        let resumed = self.records.contains_key(&index);
-        self.note(index, StepState::Started, Entry::default()).await?;
-        let effect = step::act(self, index, &step, Way::Forward { resumed }).await?;
-        let event = self.step_event("step.done", index, &step, json!({"message": effect.message}));
-        let surface = effect.surface.clone();
-        let (entry, published) = effect.into_entry(vec![event]);
-        self.note(index, StepState::Done, entry).await?;
-        self.reached(&step.app, surface);
-        // Only now: whoever tells a router everything must not find the new weights beside the old ways in.
-        drop(published);
-        Ok(())
+        let gone: Vec<DeploymentId> = replaced.filter(|id| self.lives.contains_key(id)).collect();
+        changed.retain(|live| !gone.contains(&live.deployment.id));
+        self.jot_live(changed, gone);
     }
 
     /// What could not be cleared away keeps weight 0, by which supervision finds it.

@@ -10,7 +10,10 @@ mod mailroom;
 mod node_platform;
 mod tend;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use skipper_core::{name::NodeName, port::Clock, port::Platform, spec::Target};
 use skipper_engine::Elsewhere;
@@ -42,6 +45,8 @@ struct Parts {
     /// How often somebody wanted the files to be looked at, and up to which of those they were.
     wanted: watch::Sender<u64>,
     looked: watch::Sender<u64>,
+    /// What was seen of the files, where somebody follows them.
+    files: OnceLock<Arc<files::Taken>>,
 }
 
 impl Fleet {
@@ -55,13 +60,15 @@ impl Fleet {
             board: Board::default(),
             wanted: watch::Sender::new(0),
             looked: watch::Sender::new(0),
+            files: OnceLock::new(),
         }))
     }
 
     /// Waits until the files of the data folder, as they are now, are taken in: whoever writes one and asks for something at once
     /// means what is in it. Where nobody follows them, or not in time, what is stored counts.
     pub async fn look_at_files(&self) {
-        if self.0.wanted.receiver_count() == 0 {
+        let is_quiet = || self.0.files.get().is_some_and(|files| files.is_quiet());
+        if self.0.wanted.receiver_count() == 0 || is_quiet() {
             return;
         }
         let mut looked = self.0.looked.subscribe();
