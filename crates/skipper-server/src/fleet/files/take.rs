@@ -1,6 +1,13 @@
 //! Takes in what people wrote.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -12,7 +19,10 @@ use skipper_core::{
 };
 use tracing::{info, warn};
 
-use super::place::{Found, Place};
+use super::{
+    place::{Found, Place},
+    watch::{News, Watch},
+};
 use crate::{
     app::App,
     fleet::Farewell,
@@ -25,27 +35,86 @@ use crate::{
 /// The key of a status under which the server leaves the digest of the spec that it wrote.
 pub(super) const WRITTEN: &str = "written";
 
-/// What was last seen of each file, right or wrong.
-#[derive(Debug, Default)]
-pub(super) struct Taken(HashMap<std::path::PathBuf, (u64, i64, i64)>);
+/// The folders that people write into. Nodes come before what names them.
+const FOLDERS: [(Option<Kind>, &str); 4] = [
+    (Some(Kind::Node), "resources/nodes"),
+    (Some(Kind::Tenant), "resources/tenants"),
+    (Some(Kind::Service), "resources/services"),
+    (None, "auth/nodes"),
+];
+
+type Stamps = HashMap<PathBuf, (u64, i64, i64)>;
+
+/// What was last seen of each file, right or wrong, and what was heard of since.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    place: Place,
+    seen: Mutex<Stamps>,
+    watch: Mutex<Watch>,
+    /// What was heard of is being taken in.
+    busy: AtomicBool,
+}
 
 impl Taken {
+    /// Nothing was looked at yet.
+    pub(super) fn new(place: &Place) -> Self {
+        let folders = FOLDERS.iter().map(|(_, folder)| place.root().join(folder)).collect();
+        Self {
+            place: place.clone(),
+            seen: Mutex::default(),
+            watch: Mutex::new(Watch::new(folders)),
+            busy: AtomicBool::new(false),
+        }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Stamps> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn watch(&self) -> MutexGuard<'_, Watch> {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The file is as the server wrote it.
-    pub(super) fn wrote(&mut self, place: &Place, folder: &str, id: &str) {
+    pub(super) fn wrote(&self, place: &Place, folder: &str, id: &str) {
         let path = place.path(folder, id);
         if let Some(stamp) = Place::stamp(&path) {
-            self.0.insert(path, stamp);
+            self.seen().insert(path, stamp);
         }
     }
 
     /// Whether somebody has written the file since it was looked at: then it is not to be written over.
     pub(super) fn is_unread(&self, place: &Place, folder: &str, id: &str) -> bool {
         let path = place.path(folder, id);
-        Place::stamp(&path).is_some_and(|stamp| self.0.get(&path) != Some(&stamp))
+        Place::stamp(&path).is_some_and(|stamp| self.seen().get(&path) != Some(&stamp))
     }
 
-    fn is_news(&mut self, found: &Found) -> bool {
-        self.0.insert(found.path.clone(), found.stamp) != Some(found.stamp)
+    fn is_news(&self, found: &Found) -> bool {
+        self.seen().insert(found.path.clone(), found.stamp) != Some(found.stamp)
+    }
+
+    fn is_wanted(&self, folder: usize, id: &str) -> bool {
+        FOLDERS.get(folder).is_some_and(|(_, folder)| self.is_unread(&self.place, folder, id))
+    }
+
+    /// Whether everything that people wrote is taken in for sure.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let mut watch = self.watch();
+        let news = watch.heard(|folder, id| self.is_wanted(folder, id));
+        let nothing = !news.everything && news.documents.is_empty();
+        nothing && !self.busy.load(Ordering::Acquire) && watch.is_trusted()
+    }
+
+    /// What is to be looked at.
+    fn begin(&self) -> News {
+        let mut watch = self.watch();
+        watch.heard(|folder, id| self.is_wanted(folder, id));
+        self.busy.store(true, Ordering::Release);
+        watch.take()
+    }
+
+    fn end(&self) {
+        self.busy.store(false, Ordering::Release);
     }
 }
 
@@ -75,25 +144,42 @@ fn caller(app: &App) -> Caller {
     Caller { provenance, idempotency: None }
 }
 
-/// Everything that has changed since it was looked at last. Nodes come before what names them.
-pub(super) async fn all(app: &App, place: &Place, taken: &mut Taken) {
-    for (kind, folder) in
-        [(Kind::Node, "resources/nodes"), (Kind::Tenant, "resources/tenants"), (Kind::Service, "resources/services")]
-    {
-        for found in place.list(folder) {
-            if taken.is_news(&found)
-                && let Err(what) = resource(app, kind, &found).await
-            {
-                warn!("{}: {what}; what was read before holds", found.path.display());
+/// Everything that has changed since it was looked at last: of what was heard of, or of all there is.
+pub(super) async fn changed(app: &App, taken: &Taken, all: bool) {
+    let News { everything, documents } = taken.begin();
+    if all || everything {
+        let mut has_links = false;
+        for (kind, folder) in FOLDERS {
+            for found in taken.place.list(folder) {
+                has_links |= found.is_link;
+                one(app, taken, kind, &found).await;
+            }
+        }
+        taken.watch().links(has_links);
+    } else {
+        for (folder, id) in documents {
+            let Some((kind, folder)) = FOLDERS.get(folder).copied() else { continue };
+            if let Some(found) = taken.place.found(folder, &id) {
+                if found.is_link {
+                    taken.watch().links(true);
+                }
+                one(app, taken, kind, &found).await;
             }
         }
     }
-    for found in place.list("auth/nodes") {
-        if taken.is_news(&found)
-            && let Err(what) = auth(app, &found).await
-        {
-            warn!("{}: {what}; what was read before holds", found.path.display());
-        }
+    taken.end();
+}
+
+async fn one(app: &App, taken: &Taken, kind: Option<Kind>, found: &Found) {
+    if !taken.is_news(found) {
+        return;
+    }
+    let read = match kind {
+        Some(kind) => resource(app, kind, found).await,
+        None => auth(app, found).await,
+    };
+    if let Err(what) = read {
+        warn!("{}: {what}; what was read before holds", found.path.display());
     }
 }
 
