@@ -216,12 +216,16 @@ impl PackageResolver {
         }
         for app in &mut spec.applications {
             if app.routes.iter().any(|route| route.listener == Listener::Auto) {
-                let avoid: Vec<u16> = in_use().into_iter().filter(|port| self.edge_ports.contains(port)).collect();
-                let port = self
-                    .store
-                    .port_claim(request.release, &app.name, self.edge_ports.clone(), &avoid)
-                    .await
-                    .map_err(PortError::from)?;
+                let claim = async |avoid: BTreeSet<u16>| {
+                    let avoid: Vec<u16> = avoid.into_iter().filter(|port| self.edge_ports.contains(port)).collect();
+                    self.store.port_claim(request.release, &app.name, self.edge_ports.clone(), &avoid).await
+                };
+                // Better none that a connection came from lately; but connections to the edge itself leave such ports behind too.
+                let port = match claim(in_use(false)).await {
+                    Err(skipper_store::Error::NoFreePort { .. }) => claim(in_use(true)).await,
+                    claimed => claimed,
+                };
+                let port = port.map_err(PortError::from)?;
                 set_port(app, port);
             }
         }
@@ -354,20 +358,23 @@ fn keep_port(app: &mut Application, before: Option<&Application>, range: &RangeI
     }
 }
 
-/// TCP ports that somebody on this host has; empty where that cannot be told.
-fn in_use() -> BTreeSet<u16> {
+/// TCP ports that somebody on this host has, or `only_listening`; empty where that cannot be told.
+fn in_use(only_listening: bool) -> BTreeSet<u16> {
     ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()
         .filter_map(|path| fs::read_to_string(path).ok())
         .flat_map(|text| text.lines().skip(1).filter_map(port_of).collect::<Vec<_>>())
+        .filter(|(_, listens)| *listens || !only_listening)
+        .map(|(port, _)| port)
         .collect()
 }
 
-/// The port of `  0: 0100007F:1F90 00000000:0000 0A …`, in whatever state: nobody can listen on one that a connection of another
-/// program came from either, until the kernel has forgotten it.
-fn port_of(line: &str) -> Option<u16> {
-    let (_, port) = line.split_whitespace().nth(1)?.rsplit_once(':')?;
-    u16::from_str_radix(port, 16).ok()
+/// The port of `  0: 0100007F:1F90 00000000:0000 0A …`, and whether somebody listens there (0A). On one that a connection of another
+/// program came from nobody can listen either, until the kernel has forgotten it.
+fn port_of(line: &str) -> Option<(u16, bool)> {
+    let mut fields = line.split_whitespace();
+    let (_, port) = fields.nth(1)?.rsplit_once(':')?;
+    Some((u16::from_str_radix(port, 16).ok()?, fields.nth(1)? == "0A"))
 }
 
 #[cfg(test)]
@@ -377,10 +384,10 @@ mod tests {
     #[test]
     fn a_port_in_use_is_read_from_the_kernels_table() {
         let line = "   0: 0100007F:1D99 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1";
-        assert_eq!(port_of(line), Some(7577));
-        assert_eq!(port_of(&line.replace(" 0A ", " 06 ")), Some(7577), "one that a connection has left");
+        assert_eq!(port_of(line), Some((7577, true)));
+        assert_eq!(port_of(&line.replace(" 0A ", " 06 ")), Some((7577, false)), "one that a connection has left");
         assert_eq!(port_of("garbage"), None);
         let held = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        assert!(in_use().contains(&held.local_addr().expect("address").port()));
+        assert!(in_use(true).contains(&held.local_addr().expect("address").port()));
     }
 }

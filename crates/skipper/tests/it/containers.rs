@@ -53,9 +53,12 @@ impl Daemon {
         for left in ["pid", "run/containerd/containerd.pid"] {
             let _ = fs::remove_file(self.path(left));
         }
+        // Told to have none, it would take the bridge of the machine's own Docker away.
+        let _ = ip(&["link", "add", &self.bridge(), "type", "bridge"]);
+        let _ = ip(&["addr", "add", &format!("10.199.{}.1/28", self.number()), "dev", &self.bridge()]);
         let mut command = Command::new("/usr/sbin/dockerd");
         command.args(["--data-root", &self.path("data"), "--exec-root", &self.path("run"), "-p", &self.path("pid")]);
-        command.args(["-H", &format!("unix://{}", self.socket()), "--bridge=none", "--iptables=false"]);
+        command.args(["-H", &format!("unix://{}", self.socket()), "--bridge", &self.bridge(), "--iptables=false"]);
         let log = fs::File::options().create(true).append(true).open(self.path("log")).expect("a file");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         self.child = Some(command.spawn().expect("it starts"));
@@ -65,6 +68,17 @@ impl Daemon {
             curl.status().is_ok_and(|status| status.success())
         };
         until("Docker answers", ping, |answers| *answers);
+    }
+
+    /// Named after the folder: an interface has at most 15 letters.
+    fn bridge(&self) -> String {
+        let folder = self.folder.path().display().to_string();
+        format!("skipper-{}", folder.rsplit('-').next().unwrap_or_default())
+    }
+
+    /// Tells it from others that run beside it.
+    fn number(&self) -> u8 {
+        self.bridge().bytes().fold(0, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte))
     }
 
     fn pid(&self) -> u32 {
@@ -92,7 +106,12 @@ impl Drop for Daemon {
         {
             let _ = Command::new("umount").args(["-l", place]).status();
         }
+        let _ = ip(&["link", "del", &self.bridge()]);
     }
+}
+
+fn ip(args: &[&str]) -> std::io::Result<std::process::ExitStatus> {
+    Command::new("ip").args(args).stderr(Stdio::null()).status()
 }
 
 /// What serves is what the status names, one container of it is there, and nothing else.
@@ -409,7 +428,12 @@ fn an_application_that_does_not_live_leaves_what_serves(kind: EngineKind) {
     for (tag, command, _) in ways {
         yard.build("web", tag, tag, &[], command);
     }
-    yard.app("web", &WEB.replace("[deploy]\n", "[deploy]\ntimeout = \"6s\"\nbake = \"4s\"\nstop_timeout = \"1s\"\n"));
+    // What dies has the time to: only then is it told from what does not answer.
+    let patient = WEB.replace("start_period = \"0s\"", "start_period = \"4s\"");
+    yard.app(
+        "web",
+        &patient.replace("[deploy]\n", "[deploy]\ntimeout = \"6s\"\nbake = \"4s\"\nstop_timeout = \"1s\"\n"),
+    );
     yard.completed(&json!({"app": yard.name("web"), "tag": "v1"}));
     for (tag, _, told) in ways {
         let ended = yard.ended(&yard.deploy(&json!({"app": yard.name("web"), "tag": tag})));

@@ -12,7 +12,7 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    bench::{Bench, Ended, run, run_with_input, skipper},
+    bench::{Bench, Ended, run, run_with_input, skipper, until},
     slip_config::called,
 };
 
@@ -362,14 +362,12 @@ fn doctor_says_what_is_wrong_with_apps_and_keys_and_mends_what_is_safe() {
         };
         items.iter().find(is_it).unwrap_or_else(|| panic!("{check}: {text}: {shown:#}"))["state"].clone()
     };
-    let (mut shown, mut code) = doctor(&[]);
-    // The server looks at its directory every two seconds; each question takes a part of that.
-    for _ in 0..100 {
-        if shown.to_string().contains("half: apps/half.toml") {
-            break;
-        }
-        (shown, code) = doctor(&[]);
-    }
+    // The server looks at its directory every two seconds.
+    let (shown, code) = until(
+        "the server has seen it",
+        || doctor(&[]),
+        |(shown, _)| shown.to_string().contains("half: apps/half.toml"),
+    );
     assert_eq!(code, 1);
     for (check, text, expected) in [
         ("app files", "apps/bad.toml", "broken"),

@@ -89,7 +89,7 @@ async fn a_bad_upload_is_refused_with_the_sentence_of_the_original() {
     assert_eq!(places.len(), 2);
     places.iter().for_each(|at| zip[*at..*at + name.len()].copy_from_slice(evil));
     let slip = with("packageFileAsBytes", STANDARD.encode(zip).into());
-    let text = "Entry is outside of the target dir: ../../../evil.yml";
+    let text = "Entry is outside of the target dir: hello-1.0.0/../../../evil.yml";
     check(&server.post("/api/package/upload", &slip).await, 409, SKIPPER, text);
 }
 

@@ -89,8 +89,10 @@ pub(super) async fn look(connection: &Connection, context: &Context, findings: &
         Err(failure) => findings.push(broken("edge", failure)),
     }
     // Whoever may not read it was told so above.
-    if let Ok(status) = client.ask::<StatusView>(&Call::get(&["v1", "status"])).await {
-        findings.extend(status.apps.iter().flat_map(|(name, app)| app_findings(name, app)));
+    match client.ask::<StatusView>(&Call::get(&["v1", "status"])).await {
+        Ok(status) => findings.extend(status.apps.iter().flat_map(|(name, app)| app_findings(name, app))),
+        Err(failure) if matches!(failure.exit, Exit::Auth | Exit::NotFound) => {}
+        Err(failure) => findings.push(broken("app", failure)),
     }
 }
 
