@@ -71,7 +71,16 @@ impl Jotted {
         if let Ok(done) = timeout(AT_ONCE, &mut work).await {
             return Ok(done);
         }
-        self.write(shared, lease).await?;
+        // Side by side: the work may hold the writer's place, which the notes wait for.
+        let mut written = std::pin::pin!(self.write(shared, lease));
+        tokio::select! {
+            biased;
+            done = &mut written => done?,
+            done = &mut work => {
+                written.await?;
+                return Ok(done);
+            }
+        }
         Ok(work.await)
     }
 }
