@@ -57,15 +57,17 @@ async fn feel_one(shared: &Shared, live: &Live) {
         let bound = health.timeout.duration() * 2 + SLACK;
         let Ok(attempt) = timeout(bound, platform.probe(deployment, instance)).await else { continue };
         let Some(news) = shared.ward.felt(deployment, instance.index, attempt, health.retries) else { continue };
+        let who = format!("instance {} of {}", instance.index, deployment.id);
         let (kind, message) = match news {
-            Pulse::Lost(detail) => ("instance.unhealthy", format!("runs and is not healthy any more: {detail}")),
-            Pulse::Found => ("instance.healthy", "is healthy again".to_owned()),
+            Pulse::Lost(detail) => {
+                warn!("{who} runs and is not healthy any more: {detail}");
+                ("instance.unhealthy", format!("runs and is not healthy any more: {detail}"))
+            }
+            Pulse::Found => {
+                info!("{who} is healthy again");
+                ("instance.healthy", "is healthy again".to_owned())
+            }
         };
-        if kind == "instance.unhealthy" {
-            warn!("instance {} of {} {message}", instance.index, deployment.id);
-        } else {
-            info!("instance {} of {} {message}", instance.index, deployment.id);
-        }
         let app = &deployment.app.name;
         let data = json!({"deployment": deployment.id, "app": app, "instance": instance.index, "message": message});
         let told = event(shared, kind, Some(deployment), data);

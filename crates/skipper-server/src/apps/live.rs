@@ -145,7 +145,8 @@ impl LiveApps {
     /// Reads the directory again whenever a file of it changes, or another app has a host name that two want, until `stop`.
     pub(crate) async fn follow(self, store: Store, stop: CancellationToken) {
         let Some(dir) = self.dir().map(Path::to_owned) else { return };
-        let mut seen = stamp(&dir).ok();
+        // Looked at once in any case: a file may have changed since the directory was read.
+        let mut seen = None;
         while stop.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
             let at = dir.clone();
             let Ok(now) = tokio::task::spawn_blocking(move || stamp(&at).ok()).await else { continue };

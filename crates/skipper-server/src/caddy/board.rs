@@ -1,6 +1,6 @@
 //! What is known of Caddy, for whoever asks.
 
-use skipper_core::time::Timestamp;
+use skipper_core::{spec::Application, time::Timestamp};
 use tokio::sync::watch;
 
 use super::plan::{Entry, Left};
@@ -22,6 +22,15 @@ pub struct CaddyState {
     pub left: Vec<Left>,
     /// How often its configuration was changed since the server started.
     pub changes: u64,
+}
+
+impl CaddyState {
+    /// Host names of an application that Caddy leads elsewhere, as sentences.
+    pub fn led_elsewhere<'a>(&'a self, app: &'a Application) -> impl Iterator<Item = String> + 'a {
+        let hosts = || app.routes.iter().filter_map(|route| route.host.as_ref());
+        let left = self.left.iter().filter(move |left| hosts().any(|host| host.as_str() == left.host));
+        left.map(|left| format!("Caddy does not lead {} to `{}`: {}", left.host, app.name, left.why))
+    }
 }
 
 /// Whether Caddy has what it should.

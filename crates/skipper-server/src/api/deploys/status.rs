@@ -5,7 +5,6 @@ use skipper_core::{
     name::{ReleaseName, TenantName},
     policy::Action,
     release::{Door, Revision},
-    route::Host,
     spec::Target,
 };
 use skipper_engine::{InstanceHealth, InstanceState};
@@ -161,10 +160,8 @@ fn being_started(instance: &InstanceHealth) -> Option<String> {
 /// A host name of it that somebody else has at the Caddy in front.
 fn not_in_caddy(app: &App, serving: &Revision) -> Option<String> {
     let caddy = app.caddy.state()?;
-    let routes = serving.spec.iter().flat_map(|spec| &spec.applications).flat_map(|app| &app.routes);
-    let hosts: Vec<&str> = routes.filter_map(|route| route.host.as_ref()).map(Host::as_str).collect();
-    let left = caddy.left.iter().find(|left| hosts.contains(&left.host.as_str()))?;
-    Some(format!("Caddy does not lead {} here: {}", left.host, left.why))
+    let mut apps = serving.spec.iter().flat_map(|spec| &spec.applications);
+    apps.find_map(|app| caddy.led_elsewhere(app).next())
 }
 
 /// Until something is deployed here, what slip ran before us serves.

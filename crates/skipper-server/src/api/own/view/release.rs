@@ -253,20 +253,14 @@ fn uncertified(seen: &Status) -> Vec<DriftView> {
 
 /// Host names that somebody else has at the Caddy in front.
 fn not_in_caddy(seen: &Status) -> Vec<DriftView> {
-    let left = seen.caddy.iter().flat_map(|caddy| &caddy.left);
-    let having = |host: &str| {
-        let host = host.to_owned();
-        let serving = seen.apps.iter().filter(|app| app.live.weight > 0).map(|app| &app.live.deployment.app);
-        serving
-            .filter(move |app| app.routes.iter().any(|route| route.host.as_ref().is_some_and(|h| h.as_str() == host)))
-    };
-    left.flat_map(|left| {
-        having(&left.host).map(move |app| DriftView {
-            app: app.name.to_string(),
-            message: format!("Caddy does not lead {} to `{}`: {}", left.host, app.name, left.why),
+    let serving = seen.apps.iter().filter(|app| app.live.weight > 0).map(|app| &app.live.deployment.app);
+    let caddy = seen.caddy.as_ref();
+    serving
+        .flat_map(|app| {
+            let told = caddy.into_iter().flat_map(|caddy| caddy.led_elsewhere(app));
+            told.map(|message| DriftView { app: app.name.to_string(), message })
         })
-    })
-    .collect()
+        .collect()
 }
 
 /// Where a host name of an app is reached, as a person would type it. `tls`: whether the edge serves it so. Where nothing is known of what
