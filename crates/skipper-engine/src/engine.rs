@@ -154,13 +154,15 @@ struct Working {
     shared: Arc<Shared>,
     id: RolloutId,
     again: bool,
-    _permit: OwnedSemaphorePermit,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Drop for Working {
     fn drop(&mut self) {
         self.shared.board.end(self.id);
         self.shared.put_down(self.id, self.again);
+        // Before the engine is woken: it looks whether there is one, and waits for the next word where there is none.
+        self.permit = None;
         // One more may be admitted now, and a leftover may be waiting.
         self.shared.wake();
         self.shared.look.notify_one();
@@ -278,7 +280,7 @@ impl Engine {
         for id in due {
             let Ok(permit) = Arc::clone(permits).try_acquire_owned() else { return };
             if shared.take_up(id) {
-                let working = Working { shared: Arc::clone(shared), id, again: false, _permit: permit };
+                let working = Working { shared: Arc::clone(shared), id, again: false, permit: Some(permit) };
                 tasks.spawn(work(working, stop.clone()).instrument(info_span!("rollout", rollout.id = %id)));
             }
         }
