@@ -13,7 +13,7 @@ pub use platform::{
 };
 pub use resolver::{ResolveRequest, Resolved, Resolver};
 pub use router::{DeploymentStats, Router, Verified};
-pub use store::{Abandoned, Lease, Loaded, RolloutStore, StepNote};
+pub use store::{Abandoned, Lease, Loaded, Note, ResolvedNote, RolloutStore, StepNote};
 
 use uuid::Uuid;
 

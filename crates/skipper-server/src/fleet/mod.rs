@@ -15,7 +15,7 @@ mod tend;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -55,6 +55,8 @@ struct Parts {
     reached: Mutex<HashMap<NodeName, Arc<elsewhere::Reached>>>,
     /// Changes whenever something may have changed on a node.
     news: watch::Sender<u64>,
+    /// What was seen of the files, where somebody follows them.
+    files: OnceLock<Arc<files::Taken>>,
 }
 
 /// What is told of a node's link: since when, the agent's run, and whether there is an edge.
@@ -75,13 +77,15 @@ impl Fleet {
             links: Links::default(),
             reached: Mutex::default(),
             news: watch::Sender::new(0),
+            files: OnceLock::new(),
         }))
     }
 
     /// Waits until the files of the data folder, as they are now, are taken in: whoever writes one and asks for something at once
     /// means what is in it. Where nobody follows them, or not in time, what is stored counts.
     pub async fn look_at_files(&self) {
-        if self.0.wanted.receiver_count() == 0 {
+        let is_quiet = || self.0.files.get().is_some_and(|files| files.is_quiet());
+        if self.0.wanted.receiver_count() == 0 || is_quiet() {
             return;
         }
         let mut looked = self.0.looked.subscribe();

@@ -110,10 +110,9 @@ impl NodePlatform {
 
     async fn result(&self, order: Order, within: Duration) -> Result<Order, Error> {
         let until = Instant::now() + within;
-        let mut endings = self.fleet.mailroom().endings();
+        let ending = self.fleet.mailroom().ending(order.id);
         self.fleet.mailroom().ring(&self.node);
         loop {
-            endings.mark_unchanged();
             let Some(now) = self.fleet.store().order_get(order.id).await? else {
                 return Err(Error::new(ErrorKind::Permanent, "order-gone", format!("order {} is gone", order.id)));
             };
@@ -122,7 +121,7 @@ impl NodePlatform {
             }
             let look = async {
                 tokio::select! {
-                    _ = endings.changed() => {}
+                    () = ending.told() => {}
                     () = sleep(LOOK) => {}
                 }
             };

@@ -325,10 +325,14 @@ async fn a_file_that_cannot_be_read_is_told_and_left_to_who_wrote_it() {
     std::fs::write(&file, wrong.to_string()).expect("written");
     let refused = server.send(admin(Method::POST, "/v1/deployments/acme/apply")).await;
     let told = refused.problem("invalid").detail;
-    assert!(told.contains("resources/tenants/acme.json") && told.contains("comand") && told.contains("99999"), "{told}");
+    assert!(
+        told.contains("resources/tenants/acme.json") && told.contains("comand") && told.contains("99999"),
+        "{told}"
+    );
     assert_eq!(state(&server).await["trouble"], json!(told));
     let events: Value = server.send(admin(Method::GET, "/v1/events?limit=1000")).await.ok();
-    let refusals = events["items"].as_array().expect("a list").iter().filter(|event| event["kind"] == "resource.refused");
+    let refusals =
+        events["items"].as_array().expect("a list").iter().filter(|event| event["kind"] == "resource.refused");
     assert_eq!(refusals.count(), 1);
     // Something else about the tenant changes: its own document is another one now, and nothing of the old is lost.
     std::fs::write(&file, "{ an hour's work").expect("written");

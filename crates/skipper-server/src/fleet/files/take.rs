@@ -3,6 +3,10 @@
 use std::{
     collections::{HashMap, HashSet},
     path::PathBuf,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +23,7 @@ use tracing::{info, warn};
 use super::{
     WrongFiles,
     place::{Found, Place},
+    watch::{News, Watch},
 };
 use crate::{
     app::App,
@@ -33,30 +38,63 @@ use crate::{
 /// The key of a status under which the server leaves the digest of the spec that it wrote.
 pub(super) const WRITTEN: &str = "written";
 
-/// What was last seen of each file, right or wrong.
+/// The folders that people write into. Nodes come before what names them.
+const FOLDERS: [(Option<Kind>, &str); 4] = [
+    (Some(Kind::Node), "resources/nodes"),
+    (Some(Kind::Tenant), "resources/tenants"),
+    (Some(Kind::Service), "resources/services"),
+    (None, "auth/nodes"),
+];
+
+type Stamps = HashMap<PathBuf, (u64, i64, i64)>;
+
+/// What was last seen of each file, right or wrong, and what was heard of since.
 #[derive(Debug)]
-pub(super) struct Taken {
-    seen: HashMap<PathBuf, (u64, i64, i64)>,
+pub(crate) struct Taken {
+    place: Place,
+    seen: Mutex<Stamps>,
+    watch: Mutex<Watch>,
+    /// What was heard of is being taken in.
+    busy: AtomicBool,
     wrong: WrongFiles,
+    /// Whose files somebody took away.
+    missing: Mutex<Vec<(Kind, String)>>,
 }
 
 impl Taken {
-    pub(super) fn new(wrong: WrongFiles) -> Self {
-        Self { seen: HashMap::new(), wrong }
+    /// Nothing was looked at yet.
+    pub(super) fn new(place: &Place, wrong: WrongFiles) -> Self {
+        let folders = FOLDERS.iter().map(|(_, folder)| place.root().join(folder)).collect();
+        Self {
+            place: place.clone(),
+            seen: Mutex::default(),
+            watch: Mutex::new(Watch::new(folders)),
+            busy: AtomicBool::new(false),
+            wrong,
+            missing: Mutex::default(),
+        }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Stamps> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn watch(&self) -> MutexGuard<'_, Watch> {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The file is as the server wrote it.
-    pub(super) fn wrote(&mut self, place: &Place, folder: &str, id: &str) {
+    pub(super) fn wrote(&self, place: &Place, folder: &str, id: &str) {
         let path = place.path(folder, id);
         if let Some(stamp) = Place::stamp(&path) {
-            self.seen.insert(path, stamp);
+            self.seen().insert(path, stamp);
         }
     }
 
     /// Whether somebody has written the file since it was looked at: then it is not to be written over.
     pub(super) fn is_unread(&self, place: &Place, folder: &str, id: &str) -> bool {
         let path = place.path(folder, id);
-        Place::stamp(&path).is_some_and(|stamp| self.seen.get(&path) != Some(&stamp))
+        Place::stamp(&path).is_some_and(|stamp| self.seen().get(&path) != Some(&stamp))
     }
 
     /// Whether the server may write a resource's file. What somebody wrote there and is wrong is kept while the spec stays as it
@@ -82,20 +120,63 @@ impl Taken {
         }
     }
 
-    /// Ids of a folder's files that were there once and are not in `found`.
-    fn gone(&mut self, place: &Place, folder: &str, found: &[Found]) -> Vec<String> {
-        let here: HashSet<&PathBuf> = found.iter().map(|one| &one.path).collect();
-        let folder = place.root().join(folder);
-        let gone = |path: &PathBuf| path.parent() == Some(folder.as_path()) && !here.contains(path);
-        let paths: Vec<PathBuf> = self.seen.keys().filter(|path| gone(path)).cloned().collect();
-        for path in &paths {
-            self.seen.remove(path);
-        }
-        paths.iter().filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned())).collect()
+    /// Whose files were taken away since it was asked last.
+    pub(super) fn missing(&self) -> Vec<(Kind, String)> {
+        std::mem::take(&mut *self.missing.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn is_news(&mut self, found: &Found) -> bool {
-        self.seen.insert(found.path.clone(), found.stamp) != Some(found.stamp)
+    /// Whether a file was there and is not any more.
+    fn is_gone(&self, folder: &str, id: &str) -> bool {
+        let path = self.place.path(folder, id);
+        self.seen().contains_key(&path) && Place::stamp(&path).is_none()
+    }
+
+    /// A document's file is not there any more; without a kind it was one of what lets a node in.
+    fn gone(&self, kind: Option<Kind>, folder: &str, id: &str) {
+        self.seen().remove(&self.place.path(folder, id));
+        if let Some(kind) = kind {
+            self.wrong.clear(kind, id);
+        }
+        let mut missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
+        missing.push((kind.unwrap_or(Kind::Node), id.to_owned()));
+    }
+
+    /// Ids of a folder's files that were there once and are not in `found`.
+    fn all_gone(&self, folder: &str, found: &[Found]) -> Vec<String> {
+        let here: HashSet<&PathBuf> = found.iter().map(|one| &one.path).collect();
+        let folder = self.place.root().join(folder);
+        let seen = self.seen();
+        let gone = seen.keys().filter(|path| path.parent() == Some(folder.as_path()) && !here.contains(path));
+        gone.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned())).collect()
+    }
+
+    fn is_news(&self, found: &Found) -> bool {
+        self.seen().insert(found.path.clone(), found.stamp) != Some(found.stamp)
+    }
+
+    fn is_wanted(&self, folder: usize, id: &str) -> bool {
+        let is_wanted = |folder: &str| self.is_unread(&self.place, folder, id) || self.is_gone(folder, id);
+        FOLDERS.get(folder).is_some_and(|(_, folder)| is_wanted(folder))
+    }
+
+    /// Whether everything that people wrote is taken in for sure.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let mut watch = self.watch();
+        let news = watch.heard(|folder, id| self.is_wanted(folder, id));
+        let nothing = !news.everything && news.documents.is_empty();
+        nothing && !self.busy.load(Ordering::Acquire) && watch.is_trusted()
+    }
+
+    /// What is to be looked at.
+    fn begin(&self) -> News {
+        let mut watch = self.watch();
+        watch.heard(|folder, id| self.is_wanted(folder, id));
+        self.busy.store(true, Ordering::Release);
+        watch.take()
+    }
+
+    fn end(&self) {
+        self.busy.store(false, Ordering::Release);
     }
 }
 
@@ -125,6 +206,60 @@ fn caller(app: &App) -> Caller {
     Caller { provenance, idempotency: None }
 }
 
+/// Everything that has changed since it was looked at last: of what was heard of, or of all there is.
+pub(super) async fn changed(app: &App, taken: &Taken, all: bool) {
+    let News { everything, documents } = taken.begin();
+    if all || everything {
+        let mut has_links = false;
+        for (kind, folder) in FOLDERS {
+            let all = taken.place.list(folder);
+            for id in taken.all_gone(folder, &all) {
+                // Where there are more files than are listed.
+                if taken.is_gone(folder, &id) {
+                    taken.gone(kind, folder, &id);
+                }
+            }
+            for found in all {
+                has_links |= found.is_link;
+                one(app, taken, kind, &found).await;
+            }
+        }
+        taken.watch().links(has_links);
+    } else {
+        for (folder, id) in documents {
+            let Some((kind, folder)) = FOLDERS.get(folder).copied() else { continue };
+            if let Some(found) = taken.place.found(folder, &id) {
+                if found.is_link {
+                    taken.watch().links(true);
+                }
+                one(app, taken, kind, &found).await;
+            } else if taken.is_gone(folder, &id) {
+                taken.gone(kind, folder, &id);
+            }
+        }
+    }
+    taken.end();
+}
+
+async fn one(app: &App, taken: &Taken, kind: Option<Kind>, found: &Found) {
+    if !taken.is_news(found) {
+        return;
+    }
+    let Some(kind) = kind else {
+        if let Err(what) = auth(app, found).await {
+            warn!("{}: {what}; what was read before holds", found.path.display());
+        }
+        return;
+    };
+    match resource(app, kind, found).await {
+        Err(faults) => refuse(app, taken, kind, found, &faults).await,
+        Ok(()) if taken.wrong.clear(kind, &found.id) => {
+            info!("{}/{}.json can be read again", folder(kind), found.id);
+        }
+        Ok(()) => {}
+    }
+}
+
 /// Where files of a kind are.
 pub(super) const fn folder(kind: Kind) -> &'static str {
     match kind {
@@ -132,40 +267,6 @@ pub(super) const fn folder(kind: Kind) -> &'static str {
         Kind::Tenant => "resources/tenants",
         Kind::Service => "resources/services",
     }
-}
-
-/// Everything that has changed since it was looked at last. Nodes come before what names them. Answers whose files are gone.
-pub(super) async fn all(app: &App, place: &Place, taken: &mut Taken) -> Vec<(Kind, String)> {
-    let mut gone = Vec::new();
-    for kind in [Kind::Node, Kind::Tenant, Kind::Service] {
-        let all = place.list(folder(kind));
-        for id in taken.gone(place, folder(kind), &all) {
-            taken.wrong.clear(kind, &id);
-            gone.push((kind, id));
-        }
-        for found in &all {
-            if !taken.is_news(found) {
-                continue;
-            }
-            match resource(app, kind, found).await {
-                Err(faults) => refuse(app, taken, kind, found, &faults).await,
-                Ok(()) if taken.wrong.clear(kind, &found.id) => {
-                    info!("{}/{}.json can be read again", folder(kind), found.id);
-                }
-                Ok(()) => {}
-            }
-        }
-    }
-    let all = place.list("auth/nodes");
-    gone.extend(taken.gone(place, "auth/nodes", &all).into_iter().map(|id| (Kind::Node, id)));
-    for found in &all {
-        if taken.is_news(found)
-            && let Err(what) = auth(app, found).await
-        {
-            warn!("{}: {what}; what was read before holds", found.path.display());
-        }
-    }
-    gone
 }
 
 /// Tells of a file that cannot be taken in: in the log, as an event, and in the resource's status.
