@@ -5,7 +5,7 @@ use std::time::Duration;
 use skipper_core::{
     id::RolloutId,
     port::Loaded,
-    rollout::{Action, Phase, StepState},
+    rollout::{Action, Phase, StepState, Verb},
 };
 
 use crate::{app::App, error::Error};
@@ -76,7 +76,10 @@ pub fn launched(loaded: &Loaded) -> bool {
                 let record = loaded.steps.iter().find(|record| record.index as usize == index);
                 record.is_some_and(|record| record.state == StepState::Done)
             };
-            starts.map(|(index, _)| index).all(done)
+            let starts: Vec<usize> = starts.map(|(index, _)| index).collect();
+            // An install of no instances is one as soon as it serves.
+            let nothing = starts.is_empty() && loaded.rollout.verb == Verb::Install;
+            !nothing && starts.into_iter().all(done)
         }),
         _ => true,
     }
