@@ -68,6 +68,7 @@ async fn rest(account: &Arc<Account>, id: &DeploymentId, stop: &StopPolicy) -> R
 
 async fn instance(account: &Arc<Account>, id: &DeploymentId, index: u32, stop: &StopPolicy) -> Result<(), Error> {
     let slot = account.instance(id, index);
+    slot.retiring();
     {
         let _turn = slot.turn.lock().await;
         everything_of(account, &slot, stop).await?;
