@@ -88,7 +88,10 @@ impl RolloutStore for Store {
                     "secret-missing",
                     format!("secret `{name}` is not set in tenant `{tenant}`"),
                 )
-                .hint(format!("set it with `skipper secrets set {name}` and try again")),
+                .hint(match tenant.as_str() {
+                    "default" => format!("set it with `skipper secrets set {name}` and try again"),
+                    other => format!("set it with `skipper secrets set {name} --tenant {other}` and try again"),
+                }),
                 other => other.into(),
             })
         })

@@ -8,7 +8,7 @@ mod store;
 
 pub use error::{Error, ErrorKind};
 pub use platform::{
-    Capabilities, Cleared, Description, ExecOutput, Foreign, Found, Garbage, HookJob, HookState, Kept, Launch,
+    Capabilities, Cleared, Description, ExecOutput, Foreign, Found, Garbage, HookJob, HookState, Inside, Kept, Launch,
     LogChunk, LogQuery, LogStreamKind, Platform, Standing,
 };
 pub use resolver::{ResolveRequest, Resolved, Resolver};

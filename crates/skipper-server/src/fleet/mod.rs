@@ -25,7 +25,7 @@ use tokio::{sync::watch, time::timeout};
 
 pub use board::{Board, SILENT_AFTER, Sight};
 pub use document::{filled, shown, stamp};
-pub use files::follow as follow_files;
+pub use files::{WrongFiles, follow as follow_files};
 pub use link::{Asked, Farewell, Link, Links, UPGRADE, serve as serve_link};
 pub use mailroom::Mailroom;
 pub use node_platform::NodePlatform;
@@ -49,6 +49,7 @@ struct Parts {
     /// How often somebody wanted the files to be looked at, and up to which of those they were.
     wanted: watch::Sender<u64>,
     looked: watch::Sender<u64>,
+    wrong_files: WrongFiles,
     /// The connections of agents by which their nodes are asked something.
     links: Links,
     reached: Mutex<HashMap<NodeName, Arc<elsewhere::Reached>>>,
@@ -72,6 +73,7 @@ impl Fleet {
             board: Board::default(),
             wanted: watch::Sender::new(0),
             looked: watch::Sender::new(0),
+            wrong_files: WrongFiles::default(),
             links: Links::default(),
             reached: Mutex::default(),
             news: watch::Sender::new(0),
@@ -93,6 +95,12 @@ impl Fleet {
             turn = *wanted;
         });
         let _ = timeout(LOOKING, looked.wait_for(|looked| *looked >= turn)).await;
+    }
+
+    /// Files of the data folder that cannot be read as they are now.
+    #[must_use]
+    pub fn wrong_files(&self) -> &WrongFiles {
+        &self.0.wrong_files
     }
 
     /// Who waits for orders, and who for their results.

@@ -19,7 +19,7 @@ use crate::{
 const MAX_LIST: u32 = 1000;
 
 /// What a resource describes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// A host.
     Node,
@@ -197,6 +197,11 @@ pub async fn document(app: &App, resource: &Resource) -> Result<Value, Error> {
     if resource.kind == Kind::Tenant.as_str() {
         status.extend(of_tenant(app, &resource.tenant).await?);
     }
+    let kind = Kind::parse(&resource.kind)?;
+    match app.fleet.wrong_files().of(kind, &resource.name) {
+        Some(what) => status.insert("trouble".to_owned(), json!(what)),
+        None => status.remove("trouble"),
+    };
     Ok(json!({"kind": resource.kind, "id": resource.name, "spec": resource.spec, "status": status}))
 }
 

@@ -3,12 +3,13 @@
 //!
 //! The database is the truth. A file that says something else was either changed by somebody, and counts, or is what the server
 //! wrote before it died, and is written again: which of both is told by the digest that the server leaves in what it writes.
-//! A file that is missing is written again, too; a resource is removed by the API.
+//! A file that is missing is written again, too; a resource is removed by the API. One that cannot be read is left to who wrote it.
 
 mod place;
 mod take;
 mod tell;
 mod watch;
+mod wrong;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -22,6 +23,8 @@ use crate::app::App;
 use place::Place;
 pub(super) use take::Taken;
 use tell::Touched;
+
+pub use wrong::WrongFiles;
 
 /// How often files are looked at, and what other processes stored.
 const LOOK: Duration = Duration::from_secs(2);
@@ -47,7 +50,7 @@ pub async fn follow(app: App, data_dir: PathBuf, stop: CancellationToken) {
         warn!(error = %cause, dir = %place.root().display(), "the fleet's folders cannot be made; they are not followed");
         return;
     }
-    let taken = Arc::new(Taken::new(&place));
+    let taken = Arc::new(Taken::new(&place, app.fleet.wrong_files().clone()));
     take::changed(&app, &taken, true).await;
     tell::everything(&app, &place, &taken).await;
     let _ = app.fleet.0.files.set(Arc::clone(&taken));
@@ -104,6 +107,7 @@ async fn tell(app: App, place: Place, taken: Arc<Taken>, stop: CancellationToken
         let more = touched.count() >= DOCUMENTS;
         let gather = if touched.count() < MUCH { GATHER } else { GATHER_MUCH };
         tell::documents(&app, &place, &taken, &touched).await;
+        tell::again(&app, &place, &taken, &taken.missing()).await;
         if tidied_at.elapsed() >= LOOK {
             tell::tidy(&app, &place).await;
             tidied_at = Instant::now();

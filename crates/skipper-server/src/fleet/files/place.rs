@@ -124,6 +124,13 @@ impl Place {
         fs::rename(aside, path)
     }
 
+    /// Renames a document to what is not read, and answers where it is.
+    pub(super) fn lay_aside(&self, folder: &str, id: &str) -> io::Result<PathBuf> {
+        let to = self.root.join(folder).join(format!("{id}.json.refused"));
+        fs::rename(self.path(folder, id), &to)?;
+        Ok(to)
+    }
+
     pub(super) fn is_there(&self, folder: &str, id: &str) -> bool {
         self.path(folder, id).exists()
     }

@@ -11,11 +11,11 @@ use skipper_core::{
     release::{Door, Source},
 };
 use skipper_store::{Order, OrderFilter, Resource, ResourceFilter};
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::{
     place::Place,
-    take::{NodeAuth, Taken, WRITTEN, digest},
+    take::{NodeAuth, Taken, WRITTEN, digest, folder},
 };
 use crate::{
     app::App,
@@ -36,6 +36,26 @@ const MAX_HOPS: usize = 100;
 pub(super) async fn everything(app: &App, place: &Place, taken: &Taken) {
     if let Err(error) = try_everything(app, place, taken).await {
         warn!("the data folder is not written yet: {}", error.chain());
+    }
+}
+
+/// Writes files again that somebody took away: what they show is stored, and is removed by the API alone.
+pub(super) async fn again(app: &App, place: &Place, taken: &Taken, gone: &[(Kind, String)]) {
+    for (kind, id) in gone {
+        let written = match (kind, NodeName::new(id.clone())) {
+            (Kind::Node, Ok(name)) => node(app, place, taken, &name).await,
+            (Kind::Node, Err(_)) => continue,
+            _ => resource(app, place, taken, *kind, id, false).await,
+        };
+        match written {
+            Ok(()) if place.is_there(folder(*kind), id) => info!(
+                "{}/{id}.json was gone and is written again: what is stored holds until the {} is removed by command or API",
+                folder(*kind),
+                kind.as_str()
+            ),
+            Ok(()) => {}
+            Err(error) => warn!("{}/{id}.json is not written again: {}", folder(*kind), error.chain()),
+        }
     }
 }
 
@@ -207,7 +227,7 @@ async fn node(app: &App, place: &Place, taken: &Taken, name: &NodeName) -> Resul
         return Ok(());
     };
     let document = nodes::document(&nodes::resource(app, &node));
-    write(place, taken, "resources/nodes", name.as_str(), document);
+    write(place, taken, Kind::Node, name.as_str(), document);
     let tokens = app.store.node_tokens(name).await?;
     if let (Some(newest), Some(oldest)) = (tokens.first(), tokens.last()) {
         let auth = NodeAuth {
@@ -241,23 +261,19 @@ async fn resource(app: &App, place: &Place, taken: &Taken, kind: Kind, id: &str,
 
 async fn write_resource(app: &App, place: &Place, taken: &Taken, kind: Kind, resource: &Resource) -> Result<(), Error> {
     let document = resources::document(app, resource).await?;
-    write(place, taken, folder(kind), &resource.name, document);
+    write(place, taken, kind, &resource.name, document);
     Ok(())
 }
 
-const fn folder(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Node => "resources/nodes",
-        Kind::Tenant => "resources/tenants",
-        Kind::Service => "resources/services",
-    }
-}
-
-fn write(place: &Place, taken: &Taken, folder: &str, id: &str, mut document: Value) {
+fn write(place: &Place, taken: &Taken, kind: Kind, id: &str, mut document: Value) {
+    let folder = folder(kind);
     if taken.is_unread(place, folder, id) {
         return;
     }
     let written = digest(document.get("spec").unwrap_or(&Value::Null));
+    if !taken.may_write(place, kind, id, &written) {
+        return;
+    }
     if let Some(status) = document.get_mut("status").and_then(Value::as_object_mut) {
         status.insert(WRITTEN.to_owned(), json!(written));
     }
