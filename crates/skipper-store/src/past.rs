@@ -46,6 +46,8 @@ pub struct PastRevision {
     pub description: Option<String>,
     /// The package as it was, to be remembered with it.
     pub kept: Option<String>,
+    /// What it was asked for by (`webhook`), where that is known; else as what takes it over.
+    pub trigger: Option<String>,
     /// When it was made.
     pub created_at: Timestamp,
     /// What the rollout that made it was called, where that is to be found again.
@@ -79,8 +81,9 @@ impl Store {
         tenant::ensure_in_txn(&mut txn, tenant).await?;
         let (id, now) = (ReleaseId::from_uuid(txn.shared().ids.next()), txn.shared().clock.now());
         txn.later(release::INSERT, args![id, tenant.as_str(), name.as_str(), door.as_str(), now]).await?;
-        let by = json::text(provenance)?;
         for one in past {
+            let trigger = one.trigger.clone().unwrap_or_else(|| provenance.trigger.clone());
+            let by = json::text(&Provenance { trigger, ..provenance.clone() })?;
             insert_in_txn(&mut txn, id, one, &by).await?;
         }
         let (first, last) = (past.first().map_or(now, |one| one.created_at), past.last().map_or(0, |one| one.number));

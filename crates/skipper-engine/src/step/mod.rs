@@ -4,6 +4,7 @@ mod apply;
 mod await_healthy;
 mod bake;
 mod begin;
+mod censor;
 mod drain;
 mod fetch;
 mod gate;
@@ -17,6 +18,7 @@ mod unroute;
 mod verify;
 
 pub(crate) use await_healthy::{Wait, healthy};
+pub(crate) use censor::Censor;
 
 use std::{sync::Arc, time::Duration};
 

@@ -84,6 +84,12 @@ impl ContainerPlatform {
         Ok(Self { account: Arc::new(Account::new(config)) })
     }
 
+    /// What kind of engine it has.
+    #[must_use]
+    pub fn kind(&self) -> EngineKind {
+        self.account.config.kind
+    }
+
     /// Stops watching; the containers go on. Then wait for the configured task tracker.
     pub fn close(&self) {
         self.account.stop.cancel();

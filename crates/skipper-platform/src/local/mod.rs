@@ -34,7 +34,7 @@ pub(crate) use account::{blocking, storage};
 pub use config::{KeeperCommand, LocalConfig, LogBounds, base_env};
 pub(crate) use deployer::{Dealt, Options, Table, Told, mebibytes, told};
 pub use deployer::{DeployerSettings, ENV_VARS_TO_INHERIT, inherit, unsupported};
-pub(crate) use fence::Fences;
+pub(crate) use fence::{Fences, Underway};
 pub(crate) use list::check_id;
 pub use ports::{DEFAULT_RANGE, PortPool};
 pub(crate) use prepare::{check_env, fill, part_secrets, port_env};

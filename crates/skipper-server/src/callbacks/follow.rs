@@ -122,7 +122,7 @@ async fn notes_of(app: &App, event: &Event) -> Result<Vec<CallbackNote>, Error> 
         return Ok(Vec::new());
     }
     let Some(apps) = app.apps.get() else { return Ok(Vec::new()) };
-    let targets = targets(&apps, name.as_str());
+    let targets = targets(&app.apps, &apps, name.as_str());
     if targets.is_empty() {
         return Ok(Vec::new());
     }

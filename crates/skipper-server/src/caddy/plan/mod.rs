@@ -172,6 +172,33 @@ pub(super) fn has_ours(found: &Value) -> bool {
     servers.into_iter().flatten().any(|(_, server)| routes(server).iter().any(|route| id(route).starts_with(ROUTE)))
 }
 
+/// The configuration without slip's routes of apps and previews that are gone; `None` where there are none. A number may end the id of
+/// an app's route, or be the end of the name of another app, which `stays`.
+pub(super) fn without_slips(found: &Value, gone: &BTreeSet<String>, stays: impl Fn(&str) -> bool) -> Option<Value> {
+    let is_gone = |route: &Value| {
+        let Some(of) = id(route).strip_prefix(SLIP_ROUTE) else { return false };
+        let is_of = |label: &String| match of.strip_prefix(label.as_str()) {
+            Some("") => true,
+            Some(rest) => {
+                let number = rest.strip_prefix('-').unwrap_or_default();
+                rest.starts_with("-preview-")
+                    || (!number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()) && !stays(of))
+            }
+            None => false,
+        };
+        gone.iter().any(is_of)
+    };
+    let mut config = found.clone();
+    let servers = config.pointer_mut("/apps/http/servers").and_then(Value::as_object_mut)?;
+    let mut any = false;
+    for routes in servers.values_mut().filter_map(|server| server.get_mut("routes")?.as_array_mut()) {
+        let before = routes.len();
+        routes.retain(|route| !is_gone(route));
+        any |= routes.len() < before;
+    }
+    any.then_some(config)
+}
+
 /// Whether there are routes of slip's.
 pub(super) fn has_slips(found: &Value) -> bool {
     let servers = found.pointer("/apps/http/servers").and_then(Value::as_object);

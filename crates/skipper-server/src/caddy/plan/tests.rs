@@ -423,3 +423,20 @@ proptest! {
         prop_assert_eq!(own.count(), 0, "everything of ours goes");
     }
 }
+
+#[test]
+fn slips_routes_go_with_what_they_led_to() {
+    let slip = |name: &str| json!({"@id": format!("slip-{name}"), "match": [{"host": ["x.example"]}], "handle": []});
+    let ids = ["shop", "shop-0", "shop-7", "shop-x", "shop-preview-pr-7", "shopping"];
+    let list: Vec<Value> = ids.iter().map(|id| slip(id)).chain([json!({"handle": []})]).collect();
+    let found = json!({"apps": {"http": {"servers": {"slip": {"listen": [":443"], "routes": list}}}}});
+    let left = |gone: &[&str]| {
+        let without = super::without_slips(&found, &names(gone), |label| label == "shop-7");
+        let routes = without?["apps"]["http"]["servers"]["slip"]["routes"].as_array()?.clone();
+        Some(routes.iter().map(|route| id(route).to_owned()).collect::<Vec<_>>())
+    };
+    assert_eq!(left(&["shop"]).expect("some go"), ["slip-shop-7", "slip-shop-x", "slip-shopping", ""]);
+    assert_eq!(left(&["shop-preview-pr-7"]).expect("one goes").len(), 6);
+    assert_eq!(left(&["nobody"]), None);
+    assert_eq!(left(&[]), None);
+}
