@@ -29,8 +29,9 @@ pub(super) fn hand_on_defaults() -> io::Result<()> {
     for number in ignored {
         match signal(SignalKind::from_raw(number)) {
             Ok(_) => {}
-            // Those that tell of a fault of the process itself are not caught, and nobody has them ignored.
-            Err(error) if error.kind() == io::ErrorKind::Other => {}
+            // Those that tell of a fault of the process itself are not caught, and nobody has them ignored; those that the C
+            // library keeps for its threads cannot be, and mean nothing to anybody else.
+            Err(error) if matches!(error.kind(), io::ErrorKind::Other | io::ErrorKind::InvalidInput) => {}
             Err(error) => return Err(error),
         }
     }
