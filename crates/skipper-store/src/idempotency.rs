@@ -11,7 +11,7 @@ use skipper_core::{Sha256, id::RolloutId, name::TenantName};
 use crate::{
     Error, IntentAccepted, Store,
     db::{Row, Txn, args, statements},
-    json,
+    json, sealed_answer,
 };
 
 statements! {
@@ -48,9 +48,9 @@ const BUSY: Duration = Duration::from_secs(60);
 /// A key in the hands of the request that began it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyKey {
-    tenant: TenantName,
-    actor: String,
-    key: String,
+    pub(crate) tenant: TenantName,
+    pub(crate) actor: String,
+    pub(crate) key: String,
     /// Made up for this one attempt, so that a slow predecessor cannot finish what was taken over from it.
     holder: String,
 }
@@ -66,8 +66,21 @@ pub struct Claim {
     pub fingerprint: Sha256,
     /// How long it is known.
     pub keep: Duration,
+    /// What else the same request is called: it is taken with the claim or not at all.
+    pub alias: Option<Alias>,
     /// The answer to what was accepted; asked within the transaction.
     pub answer: Arc<dyn Fn(&IntentAccepted) -> StoredAnswer + Send + Sync>,
+}
+
+/// A second name of a claimed request, known for a time of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alias {
+    /// Who calls it so.
+    pub actor: String,
+    /// 1 to 255 bytes.
+    pub key: String,
+    /// How long it is known.
+    pub keep: Duration,
 }
 
 impl fmt::Debug for Claim {
@@ -91,7 +104,7 @@ impl Once {
     pub fn key(&self) -> &str {
         match self {
             Self::Begun(begun) => &begun.key,
-            Self::Claim(claim) => &claim.key,
+            Self::Claim(claim) => claim.alias.as_ref().map_or(&claim.key, |alias| &alias.key),
         }
     }
 }
@@ -161,7 +174,7 @@ impl Store {
         let known = known(&found, key, fingerprint, |holder| IdempotencyKey { holder, ..mine.clone() })?;
         if !matches!(known, Begun::InProgress) {
             txn.leave().await?;
-            return Ok(known);
+            return self.opened(&mine, known);
         }
         let mut take_over = begin();
         take_over.push(now.into());
@@ -195,7 +208,15 @@ impl Store {
             |holder| IdempotencyKey { tenant: tenant.clone(), actor: actor.to_owned(), key: key.to_owned(), holder };
         match known(&found, key, fingerprint, mine)? {
             Begun::InProgress if found.time("busy_until")? <= now => Ok(None),
-            known => Ok(Some(known)),
+            known => self.opened(&mine(String::new()), known).map(Some),
+        }
+    }
+
+    /// With an answer that was sealed as it was.
+    fn opened(&self, key: &IdempotencyKey, known: Begun) -> Result<Begun, Error> {
+        match known {
+            Begun::Done(answer) => sealed_answer::open(&self.shared.keys, key, answer).map(Begun::Done),
+            other => Ok(other),
         }
     }
 
@@ -210,10 +231,22 @@ impl Store {
     /// Safe to drop: one transaction.
     pub async fn idempotency_finish(&self, key: &IdempotencyKey, answer: StoredAnswer) -> Result<(), Error> {
         let mut txn = self.txn("keep the answer").await?;
-        let mut args = key.args();
-        args.extend(args![u32::from(answer.status), json::text(&answer.headers)?, answer.body]);
-        txn.later(FINISH, args).await?;
+        finish_in_txn(&mut txn, key, answer).await?;
         txn.commit().await
+    }
+
+    /// Keeps an answer that holds a secret: its body is sealed as secrets are, and opened for the repetition alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::idempotency_finish`]; [`Error::Key`] without the key that seals.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe to drop: one transaction.
+    pub async fn idempotency_finish_sealed(&self, key: &IdempotencyKey, answer: StoredAnswer) -> Result<(), Error> {
+        let sealed = sealed_answer::seal(&self.sealing_key().await?, key, answer);
+        self.idempotency_finish(key, sealed).await
     }
 
     /// Frees the key: nothing was done, and the request may come again. Without effect once an intent was accepted.
@@ -251,6 +284,13 @@ pub(crate) async fn accepted_in_txn(txn: &mut Txn, key: &IdempotencyKey, rollout
     Ok(())
 }
 
+/// Keeps the answer, in the transaction that did what it tells of.
+pub(crate) async fn finish_in_txn(txn: &mut Txn, key: &IdempotencyKey, answer: StoredAnswer) -> Result<(), Error> {
+    let mut args = key.args();
+    args.extend(args![u32::from(answer.status), json::text(&answer.headers)?, answer.body]);
+    txn.later(FINISH, args).await
+}
+
 /// Takes a key with its answer, in the transaction that did it.
 pub(crate) async fn claim_in_txn(
     txn: &mut Txn,
@@ -258,29 +298,34 @@ pub(crate) async fn claim_in_txn(
     claim: &Claim,
     accepted: &IntentAccepted,
 ) -> Result<(), Error> {
-    check(&claim.key)?;
     let (now, holder) = (txn.shared().clock.now(), txn.shared().ids.next().to_string());
     if txn.shared().is_time_to_expire(now) {
         txn.later(EXPIRE, args![now]).await?;
     }
     let answer = (claim.answer)(accepted);
-    let args = args![
-        tenant.as_str(),
-        claim.actor.as_str(),
-        claim.key.as_str(),
-        claim.fingerprint,
-        holder,
-        now,
-        now + claim.keep,
-        accepted.rollout.id,
-        u32::from(answer.status),
-        json::text(&answer.headers)?,
-        answer.body,
-    ];
-    match txn.run(CLAIM, args).await? {
-        0 => Err(Error::Repeated { key: claim.key.clone() }),
-        _ => Ok(()),
+    let headers = json::text(&answer.headers)?;
+    let own = (&claim.actor, &claim.key, claim.keep);
+    let alias = claim.alias.as_ref().map(|alias| (&alias.actor, &alias.key, alias.keep));
+    for (actor, key, keep) in std::iter::once(own).chain(alias) {
+        check(key)?;
+        let args = args![
+            tenant.as_str(),
+            actor.as_str(),
+            key.as_str(),
+            claim.fingerprint,
+            holder.as_str(),
+            now,
+            now + keep,
+            accepted.rollout.id,
+            u32::from(answer.status),
+            headers.as_str(),
+            answer.body.clone(),
+        ];
+        if txn.run(CLAIM, args).await? == 0 {
+            return Err(Error::Repeated { key: key.clone() });
+        }
     }
+    Ok(())
 }
 
 fn check(key: &str) -> Result<(), Error> {

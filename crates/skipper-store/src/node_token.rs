@@ -7,10 +7,12 @@ use skipper_core::{Sha256, actor::Provenance, name::NodeName, time::Timestamp};
 use zeroize::Zeroizing;
 
 use crate::{
-    Error, Store, TokenSecret,
+    Error, IdempotencyKey, Store, StoredAnswer, TokenSecret,
     agents::Known,
     db::{Row, Txn, args, statements},
+    idempotency,
     node::told,
+    sealed_answer,
 };
 
 statements! {
@@ -22,6 +24,7 @@ statements! {
     FORGET = "DELETE FROM node_token WHERE node = $1 AND (expires_at < $2 OR revoked_at < $2)";
     WHOSE = "SELECT node, expires_at FROM node_token WHERE sha256 = $1 AND purpose = $2 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $3)";
     USE_UP = "UPDATE node_token SET revoked_at = $2 WHERE sha256 = $1 AND purpose = 'enrolment' AND revoked_at IS NULL AND expires_at > $2";
+    ENROLMENT_OF = "SELECT node FROM node_token WHERE sha256 = $1 AND purpose = 'enrolment'";
     OF_NODE = "SELECT * FROM node_token WHERE node = $1 AND purpose = 'agent' LIMIT 100";
 }
 
@@ -45,6 +48,21 @@ pub struct NodeToken {
     pub expires_at: Option<Timestamp>,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
+}
+
+/// What is kept under an idempotency key as the answer to whoever was given a token: sealed, and in the transaction that makes the
+/// token, so that no answer that is lost on its way takes the token along.
+pub struct Answered<'a> {
+    /// The key, which was begun.
+    pub key: &'a IdempotencyKey,
+    /// The answer that tells of the token.
+    pub answer: &'a (dyn Fn(&TokenSecret) -> StoredAnswer + Send + Sync),
+}
+
+impl std::fmt::Debug for Answered<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Answered").field("key", self.key).finish_non_exhaustive()
+    }
 }
 
 impl Store {
@@ -206,11 +224,23 @@ impl Store {
         Ok((secret, ends))
     }
 
-    /// Trades an enrolment for the node's token. A second time it is worth nothing.
+    /// The node that an enrolment was made for, also one that was used or is too old: whose repetition it is. `None` for any
+    /// other text.
     ///
     /// # Errors
     ///
     /// Only those of the database.
+    pub async fn node_enrolment_of(&self, enrolment: &str) -> Result<Option<NodeName>, Error> {
+        let hash = Sha256::of(enrolment.as_bytes());
+        let row = self.one("look for an enrolment", ENROLMENT_OF, args![hash]).await?;
+        row.map(|row| row.parse("node")).transpose()
+    }
+
+    /// Trades an enrolment for the node's token. A second time it is worth nothing; `answered` is what its own repetition is told.
+    ///
+    /// # Errors
+    ///
+    /// Those of the database; [`Error::Key`] where an answer is to be kept without the key that seals.
     ///
     /// # Cancel safety
     ///
@@ -220,7 +250,9 @@ impl Store {
         enrolment: &str,
         node: &NodeName,
         provenance: &Provenance,
+        answered: Option<Answered<'_>>,
     ) -> Result<Option<TokenSecret>, Error> {
+        let sealing = if answered.is_some() { Some(self.sealing_key().await?) } else { None };
         let hash = Sha256::of(enrolment.as_bytes());
         let mut txn = self.txn("enrol the node").await?;
         let now = txn.shared().clock.now();
@@ -231,6 +263,9 @@ impl Store {
         }
         let secret = random("skn_");
         self.put_token(&mut txn, node, Sha256::of(secret.expose().as_bytes()), Duration::ZERO, provenance).await?;
+        if let (Some(Answered { key, answer }), Some(sealing)) = (answered, sealing) {
+            idempotency::finish_in_txn(&mut txn, key, sealed_answer::seal(&sealing, key, answer(&secret))).await?;
+        }
         txn.commit().await?;
         Ok(Some(secret))
     }

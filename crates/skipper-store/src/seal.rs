@@ -167,6 +167,21 @@ impl Key {
         String::from_utf8(clear).map(SecretValue::new).map_err(|_| broken())
     }
 
+    /// Seals bytes that are no tenant's secret, bound to what they are. Begins with the nonce.
+    pub(crate) fn seal_bytes(&self, what: &[u8], clear: &[u8]) -> Vec<u8> {
+        let mut nonce = [0_u8; 24];
+        rand::fill(&mut nonce[..]);
+        let payload = Payload { msg: clear, aad: what };
+        let sealed = self.cipher().encrypt(&XNonce::from(nonce), payload).expect("what fits into memory can be sealed");
+        [nonce.as_slice(), &sealed].concat()
+    }
+
+    /// Opens them; `None` where they were sealed with another key, as something else, or were changed.
+    pub(crate) fn open_bytes(&self, what: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+        let (nonce, sealed) = sealed.split_first_chunk::<24>()?;
+        self.cipher().decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad: what }).ok()
+    }
+
     /// A key for another purpose, from which this one cannot be had back.
     pub(crate) fn derive(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
         let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&*self.bytes).expect("HMAC takes keys of any length");

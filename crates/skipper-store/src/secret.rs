@@ -13,7 +13,7 @@ use crate::{
     Error, Store,
     db::{Row, Txn, args, statements},
     json, release,
-    seal::{Bond, Sealed},
+    seal::{Bond, Key, Sealed},
     tenant,
 };
 
@@ -78,8 +78,7 @@ impl Store {
         if value.expose().len() > VALUE_MAX {
             return Err(Error::Invalid(format!("the value of secret `{name}` is larger than 1 MiB")));
         }
-        let sealed_before = self.one("look for sealed secrets", ANY_SEALED, args![]).await?.is_some();
-        let key = self.shared.keys.key(!sealed_before)?;
+        let key = self.sealing_key().await?;
         let mut txn = self.txn("set the secret").await?;
         tenant::ensure_in_txn(&mut txn, tenant).await?;
         let now = txn.shared().clock.now();
@@ -150,8 +149,13 @@ impl Store {
     ///
     /// [`Error::Key`] when the sealing key cannot be read, or is missing although something was sealed with it.
     pub async fn key_for(&self, purpose: &str) -> Result<Zeroizing<[u8; 32]>, Error> {
+        Ok(self.sealing_key().await?.derive(purpose))
+    }
+
+    /// The sealing key; one is made where nothing was sealed before.
+    pub(crate) async fn sealing_key(&self) -> Result<Key, Error> {
         let sealed_before = self.one("look for sealed secrets", ANY_SEALED, args![]).await?.is_some();
-        Ok(self.shared.keys.key(!sealed_before)?.derive(purpose))
+        self.shared.keys.key(!sealed_before)
     }
 
     /// The tenant's secrets by name; at most 10,000.

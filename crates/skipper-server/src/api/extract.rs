@@ -15,7 +15,7 @@ use skipper_core::{
 
 use skipper_store::IdempotencyKey;
 
-use super::observe::Ids;
+use super::{observe::Ids, words};
 use crate::{
     app::App,
     error::{Code, Error},
@@ -57,7 +57,8 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     }
     serde_json::from_slice(bytes).map_err(|cause| {
         let code = if cause.is_data() { Code::Invalid } else { Code::BadRequest };
-        Error::new(code, format!("the body is not what is read here: {cause}")).hint("`/openapi.json` has the schema")
+        Error::new(code, format!("the body is not what is read here: {}", words::of(&cause)))
+            .hint("`/openapi.json` has the schema")
     })
 }
 
@@ -148,15 +149,20 @@ impl FromRequestParts<App> for Caller {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Error> {
-        let missing = || Error::internal("the route is not guarded");
-        let actor = parts.extensions.get::<Actor>().cloned().ok_or_else(missing)?;
-        let ids = parts.extensions.get::<Ids>().cloned().ok_or_else(missing)?;
-        let word = |text: &str| text.len() <= 32 && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
-        let given = parts.headers.get(TRIGGER).and_then(|value| value.to_str().ok()).filter(|text| word(text));
-        let trigger = given.filter(|text| !text.is_empty()).unwrap_or("api").to_owned();
-        Ok(Self {
-            provenance: Provenance { actor, trigger, request: ids.request, correlation: ids.correlation },
-            idempotency: parts.extensions.get::<IdempotencyKey>().cloned().map(Into::into),
-        })
+        caller_of(parts)
     }
+}
+
+/// Who calls, as the guard let them in.
+pub(crate) fn caller_of(parts: &Parts) -> Result<Caller, Error> {
+    let missing = || Error::internal("the route is not guarded");
+    let actor = parts.extensions.get::<Actor>().cloned().ok_or_else(missing)?;
+    let ids = parts.extensions.get::<Ids>().cloned().ok_or_else(missing)?;
+    let word = |text: &str| text.len() <= 32 && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+    let given = parts.headers.get(TRIGGER).and_then(|value| value.to_str().ok()).filter(|text| word(text));
+    let trigger = given.filter(|text| !text.is_empty()).unwrap_or("api").to_owned();
+    Ok(Caller {
+        provenance: Provenance { actor, trigger, request: ids.request, correlation: ids.correlation },
+        idempotency: parts.extensions.get::<IdempotencyKey>().cloned().map(Into::into),
+    })
 }

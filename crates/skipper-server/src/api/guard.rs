@@ -14,7 +14,8 @@ use skipper_core::actor::Actor;
 use tracing::Instrument as _;
 
 use super::{
-    deploys, extract, idempotency,
+    deploys, extract,
+    idempotency::{self, Turns},
     table::{Access, Answer, BodyKind, Meta},
 };
 use crate::{
@@ -32,23 +33,25 @@ const WEBHOOK: usize = 64 << 10;
 pub(crate) struct Guard {
     app: App,
     meta: std::sync::Arc<Meta>,
+    turns: Turns,
 }
 
 impl Guard {
-    pub(crate) fn new(app: App, meta: Meta) -> Self {
-        Self { app, meta: std::sync::Arc::new(meta) }
+    pub(crate) fn new(app: App, meta: Meta, turns: Turns) -> Self {
+        Self { app, meta: std::sync::Arc::new(meta), turns }
     }
 }
 
 /// The middleware.
-pub(crate) async fn guard(State(Guard { app, meta }): State<Guard>, request: Request, next: Next) -> Response {
-    match admit(&app, &meta, request, next).await {
+pub(crate) async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+    match admit(&guard, request, next).await {
         Ok(response) => response,
         Err(error) => error.into_response(),
     }
 }
 
-async fn admit(app: &App, meta: &Meta, mut request: Request, next: Next) -> Result<Response, Error> {
+async fn admit(guard: &Guard, mut request: Request, next: Next) -> Result<Response, Error> {
+    let Guard { app, meta, .. } = guard;
     // Who signs the body itself needs no actor: the handler looks at the signature, and makes one.
     let asked = match meta.access {
         Access::Signed => false,
@@ -83,7 +86,7 @@ async fn admit(app: &App, meta: &Meta, mut request: Request, next: Next) -> Resu
     if meta.body == BodyKind::Nothing && !meta.mutates() {
         return match meta.answer {
             Answer::Stream => Ok(next.run(request).await),
-            Answer::Whole => within(limit, next.run(request)).await,
+            Answer::Whole | Answer::Sealed => within(limit, next.run(request)).await,
         };
     }
     Box::pin(carry_out(app, meta, request, next)).await
@@ -98,10 +101,9 @@ async fn carry_out(app: &App, meta: &Meta, request: Request, next: Next) -> Resu
     let bytes = read(app, meta, &parts.headers, body).await?;
     // From here on the work belongs to a tracked task: it goes on when the client hangs up, and shutdown waits for it.
     let run = {
-        let app = app.clone();
-        let meta = meta.clone();
+        let Guard { app, meta, turns } = guard.clone();
         async move {
-            let response = idempotency::run(&app, &meta, parts, bytes, next).await;
+            let response = idempotency::run(&turns, &app, &meta, parts, bytes, next).await;
             if !response.status().is_success() {
                 // What it was refused because of is on disk before anybody hears of it.
                 app.store.settled().await;
@@ -155,7 +157,7 @@ impl<F: Future> AwaitWithin<F::Output> for F {
     async fn await_within(self, meta: &Meta, limit: Duration) -> Result<F::Output, Error> {
         match meta.answer {
             Answer::Stream => Ok(self.await),
-            Answer::Whole => within(limit, self).await,
+            Answer::Whole | Answer::Sealed => within(limit, self).await,
         }
     }
 }

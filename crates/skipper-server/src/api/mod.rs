@@ -14,6 +14,8 @@ mod problem;
 mod releases;
 mod sse;
 pub(crate) mod table;
+mod words;
 
+pub use idempotency::WITHOUT_KEY;
 pub use openapi::document;
 pub use table::{Access, Route, routes};

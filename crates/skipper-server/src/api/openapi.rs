@@ -7,8 +7,8 @@ use http::header;
 use utoipa::{
     PartialSchema as _, ToSchema as _,
     openapi::{
-        ComponentsBuilder, ContentBuilder, Header, HeaderBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder,
-        Ref, RefOr, ResponseBuilder, SecurityRequirement,
+        Components, ComponentsBuilder, Content, ContentBuilder, Header, HeaderBuilder, InfoBuilder, LicenseBuilder,
+        OpenApi, OpenApiBuilder, Ref, RefOr, Required, ResponseBuilder, Schema, SecurityRequirement,
         path::{Operation, PathItem, Paths},
         security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
@@ -54,18 +54,36 @@ pub fn document() -> OpenApi {
             }
         }
     }
+    let components = components.build();
+    for operation in paths.paths.values_mut().flat_map(operations) {
+        if let Some(RefOr::T(body)) = &mut operation.request_body
+            && body.content.values().all(|content| may_be_left_away(content, &components))
+        {
+            body.required = Some(Required::False);
+        }
+    }
     OpenApiBuilder::new()
         .info(
             InfoBuilder::new()
                 .title("Skipper")
                 .version(env!("CARGO_PKG_VERSION"))
-                .description(Some("Releases, rollouts, packages and everything around them. Errors are problem details with a stable `code`; calls that change something take an `Idempotency-Key`, but for those whose body is a secret or whose answer is a stream."))
+                .description(Some("Releases, rollouts, packages and everything around them. Errors are problem details with a stable `code`; calls that change something take an `Idempotency-Key`, as each of them says."))
                 .license(Some(LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build()))
                 .build(),
         )
-        .components(Some(components.build()))
+        .components(Some(components))
         .paths(paths)
         .build()
+}
+
+/// Whether nothing at all is understood as well: it is read as `{}`.
+fn may_be_left_away(content: &RefOr<Content>, components: &Components) -> bool {
+    let RefOr::T(Content { schema: Some(RefOr::Ref(reference)), .. }) = content else { return false };
+    let name = reference.ref_location.rsplit('/').next().unwrap_or_default();
+    match components.schemas.get(name) {
+        Some(RefOr::T(Schema::Object(object))) => object.required.is_empty(),
+        _ => false,
+    }
 }
 
 fn operations(item: &mut PathItem) -> Vec<&mut Operation> {
@@ -151,7 +169,7 @@ fn if_none_match() -> utoipa::openapi::path::Parameter {
     utoipa::openapi::path::ParameterBuilder::new()
         .name("If-None-Match")
         .parameter_in(utoipa::openapi::path::ParameterIn::Header)
-        .required(utoipa::openapi::Required::False)
+        .required(Required::False)
         .description(Some("The ETag of an earlier answer; 304 when it still holds."))
         .schema(Some(String::schema()))
         .build()
@@ -161,7 +179,7 @@ fn idempotency_key() -> utoipa::openapi::path::Parameter {
     utoipa::openapi::path::ParameterBuilder::new()
         .name("Idempotency-Key")
         .parameter_in(utoipa::openapi::path::ParameterIn::Header)
-        .required(utoipa::openapi::Required::False)
+        .required(Required::False)
         .description(Some(
             "The same key with the same request gives the first answer again. `x-idempotency-key` is read as well.",
         ))

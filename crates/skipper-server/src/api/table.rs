@@ -16,7 +16,13 @@ use skipper_core::policy::Action;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::{RefOr, path::Paths, schema::Schema};
 
-use super::{deploys, fleet, guard, observe, own, problem::Rendered, releases};
+use super::{
+    deploys, fleet, guard,
+    idempotency::{self, Turns},
+    observe, own,
+    problem::Rendered,
+    releases,
+};
 use crate::{
     app::App,
     error::{Code, Error},
@@ -58,7 +64,7 @@ pub(crate) enum BodyKind {
     Plan,
     /// A node's report on an order: a JSON document of at most `limits.body`, repeated as often as the node likes.
     Report,
-    /// A secret of at most `limits.secret`; such a request is never remembered under its idempotency key.
+    /// A secret of at most `limits.secret`; what is kept of it under an idempotency key tells nobody which one it was.
     Secret,
 }
 
@@ -67,9 +73,14 @@ pub(crate) enum BodyKind {
 pub(crate) enum Answer {
     /// At most `limits.request_timeout`.
     Whole,
+    /// The same; it holds a secret, and is sealed where it is kept under an idempotency key.
+    Sealed,
     /// As long as the client listens.
     Stream,
 }
+
+/// Calls with a body that change nothing.
+const QUESTIONS: [&str; 2] = ["/v1/plans", "/v1/deployments/{tenant}/plan"];
 
 /// What is known of a route beside its handler.
 #[derive(Debug, Clone)]
@@ -86,20 +97,12 @@ impl Meta {
     /// Whether it changes something.
     pub(crate) fn mutates(&self) -> bool {
         // A plan is a question that needs a body; nothing is stored.
-        !matches!(self.method, Method::GET | Method::HEAD | Method::OPTIONS) && self.path != "/v1/plans"
+        !matches!(self.method, Method::GET | Method::HEAD | Method::OPTIONS) && !QUESTIONS.contains(&self.path)
     }
-}
 
-impl Meta {
-    /// Whether it takes an idempotency key. A stream is not kept, a fingerprint of a secret is nothing to keep, and Spring's
-    /// clients know of no keys (a signed body is its own): after a crash theirs would be answered in another door's shape.
+    /// Whether an idempotency key means anything to it.
     pub(crate) fn takes_key(&self) -> bool {
-        self.mutates()
-            && !matches!(self.access, Access::Signed | Access::SignedOr(_))
-            && !self.path.starts_with("/api/")
-            && !matches!(self.body, BodyKind::Secret | BodyKind::Report)
-            && self.access != Access::Node
-            && self.answer == Answer::Whole
+        self.mutates() && !idempotency::is_excepted(self.path) && self.answer != Answer::Stream
     }
 }
 
@@ -188,9 +191,11 @@ pub fn routes() -> Vec<Route> {
 /// Builds the router.
 pub(crate) fn router(app: &App) -> Router {
     let mut router = Router::new();
+    let turns = Turns::default();
     for Row { meta, handler } in rows() {
         let path = meta.path;
-        let guarded = handler.layer(middleware::from_fn_with_state(guard::Guard::new(app.clone(), meta), guard::guard));
+        let guard = guard::Guard::new(app.clone(), meta, turns.clone());
+        let guarded = handler.layer(middleware::from_fn_with_state(guard, guard::guard));
         if path.starts_with("/api/") && !path.ends_with('/') {
             let slashed = guarded.clone().layer(middleware::from_fn(without_slash));
             router = router.route(&format!("{path}/"), slashed);

@@ -42,7 +42,7 @@ pub struct Applied {
 
 /// How to go from node to node, where the caller says it: what is not said stays as the document has it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with `waves`, `max_unavailable` or `on_failure`")]
 pub struct Terms {
     /// Sizes of waves.
     #[serde(default)]

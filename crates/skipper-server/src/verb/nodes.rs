@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use serde_json::Value;
 use skipper_core::{actor::Provenance, name::NodeName, policy::Action, time::Timestamp};
 use skipper_source::fleet::{NodeLink, NodeResource, NodeSpec, NodeStatus};
-use skipper_store::{Node, OrderFilter, TokenSecret};
+use skipper_store::{Answered, Node, OrderFilter, TokenSecret};
 
 use super::Caller;
 use crate::{
@@ -220,7 +220,7 @@ pub async fn enrolment(app: &App, caller: &Caller, name: &NodeName) -> Result<(T
     Ok(app.store.node_enrolment_create(name, ENROLMENT, &caller.provenance).await?)
 }
 
-/// Trades an enrolment for the node's token.
+/// Trades an enrolment for the node's token. `answered` is kept with it, for whoever asks again under the same key.
 ///
 /// # Errors
 ///
@@ -234,9 +234,10 @@ pub async fn enrol(
     enrolment: Option<&str>,
     node: &NodeName,
     provenance: &Provenance,
+    answered: Option<Answered<'_>>,
 ) -> Result<TokenSecret, Error> {
     let token = match enrolment {
-        Some(enrolment) => app.store.node_enrol(enrolment, node, provenance).await?,
+        Some(enrolment) => app.store.node_enrol(enrolment, node, provenance, answered).await?,
         None => None,
     };
     token.ok_or_else(no_enrolment)

@@ -20,7 +20,7 @@ const SERVER: &str = "[server]\n[auth]\nsecret = \"the key of the whole server\"
                       backend = \"docker\"\n[preview]\ndomain = \"preview.test\"\n";
 
 /// A machine whose apps are in a directory: `web` and `shop`.
-fn on_disk() -> Machine {
+pub(crate) fn on_disk() -> Machine {
     let machine = configured("", []);
     let dir = machine.dir.path().join("etc");
     fs::create_dir_all(dir.join("apps")).expect("made");

@@ -363,6 +363,11 @@ impl Server {
         secret.expose().to_owned()
     }
 
+    /// What is accepted from now on is not begun.
+    pub(crate) fn freeze(&self) {
+        self.later.cancel();
+    }
+
     /// Stops as a killed process would be found: nothing is said to anybody.
     pub(crate) async fn reboot(self) -> Self {
         self.later.cancel();

@@ -11,6 +11,7 @@ mod fleet;
 mod hal;
 mod health;
 mod idempotency;
+mod keys;
 mod matrix;
 mod oidc;
 mod openapi;

@@ -281,6 +281,7 @@ async fn deliver(store: &Store, name: &str) {
         key: name.to_owned(),
         fingerprint: request,
         keep: Duration::from_secs(86_400),
+        alias: None,
         answer: Arc::new(answer),
     };
     let new = NewIntent { idempotency: Some(Once::Claim(claim)), ..intent(name, Verb::Install) };

@@ -2,13 +2,14 @@ use std::time::Duration;
 
 use serde_json::json;
 use skipper_core::{
+    Sha256,
     deployment::DeploymentId,
     fleet::{OrderKind, OrderStatus, Outcome, Verdict},
     id::{OrderId, ReleaseId},
     name::{NodeName, TenantName},
     secret::SecretVersions,
 };
-use skipper_store::{Error, NewOrder, Order, OrderFilter, Renewed, Store};
+use skipper_store::{Answered, Begun, Error, NewOrder, Order, OrderFilter, Renewed, Store, StoredAnswer, TokenSecret};
 use uuid::Uuid;
 
 use crate::{
@@ -20,6 +21,7 @@ use crate::{
 contract! {
     a_nodes_token_lets_its_agent_in_until_it_is_replaced_or_revoked
     an_enrolment_is_worth_one_token
+    the_answer_to_an_enrolment_is_kept_with_what_it_did
     an_order_is_handed_out_once_until_its_lease_runs_out
     only_the_present_holder_reports_and_a_repeated_report_changes_nothing
     an_order_is_made_once_for_a_deployment
@@ -99,13 +101,36 @@ async fn an_enrolment_is_worth_one_token(world: &World) {
     let (enrolment, _) = store.node_enrolment_create(&node, LEASE, &provenance()).await.expect("made");
     assert_eq!(store.node_authenticate(enrolment.expose()).await.expect("no error"), None, "it is no token itself");
     let other = NodeName::new("host-2").expect("a name");
-    assert!(store.node_enrol(enrolment.expose(), &other, &provenance()).await.expect("no error").is_none());
-    let token = store.node_enrol(enrolment.expose(), &node, &provenance()).await.expect("no error").expect("a token");
+    assert!(store.node_enrol(enrolment.expose(), &other, &provenance(), None).await.expect("no error").is_none());
+    let token =
+        store.node_enrol(enrolment.expose(), &node, &provenance(), None).await.expect("no error").expect("a token");
     assert_eq!(store.node_authenticate(token.expose()).await.expect("no error"), Some(node.clone()));
-    assert!(store.node_enrol(enrolment.expose(), &node, &provenance()).await.expect("no error").is_none(), "once");
+    assert!(
+        store.node_enrol(enrolment.expose(), &node, &provenance(), None).await.expect("no error").is_none(),
+        "once"
+    );
     let (late, _) = store.node_enrolment_create(&node, LEASE, &provenance()).await.expect("made");
     world.pass(LEASE).await;
-    assert!(store.node_enrol(late.expose(), &node, &provenance()).await.expect("no error").is_none(), "too late");
+    assert!(store.node_enrol(late.expose(), &node, &provenance(), None).await.expect("no error").is_none(), "too late");
+    assert_eq!(store.node_enrolment_of(late.expose()).await.expect("no error"), Some(node));
+    assert_eq!(store.node_enrolment_of(token.expose()).await.expect("no error"), None, "that is something else");
+}
+
+async fn the_answer_to_an_enrolment_is_kept_with_what_it_did(world: &World) {
+    let store = &world.store;
+    let node = registered(store).await;
+    let (enrolment, _) = store.node_enrolment_create(&node, LEASE, &provenance()).await.expect("made");
+    let begin = async || store.idempotency_begin(&tenant(), "enrolment", "k", Sha256::of(b"one"), LEASE).await;
+    let Ok(Begun::New(key)) = begin().await else { panic!("new") };
+    let answer =
+        |token: &TokenSecret| StoredAnswer { status: 200, headers: vec![], body: token.expose().as_bytes().to_vec() };
+    let answered = Answered { key: &key, answer: &answer };
+    let token = store.node_enrol(enrolment.expose(), &node, &provenance(), Some(answered)).await.expect("no error");
+    // The server dies before it has said anything.
+    match begin().await {
+        Ok(Begun::Done(done)) => assert_eq!(done, answer(&token.expect("a token"))),
+        other => panic!("{other:?}"),
+    }
 }
 
 async fn an_order_is_handed_out_once_until_its_lease_runs_out(world: &World) {

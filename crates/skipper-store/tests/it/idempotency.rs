@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use skipper_core::{Sha256, rollout::Verb};
-use skipper_store::{Begun, Claim, Error, IntentAccepted, NewIntent, Once, Store, StoredAnswer};
+use skipper_store::{Alias, Begun, Claim, Error, IntentAccepted, NewIntent, Once, Store, StoredAnswer};
 
 use crate::{
     contract,
@@ -22,6 +22,8 @@ contract! {
     a_claim_is_taken_and_answered_with_its_intent_or_not_at_all
     of_many_that_claim_at_once_one_is_accepted
     a_claim_takes_over_what_is_over_and_nothing_else
+    a_claim_is_known_by_both_of_its_names
+    a_sealed_answer_is_repeated_and_does_not_lie_open
 }
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -131,6 +133,7 @@ fn claim(key: &str, request: &[u8]) -> Option<Once> {
         key: key.to_owned(),
         fingerprint: Sha256::of(request),
         keep: DAY,
+        alias: None,
         answer: Arc::new(answered),
     }))
 }
@@ -211,4 +214,50 @@ async fn a_claim_takes_over_what_is_over_and_nothing_else(world: &World) {
     let second = store.intent_create(wanted(b"two")).await.expect("accepted");
     assert!(matches!(find(store, "k", b"two").await, Ok(Some(Begun::Done(done))) if done == answered(&second)));
     assert_eq!(world.number("SELECT COUNT(*) FROM idempotency").await, 1);
+}
+
+async fn a_claim_is_known_by_both_of_its_names(world: &World) {
+    let store = &world.store;
+    let named = |key: &str, name: &str, request: &[u8]| {
+        let Some(Once::Claim(mut claim)) = claim(key, request) else { panic!("a claim") };
+        claim.alias = Some(Alias { actor: "caller".to_owned(), key: name.to_owned(), keep: DAY * 2 });
+        Some(Once::Claim(claim))
+    };
+    let wanted = NewIntent { idempotency: named("k", "own", b"one"), ..intent("web", Verb::Install) };
+    let accepted = store.intent_create(wanted).await.expect("accepted");
+    let called = async |request: &[u8]| store.idempotency_find(&tenant(), "caller", "own", Sha256::of(request)).await;
+    for found in [find(store, "k", b"one").await, called(b"one").await] {
+        assert!(matches!(found, Ok(Some(Begun::Done(done))) if done == answered(&accepted)));
+    }
+    assert!(matches!(called(b"two").await, Err(Error::IdempotencyMismatch { .. })));
+    let other = NewIntent { idempotency: named("l", "own", b"one"), ..intent("other", Verb::Install) };
+    assert!(matches!(store.intent_create(other).await, Err(Error::Repeated { .. })));
+    assert!(matches!(find(store, "l", b"one").await, Ok(None)), "neither name is taken without the other");
+    world.pass(DAY).await;
+    assert!(matches!(find(store, "k", b"one").await, Ok(None)), "each is known for its own time");
+    assert!(matches!(called(b"one").await, Ok(Some(Begun::Done(_)))));
+}
+
+async fn a_sealed_answer_is_repeated_and_does_not_lie_open(world: &World) {
+    let token = |text: &str| StoredAnswer { body: text.as_bytes().to_vec(), ..answer() };
+    for key in ["k", "l"] {
+        let Ok(Begun::New(begun)) = begin(&world.store, key, b"one").await else { panic!("new") };
+        world.store.idempotency_finish_sealed(&begun, token(&format!("skn_of_{key}"))).await.expect("finished");
+    }
+    let restarted = world.another().await;
+    match begin(&restarted, "k", b"one").await {
+        Ok(Begun::Done(repeated)) => assert_eq!(repeated, token("skn_of_k")),
+        other => panic!("{other:?}"),
+    }
+    restarted.close().await;
+    let holds = if world.is_sqlite() {
+        "instr(body, CAST('skn_of' AS BLOB))"
+    } else {
+        "position(convert_to('skn_of', 'UTF8') IN body)"
+    };
+    let open = format!("SELECT COUNT(*) FROM idempotency WHERE length(body) < 30 OR {holds} > 0");
+    assert_eq!(world.number(&open).await, 0);
+    // Put in another's place it does not open.
+    world.raw("UPDATE idempotency SET body = (SELECT body FROM idempotency WHERE idempotency_key = 'l')").await;
+    assert!(begin(&world.store, "k", b"one").await.is_err());
 }

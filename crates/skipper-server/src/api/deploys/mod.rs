@@ -12,6 +12,7 @@ mod proof;
 mod read;
 mod receive;
 mod secrets;
+mod sender;
 mod signature;
 mod status;
 mod ticket;
@@ -27,6 +28,7 @@ use skipper_core::{
 };
 
 pub(crate) use id::parse as rollout_of;
+pub(in crate::api) use sender::{answer_again, sender};
 pub(in crate::api) use ticket::ticket;
 pub(crate) use told::{Heard, heard};
 

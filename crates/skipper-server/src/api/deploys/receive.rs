@@ -11,14 +11,16 @@ use skipper_core::{
     release::PreviewOf,
     time::Timestamp,
 };
-use skipper_store::{Begun, Claim, IntentAccepted, Once, StoredAnswer};
+use skipper_store::{Alias, Begun, Claim, IntentAccepted, Once, StoredAnswer};
 use tracing::warn;
 
 use super::{
     id,
     outside::Outside,
     proof::{Delivery, Proof, signer},
-    read, ticket,
+    read,
+    sender::caller,
+    ticket,
     wire::{DeployAccepted, DeployRequest},
 };
 use crate::{
@@ -34,7 +36,8 @@ const MAX_DEPTH: usize = 32;
 /// Deploys an app. Either `X-Slip-Signature: sha256=HEX` is the HMAC-SHA256 of the body by the app's key, or by the server's
 /// where the app has none; then the same body within five minutes is answered as the first was. Or it is signed in the form of
 /// Standard Webhooks by the same keys (`webhook-id`, `webhook-timestamp`, `webhook-signature`); then the same id is. Or a token
-/// of the issuer that the server trusts is the bearer; it is good for one delivery.
+/// of the issuer that the server trusts is the bearer; it is good for one delivery. Under an idempotency key it is one request as
+/// long as keys are remembered, however it is signed.
 #[utoipa::path(post, path = "/v1/deploy", tag = "deploys", request_body = DeployRequest, responses((status = 202, body = DeployAccepted)))]
 pub(super) async fn receive(
     State(app): State<App>,
@@ -46,12 +49,21 @@ pub(super) async fn receive(
     let request = parse(&body)?;
     let verified = proof.verify(&app, &request.app, &body).await;
     let delivery = verified.inspect_err(|error| refused(&app, &request.app, error))?;
+    let keep = app.retention.idempotency_keys;
+    let alias = idempotency::key_of(&headers)?.map(|key| Alias { actor: caller(&delivery), key, keep });
     let Delivery { sender, id, known, signed_at, by, trigger } = delivery;
     let fingerprint = Sha256::of(&body);
     let named = request.preview.as_ref().zip(ReleaseName::new(&request.app).ok());
     let preview = named.map(|(preview, app)| PreviewOf { app, id: preview.id.clone(), sha: None });
     let desk = Arc::new(Desk::of(app.clone(), &headers, preview.as_ref()).await);
-    let find = async || repeated(&desk, &sender, &id, fingerprint, trigger).await;
+    let find = async || {
+        if let Some(Alias { actor, key, .. }) = &alias
+            && let Some(response) = repeated(&desk, actor, key, fingerprint, "key").await?
+        {
+            return Ok(Some(response));
+        }
+        repeated(&desk, &sender, &id, fingerprint, trigger).await
+    };
     let _turn = app.webhooks.same(&sender, &id).await;
     if let Some(response) = find().await? {
         return Ok(response);
@@ -68,6 +80,7 @@ pub(super) async fn receive(
             key: id.clone(),
             fingerprint,
             keep: known,
+            alias: alias.clone(),
             answer: {
                 let desk = Arc::clone(&desk);
                 Arc::new(move |accepted| desk.answer(accepted))

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use skipper_core::{name::TenantName, rollout::Rollout};
 use skipper_store::IntentAccepted;
+use utoipa::ToSchema;
 
 use crate::{
     api::extract::{self, Path},
@@ -34,41 +35,54 @@ pub(super) async fn health(State(app): State<App>) -> Json<Value> {
 
 /// Applies a tenant's resource. Answers the work order of the first node, with the ids of all; a tenant that is as it should be
 /// is answered by 200 with `"unchanged": true`.
-#[utoipa::path(post, path = "/v1/deployments/{tenant}/apply", tag = "fleet", params(("tenant" = String, Path, description = "The tenant")), request_body = Value, responses((status = 200, body = Value), (status = 202, body = Value)))]
+#[utoipa::path(post, path = "/v1/deployments/{tenant}/apply", tag = "fleet", params(("tenant" = String, Path, description = "The tenant")), request_body = Way, responses((status = 200, body = Value), (status = 202, body = Value)))]
 pub(super) async fn apply(
     State(app): State<App>,
     caller: Caller,
     Path(tenant): Path<String>,
-    extract::Json(body): extract::Json<Asked>,
+    extract::Json(body): extract::Json<Way>,
 ) -> Result<Response, Error> {
     let tenant = extract::name_of(TenantName::new(tenant))?;
     let applied = Box::pin(apply::apply(&app, &caller, &tenant, &body.rollout)).await?;
     Ok(answer(&applied))
 }
 
-/// What an apply may say. Its first users' clients send what they like, and it means nothing.
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct Asked {
-    #[serde(default)]
-    rollout: Terms,
-}
-
 /// How to go from node to node, where that is to be other than the tenant's resource says.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, expecting = "an object, as {\"rollout\": …}")]
 pub(super) struct Way {
+    /// What is not said in it stays as the resource has it.
     #[serde(default)]
+    #[schema(value_type = WayTerms)]
     rollout: Terms,
 }
 
 /// The same, and where to.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, expecting = "an object, as {\"revision\": 3}")]
 pub(super) struct Back {
+    /// The revision to go back to; the one that served before where none is named.
     #[serde(default)]
     revision: Option<u64>,
+    /// What is not said in it stays as the resource has it.
     #[serde(default)]
+    #[schema(value_type = WayTerms)]
     rollout: Terms,
+}
+
+/// Terms of a rollout over several nodes, as they are written.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it is what is read as `Terms`, for the description alone")]
+struct WayTerms {
+    /// Sizes of waves: numbers of nodes, shares, or what is left.
+    #[schema(value_type = Option<Vec<Value>>, example = json!([1, "10%", "rest"]))]
+    waves: Option<Vec<Value>>,
+    /// Most nodes that may be unavailable at a time: a number or a share.
+    #[schema(value_type = Option<Value>, example = json!("25%"))]
+    max_unavailable: Option<Value>,
+    /// What a bad node means to the others: `stop`, `roll-back` or `continue`.
+    #[schema(example = "stop")]
+    on_failure: Option<String>,
 }
 
 /// How far each of a tenant's nodes is: the revision it runs, its state, its last order.
@@ -108,7 +122,7 @@ pub(super) async fn status(
 }
 
 /// What an apply would do, wave by wave; nothing is stored.
-#[utoipa::path(post, path = "/v1/deployments/{tenant}/plan", tag = "fleet", params(("tenant" = String, Path, description = "The tenant")), request_body = Value, responses((status = 200, body = Value)))]
+#[utoipa::path(post, path = "/v1/deployments/{tenant}/plan", tag = "fleet", params(("tenant" = String, Path, description = "The tenant")), request_body = Way, responses((status = 200, body = Value)))]
 pub(super) async fn plan(
     State(app): State<App>,
     caller: Caller,
@@ -139,7 +153,7 @@ pub(super) async fn plan(
 }
 
 /// Goes on to what was last wanted, with the nodes that are not there yet; answers as the apply does.
-#[utoipa::path(post, path = "/v1/deployments/{tenant}/converge", tag = "fleet", params(("tenant" = String, Path, description = "The tenant")), request_body = Value, responses((status = 200, body = Value), (status = 202, body = Value)))]
+#[utoipa::path(post, path = "/v1/deployments/{tenant}/converge", tag = "fleet", params(("tenant" = String, Path, description = "The tenant")), request_body = Way, responses((status = 200, body = Value), (status = 202, body = Value)))]
 pub(super) async fn converge(
     State(app): State<App>,
     caller: Caller,
@@ -151,7 +165,7 @@ pub(super) async fn converge(
 }
 
 /// Takes every node back to what served before; answers as the apply does.
-#[utoipa::path(post, path = "/v1/deployments/{tenant}/roll-back", tag = "fleet", params(("tenant" = String, Path, description = "The tenant")), request_body = Value, responses((status = 200, body = Value), (status = 202, body = Value)))]
+#[utoipa::path(post, path = "/v1/deployments/{tenant}/roll-back", tag = "fleet", params(("tenant" = String, Path, description = "The tenant")), request_body = Back, responses((status = 200, body = Value), (status = 202, body = Value)))]
 pub(super) async fn roll_back(
     State(app): State<App>,
     caller: Caller,

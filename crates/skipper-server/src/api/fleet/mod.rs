@@ -3,6 +3,7 @@
 //! The paths, headers and shapes are those of the first control plane's users; see docs/fleet.md.
 
 mod apply;
+mod enrolling;
 mod link;
 mod node;
 mod nodes;
@@ -18,6 +19,7 @@ use skipper_core::{
 };
 
 pub(in crate::api) use apply::answer_again;
+pub(in crate::api) use enrolling::enrolling;
 
 use super::table::{
     Access::{Installation, Node, Owner, Public, Signed, Tenant},
@@ -38,14 +40,14 @@ pub(crate) fn rows() -> Vec<Row> {
         row!(POST "/v1/deployments/{tenant}/converge" => apply::converge, Owner(Deploy), Json),
         row!(POST "/v1/deployments/{tenant}/roll-back" => apply::roll_back, Owner(Deploy), Json),
         row!(GET "/v1/nodes" => nodes::list, Installation(Read)),
-        row!(POST "/v1/nodes" => nodes::register, Installation(Administer), Secret),
+        row!(POST "/v1/nodes" => nodes::register, Installation(Administer), Secret, Sealed),
         row!(GET "/v1/nodes/{node}" => nodes::get, Installation(Read)),
         row!(DELETE "/v1/nodes/{node}" => nodes::remove, Installation(Administer)),
-        row!(POST "/v1/nodes/{node}/rotate-token" => nodes::rotate, Installation(Administer), Secret),
+        row!(POST "/v1/nodes/{node}/rotate-token" => nodes::rotate, Installation(Administer), Secret, Sealed),
         row!(POST "/v1/nodes/{node}/cordon" => nodes::cordon, Installation(Administer), Json),
         row!(POST "/v1/nodes/{node}/drain" => nodes::drain, Installation(Administer), Json),
-        row!(POST "/v1/nodes/{node}/enrolments" => nodes::enrolment, Installation(Administer), Secret),
-        row!(POST "/v1/nodes/{node}/enrol" => node::enrol, Signed, Secret),
+        row!(POST "/v1/nodes/{node}/enrolments" => nodes::enrolment, Installation(Administer), Secret, Sealed),
+        row!(POST "/v1/nodes/{node}/enrol" => node::enrol, Signed, Secret, Sealed),
         row!(GET "/v1/nodes/{node}/work-orders/next" => node::next, Node, Nothing, Stream),
         row!(GET "/v1/nodes/{node}/link" => link::link, Node, Nothing, Stream),
         row!(POST "/v1/nodes/{node}/heartbeat" => node::heartbeat, Node, Json),

@@ -16,6 +16,7 @@ use skipper_core::{
     name::NodeName,
 };
 use skipper_source::fleet::{Heartbeat, HeartbeatAnswer, LINK_WANTED, PROTOCOL, PROTOCOL_HEADER, Report};
+use skipper_store::{Answered, IdempotencyKey, StoredAnswer, TokenSecret};
 
 use super::Agent;
 use crate::{
@@ -142,6 +143,7 @@ pub(super) async fn report(
 pub(super) async fn enrol(
     State(app): State<App>,
     Extension(ids): Extension<Ids>,
+    key: Option<Extension<IdempotencyKey>>,
     headers: HeaderMap,
     Path(node): Path<String>,
 ) -> Result<axum::Json<Value>, Error> {
@@ -152,6 +154,14 @@ pub(super) async fn enrol(
         request: ids.request,
         correlation: ids.correlation,
     };
-    let token = nodes::enrol(&app, auth::node::bearer(&headers), &node, &provenance).await?;
-    Ok(axum::Json(json!({"token": token.expose()})))
+    let told = |token: &TokenSecret| json!({"token": token.expose()});
+    // A server that dies right behind its commit would leave a node without its token, and with an enrolment that is used up.
+    let kept = |token: &TokenSecret| StoredAnswer {
+        status: StatusCode::OK.as_u16(),
+        headers: vec![(header::CONTENT_TYPE.to_string(), "application/json".to_owned())],
+        body: told(token).to_string().into_bytes(),
+    };
+    let answered = key.as_ref().map(|Extension(key)| Answered { key, answer: &kept });
+    let token = nodes::enrol(&app, auth::node::bearer(&headers), &node, &provenance, answered).await?;
+    Ok(axum::Json(told(&token)))
 }

@@ -23,7 +23,7 @@ use crate::{
     app::App,
     error::{Code, Error},
     verb::{
-        self, Options, Prepared, Wanted,
+        self, Caller, Options, Prepared, Wanted,
         delete::Delete,
         install::Install,
         rollback::Rollback,
@@ -47,7 +47,7 @@ const FOUND_WITHIN: Duration = Duration::from_secs(5);
 const LONGEST_HEALTH: u64 = 24 * 60 * 60 * 1000;
 
 /// How long an answer may wait for a rollout.
-fn patience(app: &App) -> Duration {
+pub(super) fn patience(app: &App) -> Duration {
     let bound = app.limits.request_timeout;
     bound.saturating_sub(FOR_THE_ANSWER.min(bound / 4))
 }
@@ -143,7 +143,12 @@ async fn accept(app: &App, client: &Client, prepared: Prepared) -> Result<Intent
 
 /// Waits until what was installed was started, and says so, also where it has already failed by then; what could not be
 /// started is an error, and stays in the history.
-async fn launched(app: &App, client: &Client, accepted: &IntentAccepted, platform: &str) -> Result<Version, Failure> {
+pub(super) async fn launched(
+    app: &App,
+    client: &Client,
+    accepted: &IntentAccepted,
+    platform: &str,
+) -> Result<Version, Failure> {
     let loaded = wait::until(app, accepted.rollout.id, patience(app), wait::launched).await?;
     let name = &accepted.release.name;
     let version = newest(app, client, name).await?;
@@ -163,7 +168,7 @@ async fn launched(app: &App, client: &Client, accepted: &IntentAccepted, platfor
 }
 
 /// Waits a moment until what an upgrade needs was found. What cannot be had is an error, and stays in the history.
-async fn found(app: &App, accepted: &IntentAccepted, version: &Version) -> Result<(), Failure> {
+pub(super) async fn found(app: &App, accepted: &IntentAccepted, version: &Version) -> Result<(), Failure> {
     let bound = FOUND_WITHIN.min(patience(app));
     let loaded = wait::until(app, accepted.rollout.id, bound, wait::resolved).await?;
     match &loaded.rollout.phase {
@@ -175,7 +180,7 @@ async fn found(app: &App, accepted: &IntentAccepted, version: &Version) -> Resul
     }
 }
 
-async fn newest(app: &App, client: &Client, name: &ReleaseName) -> Result<Version, Failure> {
+pub(super) async fn newest(app: &App, client: &Client, name: &ReleaseName) -> Result<Version, Failure> {
     let found = verb::versions::one(app, &client.caller, &client.tenant, name, None, Look::Alive).await;
     found.map_err(|error| Failure::of_verb(error, Verb::Install, name.as_str(), None))
 }
@@ -345,7 +350,10 @@ pub(super) async fn delete_with_package(
     let except = Some((&client.tenant, &name));
     let all = verb::publish::removable(app, &client.caller, &package, except).await;
     let all = all.map_err(|error| refused(error, &package, true))?;
-    let version = Box::pin(delete(app, client, named)).await?;
+    // The key of the request is that of the whole removal, and not of this part.
+    let caller = Caller { idempotency: None, ..client.caller.clone() };
+    let part = Client { caller, tenant: client.tenant.clone() };
+    let version = Box::pin(delete(app, &part, named)).await?;
     verb::publish::remove(app, &client.caller, all).await.map_err(|error| refused(error, &package, true))?;
     Ok(version)
 }

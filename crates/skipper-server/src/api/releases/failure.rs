@@ -138,6 +138,9 @@ impl Failure {
             Kind::Missing => StatusCode::NOT_FOUND,
             Kind::Argument if only_2 => StatusCode::INTERNAL_SERVER_ERROR,
             Kind::Argument | Kind::Unreadable | Kind::Mismatch | Kind::Parameter => StatusCode::BAD_REQUEST,
+            Kind::Other if self.cause.as_ref().is_some_and(|cause| cause.code() == Code::IdempotencyMismatch) => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
             Kind::Other => {
                 let code = self.cause.as_ref().map_or(500, |cause| cause.code().status());
                 // A package or a spec that is understood and refused.

@@ -6,6 +6,7 @@
 
 mod about;
 mod act;
+mod again;
 mod answer;
 mod asked;
 mod endpoints;
@@ -26,6 +27,7 @@ use super::table::{
     Row, undescribed,
 };
 
+pub(in crate::api) use again::answer_again;
 pub(in crate::api) use failure::{Of, cause};
 
 /// The routes of this door.

@@ -1,65 +1,86 @@
 //! Idempotency keys: the first answer to a request is the answer to every repetition of it, also while it is still being
-//! worked on, and after a restart.
+//! worked on, and after a restart. One layer in front of the handlers of every door; [`WITHOUT_KEY`] says what it passes over.
+
+mod excepted;
+mod named;
+mod turns;
 
 use std::time::Duration;
 
 use axum::{
-    body::{Body, Bytes, to_bytes},
+    body::{Body, Bytes, HttpBody as _, to_bytes},
     extract::Request,
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
-use skipper_core::{Sha256, actor::Actor, name::TenantName, release::Door};
-use skipper_store::{Begun, IdempotencyKey, StoredAnswer};
+use http::{HeaderName, HeaderValue, StatusCode, header, request::Parts};
+use skipper_core::{Sha256, name::TenantName, release::Door};
+use skipper_store::{Begun, IdempotencyKey, IntentAccepted, StoredAnswer};
 use tracing::warn;
 
-use super::{fleet, own, problem::Unrendered, table::Meta};
+pub use excepted::WITHOUT_KEY;
+pub(super) use excepted::is_excepted;
+use named::Name;
+pub(super) use named::key_of;
+pub(crate) use turns::Turns;
+
+use super::{
+    deploys, fleet, own,
+    problem::{Rendered, Unrendered},
+    releases,
+    table::{Answer, Meta},
+};
 use crate::{
     app::App,
     error::{Code, Error},
 };
 
-/// Both names are read; the second is what agents of the MVP send.
-const KEYS: [HeaderName; 2] =
-    [HeaderName::from_static("idempotency-key"), HeaderName::from_static("x-idempotency-key")];
 /// Marks an answer that was given before.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
-/// How often a repetition asks whether the first one has its answer.
+/// How often a repetition asks whether the first one, which another server is at, has its answer.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
-/// Answers under a key are small documents; anything larger is a stream and not kept.
-const MAX_ANSWER: usize = 1 << 20;
+/// Longest answer that is kept, in bytes: above what a command may say. What came of an intent is told again from that.
+const MAX_ANSWER: u64 = 8 << 20;
+/// Headers that are about one transfer of an answer, and not about the answer.
+const OF_TRANSFER: [HeaderName; 4] =
+    [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION, header::DATE];
 
 /// Put into a response: what is remembered instead of its body, because that holds a secret.
 #[derive(Debug, Clone)]
 pub(crate) struct Remember(pub(crate) Vec<u8>);
 
 /// Runs the handler, or answers as before.
-pub(crate) async fn run(app: &App, meta: &Meta, parts: Parts, body: Bytes, next: Next) -> Response {
-    match attempt(app, meta, parts, body, next).await {
+pub(crate) async fn run(turns: &Turns, app: &App, meta: &Meta, parts: Parts, body: Bytes, next: Next) -> Response {
+    match attempt(turns, app, meta, parts, body, next).await {
         Ok(response) => response,
         Err(error) => error.into_response(),
     }
 }
 
-async fn attempt(app: &App, meta: &Meta, mut parts: Parts, body: Bytes, next: Next) -> Result<Response, Error> {
-    let key = key_of(&parts.headers)?.filter(|_| meta.takes_key());
-    let Some(key) = key else {
+async fn attempt(
+    turns: &Turns,
+    app: &App,
+    meta: &Meta,
+    mut parts: Parts,
+    body: Bytes,
+    next: Next,
+) -> Result<Response, Error> {
+    let name = match key_of(&parts.headers)?.filter(|_| meta.takes_key()) {
+        Some(key) => Name::of(app, meta, &parts, key).await?,
+        None => None,
+    };
+    let Some(name) = name else {
         return Ok(next.run(Request::from_parts(parts, Body::from(body))).await);
     };
-    let actor = parts.extensions.get::<Actor>().cloned().ok_or_else(|| Error::internal("the route is not guarded"))?;
-    let tenant = actor.tenant().cloned().unwrap_or_else(TenantName::default_tenant);
-    let fingerprint = fingerprint(&parts, &body);
-    let holder = match begin(app, &tenant, &identity(&actor), &key, fingerprint, app.retention.idempotency_keys).await?
-    {
+    let fingerprint = named::fingerprint(app, meta, &parts, &body).await?;
+    let turn = tokio::time::timeout(app.limits.request_timeout, turns.of(&name, fingerprint));
+    let _turn = turn.await.unwrap_or_else(|_| Err(still_running()))?;
+    let holder = match begin(app, &name, fingerprint, app.retention.idempotency_keys).await? {
         Begun::Done(answer) => return replay(answer),
         Begun::Accepted(holder, rollout) => {
             let accepted = app.store.intent_get(rollout).await?;
-            let response = match accepted.release.door {
-                Door::Fleet if meta.path.starts_with("/v1/deployments/") => fleet::answer_again(app, accepted).await?,
-                _ => own::accepted(accepted),
-            };
-            return keep(app, &holder, response).await;
+            let response = again(app, meta, &parts, accepted).await?;
+            return keep(app, &holder, response).await.map(replayed);
         }
         // `begin` waits until it is something else.
         Begun::InProgress => return Err(still_running()),
@@ -67,40 +88,21 @@ async fn attempt(app: &App, meta: &Meta, mut parts: Parts, body: Bytes, next: Ne
     };
     parts.extensions.insert(holder.clone());
     let response = next.run(Request::from_parts(parts, Body::from(body))).await;
-    keep(app, &holder, response).await
+    keep_as(app, &holder, response, meta.answer == Answer::Sealed).await
 }
 
-fn key_of(headers: &HeaderMap) -> Result<Option<String>, Error> {
-    let given: Vec<&HeaderValue> = KEYS.iter().flat_map(|name| headers.get_all(name)).collect();
-    let Some(first) = given.first() else { return Ok(None) };
-    if given.iter().any(|other| other != first) {
-        return Err(Error::new(Code::BadRequest, "the request has several different idempotency keys"));
+/// The answer to an intent that was accepted, and whose own answer was lost, in the words of its door.
+async fn again(app: &App, meta: &Meta, parts: &Parts, accepted: IntentAccepted) -> Result<Response, Error> {
+    if meta.path.starts_with("/api/") {
+        return Ok(releases::answer_again(app, parts, accepted).await);
     }
-    let text = first.to_str().map(str::trim).unwrap_or_default();
-    if text.is_empty() || text.len() > 255 || !text.bytes().all(|b| b.is_ascii_graphic()) {
-        return Err(Error::new(Code::BadRequest, "an idempotency key has 1 to 255 visible ASCII characters"));
+    match accepted.release.door {
+        Door::Fleet if meta.path.starts_with("/v1/deployments/") => fleet::answer_again(app, accepted).await,
+        Door::Deploys if meta.path.starts_with("/v1/apps/") => {
+            deploys::answer_again(app, &parts.headers, &accepted).await
+        }
+        _ => Ok(own::accepted(accepted)),
     }
-    Ok(Some(text.to_owned()))
-}
-
-/// Keys belong to who sends them: two tokens never get each other's answers.
-fn identity(actor: &Actor) -> String {
-    match actor {
-        Actor::Token { id, .. } => format!("token:{id}"),
-        other => other.to_string(),
-    }
-}
-
-/// What makes a request the same: method, path with query, content type and body.
-fn fingerprint(parts: &Parts, body: &Bytes) -> Sha256 {
-    let content_type = parts.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    let mut bytes = Vec::with_capacity(body.len() + 128);
-    for part in [parts.method.as_str().as_bytes(), target.as_bytes(), content_type, body] {
-        bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
-        bytes.extend_from_slice(part);
-    }
-    Sha256::of(&bytes)
 }
 
 /// What is known of a request that begins nothing, but claims its key with what it does; waits while another one is at it
@@ -123,15 +125,9 @@ pub(super) async fn find(
     tokio::time::timeout(app.limits.request_timeout, waiting).await.unwrap_or_else(|_| Err(still_running()))
 }
 
-/// Begins, and waits while the first one is at it.
-async fn begin(
-    app: &App,
-    tenant: &TenantName,
-    actor: &str,
-    key: &str,
-    fingerprint: Sha256,
-    keep: Duration,
-) -> Result<Begun, Error> {
+/// Begins, and waits while the first one is at it on another server.
+async fn begin(app: &App, name: &Name, fingerprint: Sha256, keep: Duration) -> Result<Begun, Error> {
+    let Name { tenant, actor, key } = name;
     let waiting = async {
         loop {
             match app.store.idempotency_begin(tenant, actor, key, fingerprint, keep).await? {
@@ -151,26 +147,38 @@ pub(super) fn still_running() -> Error {
 
 /// Remembers an answer that is final. One that a repetition might turn out better frees the key.
 pub(super) async fn keep(app: &App, holder: &IdempotencyKey, response: Response) -> Result<Response, Error> {
+    keep_as(app, holder, response, false).await
+}
+
+/// The same; `sealed`: its body holds a secret.
+async fn keep_as(app: &App, holder: &IdempotencyKey, response: Response, sealed: bool) -> Result<Response, Error> {
     let final_answer = response.status().is_success() || response.status().is_client_error();
     let (mut parts, body) = response.into_parts();
-    if !final_answer || parts.extensions.get::<Unrendered>().is_some() {
+    let is_refusal = parts.extensions.get::<Unrendered>().is_some() || parts.extensions.get::<Rendered>().is_some();
+    // One that is larger is a stream, or of an intent, from which it is told again.
+    let fits = body.size_hint().upper().is_some_and(|most| most <= MAX_ANSWER);
+    if !final_answer || is_refusal || !fits {
         // Refusals are not remembered: nothing was done, and what was wrong may be put right.
         forget(app, holder).await;
         return Ok(Response::from_parts(parts, body));
     }
-    let bytes = match to_bytes(body, MAX_ANSWER).await {
+    let bytes = match to_bytes(body, usize::try_from(MAX_ANSWER).unwrap_or(usize::MAX)).await {
         Ok(bytes) => bytes,
         Err(cause) => {
             forget(app, holder).await;
             return Err(Error::internal(Box::new(cause)));
         }
     };
-    let kept = [header::CONTENT_TYPE, header::LOCATION, header::ETAG];
-    let headers =
-        kept.iter().filter_map(|name| Some((name.to_string(), parts.headers.get(name)?.to_str().ok()?.to_owned())));
+    let kept = parts.headers.iter().filter(|(name, _)| !OF_TRANSFER.contains(name));
+    let headers = kept.filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned()))).collect();
     let remembered = parts.extensions.remove::<Remember>().map_or_else(|| bytes.to_vec(), |Remember(other)| other);
-    let answer = StoredAnswer { status: parts.status.as_u16(), headers: headers.collect(), body: remembered };
-    if let Err(error) = app.store.idempotency_finish(holder, answer).await {
+    let answer = StoredAnswer { status: parts.status.as_u16(), headers, body: remembered };
+    let finished = if sealed {
+        app.store.idempotency_finish_sealed(holder, answer).await
+    } else {
+        app.store.idempotency_finish(holder, answer).await
+    };
+    if let Err(error) = finished {
         // The work is done and must be answered; a repetition finds the rollout, or does it again.
         warn!(error = %error, "an answer could not be kept under its idempotency key");
     }
@@ -185,9 +193,13 @@ async fn forget(app: &App, holder: &IdempotencyKey) {
 
 /// The answer of before.
 pub(super) fn replay(answer: StoredAnswer) -> Result<Response, Error> {
-    let mut response = respond(answer)?;
+    respond(answer).map(replayed)
+}
+
+/// Marked as one that the caller may have had before.
+fn replayed(mut response: Response) -> Response {
     response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
-    Ok(response)
+    response
 }
 
 /// An answer as it is remembered.
@@ -196,7 +208,7 @@ pub(super) fn respond(answer: StoredAnswer) -> Result<Response, Error> {
     *response.status_mut() = StatusCode::from_u16(answer.status).map_err(Error::internal)?;
     for (name, value) in answer.headers {
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
-            response.headers_mut().insert(name, value);
+            response.headers_mut().append(name, value);
         }
     }
     Ok(response)
