@@ -141,6 +141,7 @@ impl Store {
             return Err(Error::not_found("node", name));
         }
         let now = txn.shared().clock.now();
+        txn.agents_changed();
         txn.run(REMOVE_TOKENS, args![name.as_str()]).await?;
         txn.run(DROP_ORDERS, args![name.as_str(), now]).await?;
         txn.tell([told("node.removed", None, provenance, serde_json::json!({"node": name}))]);

@@ -19,7 +19,9 @@ use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Error, Location, SCHEMA_VERSION, Store, StoreConfig, create,
+    Error, Location, SCHEMA_VERSION, Store, StoreConfig,
+    agents::Agents,
+    create,
     db::{Db, Line, SqlitePools, args, pg_query, sqlite_query},
     event, listen, meta,
     schema::{APPLICATION_ID, MIGRATIONS, Migration},
@@ -66,6 +68,7 @@ impl Store {
             unwritable: AtomicBool::new(false),
             commits: AtomicU64::new(0),
             expired: AtomicI64::new(0),
+            agents: Agents::default(),
             any_token: Mutex::new(None),
         });
         listen::start(&shared);

@@ -2,7 +2,6 @@
 //! and a purge.
 
 use skipper_core::{
-    event::NewEvent,
     generation::Generation,
     id::RolloutId,
     port::Lease,
@@ -12,9 +11,9 @@ use skipper_core::{
 };
 
 use crate::{
-    Error, Store, branch,
+    Error, branch,
     db::{Txn, args, statements},
-    json, lease, mode, port_claim, release, resolved, revision, rollout, route_claim,
+    json, lease, mode, port_claim, resolved, revision, rollout, route_claim,
 };
 
 statements! {
@@ -40,38 +39,20 @@ statements! {
     PURGE_METADATA = "DELETE FROM release_metadata WHERE release_id = $1";
 }
 
-impl Store {
-    /// See [`skipper_core::port::RolloutStore::phase`]. The same final phase again, under the same lease, is fine: the answer
-    /// to the first may have been lost.
-    pub(crate) async fn rollout_phase(&self, held: &Lease, phase: &Phase, events: Vec<NewEvent>) -> Result<(), Error> {
-        let mut txn = self.txn("move the rollout").await?;
-        let Generation { epoch, counter } = held.generation;
-        let (now, text) = (txn.shared().clock.now(), json::text(phase)?);
-        let moving = args![held.rollout, epoch, counter, phase.name(), text.clone(), now];
-        if !phase.is_final() {
-            if txn.run(MOVE, moving).await? == 0 {
-                return Err(lease::refusal_in_txn(&mut txn, held.rollout).await?);
-            }
-            txn.tell(events);
-            return txn.commit().await;
-        }
-        let seen = txn.one(rollout::GET, args![held.rollout]).await?.as_ref().map(rollout::read).transpose()?;
-        let ended = seen.ok_or_else(|| Error::not_found("rollout", held.rollout))?;
-        // The release first, as everywhere, then the rollout.
-        let release = release::lock_in_txn(&mut txn, ended.release).await?;
-        if txn.run(END, moving).await? == 0 {
-            let repeated = txn.one(ENDED_SO, args![held.rollout, epoch, counter, text]).await?.is_some();
-            return if repeated {
-                txn.leave().await
-            } else {
-                Err(lease::refusal_in_txn(&mut txn, held.rollout).await?)
-            };
-        }
-        txn.tell(events);
-        settle_in_txn(&mut txn, release, &ended, phase, now).await?;
-        txn.wake();
-        txn.commit().await
+/// Moves the rollout to a phase that is not its last.
+pub(crate) async fn move_in_txn(txn: &mut Txn, held: &Lease, phase: &Phase) -> Result<(), Error> {
+    let Generation { epoch, counter } = held.generation;
+    let now = txn.shared().clock.now();
+    if txn.run(MOVE, args![held.rollout, epoch, counter, phase.name(), json::text(phase)?, now]).await? == 0 {
+        return Err(lease::refusal_in_txn(txn, held.rollout).await?);
     }
+    Ok(())
+}
+
+/// Whether the rollout has already ended so, under the same lease: the answer may have been lost.
+pub(crate) async fn has_ended_in_txn(txn: &mut Txn, held: &Lease, phase: &Phase) -> Result<bool, Error> {
+    let Generation { epoch, counter } = held.generation;
+    Ok(txn.one(ENDED_SO, args![held.rollout, epoch, counter, json::text(phase)?]).await?.is_some())
 }
 
 /// Ends a rollout that never began, with its revision.

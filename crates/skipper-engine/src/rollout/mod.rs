@@ -12,6 +12,7 @@ mod resolve;
 mod undo;
 
 pub(crate) use record::Entry;
+use record::Jotted;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -19,7 +20,7 @@ use skipper_core::{
     deployment::{Deployment, DeploymentId, Live},
     event::NewEvent,
     name::AppName,
-    port::{Abandoned, Error as PortError, ErrorKind, Lease, Loaded},
+    port::{Abandoned, Error as PortError, ErrorKind, Lease, Loaded, Note},
     release::{Release, Revision},
     rollout::{Cause, Phase, Plan, Rollout, StepRecord, StepState, Transition, Verb},
     time::Timestamp,
@@ -112,6 +113,7 @@ pub(crate) struct Run<'a> {
     /// How each application is reached right now.
     pub(crate) surfaces: BTreeMap<AppName, Surface>,
     pub(crate) transcript: bundle::Transcript,
+    jotted: Jotted,
 }
 
 impl<'a> Run<'a> {
@@ -135,7 +137,8 @@ impl<'a> Run<'a> {
         let records: BTreeMap<_, _> = steps.into_iter().map(|record| (record.index, record)).collect();
         let surfaces = replay::surfaces(&plan, &lives, &records);
         let transcript = bundle::Transcript::default();
-        let run = Self { shared, lease, rollout, release, target, plan, lives, records, surfaces, transcript };
+        let jotted = Jotted::default();
+        let run = Self { shared, lease, rollout, release, target, plan, lives, records, surfaces, transcript, jotted };
         shared.ward.rollout_surfaces(run.release.id, &run.surfaces);
         Ok(Some(run))
     }
@@ -164,12 +167,12 @@ impl<'a> Run<'a> {
     }
 
     async fn begin(&mut self) -> Result<(), Halt> {
-        if let Some(cause) = self.cancelled().await? {
+        if let Some(cause) = self.known_cancelled() {
             return self.end_early(cause).await;
         }
         let deadline = self.now() + self.shared.config.tuning.resolve_bound;
         let events = vec![self.event("rollout.started", serde_json::json!({"verb": self.rollout.verb.as_str()}))];
-        self.enter(Transition::Begun { deadline }, events).await
+        self.turn(Transition::Begun { deadline }, events)
     }
 
     /// Ends a rollout before there is anything to undo.
@@ -193,21 +196,37 @@ impl<'a> Run<'a> {
         self.plan.deployment(id).or(live).cloned()
     }
 
-    /// Whether somebody asked to cancel the rollout, as a cause.
+    /// Whether somebody has asked to cancel the rollout by now, as a cause.
     pub(crate) async fn cancelled(&self) -> Result<Option<Cause>, Halt> {
         let id = self.rollout.id;
         let asked = persist("read whether it is cancelled", || self.shared.config.store.cancel_requested(id)).await?;
-        Ok(asked.then(|| Cause {
+        Ok(asked.then(|| self.cancel_cause()))
+    }
+
+    /// The same as far as it is known here; who asks in the meantime is heard while the next step goes on.
+    pub(crate) fn known_cancelled(&self) -> Option<Cause> {
+        let asked = self.rollout.cancel_requested || self.shared.is_cancelled(self.rollout.id);
+        asked.then(|| self.cancel_cause())
+    }
+
+    pub(crate) fn cancel_cause(&self) -> Cause {
+        Cause {
             code: Cause::CANCELLED.to_owned(),
             message: "the rollout was cancelled".to_owned(),
             hint: None,
             step: None,
             at: self.now(),
-        }))
+        }
     }
 
     /// Moves to the next phase, durably.
     pub(crate) async fn enter(&mut self, transition: Transition, events: Vec<NewEvent>) -> Result<(), Halt> {
+        self.turn(transition, events)?;
+        self.write_down().await
+    }
+
+    /// Moves to the next phase; it is written with what is noted next.
+    fn turn(&mut self, transition: Transition, events: Vec<NewEvent>) -> Result<(), Halt> {
         let next = match self.rollout.phase.clone().apply(transition) {
             Ok(next) => next,
             Err(illegal) => {
@@ -216,8 +235,6 @@ impl<'a> Run<'a> {
                 return Err(Halt::Later);
             }
         };
-        let store = &self.shared.config.store;
-        persist("write the phase", || store.phase(self.lease, &next, events.clone())).await?;
         info!(
             release.name = %self.release.name,
             release.revision = self.rollout.to,
@@ -226,8 +243,8 @@ impl<'a> Run<'a> {
             self.release.name,
             next.name()
         );
+        self.jotted.push(Note::Phase { phase: next.clone(), events });
         self.rollout.phase = next;
-        self.shared.board.tick();
         Ok(())
     }
 }

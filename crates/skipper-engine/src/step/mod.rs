@@ -27,7 +27,6 @@ use skipper_core::{
     BoxFuture,
     deployment::{Deployment, DeploymentId, Live},
     event::NewEvent,
-    id::RolloutId,
     port::{Error as PortError, ErrorKind, Platform},
     rollout::{Action, Instances, Step, StepOutcome},
     secret::SecretValues,
@@ -36,11 +35,10 @@ use skipper_core::{
 use tokio::time::timeout;
 
 use crate::{
-    engine::Shared,
-    failure::{Failure, Halt, StepError},
+    failure::{Failure, StepError},
     published::Telling,
     retry::Backoff,
-    rollout::{Entry, Run, persist},
+    rollout::{Entry, Run},
     service::Surface,
     status::Activity,
 };
@@ -177,15 +175,18 @@ const fn timeout_code(action: &Action) -> &'static str {
     }
 }
 
-/// Resolves when somebody asked to cancel the rollout.
-pub(crate) async fn cancel_asked(shared: &Shared, rollout: RolloutId) -> Result<(), Halt> {
-    let mut nudges = shared.nudges();
-    loop {
-        nudges.mark_unchanged();
-        if persist("read whether it is cancelled", || shared.config.store.cancel_requested(rollout)).await? {
-            return Ok(());
+/// Whether a step changes nothing but what is stored: then it may be told only when it is over.
+pub(crate) fn only_looks(run: &Run<'_>, step: &Step) -> bool {
+    match &step.action {
+        Action::Shift { routes_from, routes, .. } => routes_from.is_empty() && routes.is_empty(),
+        // Elsewhere it may be long until somebody is healthy, and something is fetched; a platform that converges by itself
+        // has seen to both before it says that it is done.
+        Action::AwaitHealthy { .. } | Action::Fetch { .. } => {
+            let platform = run.shared.config.platforms.get(&step.target);
+            let routed = run.surfaces.get(&step.app).is_some_and(|surface| !surface.routes.is_empty());
+            !routed && platform.is_some_and(|platform| platform.capabilities().converges)
         }
-        let _ = timeout(shared.config.tuning.cancel_poll, nudges.changed()).await;
+        _ => false,
     }
 }
 

@@ -49,8 +49,8 @@ use skipper_core::{
     generation::Generation,
     health::Attempt,
     port::{
-        Capabilities, Description, Error, ErrorKind, ExecOutput, Found, HookJob, HookState, Launch, LogChunk, LogQuery,
-        Platform,
+        Capabilities, Description, Error, ErrorKind, ExecOutput, Found, HookJob, HookState, Inside, Launch, LogChunk,
+        LogQuery, Platform,
     },
     rollout::plan::Instances,
     spec::{Application, Resource},
@@ -270,13 +270,20 @@ impl Platform for LocalPlatform {
     fn exec<'a>(
         &'a self,
         deployment: &'a Deployment,
-        instance: u32,
+        inside: Inside<'a>,
         command: &'a [String],
         deadline: Duration,
     ) -> BoxFuture<'a, Result<ExecOutput, Error>> {
         Box::pin(async move {
             list::check_id(&deployment.id)?;
-            let slot = self.account.instance(&deployment.id, instance);
+            if let Some(part) = inside.container {
+                let part: String = part.chars().take(100).collect();
+                let what = format!("{} has no container `{part}`", deployment.id);
+                return Err(
+                    Error::new(ErrorKind::NotFound, "no-container", what).hint("it is a process: leave the name out")
+                );
+            }
+            let slot = self.account.instance(&deployment.id, inside.instance);
             exec::run(Arc::clone(&self.account), slot, command, deadline).await
         })
     }

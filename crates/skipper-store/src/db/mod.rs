@@ -12,7 +12,7 @@ mod row;
 mod txn;
 
 pub(crate) use args::{Arg, args, pg_query, sqlite_query};
-pub(crate) use line::Line;
+pub(crate) use line::{Head, Line};
 pub(crate) use row::Row;
 pub(crate) use txn::{Reading, Txn};
 

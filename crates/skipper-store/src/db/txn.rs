@@ -3,7 +3,11 @@ use std::sync::{Arc, atomic::Ordering};
 use skipper_core::event::NewEvent;
 use sqlx::{Postgres, Sqlite, Transaction};
 
-use super::{Arg, Db, Either, Line, Row, line::Seat, on, pg_query, sqlite_query};
+use super::{
+    Arg, Db, Either, Head, Line, Row, args,
+    line::{Seat, Told},
+    on, pg_query, sqlite_query,
+};
 use crate::{Error, event, store::Shared};
 
 /// A writing transaction, with the events that tell of it.
@@ -19,6 +23,7 @@ pub(crate) struct Txn {
     doing: &'static str,
     events: Vec<NewEvent>,
     wakes: bool,
+    agents: bool,
 }
 
 impl Txn {
@@ -28,7 +33,7 @@ impl Txn {
             Db::Pg(db) => db.begin().await.map(Either::Pg).map_err(|e| Error::from_sqlx(doing, e)),
         }
         .map_err(|error| shared.broke(error))?;
-        Ok(Self { conn, shared: shared.clone(), doing, events: Vec::new(), wakes: false })
+        Ok(Self { conn, shared: shared.clone(), doing, events: Vec::new(), wakes: false, agents: false })
     }
 
     /// Number of rows that were changed.
@@ -71,6 +76,31 @@ impl Txn {
         }
     }
 
+    /// The head of the chain of events, locked until the transaction ends so that numbers follow the order of commits. On SQLite
+    /// nobody else writes, and it is read once for a whole batch.
+    pub(crate) async fn chain_head(&mut self) -> Result<Head, Error> {
+        if let Either::Sqlite(Seat { head: Some(head), .. }) = &self.conn {
+            return Ok(*head);
+        }
+        let sql = match &self.conn {
+            Either::Sqlite(_) => event::HEAD,
+            Either::Pg(_) => event::LOCK_HEAD,
+        };
+        let row = self.row(sql, args![]).await?;
+        Ok((row.count("seq")?, row.parse("hash")?))
+    }
+
+    /// Moves the head of the chain of events; on SQLite it is written when the batch is committed.
+    pub(crate) async fn chain_move(&mut self, head: Head) -> Result<(), Error> {
+        match &mut self.conn {
+            Either::Sqlite(seat) => {
+                seat.head = Some(head);
+                Ok(())
+            }
+            Either::Pg(_) => self.run(event::SET_END, args![head.0, head.1]).await.map(drop),
+        }
+    }
+
     pub(crate) fn shared(&self) -> &Shared {
         &self.shared
     }
@@ -85,6 +115,11 @@ impl Txn {
         self.wakes = true;
     }
 
+    /// Other agents are let in than before.
+    pub(crate) const fn agents_changed(&mut self) {
+        self.agents = true;
+    }
+
     /// Appends the events, commits, and tells those who wait for events and work.
     ///
     /// # Cancel safety
@@ -93,9 +128,9 @@ impl Txn {
     pub(crate) async fn commit(mut self) -> Result<(), Error> {
         let events = std::mem::take(&mut self.events);
         let seq = if events.is_empty() { None } else { Some(event::append_in_txn(&mut self, events).await?) };
-        let Self { conn, shared, doing, wakes, .. } = self;
+        let Self { conn, shared, doing, wakes, agents, .. } = self;
         let mut conn = match conn {
-            Either::Sqlite(seat) => return seat.keep(doing, seq, wakes).await,
+            Either::Sqlite(seat) => return seat.keep(doing, Told { seq, wakes, agents }).await,
             Either::Pg(conn) => conn,
         };
         let tasks = shared.tasks.clone();

@@ -146,7 +146,7 @@ impl Engine {
     /// What a shell in the first instance prints.
     pub(crate) async fn shell(&self, deployment: &Deployment, text: &str) -> String {
         let words = ["sh", "-c", text].map(str::to_owned);
-        let ran = self.platform.exec(deployment, 0, &words, PATIENCE).await;
+        let ran = self.platform.exec(deployment, 0.into(), &words, PATIENCE).await;
         ran.unwrap_or_else(|error| panic!("exec: {}", error.chain())).output.trim_end().to_owned()
     }
 

@@ -1,7 +1,15 @@
 use proptest::prelude::*;
+use serde_json::Map;
+use skipper_core::route::Host;
 
-use super::*;
-use crate::caddy::settings::AdminAddress;
+use super::{
+    policy::{POLICY, is_policy, subjects},
+    *,
+};
+use crate::caddy::{
+    found::{Claim, claim, dial},
+    settings::{AdminAddress, Dns, Tls},
+};
 
 const EDGE: &str = "127.0.0.1:8080";
 
@@ -377,7 +385,7 @@ proptest! {
         for policy in policies(&load).iter().filter(|policy| is_policy(policy)) {
             subjects.extend(policy["subjects"].as_array().into_iter().flatten().filter_map(Value::as_str));
         }
-        let theirs = super::subjects(policies(&load).iter().filter(|policy| !is_policy(policy)));
+        let theirs = policy::subjects(policies(&load).iter().filter(|policy| !is_policy(policy)));
         prop_assert!(subjects.iter().all(|subject| !theirs.contains(*subject)), "{:?} {:?}", subjects, theirs);
         prop_assert_eq!(subjects.iter().collect::<BTreeSet<_>>().len(), subjects.len());
 
