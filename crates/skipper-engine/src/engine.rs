@@ -11,7 +11,7 @@ use skipper_core::{
     port::{ErrorKind, Lease},
 };
 use tokio::{
-    sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
+    sync::{Notify, Semaphore, watch},
     time::{Instant, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -22,6 +22,7 @@ use crate::{
     handle::EngineHandle,
     lease,
     modes::Modes,
+    place::{MOST_ASIDE, Place},
     published::Published,
     retry::Backoff,
     rollout::{self, End},
@@ -51,6 +52,8 @@ pub(crate) struct Shared {
     cancels: watch::Sender<BTreeSet<RolloutId>>,
     /// Rollouts being worked on, and those that wait before they are taken up again.
     active: Mutex<HashMap<RolloutId, Turn>>,
+    /// Room for rollouts that wait for other machines, and have no place meanwhile.
+    pub(crate) aside: Semaphore,
 }
 
 #[derive(Debug)]
@@ -154,7 +157,7 @@ struct Working {
     shared: Arc<Shared>,
     id: RolloutId,
     again: bool,
-    permit: Option<OwnedSemaphorePermit>,
+    place: Arc<Place>,
 }
 
 impl Drop for Working {
@@ -162,7 +165,7 @@ impl Drop for Working {
         self.shared.board.end(self.id);
         self.shared.put_down(self.id, self.again);
         // Before the engine is woken: it looks whether there is one, and waits for the next word where there is none.
-        self.permit = None;
+        self.place.leave();
         // One more may be admitted now, and a leftover may be waiting.
         self.shared.wake();
         self.shared.look.notify_one();
@@ -190,6 +193,7 @@ impl Engine {
             nudge: watch::Sender::new(0),
             cancels: watch::Sender::default(),
             active: Mutex::new(HashMap::new()),
+            aside: Semaphore::new(MOST_ASIDE),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -280,7 +284,8 @@ impl Engine {
         for id in due {
             let Ok(permit) = Arc::clone(permits).try_acquire_owned() else { return };
             if shared.take_up(id) {
-                let working = Working { shared: Arc::clone(shared), id, again: false, permit: Some(permit) };
+                let place = Arc::new(Place::new(permits, permit));
+                let working = Working { shared: Arc::clone(shared), id, again: false, place };
                 tasks.spawn(work(working, stop.clone()).instrument(info_span!("rollout", rollout.id = %id)));
             }
         }
@@ -304,11 +309,12 @@ async fn work(mut working: Working, stop: CancellationToken) {
             return warn!(bound = ?STORE_BOUND, "the store does not answer; cannot take the lease");
         }
     };
+    let place = Arc::clone(&working.place);
     let end = tokio::select! {
         biased;
         () = stop.cancelled() => End::Stopped,
         () = lease::keep(config, lease.clone()) => End::Lost,
-        end = Box::pin(rollout::drive(&shared, &lease)) => end,
+        end = Box::pin(rollout::drive(&shared, &lease, &place)) => end,
     };
     match end {
         End::Final => return,

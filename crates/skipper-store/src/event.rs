@@ -186,7 +186,7 @@ pub(crate) async fn append_in_txn(txn: &mut Txn, events: Vec<NewEvent>) -> Resul
     let mut rest = linked.into_iter();
     while rest.len() > 0 {
         let (sql, count) = if rest.len() >= 3 { (INSERT_3, 3) } else { (INSERT, 1) };
-        txn.run(sql, rest.by_ref().take(count).flatten().collect()).await?;
+        txn.later(sql, rest.by_ref().take(count).flatten().collect()).await?;
     }
     txn.chain_move((seq, previous)).await?;
     Ok(seq)

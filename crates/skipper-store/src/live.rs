@@ -118,7 +118,7 @@ pub(crate) async fn put_in_txn(txn: &mut Txn, live: &Live, generation: Generatio
     let (now, deployment) = (txn.shared().clock.now(), &live.deployment);
     let mut stored = live.clone();
     stored.generation = generation;
-    txn.run(
+    txn.later(
         PUT,
         args![
             deployment.id.as_str(),
@@ -136,9 +136,9 @@ pub(crate) async fn put_in_txn(txn: &mut Txn, live: &Live, generation: Generatio
         ],
     )
     .await?;
-    txn.run(FORGET_SECRETS, args![deployment.id.as_str()]).await?;
+    txn.later(FORGET_SECRETS, args![deployment.id.as_str()]).await?;
     for secret in deployment.secrets.0.keys() {
-        txn.run(ADD_SECRET, args![deployment.id.as_str(), deployment.tenant.as_str(), secret.as_str()]).await?;
+        txn.later(ADD_SECRET, args![deployment.id.as_str(), deployment.tenant.as_str(), secret.as_str()]).await?;
     }
     Ok(())
 }
@@ -159,8 +159,8 @@ pub(crate) async fn change_in_txn(
 }
 
 pub(crate) async fn remove_in_txn(txn: &mut Txn, id: &DeploymentId) -> Result<(), Error> {
-    txn.run(FORGET_SECRETS, args![id.as_str()]).await?;
-    txn.run(REMOVE, args![id.as_str()]).await.map(drop)
+    txn.later(FORGET_SECRETS, args![id.as_str()]).await?;
+    txn.later(REMOVE, args![id.as_str()]).await
 }
 
 fn read_generation(row: &Row) -> Result<Generation, Error> {

@@ -118,9 +118,9 @@ impl Store {
         txn.one(NODE, args![node.as_str()]).await?.ok_or_else(|| Error::not_found("node", node))?;
         let now = txn.shared().clock.now();
         txn.agents_changed();
-        txn.run(END, args![node.as_str(), AGENT, now + grace, sha256]).await?;
-        txn.run(FORGET, args![node.as_str(), now - KEEP]).await?;
-        txn.run(INSERT, args![sha256, node.as_str(), AGENT, now, None::<Timestamp>]).await?;
+        txn.later(END, args![node.as_str(), AGENT, now + grace, sha256]).await?;
+        txn.later(FORGET, args![node.as_str(), now - KEEP]).await?;
+        txn.later(INSERT, args![sha256, node.as_str(), AGENT, now, None::<Timestamp>]).await?;
         txn.tell([told("node.token", None, provenance, serde_json::json!({"node": node}))]);
         Ok(())
     }
@@ -200,7 +200,7 @@ impl Store {
         let now = txn.shared().clock.now();
         let ends = now + ttl;
         let args = args![Sha256::of(secret.expose().as_bytes()), node.as_str(), ENROLMENT, now, Some(ends)];
-        txn.run(INSERT, args).await?;
+        txn.later(INSERT, args).await?;
         txn.tell([told("node.enrolment", None, provenance, serde_json::json!({"node": node}))]);
         txn.commit().await?;
         Ok((secret, ends))

@@ -40,7 +40,7 @@ pub(crate) async fn put_in_txn(
     let now = txn.shared().clock.now();
     let index = |step: &Step| (step.app.to_string(), step.target.0.to_string(), step.action.name().to_owned());
     fenced.steps = plan.steps.iter().map(index).collect();
-    txn.run(
+    txn.later(
         SET_ROLLOUT,
         args![
             lease.rollout,
@@ -54,9 +54,9 @@ pub(crate) async fn put_in_txn(
         ],
     )
     .await?;
-    txn.run(FORGET_DEPLOYMENTS, args![lease.rollout]).await?;
+    txn.later(FORGET_DEPLOYMENTS, args![lease.rollout]).await?;
     for deployment in &plan.deployments {
-        txn.run(ADD_DEPLOYMENT, args![deployment.id.as_str(), lease.rollout]).await?;
+        txn.later(ADD_DEPLOYMENT, args![deployment.id.as_str(), lease.rollout]).await?;
     }
     if let Some(number) = fenced.to {
         match resolved {

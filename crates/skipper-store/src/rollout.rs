@@ -169,7 +169,7 @@ impl Store {
             txn.tell([told("rollout.cancelled", &release, &rollout, provenance)]);
             CancelOutcome::Cancelled
         } else {
-            txn.run(REQUEST_CANCEL, args![id]).await?;
+            txn.later(REQUEST_CANCEL, args![id]).await?;
             if !rollout.cancel_requested {
                 txn.tell([told("rollout.cancel-requested", &release, &rollout, provenance)]);
             }

@@ -63,11 +63,11 @@ pub(crate) async fn end_waiting_in_txn(
     phase: Phase,
 ) -> Result<(), Error> {
     let now = txn.shared().clock.now();
-    txn.run(END_WAITING, args![waiting.id, phase.name(), json::text(&phase)?, now]).await?;
+    txn.later(END_WAITING, args![waiting.id, phase.name(), json::text(&phase)?, now]).await?;
     if let Some(number) = waiting.to {
         let state =
             if matches!(phase, Phase::Failed { .. }) { RevisionState::Failed } else { RevisionState::Cancelled };
-        txn.run(revision::SET_STATE, args![release.id, number, state.as_str(), now]).await?;
+        txn.later(revision::SET_STATE, args![release.id, number, state.as_str(), now]).await?;
     }
     Ok(())
 }
@@ -95,7 +95,7 @@ async fn settle_in_txn(
     phase: &Phase,
     now: Timestamp,
 ) -> Result<(), Error> {
-    txn.run(resolved::FORGET_DEPLOYMENTS, args![ended.id]).await?;
+    txn.later(resolved::FORGET_DEPLOYMENTS, args![ended.id]).await?;
     let deleted = settle_revisions_in_txn(txn, &mut release, ended, phase, now).await?;
     let admitted = admit_in_txn(txn, &mut release, now).await?;
     let purged = deleted && ended.purge;
@@ -109,7 +109,7 @@ async fn settle_in_txn(
     }
     route_claim::settle_in_txn(txn, release.id).await?;
     let forgotten = purged && admitted.is_none();
-    txn.run(SET_RELEASE, args![release.id, release.serving, release.deleted, forgotten]).await.map(drop)
+    txn.later(SET_RELEASE, args![release.id, release.serving, release.deleted, forgotten]).await
 }
 
 /// Says whether the release has just been deleted.
@@ -130,15 +130,15 @@ async fn settle_revisions_in_txn(
     match ended.to {
         Some(number) => {
             if succeeded {
-                txn.run(revision::RETIRE_STATE, args![release.id, live, before, now]).await?;
+                txn.later(revision::RETIRE_STATE, args![release.id, live, before, now]).await?;
                 release.serving = Some(number);
             }
-            txn.run(revision::SET_STATE, args![release.id, number, target.as_str(), now]).await?;
+            txn.later(revision::SET_STATE, args![release.id, number, target.as_str(), now]).await?;
             Ok(false)
         }
         None if succeeded => {
             let gone = RevisionState::Deleted.as_str();
-            txn.run(revision::RETIRE_STATE, args![release.id, live, gone, now]).await?;
+            txn.later(revision::RETIRE_STATE, args![release.id, live, gone, now]).await?;
             release.serving = None;
             release.deleted = true;
             Ok(true)
@@ -168,7 +168,7 @@ async fn admit_in_txn(txn: &mut Txn, release: &mut Release, now: Timestamp) -> R
         return Ok(None);
     }
     let phase = Phase::Accepted;
-    txn.run(ADMIT, args![waiting.id, phase.name(), json::text(&phase)?, release.serving]).await?;
+    txn.later(ADMIT, args![waiting.id, phase.name(), json::text(&phase)?, release.serving]).await?;
     release.deleted &= waiting.to.is_none();
     txn.tell([rollout::told("rollout.admitted", release, &waiting, &waiting.provenance)]);
     Ok(Some(waiting.id))
@@ -177,15 +177,15 @@ async fn admit_in_txn(txn: &mut Txn, release: &mut Release, now: Timestamp) -> R
 /// Removes what the release was: revisions with their manifests, bundles, and the logs of its rollouts. Events stay, and of
 /// the rollout that did it as much as its caller still wants to read.
 async fn purge_in_txn(txn: &mut Txn, release: &Release, by: &Rollout) -> Result<(), Error> {
-    txn.run(PURGE_BUNDLES, args![release.id]).await?;
+    txn.later(PURGE_BUNDLES, args![release.id]).await?;
     for sql in [PURGE_STEPS, PURGE_DEPLOYMENTS, PURGE_ROLLOUTS] {
-        txn.run(sql, args![release.id, by.id]).await?;
+        txn.later(sql, args![release.id, by.id]).await?;
     }
     for sql in [PURGE_METADATA, PURGE_REVISIONS] {
-        txn.run(sql, args![release.id]).await?;
+        txn.later(sql, args![release.id]).await?;
     }
-    txn.run(PURGE_KEPT, args![]).await?;
+    txn.later(PURGE_KEPT, args![]).await?;
     // Its deployments hold environments and arguments of what was removed.
     let plan = by.plan.clone().map(|plan| json::text(&Plan { deployments: Vec::new(), ..plan })).transpose()?;
-    txn.run(SET_PLAN, args![by.id, plan]).await.map(drop)
+    txn.later(SET_PLAN, args![by.id, plan]).await
 }

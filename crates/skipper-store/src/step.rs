@@ -45,12 +45,11 @@ pub(crate) async fn put_in_txn(
     })?;
     let outcome = json::text(&record.outcome)?;
     let (started, updated) = (record.started_at, record.updated_at);
-    txn.run(
+    txn.later(
         PUT,
         args![lease.rollout, record.index, app, target, action, record.state.as_str(), started, updated, outcome],
     )
     .await
-    .map(drop)
 }
 
 pub(crate) fn read(row: &Row) -> Result<StepRecord, Error> {

@@ -125,7 +125,7 @@ impl Store {
             return Ok(());
         }
         let mut txn = self.txn("see whether the database can be written").await?;
-        txn.run(meta::TOUCH, args![]).await?;
+        txn.later(meta::TOUCH, args![]).await?;
         txn.commit().await
     }
 

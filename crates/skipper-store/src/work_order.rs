@@ -268,7 +268,7 @@ impl Store {
     pub async fn order_withdraw(&self, deployment: &DeploymentId) -> Result<(), Error> {
         let mut txn = self.txn("take the work order back").await?;
         let now = txn.shared().clock.now();
-        txn.run(WITHDRAW, args![deployment.as_str(), now]).await?;
+        txn.later(WITHDRAW, args![deployment.as_str(), now]).await?;
         txn.commit().await
     }
 
@@ -288,13 +288,13 @@ impl Store {
         let mut expired = Vec::new();
         for row in txn.all(OVERDUE, args![now]).await? {
             let order = read(&row)?;
-            txn.run(EXPIRE, args![order.id, now]).await?;
+            txn.later(EXPIRE, args![order.id, now]).await?;
             let order = Order { status: OrderStatus::Expired, finished_at: Some(now), ..order };
             txn.tell([about("order.expired", &order)]);
             expired.push(order);
         }
-        txn.run(FORSAKEN, args![unclaimed, now]).await?;
-        txn.run(FORGET, args![forget]).await?;
+        txn.later(FORSAKEN, args![unclaimed, now]).await?;
+        txn.later(FORGET, args![forget]).await?;
         txn.commit().await?;
         Ok(expired)
     }
@@ -315,7 +315,7 @@ async fn is_it(txn: &mut Txn, known: &Order, holds: bool) -> Result<bool, Error>
 async fn replace(txn: &mut Txn, order: &Order) -> Result<(), Error> {
     let now = txn.shared().clock.now();
     let args = args![order.node.as_str(), order.tenant.as_str(), order.release, order.id, now];
-    txn.run(REPLACE, args).await.map(drop)
+    txn.later(REPLACE, args).await
 }
 
 pub(crate) fn about(kind: &str, order: &Order) -> skipper_core::event::NewEvent {

@@ -117,10 +117,10 @@ impl Store {
             let now = txn.shared().clock.now();
             let until = now + lease;
             for id in &forgotten {
-                txn.run(LET_GO, args![*id, node.as_str(), now, now + lease - ON_ITS_WAY]).await?;
+                txn.later(LET_GO, args![*id, node.as_str(), now, now + lease - ON_ITS_WAY]).await?;
             }
             for id in wanted.iter().filter(|id| held.contains(id)) {
-                txn.run(RENEW, args![*id, node.as_str(), until]).await?;
+                txn.later(RENEW, args![*id, node.as_str(), until]).await?;
             }
             txn.commit().await?;
         }
@@ -164,7 +164,7 @@ impl Store {
         }
         let now = txn.shared().clock.now();
         let status = outcome.status();
-        txn.run(FINISH, args![id, status.as_str(), json::text(result)?, now]).await?;
+        txn.later(FINISH, args![id, status.as_str(), json::text(result)?, now]).await?;
         let by = Provenance { actor: Actor::Node { node: node.clone() }, ..order.provenance.clone() };
         let order = Order { status, result: Some(result.clone()), finished_at: Some(now), lease_until: None, ..order };
         let mut told = about("order.finished", &order);

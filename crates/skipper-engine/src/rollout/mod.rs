@@ -28,7 +28,7 @@ use skipper_core::{
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{error, info, warn};
 
-use crate::{engine::Shared, failure::Halt, retry::Backoff, service::Surface};
+use crate::{engine::Shared, failure::Halt, place::Place, retry::Backoff, service::Surface};
 
 /// How long a store that does not answer is asked again before the rollout is put down for a while, and longest that one
 /// question to it may take.
@@ -52,9 +52,10 @@ pub(crate) enum End {
 /// # Cancel safety
 ///
 /// May be dropped at any await, which is a crash: whoever takes the rollout up again goes on from the log.
-pub(crate) async fn drive(shared: &Shared, lease: &Lease) -> End {
+pub(crate) async fn drive(shared: &Shared, lease: &Lease, place: &Place) -> End {
     loop {
-        let run = match Run::load(shared, lease).await {
+        place.take().await;
+        let run = match Run::load(shared, lease, place).await {
             Ok(Some(run)) => run,
             Ok(None) => return End::Final,
             Err(Halt::Lost) => return End::Lost,
@@ -104,6 +105,7 @@ async fn abandon(shared: &Shared, lease: &Lease) -> End {
 pub(crate) struct Run<'a> {
     pub(crate) shared: &'a Shared,
     pub(crate) lease: &'a Lease,
+    pub(crate) place: &'a Place,
     pub(crate) rollout: Rollout,
     pub(crate) release: Release,
     pub(crate) target: Option<Revision>,
@@ -118,7 +120,7 @@ pub(crate) struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// `None` when it is final, or gone.
-    async fn load(shared: &'a Shared, lease: &'a Lease) -> Result<Option<Self>, Halt> {
+    async fn load(shared: &'a Shared, lease: &'a Lease, place: &'a Place) -> Result<Option<Self>, Halt> {
         let loaded = persist("load the rollout", || shared.config.store.load(lease.rollout)).await?;
         let Loaded { rollout, release, target, live, steps } = loaded;
         if rollout.phase.is_final() || matches!(rollout.phase, Phase::Waiting) {
@@ -138,7 +140,8 @@ impl<'a> Run<'a> {
         let surfaces = replay::surfaces(&plan, &lives, &records);
         let transcript = bundle::Transcript::default();
         let jotted = Jotted::default();
-        let run = Self { shared, lease, rollout, release, target, plan, lives, records, surfaces, transcript, jotted };
+        let run =
+            Self { shared, lease, place, rollout, release, target, plan, lives, records, surfaces, transcript, jotted };
         shared.ward.rollout_surfaces(run.release.id, &run.surfaces);
         Ok(Some(run))
     }

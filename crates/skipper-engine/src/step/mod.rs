@@ -107,7 +107,7 @@ pub(crate) fn intended(run: &Run<'_>, step: &Step) -> Option<(Vec<Live>, Surface
 ///
 /// May be dropped: every action is idempotent, and what it stored is read again.
 pub(crate) async fn act(run: &mut Run<'_>, index: u32, step: &Step, way: Way) -> Result<Effect, StepError> {
-    let (shared, id) = (run.shared, run.rollout.id);
+    let (shared, place, id) = (run.shared, run.place, run.rollout.id);
     let bound = step.bound.duration();
     let since = run.now();
     shared.board.begin(Activity {
@@ -123,7 +123,9 @@ pub(crate) async fn act(run: &mut Run<'_>, index: u32, step: &Step, way: Way) ->
     if way != Way::Back {
         run.transcript.clear();
     }
-    if let Ok(done) = timeout(bound, Box::pin(dispatch(run, index, step, way))).await {
+    let work = timeout(bound, Box::pin(dispatch(run, index, step, way)));
+    let done = if step.target.0.node().is_some() { place.aside(shared, work).await } else { work.await };
+    if let Ok(done) = done {
         return done;
     }
     let heard = shared.board.activity(id).and_then(|activity| activity.detail);

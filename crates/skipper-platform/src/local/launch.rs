@@ -48,6 +48,8 @@ pub(super) struct Wanted {
     pub deployment: Deployment,
     pub secrets: SecretValues,
     pub generation: Generation,
+    /// Held while the resource is fetched again: once for all instances.
+    pub fetching: tokio::sync::Mutex<()>,
 }
 
 /// Starts what does not run of the range and returns all of it, or the first error once nothing is being started any more.
@@ -93,7 +95,32 @@ async fn one(account: &Arc<Account>, wanted: &Arc<Wanted>, underway: &Underway, 
         }
         Seen::Absent | Seen::NotLooked => Before::default(),
     };
+    at_hand(account, wanted).await?;
     start(account, wanted, &slot, index, before).await
+}
+
+/// Fetches the resource again where its bytes are gone: the cache was emptied, or they are in that of the server whose place this one
+/// has taken. They are the ones that were pinned, or it is an error.
+async fn at_hand(account: &Arc<Account>, wanted: &Arc<Wanted>) -> Result<(), Error> {
+    let _turn = wanted.fetching.lock().await;
+    let looking = (Arc::clone(account), wanted.deployment.app.resource.clone());
+    if blocking(move || prepare::is_here(&looking.0, &looking.1)).await? {
+        return Ok(());
+    }
+    let app = &wanted.deployment.app;
+    let fetched = account.config.artifacts.fetch(&app.resource, app.bounds.fetch.duration()).await;
+    fetched.map(drop).map_err(|cause| {
+        let (kind, code, hint) = (cause.kind(), cause.code(), cause.advice().map(str::to_owned));
+        let what = format!(
+            "its resource is not in this server's cache any more, and cannot be fetched again: {}",
+            cause.chain()
+        );
+        let error = Error::new(kind, code, what);
+        match hint {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
+    })
 }
 
 async fn start(

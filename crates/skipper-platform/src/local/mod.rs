@@ -191,6 +191,7 @@ impl Platform for LocalPlatform {
                 deployment: launch.deployment.clone(),
                 secrets: launch.secrets.clone(),
                 generation: launch.generation,
+                fetching: tokio::sync::Mutex::default(),
             });
             self.within("launch", deadline, async move {
                 adopt::everything(&account).await;

@@ -32,6 +32,7 @@ pub use fault::{ConfigError, Fault};
 pub use merge::{Origin, Shown};
 pub use quantity::{parse_size, parse_span};
 pub use repositories::{RepositoriesConfig, RepositoryConfig};
+pub use spring::postgres_of_jdbc;
 pub use typed::{
     About, Config, Database, EdgeConfig, EdgePort, Limits, LogConfig, LogFormat, PlatformConfig, PlatformKind,
     Retention, User,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use skipper_core::{
     id::RolloutId,
     port::Loaded,
-    rollout::{Action, Phase, StepRecord, StepState},
+    rollout::{Action, Phase, StepRecord, StepState, Verb},
 };
 
 use crate::{app::App, error::Error};
@@ -64,6 +64,8 @@ pub fn all_were_launched(loaded: &Loaded) -> bool {
 pub fn launched(loaded: &Loaded) -> bool {
     match &loaded.rollout.phase {
         _ if !resolved(loaded) => false,
+        // An install of no instances is one as soon as it serves.
+        Phase::Advancing if loaded.rollout.verb == Verb::Install && starts(loaded).next().is_none() => false,
         Phase::Advancing => all_were_launched(loaded),
         _ => true,
     }

@@ -116,6 +116,30 @@ async fn an_apply_becomes_an_order_that_a_waiting_agent_gets_at_once_with_its_se
 }
 
 #[tokio::test]
+async fn many_rollouts_that_wait_for_a_silent_node_hold_up_nobody_else() {
+    let server = control_plane().await;
+    let token = node(&server, "host-1").await;
+    node(&server, "host-2").await;
+    // More than are worked on at the same time.
+    for n in 0..70 {
+        let id = format!("tenant-{n}");
+        let mut document = tenant("host-2", "hi");
+        document["id"] = json!(id);
+        document["spec"]["services"]["web"]["secrets"] = json!([]);
+        let put = admin(Method::PUT, &format!("/v1/resources/tenants/{id}")).json(&document);
+        server.send(put).await.done();
+        let applied = server.send(admin(Method::POST, &format!("/v1/deployments/{id}/apply"))).await;
+        assert_eq!(applied.status, 202, "{}", applied.text());
+    }
+    secret(&server).await;
+    put(&server, &tenant("host-1", "hi")).await;
+    apply(&server).await;
+    let order = taken(&server, &token).await;
+    server.send(result(&order, "succeeded").token(&token)).await.done();
+    assert_eq!(settled(&server).await["state"], "deployed");
+}
+
+#[tokio::test]
 async fn a_failed_order_fails_the_revision_and_goes_back_to_the_one_before() {
     let server = control_plane().await;
     let token = node(&server, "host-1").await;

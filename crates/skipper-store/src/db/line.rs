@@ -15,13 +15,12 @@ use std::{
 };
 
 use skipper_core::Sha256;
-use sqlx::{Sqlite, Transaction};
 use tokio::{
     sync::{Mutex as AsyncMutex, OwnedMutexGuard, oneshot, watch},
     time::Instant,
 };
 
-use super::{args, sqlite_query};
+use super::{Lent, SqlitePools, args, sqlite_query};
 use crate::{Error, event, store::Shared};
 
 /// Longest that a writer waits for its turn: more than one slow flush for each of a hundred batches.
@@ -30,13 +29,36 @@ const TURN: Duration = Duration::from_secs(30);
 const MEMBERS: usize = 128;
 const GATHERS: Duration = Duration::from_millis(10);
 
-const SAVEPOINT: &str = "SAVEPOINT member";
-/// The next member's savepoint takes the place of the last one's: every statement is a way to the connection's thread and back.
-const NEXT: &str = "RELEASE member; SAVEPOINT member";
-/// Leaves the savepoint where it is.
-const UNDO: &str = "ROLLBACK TO member";
+/// Whose savepoint it is: two names in turn, so that nobody can go back to the one of the member before.
+#[derive(Debug, Clone, Copy)]
+enum Savepoint {
+    Even,
+    Odd,
+}
 
-type Conn = Transaction<'static, Sqlite>;
+impl Savepoint {
+    /// The next member's savepoint, which takes the place of the last one's, and how it is said.
+    const fn after(last: Option<Self>) -> (Self, &'static str) {
+        match last {
+            None => (Self::Even, "SAVEPOINT even"),
+            Some(Self::Even) => (Self::Odd, "RELEASE even; SAVEPOINT odd"),
+            Some(Self::Odd) => (Self::Even, "RELEASE odd; SAVEPOINT even"),
+        }
+    }
+
+    /// Leaves the savepoint where it is.
+    const fn undo(self) -> &'static str {
+        match self {
+            Self::Even => "ROLLBACK TO even",
+            Self::Odd => "ROLLBACK TO odd",
+        }
+    }
+}
+
+/// Takes the place of a writer at once: a transaction that reads first would be refused it later.
+const BEGIN: &str = "BEGIN IMMEDIATE";
+const COMMIT: &str = "COMMIT";
+
 /// Where one who waits is given the connection.
 type Turn = oneshot::Sender<Result<Seat, sqlx::Error>>;
 
@@ -79,9 +101,13 @@ pub(crate) type Head = (u64, Sha256);
 #[derive(Debug)]
 pub(crate) struct Seat {
     // First the connection is free, then the others hear of it: fields are dropped in this order.
-    pub(crate) conn: OwnedMutexGuard<Conn>,
+    pub(crate) conn: OwnedMutexGuard<Lent>,
     /// The head of the chain of events, where the batch knows it: it is written once for all of them.
     pub(crate) head: Option<Head>,
+    /// What goes ahead of the member's first statement, at once with it: every statement is a way to the connection's thread and back.
+    pub(crate) savepoint: Option<&'static str>,
+    /// Set before the first statement is sent.
+    pub(crate) is_used: Arc<AtomicBool>,
     saw: Saw,
     verdict: oneshot::Sender<Verdict>,
 }
@@ -227,7 +253,7 @@ impl Served {
     async fn all(mut self) {
         while let Some(first) = self.next() {
             let crate::db::Db::Sqlite(db) = &self.shared.db else { continue };
-            match db.write.begin_with("BEGIN IMMEDIATE").await {
+            match Batch::begun(db).await {
                 Ok(conn) => Batch::new(&self.shared, conn).run(first).await,
                 Err(error) => drop(first.send(Err(error))),
             }
@@ -249,22 +275,29 @@ impl Served {
 
 struct Batch<'a> {
     shared: &'a Arc<Shared>,
-    conn: Arc<AsyncMutex<Conn>>,
+    conn: Arc<AsyncMutex<Lent>>,
     began: Instant,
     kept: Vec<Done>,
     left: Vec<Done>,
     told: Told,
     /// Where the chain of events ends, where somebody has added to it.
     head: Option<Head>,
-    has_savepoint: bool,
+    /// The last one that was set.
+    savepoint: Option<Savepoint>,
 }
 
 impl<'a> Batch<'a> {
-    fn new(shared: &'a Arc<Shared>, conn: Conn) -> Self {
+    async fn begun(db: &SqlitePools) -> Result<Lent, sqlx::Error> {
+        let mut conn = db.write.lend().await?;
+        conn.begin(BEGIN).await?;
+        Ok(conn)
+    }
+
+    fn new(shared: &'a Arc<Shared>, conn: Lent) -> Self {
         let (kept, left) = (Vec::new(), Vec::new());
         let conn = Arc::new(AsyncMutex::new(conn));
         let began = Instant::now();
-        Self { shared, conn, began, kept, left, told: Told::default(), head: None, has_savepoint: false }
+        Self { shared, conn, began, kept, left, told: Told::default(), head: None, savepoint: None }
     }
 
     async fn run(mut self, first: Turn) {
@@ -286,15 +319,19 @@ impl<'a> Batch<'a> {
     async fn member(&mut self, turn: Turn) -> Result<bool, sqlx::Error> {
         // What comes first is undone with the transaction.
         let is_nested = !self.kept.is_empty();
-        if is_nested {
-            self.say(if self.has_savepoint { NEXT } else { SAVEPOINT }).await?;
-            self.has_savepoint = true;
-        }
+        let (own, ahead) = Savepoint::after(self.savepoint);
+        let is_used = Arc::new(AtomicBool::new(false));
         let (verdict, told) = oneshot::channel();
         let conn = self.conn.clone().lock_owned().await;
         let saw = Saw(is_nested.then(|| self.shared.clone()));
-        drop(turn.send(Ok(Seat { conn, head: self.head, saw, verdict })));
-        match told.await {
+        let savepoint = is_nested.then_some(ahead);
+        drop(turn.send(Ok(Seat { conn, head: self.head, savepoint, is_used: is_used.clone(), saw, verdict })));
+        let said = told.await;
+        let is_set = is_nested && is_used.load(Ordering::Acquire);
+        if is_set {
+            self.savepoint = Some(own);
+        }
+        match said {
             Ok(Verdict::Keep { done, told, head }) => {
                 self.kept.push(done);
                 self.told.seq = self.told.seq.max(told.seq);
@@ -308,10 +345,20 @@ impl<'a> Batch<'a> {
             Ok(Verdict::Leave(done)) => drop(done.answer.send(Ok(()))),
             Err(_) => {}
         }
-        if is_nested {
-            self.say(UNDO).await?;
+        if is_set && !self.undo(own).await? {
+            // It was dropped right after the savepoint before its own had been released.
+            self.savepoint = None;
         }
         Ok(is_nested)
+    }
+
+    /// Undoes what a member did; `false` where it had not come to set its savepoint, and so to nothing.
+    async fn undo(&self, own: Savepoint) -> Result<bool, sqlx::Error> {
+        match self.say(own.undo()).await {
+            Ok(()) => Ok(true),
+            Err(sqlx::Error::Database(error)) if error.message().starts_with("no such savepoint") => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     async fn say(&self, sql: &'static str) -> Result<(), sqlx::Error> {
@@ -320,13 +367,11 @@ impl<'a> Batch<'a> {
     }
 
     /// Writes where the chain of events ends now, and commits.
-    async fn end(conn: Arc<AsyncMutex<Conn>>, head: Option<Head>) -> Result<(), sqlx::Error> {
+    async fn end(conn: Arc<AsyncMutex<Lent>>, head: Option<Head>) -> Result<(), sqlx::Error> {
         // All seats were given back.
         let mut conn = Arc::into_inner(conn).ok_or(sqlx::Error::WorkerCrashed)?.into_inner();
-        if let Some((seq, hash)) = head {
-            sqlite_query(event::SET_END, args![seq, hash]).execute(&mut *conn).await?;
-        }
-        conn.commit().await
+        let before = head.map(|(seq, hash)| (event::SET_END, args![seq, hash]));
+        conn.end(before.into_iter().collect(), COMMIT).await.map(drop)
     }
 
     async fn commit(mut self) {

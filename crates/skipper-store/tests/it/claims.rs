@@ -20,6 +20,7 @@ contract! {
     a_port_is_kept_for_its_application_until_the_release_goes
     ports_are_unique_whoever_asks_at_once
     a_port_that_somebody_routes_is_not_given_out
+    a_port_is_given_up_unless_its_release_is_routed_by_it
     when_the_range_is_used_up_that_is_said
 }
 
@@ -131,6 +132,20 @@ async fn a_port_that_somebody_routes_is_not_given_out(world: &World) {
         other => panic!("{other:?}"),
     }
     store.intent_create(rendered("web", Verb::Upgrade, &[("20001", None)])).await.expect("its own port");
+}
+
+async fn a_port_is_given_up_unless_its_release_is_routed_by_it(world: &World) {
+    let store = &world.store;
+    let web = serving(store, "web", &spec(&[], &[])).await.id;
+    let range = || 20_000..=20_010;
+    assert_eq!(store.port_claim(web, &app(), range(), &[]).await.expect("a port"), 20_000);
+    assert!(store.port_give_up(web, &app()).await.expect("asked"));
+    assert!(!store.port_give_up(web, &app()).await.expect("asked"), "there is none any more");
+    assert_eq!(store.port_claim(web, &app(), range(), &[20_000]).await.expect("another"), 20_001);
+    // Routed, by a rollout that is under way already.
+    store.intent_create(rendered("web", Verb::Upgrade, &[("20001", None)])).await.expect("its own port");
+    assert!(!store.port_give_up(web, &app()).await.expect("asked"));
+    assert_eq!(store.port_claim(web, &app(), range(), &[20_001]).await.expect("the same"), 20_001);
 }
 
 async fn when_the_range_is_used_up_that_is_said(world: &World) {

@@ -34,6 +34,9 @@ const LOOK_AT_ALL: Duration = Duration::from_secs(60);
 const NODES: Duration = Duration::from_secs(30);
 /// Shortest time from one telling to the next: what changes several times meanwhile is written once.
 const GATHER: Duration = Duration::from_millis(100);
+/// The same where much changes, and how many documents that is.
+const GATHER_MUCH: Duration = Duration::from_secs(1);
+const MUCH: usize = 50;
 /// Events read at a time, and most documents that are gathered before they are written.
 const BATCH: u32 = 500;
 const DOCUMENTS: usize = 2000;
@@ -102,6 +105,7 @@ async fn tell(app: App, place: Place, taken: Arc<Taken>, stop: CancellationToken
             touched.add(&events);
         }
         let more = touched.count() >= DOCUMENTS;
+        let gather = if touched.count() < MUCH { GATHER } else { GATHER_MUCH };
         tell::documents(&app, &place, &taken, &touched).await;
         tell::again(&app, &place, &taken, &taken.missing()).await;
         if tidied_at.elapsed() >= LOOK {
@@ -115,7 +119,7 @@ async fn tell(app: App, place: Place, taken: Arc<Taken>, stop: CancellationToken
         let woken = async {
             if !more {
                 let _ = timeout(LOOK, head.changed()).await;
-                sleep_until(began + GATHER).await;
+                sleep_until(began + gather).await;
             }
         };
         if stop.run_until_cancelled(woken).await.is_none() {

@@ -145,6 +145,22 @@ async fn an_install_whose_health_fails_later_is_failed_then_and_its_name_is_free
 }
 
 #[tokio::test]
+async fn an_install_that_failed_is_deleted_with_its_package() {
+    let server = stocked().await;
+    server.machine.platform.behave("1.0.0", Behaviour { healthy_after: None, exits_after: Some((Duration::ZERO, 1)) });
+    server.post("/api/package/install", &install("1.0.0", "web")).await.ok::<Value>();
+    server.told("web", "FAILED", "Install failed").await;
+    let delete = || Ask::new(Method::DELETE, "/api/release/web/package");
+    let gone = json_of(&server.spring(delete()).await, 200, "application/json");
+    assert_eq!((&gone["version"], &gone["info"]["status"]["statusCode"]), (&json!(1), &json!("DELETED")));
+    let list: Value = server.spring(Ask::get("/api/release/list")).await.ok();
+    assert_eq!(list.pointer("/_embedded/releases"), None, "nothing of it is left: {list}");
+    let found: Value = server.get("/api/packageMetadata/search/findByName?name=hello").await.ok();
+    assert_eq!(found.pointer("/_embedded/packageMetadata/0"), None, "{found}");
+    check(&server.spring(delete()).await, 404, "org.springframework.cloud.skipper.ReleaseNotFoundException", "[web]");
+}
+
+#[tokio::test]
 async fn force_launches_anew_what_did_not_change() {
     let server = installed().await;
     let mut body = upgrade("1.0.0", "web");

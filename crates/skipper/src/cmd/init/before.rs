@@ -32,14 +32,18 @@ pub(super) fn variables(place: &Place) -> BTreeMap<String, String> {
             } else if let Some(words) = line.strip_prefix("Environment=") {
                 let plain = words.trim().trim_matches('"');
                 let read = app::env_file(plain).unwrap_or_default();
-                read.into_iter().for_each(|(name, value)| drop(found.entry(name).or_insert(value)));
+                for (name, value) in read {
+                    found.entry(name).or_insert(value);
+                }
             }
         }
     }
     for file in files.into_iter().chain(FILES.map(PathBuf::from)) {
         let text = place.read(&file).ok().flatten().unwrap_or_default();
         let read = app::env_file(&text).unwrap_or_default();
-        read.into_iter().for_each(|(name, value)| drop(found.entry(name).or_insert(value)));
+        for (name, value) in read {
+            found.entry(name).or_insert(value);
+        }
     }
     found
 }
