@@ -19,7 +19,7 @@ use skipper_core::{
 };
 use tracing::warn;
 
-use super::{account::Account, fault, fetch, labels, secret_files::download};
+use super::{account::Account, fault, fetch, labels, raw, secret_files::download};
 
 /// Largest file that is read.
 const FILE_BYTES: usize = 1 << 20;
@@ -120,6 +120,17 @@ async fn files(
             Err(said) if fault::is_missing(&said) => {}
             Err(said) => return Err(account.failed(format!("read {path} out of an image"), said)),
         }
+    }
+    if found.len() < paths.len() {
+        // What is not in the image is told from what cannot be read any more.
+        let gone = raw::inspect(account, id).await;
+        gone.map_err(|said| {
+            if !fault::is_missing(&said) {
+                return account.failed("read an image", said);
+            }
+            let message = "the container by which an image was read was removed by somebody else meanwhile";
+            Error::new(ErrorKind::Transient, "look-gone", message)
+        })?;
     }
     Ok(found)
 }

@@ -16,7 +16,7 @@ const SIGNALS: i32 = 64;
 ///
 /// # Errors
 ///
-/// When a handler cannot be installed.
+/// When there is nothing left to make handlers with.
 pub(super) fn hand_on_defaults() -> io::Result<()> {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored: Vec<i32> = ignored(&status).into_iter().filter(|number| is_inherited(*number)).collect();
@@ -27,13 +27,9 @@ pub(super) fn hand_on_defaults() -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let _entered = runtime.enter();
     for number in ignored {
-        match signal(SignalKind::from_raw(number)) {
-            Ok(_) => {}
-            // Those that tell of a fault of the process itself are not caught, and nobody has them ignored; those that the C
-            // library keeps for its threads cannot be, and mean nothing to anybody else.
-            Err(error) if matches!(error.kind(), io::ErrorKind::Other | io::ErrorKind::InvalidInput) => {}
-            Err(error) => return Err(error),
-        }
+        // Those by which the C library talks to itself, and those that tell of a fault of the process, cannot be caught, and nobody
+        // ends an application by them.
+        let _ = signal(SignalKind::from_raw(number));
     }
     Ok(())
 }
