@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{config::ContainerConfig, fault, files::Read, kept::InUse};
-use crate::local::Fences;
+use crate::local::{Fences, Launches};
 
 /// Longest the engine may take to begin an answer. Whoever asks waits by a deadline of its own; this ends what is left
 /// behind.
@@ -31,6 +31,7 @@ pub(crate) struct Account {
     pub stop: CancellationToken,
     pub changed: Notify,
     pub fences: Fences,
+    pub launches: Launches,
     /// Starts the one watch of the engine's events.
     pub watching: Once,
     pub(super) read: Read,
@@ -45,6 +46,7 @@ impl Account {
     pub(crate) fn new(config: ContainerConfig) -> Self {
         Self {
             fences: Fences::new(config.root.clone()),
+            launches: Launches::default(),
             config,
             stop: CancellationToken::new(),
             changed: Notify::new(),

@@ -41,6 +41,7 @@ pub(super) async fn retire(
     let (passing, account_too) = (deployment.clone(), Arc::clone(&account));
     // There may be no folder, and none is made only to be removed.
     blocking(move || account_too.fences.pass(&passing, generation, false)).await??;
+    account.launches.retire(&deployment.id, range);
     let (account, deployment) = (&account, &deployment);
     let is_pod = deployment.app.platform_options.contains_key("pod");
     let one = |index| async move {

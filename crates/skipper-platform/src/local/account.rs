@@ -8,10 +8,7 @@ use std::{
     fs, io,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, Once, OnceLock, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, Once, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -28,6 +25,7 @@ use super::{
     cgroup::Offer,
     fence::Fences,
     keeper::{Ended, Folder, State},
+    launches::Launches,
     look::{Looked, look},
     watch,
 };
@@ -45,6 +43,7 @@ pub(super) struct Account {
     pub stop: CancellationToken,
     pub changed: Notify,
     pub fences: Fences,
+    pub launches: Launches,
     /// Starts the one look at everything.
     pub adopting: Once,
     /// Cancelled, that is: over, when everything was looked at.
@@ -59,8 +58,6 @@ pub(super) struct Slot {
     pub folder: Folder,
     /// Held by whoever launches or retires.
     pub turn: tokio::sync::Mutex<()>,
-    /// How often it was to be retired: what was to be launched before that is not any more.
-    retired: AtomicU64,
     seen: Mutex<Seen>,
     /// The process that is known to have started, by its launch: told by an application's own startup probe.
     started: Mutex<Option<String>>,
@@ -86,14 +83,6 @@ pub(super) struct Watched {
 }
 
 impl Slot {
-    pub(super) fn retirements(&self) -> u64 {
-        self.retired.load(Ordering::SeqCst)
-    }
-
-    pub(super) fn retiring(&self) {
-        self.retired.fetch_add(1, Ordering::SeqCst);
-    }
-
     pub(super) fn seen(&self) -> Seen {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -146,6 +135,7 @@ impl Account {
     pub(super) fn new(config: LocalConfig) -> Self {
         Self {
             fences: Fences::new(config.root.clone()),
+            launches: Launches::default(),
             config,
             stop: CancellationToken::new(),
             changed: Notify::new(),
@@ -181,8 +171,7 @@ impl Account {
         }
         Arc::clone(slots.entry(dir.clone()).or_insert_with(|| {
             let (turn, seen) = (tokio::sync::Mutex::new(()), Mutex::new(Seen::NotLooked));
-            let retired = AtomicU64::default();
-            Arc::new(Slot { folder: Folder(dir), turn, retired, seen, started: Mutex::new(None) })
+            Arc::new(Slot { folder: Folder(dir), turn, seen, started: Mutex::new(None) })
         }))
     }
 

@@ -19,6 +19,7 @@ use super::{
     account::{Account, Seen, Slot, blocking},
     deployer, holder,
     keeper::{self, Contents, Failure},
+    launches::Launching,
     look::Looked,
     ports::{Strictness, is_free},
     prepare::{self, Work},
@@ -52,19 +53,11 @@ pub(super) struct Wanted {
 
 /// Starts what does not run of the range and returns all of it, or the first error once nothing is being started any more.
 pub(super) async fn all(account: Arc<Account>, wanted: Arc<Wanted>, range: Instances) -> Result<Vec<Instance>, Error> {
+    let launching = &account.launches.begin(&wanted.deployment.id, range);
     let (passing, account_too) = (Arc::clone(&wanted), Arc::clone(&account));
     blocking(move || account_too.fences.pass(&passing.deployment, passing.generation, true)).await??;
-    // As it is when it is asked for, and not when an instance's turn comes: what is retired meanwhile is not started any more.
-    let asked: Vec<_> = range
-        .range()
-        .map(|index| {
-            let slot = account.instance(&wanted.deployment.id, index);
-            let retirements = slot.retirements();
-            (index, slot, retirements)
-        })
-        .collect();
-    let outcomes: Vec<Result<Instance, Error>> = futures::stream::iter(asked)
-        .map(|(index, slot, retirements)| one(&account, &wanted, index, slot, retirements))
+    let outcomes: Vec<Result<Instance, Error>> = futures::stream::iter(range.range())
+        .map(|index| one(&account, &wanted, launching, index))
         .buffered(AT_ONCE)
         .collect()
         .await;
@@ -74,15 +67,12 @@ pub(super) async fn all(account: Arc<Account>, wanted: Arc<Wanted>, range: Insta
 async fn one(
     account: &Arc<Account>,
     wanted: &Arc<Wanted>,
+    launching: &Launching<'_>,
     index: u32,
-    slot: Arc<Slot>,
-    retirements: u64,
 ) -> Result<Instance, Error> {
+    let slot = account.instance(&wanted.deployment.id, index);
     let _turn = slot.turn.lock().await;
-    if slot.retirements() != retirements {
-        let what = format!("instance {index} of {} was stopped before it was started", wanted.deployment.id);
-        return Err(Error::new(ErrorKind::Transient, "stopped", what));
-    }
+    launching.may_start(index)?;
     let before = match account.see(&slot).await? {
         Seen::Running(watched) => {
             let wants = Contents::of(&wanted.deployment, wanted.generation);

@@ -40,6 +40,7 @@ pub(super) async fn retire(
     let (passing, account_too) = (deployment.clone(), Arc::clone(&account));
     // There may be no folder, and none is made only to be removed.
     blocking(move || account_too.fences.pass(&passing, generation, false)).await??;
+    account.launches.retire(&deployment.id, range);
     let stop = &deployment.app.stop;
     let outcomes =
         futures::future::join_all(range.range().map(|index| instance(&account, &deployment.id, index, stop)));
@@ -68,7 +69,6 @@ async fn rest(account: &Arc<Account>, id: &DeploymentId, stop: &StopPolicy) -> R
 
 async fn instance(account: &Arc<Account>, id: &DeploymentId, index: u32, stop: &StopPolicy) -> Result<(), Error> {
     let slot = account.instance(id, index);
-    slot.retiring();
     {
         let _turn = slot.turn.lock().await;
         everything_of(account, &slot, stop).await?;

@@ -15,5 +15,7 @@ mod releases;
 mod sse;
 pub(crate) mod table;
 
+pub(crate) use releases::Through;
+
 pub use openapi::document;
 pub use table::{Access, Route, routes};

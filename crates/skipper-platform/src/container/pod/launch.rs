@@ -35,7 +35,7 @@ use super::{
     order::{self, Order},
     stop,
 };
-use crate::local::{blocking, keeper::Contents};
+use crate::local::{Launching, blocking, keeper::Contents};
 
 /// How many pods are started side by side.
 const AT_ONCE: usize = 8;
@@ -58,6 +58,7 @@ pub(in crate::container) async fn all(
     manifest: Manifest,
     range: Instances,
 ) -> Result<Vec<Instance>, Error> {
+    let launching = &account.launches.begin(&wanted.deployment.id, range);
     super::supported(&account.config)?;
     let (passing, account_too) = (Arc::clone(&wanted), Arc::clone(&account));
     blocking(move || account_too.fences.pass(&passing.deployment, passing.generation, true)).await??;
@@ -80,7 +81,8 @@ pub(in crate::container) async fn all(
     }
     network(&account, &engine, prepare::network(&account.config, &options)).await?;
     let manifest = Arc::new(manifest);
-    let job = Job { account: &account, wanted: &wanted, manifest: &manifest, engine: &engine, images: &images };
+    let job =
+        Job { account: &account, wanted: &wanted, launching, manifest: &manifest, engine: &engine, images: &images };
     let outcomes: Vec<Result<Instance, Error>> =
         futures::stream::iter(range.range()).map(|index| job.one(index)).buffered(AT_ONCE).collect().await;
     futures::stream::iter(outcomes).try_collect().await
@@ -89,6 +91,7 @@ pub(in crate::container) async fn all(
 struct Job<'a> {
     account: &'a Arc<Account>,
     wanted: &'a Arc<Wanted>,
+    launching: &'a Launching<'a>,
     manifest: &'a Arc<Manifest>,
     engine: &'a Docker,
     images: &'a BTreeMap<String, String>,
@@ -128,6 +131,7 @@ impl Job<'_> {
             let step = {
                 let turn = self.account.turn(&name);
                 let _turn = turn.lock().await;
+                self.launching.may_start(index)?;
                 self.step(index, &name, &mut way).await?
             };
             match step {
