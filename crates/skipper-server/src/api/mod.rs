@@ -17,5 +17,7 @@ pub(crate) mod table;
 mod words;
 
 pub use idempotency::WITHOUT_KEY;
+pub(crate) use releases::Through;
+
 pub use openapi::document;
 pub use table::{Access, Route, routes};

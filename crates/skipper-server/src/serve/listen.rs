@@ -11,6 +11,7 @@ use hyper_util::{
     },
     service::TowerToHyperService,
 };
+use skipper_edge::Network;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -19,6 +20,8 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 use tracing::{debug, warn};
+
+use crate::api::Through;
 
 /// Headers of one request, request line included. Far above what clients send, far below what would hurt.
 const MAX_HEADER_BYTES: usize = 64 * 1024;
@@ -37,6 +40,8 @@ pub(super) struct Bounds {
     pub(super) connections: NonZeroUsize,
     pub(super) header_timeout: Duration,
     pub(super) drain: Duration,
+    /// Peers that are believed when they say for whom they ask.
+    pub(super) proxies: Arc<[Network]>,
 }
 
 /// Binds every address, or none.
@@ -140,8 +145,12 @@ async fn connection(
         .max_header_list_size(u32::try_from(MAX_HEADER_BYTES).unwrap_or(u32::MAX))
         .max_concurrent_streams(MAX_STREAMS)
         .keep_alive_interval(Some(Duration::from_secs(30)));
+    let believed = bounds.proxies.iter().any(|network| network.contains(peer.ip()));
     let service = router.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
+        if let Some(through) = Through::of(request.uri(), request.headers()).filter(|_| believed) {
+            request.extensions_mut().insert(through);
+        }
         request.map(axum::body::Body::new)
     });
     let connection =

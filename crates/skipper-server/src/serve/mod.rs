@@ -177,6 +177,7 @@ pub async fn run(config: Config, world: World, stop: CancellationToken) -> Resul
         connections: config.limits.connections,
         header_timeout: config.limits.header_timeout,
         drain: config.limits.shutdown,
+        proxies: config.edge.trusted_proxies.clone().into(),
     };
     listen::serve(listeners, parts.app.router(), bounds, stop).await;
 

@@ -273,7 +273,7 @@ fn a_port_that_was_picked_and_cannot_be_had_any_more_is_no_reason_to_fail() {
     assert_eq!(address, format!("127.0.0.1:{}", bench.port(1)));
     drop(taken);
     // What serves keeps its own.
-    bench.run(&["upgrade", "web", "helloworld", "--package-version", "1.0.1", "--wait"]).ok();
+    bench.run(&["upgrade", "web", "helloworld", "--set", "greeting=two", "--wait"]).ok();
     assert_eq!(bench.address_of("web"), address);
 }
 

@@ -77,3 +77,19 @@ fn an_application_is_not_told_what_lets_its_caller_in_here() {
     assert_eq!(found, "web\n", "by what its document says of itself");
     assert_eq!(at(&bench, &["list", "--names", "--metadata", "type=other"]).ok(), "");
 }
+
+#[test]
+fn links_lead_over_a_proxy_that_is_trusted() {
+    let config = "[edge]\ntrusted_proxies = \"127.0.0.1\"\nhttp = \"off\"\nhttps = \"off\"\n";
+    let trusting = Bench::start_prepared(&[&["--config", "server.toml"], &USER[..]].concat(), |home| {
+        fs::write(home.join("server.toml"), config).expect("written");
+    });
+    let through = "X-Forwarded-Proto: https\r\nX-Forwarded-Host: skipper.example.org\r\n";
+    let index = |bench: &Bench, more: &str| get(bench, "/api", "s3cret", more).1;
+    let links = index(&trusting, through);
+    assert!(links.contains("https://skipper.example.org/api/repositories"), "{links}");
+    assert!(index(&trusting, "").contains("http://localhost/api/repositories"));
+    let careful = Bench::start_with(&USER);
+    let links = index(&careful, through);
+    assert!(links.contains("http://localhost/api/repositories") && !links.contains("example.org"), "{links}");
+}

@@ -7,7 +7,7 @@ use axum::{
     extract::State,
     response::{IntoResponse as _, Response},
 };
-use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use http::{HeaderValue, StatusCode, header, request::Parts};
 use skipper_core::policy::Action;
 use tokio::time::timeout;
 
@@ -31,9 +31,9 @@ const LOOK: Duration = Duration::from_millis(900);
 
 /// Says what there is, to browsers; sends everybody else to `/api`, where Spring's clients look.
 #[utoipa::path(get, path = "/", tag = "server", responses((status = 200, body = Index), (status = 302, description = "To `/api`, for whoever does not accept text/html")))]
-pub(super) async fn index(uri: Uri, headers: HeaderMap) -> Response {
-    if !releases::is_browser(&headers) {
-        return (StatusCode::FOUND, [(header::LOCATION, releases::index_of(&uri, &headers))]).into_response();
+pub(super) async fn index(parts: Parts) -> Response {
+    if !releases::is_browser(&parts.headers) {
+        return (StatusCode::FOUND, [(header::LOCATION, releases::index_of(&parts))]).into_response();
     }
     let links = [
         ("openapi", "/openapi.json"),

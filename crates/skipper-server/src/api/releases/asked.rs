@@ -102,7 +102,7 @@ impl FromRequestParts<App> for Asked {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Error> {
-        Ok(Self::of(&parts.uri, &parts.headers))
+        Ok(Self { base: link::base_of(parts), ..Self::of(&parts.uri, &parts.headers) })
     }
 }
 

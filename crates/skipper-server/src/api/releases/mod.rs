@@ -19,7 +19,7 @@ mod second;
 mod upload;
 mod wire;
 
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, Uri, request::Parts};
 use skipper_core::policy::Action::{Deploy, ManagePackages, Read};
 
 use super::table::{
@@ -29,6 +29,7 @@ use super::table::{
 
 pub(in crate::api) use again::answer_again;
 pub(in crate::api) use failure::{Of, cause};
+pub(crate) use hal::link::Through;
 
 /// The routes of this door.
 pub(crate) fn rows() -> Vec<Row> {
@@ -93,8 +94,8 @@ pub(in crate::api) fn is_browser(headers: &HeaderMap) -> bool {
 }
 
 /// The address of this door, as the client would write it.
-pub(in crate::api) fn index_of(uri: &Uri, headers: &HeaderMap) -> String {
-    format!("{}/api", hal::link::base(uri, headers))
+pub(in crate::api) fn index_of(parts: &Parts) -> String {
+    format!("{}/api", hal::link::base_of(parts))
 }
 
 /// Whether a path is one whose refusals have no body.

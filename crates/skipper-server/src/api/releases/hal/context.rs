@@ -84,7 +84,7 @@ impl FromRequestParts<App> for Context {
         Ok(Self {
             accepted,
             query: query.map(|query| query.0).unwrap_or_default(),
-            base: link::base(&parts.uri, &parts.headers),
+            base: link::base_of(parts),
             method: parts.method.clone(),
             uri: parts.uri.clone(),
             headers: parts.headers.clone(),

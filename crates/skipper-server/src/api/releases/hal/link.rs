@@ -1,6 +1,6 @@
 //! Links: where they lead is told by the request, so that a client follows them over the way it came.
 
-use http::{HeaderMap, Uri, header};
+use http::{HeaderMap, Uri, header, request::Parts};
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
 /// A link, or a template of one.
@@ -58,17 +58,39 @@ impl Serialize for Links {
     }
 }
 
-/// `http://host:port`, as the client named it: its Host header, or the authority in HTTP/2. Forwarding headers are believed
-/// of nobody.
+/// Under which address the client asked, as a proxy tells that is believed: one of `edge.trusted_proxies`.
+#[derive(Debug, Clone)]
+pub(crate) struct Through(String);
+
+impl Through {
+    /// Out of `X-Forwarded-Proto` and `X-Forwarded-Host`; `None` where the former says nothing that is known.
+    pub(crate) fn of(uri: &Uri, headers: &HeaderMap) -> Option<Self> {
+        let first = |name: &str| headers.get(name)?.to_str().ok()?.split(',').next().map(str::trim);
+        let scheme = ["https", "http"].into_iter().find(|scheme| first("x-forwarded-proto") == Some(scheme))?;
+        let asked = first("x-forwarded-host").filter(|host| is_host(host));
+        let base = asked.map_or_else(|| base(uri, headers).trim_start_matches("http://").to_owned(), str::to_owned);
+        Some(Self(format!("{scheme}://{base}")))
+    }
+}
+
+/// Scheme, host and port of links.
+pub(in crate::api::releases) fn base_of(parts: &Parts) -> String {
+    let through = parts.extensions.get::<Through>();
+    through.map_or_else(|| base(&parts.uri, &parts.headers), |Through(base)| base.clone())
+}
+
+/// Nothing but what a name and a port are made of: it goes into bodies.
+fn is_host(text: &str) -> bool {
+    (1..=255).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']'))
+}
+
+/// `http://host:port`, as the client named it: its Host header, or the authority in HTTP/2. What is forwarded is
+/// [`Through`]'s.
 pub(in crate::api::releases) fn base(uri: &Uri, headers: &HeaderMap) -> String {
     let host =
         headers.get(header::HOST).and_then(|host| host.to_str().ok()).or_else(|| Some(uri.authority()?.as_str()));
-    // It goes into the body: nothing but what a name and a port are made of.
-    let fits = |host: &&str| {
-        (1..=255).contains(&host.len())
-            && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']'))
-    };
-    format!("http://{}", host.filter(fits).unwrap_or("localhost"))
+    format!("http://{}", host.filter(|host| is_host(host)).unwrap_or("localhost"))
 }
 
 #[cfg(test)]
@@ -93,5 +115,21 @@ mod tests {
         assert_eq!(of("skipper.example.org:7577"), "http://skipper.example.org:7577");
         assert_eq!(of("[::1]:7577"), "http://[::1]:7577");
         assert_eq!(of("x/\"><script>"), "http://localhost");
+    }
+
+    #[test]
+    fn a_proxy_tells_scheme_and_host() {
+        let of = |headers: &[(&'static str, &str)]| {
+            let read =
+                headers.iter().map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value")));
+            let headers: HeaderMap = read.collect();
+            Through::of(&Uri::from_static("/api"), &headers).map(|Through(base)| base)
+        };
+        let (proto, named) = ("x-forwarded-proto", "x-forwarded-host");
+        assert_eq!(of(&[("host", "a:1"), (proto, "https")]).as_deref(), Some("https://a:1"));
+        assert_eq!(of(&[("host", "a"), (proto, "https, http"), (named, "b:2, c")]).as_deref(), Some("https://b:2"));
+        assert_eq!(of(&[("host", "a"), (proto, "https"), (named, "\"><script>")]).as_deref(), Some("https://a"));
+        assert_eq!(of(&[("host", "a"), (proto, "ftp"), (named, "b")]), None);
+        assert_eq!(of(&[("host", "a"), (named, "b")]), None);
     }
 }

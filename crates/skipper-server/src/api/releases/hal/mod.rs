@@ -7,7 +7,7 @@ mod app_deployer_datas;
 mod context;
 mod deployers;
 mod index;
-pub(in crate::api::releases) mod link;
+pub(in crate::api) mod link;
 pub(in crate::api::releases) mod number;
 mod options;
 mod package_metadata;
