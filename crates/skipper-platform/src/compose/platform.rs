@@ -206,8 +206,13 @@ impl ComposePlatform {
         let project = compose::Project::of(&deployment.app)
             .map_err(|why| Error::new(ErrorKind::Damaged, "compose-project", why))?;
         let (name, _) = names(&deployment.app, &project)?;
-        if self.folder_of(&deployment.id).await?.is_none() {
-            return Ok(Observed::Absent);
+        match self.folder_of(&deployment.id).await? {
+            None => return Ok(Observed::Absent),
+            // What runs may be what ran before.
+            Some((_, state)) if state.phase == Phase::Applying => {
+                return Ok(Observed::Unknown { reason: "an apply is at work, or was cut off".to_owned() });
+            }
+            Some(_) => {}
         }
         let containers = self.driver.look(&name).await?;
         if containers.is_empty() {

@@ -197,6 +197,11 @@ impl Bench {
         self.more.extend(more.iter().map(|arg| (*arg).to_owned()));
     }
 
+    /// Lets the server listen there instead of on the loopback address.
+    pub(crate) fn listen_at(&mut self, address: &str) {
+        self.url = format!("http://{address}");
+    }
+
     /// Starts a server on the folder; the one before must be gone.
     pub(crate) fn start_server(&mut self) {
         let mut command = skipper(self.dir.path());

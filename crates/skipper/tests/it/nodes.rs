@@ -299,6 +299,97 @@ fn routes_need_an_edge_on_the_node_and_a_platform_has_to_be_offered() {
     bench.run(&["install", "web", text(&first), "--platform", "node:bare/local", "--wait"]).ok();
 }
 
+/// An image of the engine that this machine has, gone with the test.
+struct Image(String);
+
+impl Image {
+    /// A web server that says `GREETING`; `None` where there is no Docker, or nothing to make an image of.
+    fn build(folder: &Path) -> Option<Self> {
+        std::os::unix::net::UnixStream::connect("/var/run/docker.sock").ok()?;
+        std::fs::copy("/usr/bin/busybox", folder.join("busybox")).ok()?;
+        let recipe = "FROM scratch\nCOPY busybox /bin/busybox\nCMD [\"/bin/busybox\", \"sh\", \"-c\", \"/bin/busybox mkdir -p /www; \
+             echo $GREETING > /www/index.html; echo started $GREETING; /bin/busybox httpd -f -p 8080 -h /www\"]\n";
+        std::fs::write(folder.join("Dockerfile"), recipe).ok()?;
+        let name = format!("localhost/skipper-it-nodes-{}:1", std::process::id());
+        let mut build = Command::new("docker");
+        build.env("DOCKER_BUILDKIT", "0").args(["build", "-q", "-t", &name, "."]).current_dir(folder);
+        build.output().ok()?.status.success().then_some(Self(name))
+    }
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        let _ = Command::new("docker").args(["rmi", "-f", &self.0]).output();
+    }
+}
+
+#[test]
+fn containers_and_a_tenants_project_on_a_node_are_reached_by_the_same_link() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let Some(image) = Image::build(folder.path()) else { return };
+    let bench = Bench::start();
+    let run = |args: &[&str]| bench.run(args);
+    let token = run(&["node", "register", "web1", "--url", bench.url()]).ok().trim().to_owned();
+    let dir = tempfile::Builder::new().prefix("skipper-it-node-").tempdir().expect("a temporary folder");
+    let env = vec![
+        ("DOCKER_HOST", "unix:///var/run/docker.sock".to_owned()),
+        ("AGENT_PLATFORMS", "docker".to_owned()),
+        ("AGENT_EDGE_BIND", "127.0.0.1".to_owned()),
+        ("AGENT_EDGE_HTTP", "off".to_owned()),
+    ];
+    let mut node = Node { dir, name: "web1", token, url: bench.url().to_owned(), env, agent: None };
+    node.agent = Some(Watched::start(&mut node.command()));
+    let show = || run(&["node", "show", "web1", "--url", bench.url(), "--json"]).json();
+    until("it is heard", show, |seen| seen["status"]["platforms"]["docker"] == "docker");
+
+    let write = |version: &str, more: &str| {
+        let dir = bench.home().join(format!("boxed-{version}"));
+        std::fs::create_dir_all(dir.join("templates")).expect("made");
+        let head = format!("apiVersion: skipper/v2\nkind: Package\nname: boxed\nversion: {version}\n");
+        std::fs::write(dir.join("package.yml"), head).expect("written");
+        let template = format!(
+            "apiVersion: skipper/v2\nkind: Application\nmetadata: {{ name: web }}\nspec:\n  resource: docker:{}\n  env: {{ GREETING: \
+             \"{version}\" }}\n  ports: [{{ name: http, fixed: 8080 }}]\n  health: {{ http: {{ path: /index.html, port: http }}, \
+             interval: 100ms }}\n  bake: 0s\n{more}",
+            image.0
+        );
+        std::fs::write(dir.join("templates/web.yml"), template).expect("written");
+        dir
+    };
+    let name = format!("it-nodes-{}", std::process::id());
+    run(&["install", &name, text(&write("1.0.0", "")), "--platform", "node:web1/docker", "--wait"]).ok();
+    let status = run(&["status", &name, "--json"]).json();
+    let address = status["apps"][0]["urls"][0].as_str().unwrap_or_else(|| panic!("no address: {status}"));
+    let address = address.trim_start_matches("http://").trim_end_matches('/').to_owned();
+    assert_eq!(get(&address, "/index.html").expect("answers").1.trim(), "1.0.0");
+    run(&["upgrade", &name, text(&write("2.0.0", "")), "--wait"]).ok();
+    assert_eq!(get(&address, "/index.html").expect("answers").1.trim(), "2.0.0");
+    assert!(run(&["logs", &name]).ok().contains("started 2.0.0"));
+    assert_eq!(run(&["exec", &name, "--", "/bin/busybox", "cat", "/www/index.html"]).ok().trim(), "2.0.0");
+    // The owner of the node has allowed no folder of the host.
+    let taken = write("3.0.0", "  volumes: [{ name: etc, path: /host, source: /etc }]\n");
+    let told = run(&["upgrade", &name, text(&taken), "--wait"]).fails(1);
+    assert!(told.contains("/etc of the host is not to be mounted"), "{told}");
+    run(&["delete", &name, "--wait"]).ok();
+
+    if !Path::new("/usr/bin/docker-compose").exists() {
+        return;
+    }
+    let tenant = format!(
+        r#"{{"kind": "tenant", "id": "{name}", "spec": {{"node": "web1", "services": {{"web": {{"image": "{}", "env": {{"GREETING": "of-a-tenant"}}}}}}}}}}"#,
+        image.0
+    );
+    let file = bench.home().join("tenant.json");
+    std::fs::write(&file, tenant).expect("written");
+    run(&["tenant", "put", text(&file), "--url", bench.url()]).ok();
+    run(&["deploy", "apply", "--tenant-id", &name, "--wait", "--url", bench.url()]).ok();
+    let lines = run(&["logs", &name, "--tenant", &name]).ok();
+    let heard = run(&["exec", &name, "--tenant", &name, "--", "/bin/busybox", "cat", "/www/index.html"]).ok();
+    run(&["delete", &name, "--tenant", &name, "--wait", "--yes"]).ok();
+    assert!(lines.contains("started of-a-tenant"), "{lines}");
+    assert_eq!(heard.trim(), "of-a-tenant");
+}
+
 /// Asks for a link as an agent would, and returns the connection and the head of the answer.
 fn ask(bench: &Bench, node: &str, token: &str, more: &str) -> (TcpStream, String) {
     let address = bench.url().trim_start_matches("http://");

@@ -49,6 +49,46 @@ async fn whoever_is_cut_off_in_the_middle_is_taken_up() {
 }
 
 #[tokio::test]
+async fn a_program_that_is_killed_leaves_nothing_doubled() {
+    each("killed", |world| async move {
+        let services = |text: &str| {
+            let env = json!({"env": {"A": text}});
+            json!({"a": idle(&env), "b": idle(&env), "c": idle(&json!({}))})
+        };
+        world.good(&services("first"), 1).await;
+        let kept = world.ids().await["c"].clone();
+        // From before it is at it until it waits for health; the compose that it started goes on by itself.
+        for (round, millis) in (1..).zip([300, 700, 1100, 1600, 2400]) {
+            let text = format!("round-{round}");
+            let wanted = world.wanted(&services(&text), &[], 2 * round);
+            let given = json!({
+                "base": world.dir.path(), "host": world.host, "command": world.tool.words, "project": world.tenant,
+                "files": wanted.files, "services": wanted.services, "generation": 2 * round,
+                "read": super::world::yaml(&wanted.files["docker-compose.yml"]).expect("YAML"),
+            });
+            let mut program = tokio::process::Command::new(crate::world::FIXTURE);
+            program.arg("apply").env("APPLY", given.to_string()).stdout(std::process::Stdio::null());
+            if let Some(config) = &world.tool.config {
+                program.env("DOCKER_CONFIG", config.path());
+            }
+            let mut program = program.spawn().expect("it starts");
+            let _ = tokio::time::timeout(Duration::from_millis(millis), program.wait()).await;
+            let _ = program.kill().await;
+            let report = world.good(&services(&text), 2 * round + 1).await;
+            let all = world.containers().await;
+            let names: Vec<&str> = all.iter().map(|one| one.service.as_str()).collect();
+            assert_eq!(names, ["a", "b", "c"], "killed after {millis} ms: {report:#?}{all:#?}");
+            assert_eq!(
+                (world.environment("a").await["A"].clone(), world.environment("b").await["A"].clone()),
+                (text.clone(), text)
+            );
+            assert_eq!(world.ids().await["c"], kept);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_compose_that_was_left_behind_is_waited_for() {
     use std::os::unix::process::CommandExt as _;
     each("orphan", |world| async move {

@@ -1,10 +1,9 @@
-//! The agent of a node as a process of its own, without a server.
+//! Without a server.
 
-use std::{net::TcpListener, process::Command};
+use std::net::TcpListener;
 
-use serde_json::Value;
-
-use crate::bench::{Watched, run, signal, skipper};
+use super::*;
+use crate::bench::{run, signal};
 
 #[test]
 fn everything_that_is_missing_is_told_at_once() {

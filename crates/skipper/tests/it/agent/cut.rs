@@ -1,0 +1,137 @@
+//! In a network namespace of its own, cut off and let in again.
+
+use super::*;
+use crate::bench::{LONG, signal};
+
+/// A network of two: the server's side and the agent's.
+struct Wire {
+    name: String,
+    server: String,
+}
+
+fn ip(args: &[&str]) -> bool {
+    Command::new("ip").args(args).output().is_ok_and(|told| told.status.success())
+}
+
+impl Wire {
+    /// `None`, with a printed line, where namespaces cannot be had.
+    fn new() -> Option<Self> {
+        let number = std::process::id() % 200;
+        static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let nth = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let (name, net) = (format!("agbb{number}x{nth}"), format!("10.{}.{nth}", 40 + number));
+        let wire = Self { server: format!("{net}.1"), name };
+        let (near, far) = (format!("{}n", wire.name), format!("{}f", wire.name));
+        let made = ip(&["netns", "add", &wire.name])
+            && ip(&["link", "add", &near, "type", "veth", "peer", "name", &far, "netns", &wire.name])
+            && ip(&["addr", "add", &format!("{net}.1/24"), "dev", &near])
+            && ip(&["link", "set", &near, "up"])
+            && ip(&["-n", &wire.name, "addr", "add", &format!("{net}.2/24"), "dev", &far])
+            && ip(&["-n", &wire.name, "link", "set", &far, "up"])
+            && ip(&["-n", &wire.name, "link", "set", "lo", "up"]);
+        if !made {
+            println!("skipped: a network namespace of its own needs root");
+            return None;
+        }
+        Some(wire)
+    }
+
+    /// Packets vanish from now on, both ways, and nobody is told. (A link that is down would be noticed.)
+    fn cut(&self) {
+        let nowhere = ["lladdr", "02:00:00:00:00:01", "nud", "permanent", "dev"];
+        for (prefix, other, device) in self.ends() {
+            assert!(ip(&[&prefix[..], &["neigh", "replace", &other], &nowhere, &[&device]].concat()));
+        }
+    }
+
+    fn heal(&self) {
+        for (prefix, other, device) in self.ends() {
+            assert!(ip(&[&prefix[..], &["neigh", "del", &other, "dev", &device]].concat()));
+        }
+    }
+
+    /// How `ip` is told of each end, the address of the other one, and the device.
+    fn ends(&self) -> [(Vec<&str>, String, String); 2] {
+        let client = format!("{}.2", self.server.trim_end_matches(".1"));
+        [
+            (vec!["-n", &self.name], self.server.clone(), format!("{}f", self.name)),
+            (Vec::new(), client, format!("{}n", self.name)),
+        ]
+    }
+
+    fn agent(&self, fleet: &Fleet, token: &Path) -> Watched {
+        let mut command = Command::new("ip");
+        command
+            .env_clear()
+            .env("HOME", fleet.bench.home())
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .current_dir(fleet.bench.home());
+        fleet.settings(&mut command, "host-1", token, fleet.bench.url());
+        Watched::start(command.args(["netns", "exec", &self.name, env!("CARGO_BIN_EXE_skipper"), "agent"]))
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        ip(&["link", "del", &format!("{}n", self.name)]);
+        ip(&["netns", "del", &self.name]);
+    }
+}
+
+fn yard() -> Option<(Wire, Fleet, PathBuf)> {
+    engine()?;
+    let wire = Wire::new()?;
+    let fleet = Fleet::start(Some(&format!("{}:0", wire.server)))?;
+    let token = fleet.register("host-1");
+    Some((wire, fleet, token))
+}
+
+fn end(mut agent: Watched) {
+    signal(agent.child.id(), rustix::process::Signal::TERM);
+    assert_eq!(agent.ended(), 0);
+}
+
+#[test]
+fn cut_off_before_it_takes_an_order_the_agent_takes_it_when_it_is_back() {
+    let Some((wire, fleet, token)) = yard() else { return };
+    let agent = wire.agent(&fleet, &token);
+    agent.line_with("the agent starts");
+    let tenant = fleet.tenant("a");
+    fleet.put(&tenant, "host-1", "one");
+    fleet.succeeded(&fleet.apply(&tenant));
+    wire.cut();
+    fleet.put(&tenant, "host-1", "two");
+    let order = fleet.apply(&tenant);
+    // The question that waits there was answered into the void, and the agent has noticed that its connection is dead.
+    agent.line_with("ask for work: the connection to the server broke");
+    wire.heal();
+    let since = std::time::Instant::now();
+    let end_of_lease = LONG * 2;
+    while fleet.order(&order)["status"] != "succeeded" {
+        assert!(since.elapsed() < end_of_lease, "{}", fleet.order(&order));
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    fleet.greets(&tenant, "two");
+    end(agent);
+}
+
+#[test]
+fn cut_off_while_it_works_the_agent_finishes_and_tells_when_it_is_back() {
+    let Some((wire, fleet, token)) = yard() else { return };
+    let agent = wire.agent(&fleet, &token);
+    agent.line_with("the agent starts");
+    let tenant = fleet.tenant("a");
+    fleet.put(&tenant, "host-1", "one");
+    let order = fleet.apply(&tenant);
+    agent.line_with("the order is carried out");
+    wire.cut();
+    agent.line_with("the order is done");
+    let before = fleet.containers(&tenant);
+    assert_eq!(before.len(), 1);
+    agent.line_with("report to the server: ");
+    assert_eq!(fleet.order(&order)["status"], "active");
+    wire.heal();
+    fleet.succeeded(&order);
+    assert_eq!(fleet.containers(&tenant), before, "it was done once");
+    end(agent);
+}

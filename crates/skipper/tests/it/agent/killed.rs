@@ -1,0 +1,65 @@
+//! Killed at every write that it makes durable.
+
+use super::*;
+use crate::bench::{LONG, processes};
+
+/// More syncs than an order takes; reaching it means that the enumeration does not end.
+const MOST: u32 = 60;
+
+#[test]
+fn wherever_the_agent_is_killed_the_order_is_done_once_and_told() {
+    let tried = Command::new("strace").args(["-f", "-qq", "-e", "trace=none", "true"]).output();
+    if !tried.is_ok_and(|tried| tried.status.success()) {
+        println!("skipped: killing the agent at every write needs strace, and the right to trace");
+        return;
+    }
+    let Some(fleet) = Fleet::start(None) else { return };
+    let token = fleet.register("host-1");
+    let tenant = fleet.tenant("a");
+    for nth in 1..MOST {
+        let inject = format!("inject=fsync,fdatasync:signal=SIGKILL:when={nth}");
+        let mut command = Command::new("strace");
+        command
+            .env_clear()
+            .env("HOME", fleet.bench.home())
+            .env("PATH", "/usr/bin:/bin")
+            .current_dir(fleet.bench.home());
+        fleet.settings(&mut command, "host-1", &token, fleet.bench.url());
+        command.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync,fdatasync", "-e", &inject]);
+        let mut traced = Watched::start(command.arg(env!("CARGO_BIN_EXE_skipper")).arg("agent"));
+        let greeting = format!("g{nth}");
+        fleet.put(&tenant, "host-1", &greeting);
+        let order = fleet.apply(&tenant);
+        let through = until(
+            "the agent dies or gets through",
+            || {
+                let ended = fleet.order(&order)["status"] == "succeeded";
+                let lives = traced.child.try_wait().expect("a child").is_none();
+                (!lives || ended).then_some(ended && lives)
+            },
+            Option::is_some,
+        );
+        let head = format!("{}\0agent", env!("CARGO_BIN_EXE_skipper"));
+        for (pid, _) in
+            processes(&fleet.bench.home().join("host-1-data")).iter().filter(|(_, line)| line.starts_with(&head))
+        {
+            crate::bench::signal(*pid, rustix::process::Signal::KILL);
+        }
+        traced.ended();
+        let mut agent = fleet.agent("host-1", &token);
+        // Where the order was not on the disk yet, its lease has to run out first.
+        let end = std::time::Instant::now() + LONG * 2;
+        while fleet.order(&order)["status"] != "succeeded" {
+            assert!(std::time::Instant::now() < end, "killed at sync {nth}: {}", fleet.order(&order));
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        fleet.greets(&tenant, &greeting);
+        crate::bench::signal(agent.child.id(), rustix::process::Signal::TERM);
+        assert_eq!(agent.ended(), 0, "killed at sync {nth}");
+        if through == Some(true) {
+            assert!(nth > 5, "the agent makes its steps durable");
+            return;
+        }
+    }
+    panic!("no end of syncs");
+}
