@@ -89,11 +89,12 @@ async fn admit(guard: &Guard, mut request: Request, next: Next) -> Result<Respon
             Answer::Whole | Answer::Sealed => within(limit, next.run(request)).await,
         };
     }
-    Box::pin(carry_out(app, meta, request, next)).await
+    Box::pin(carry_out(guard, request, next)).await
 }
 
 /// What changes something, or has a body.
-async fn carry_out(app: &App, meta: &Meta, request: Request, next: Next) -> Result<Response, Error> {
+async fn carry_out(guard: &Guard, request: Request, next: Next) -> Result<Response, Error> {
+    let Guard { app, meta, .. } = guard;
     if meta.mutates() && app.stop.is_cancelled() {
         return Err(Error::new(Code::ShuttingDown, "the server is shutting down and takes no new work"));
     }
