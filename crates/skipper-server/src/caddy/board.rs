@@ -86,6 +86,14 @@ impl Board {
         self.state.borrow().clone()
     }
 
+    /// The port at which it is reached by TLS; the usual one until it was looked at. `None` where there is none.
+    #[must_use]
+    pub fn tls_port(&self) -> Option<u16> {
+        let state = self.state.borrow();
+        let entry = state.as_ref()?.entry.filter(|entry| entry.tls);
+        Some(entry.map_or(443, |entry| entry.port))
+    }
+
     pub(super) fn set(&self, state: Option<CaddyState>) {
         self.state.send_replace(state);
     }

@@ -117,7 +117,7 @@ async fn tell(app: &App, sender: &Sender, callback: &mut Callback, told: &mut us
             match &target {
                 Target::Hook(hook) => sender.hook(app, hook, &heard).await,
                 Target::Github(github) => {
-                    let public = apps.server().public_url(app.caddy.state().is_some());
+                    let public = apps.server().public_url(app.caddy.tls_port());
                     sender.github(github, &mut callback.remote, &what.state, &heard, public.as_deref()).await
                 }
             }

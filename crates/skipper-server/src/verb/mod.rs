@@ -42,6 +42,7 @@ pub mod upgrade;
 pub mod versions;
 pub mod wait;
 pub mod why;
+pub mod wrong;
 
 mod caller;
 pub(crate) mod difference;

@@ -159,13 +159,19 @@ pub enum DeployTls {
 
 impl Server {
     /// Where the API is to its callers, without a slash at its end: `server.public_url`, else `deploy.domain`, by HTTPS where a Caddy
-    /// in front leads it here. `is_led`: whether there is one; without it nobody answers that name by TLS.
+    /// in front leads it here. `led`: the port at which that is reached by TLS, where there is one; without it nobody answers that name so.
     #[must_use]
-    pub fn public_url(&self, is_led: bool) -> Option<String> {
-        let is_plain = self.deploy.tls == DeployTls::Off;
-        let scheme = if is_plain { "http" } else { "https" };
-        let domain = self.deploy.domain.as_ref().filter(|_| is_led || is_plain);
-        self.public.clone().or_else(|| Some(format!("{scheme}://{}", domain?)))
+    pub fn public_url(&self, led: Option<u16>) -> Option<String> {
+        let of_domain = || {
+            let domain = self.deploy.domain.as_ref()?;
+            match (self.deploy.tls, led) {
+                (DeployTls::Off, _) => Some(format!("http://{domain}")),
+                (_, Some(443)) => Some(format!("https://{domain}")),
+                (_, Some(port)) => Some(format!("https://{domain}:{port}")),
+                (_, None) => None,
+            }
+        };
+        self.public.clone().or_else(of_domain)
     }
 
     /// Who makes branches of databases and goes by that name.

@@ -26,6 +26,7 @@ pub fn parse_duration(text: &str) -> Result<Millis, String> {
             shorten(text)
         )
     };
+    let too_long = || format!("invalid duration `{}`: longer than ten years", shorten(text));
     let mut rest = text.trim();
     if rest.starts_with('-') {
         return Err(format!("invalid duration `{}`: it cannot be negative", shorten(text)));
@@ -45,12 +46,14 @@ pub fn parse_duration(text: &str) -> Result<Millis, String> {
         if scale >= last {
             return Err(wrong());
         }
-        total = scaled(number, scale).and_then(|part| total.checked_add(part)).ok_or_else(wrong)?;
+        let part = scaled(number, scale).and_then(|part| total.checked_add(part));
+        let is_whole = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+        total = part.ok_or_else(|| if is_whole { too_long() } else { wrong() })?;
         last = scale;
         rest = after.trim_start();
     }
     if total > MAX_MILLIS {
-        return Err(format!("invalid duration `{}`: longer than ten years", shorten(text)));
+        return Err(too_long());
     }
     Ok(Millis(total))
 }

@@ -4,7 +4,7 @@ use skipper_server::api::own::wire::Problem;
 use super::body;
 use crate::{
     failure::{Exit, Failure},
-    render::tame,
+    render::{tame, tame_lines},
 };
 
 /// Turns an answer that is an error into what the user is told.
@@ -22,7 +22,7 @@ pub(super) async fn read(response: Response, url: &str, had_token: bool) -> Fail
 }
 
 fn explain(problem: &Problem, had_token: bool) -> Failure {
-    let mut message = tame(&problem.detail);
+    let mut message = tame_lines(&problem.detail);
     if message.is_empty() {
         message = tame(&problem.title);
     }
@@ -100,7 +100,7 @@ struct FleetError {
 
 impl FleetError {
     fn explain(self, status: StatusCode, had_token: bool) -> Failure {
-        let mut message = tame(&self.message);
+        let mut message = tame_lines(&self.message);
         if status.is_server_error() {
             message.push_str(&format!("\n(request {}: the server's log says more)", tame(&self.request_id)));
         }

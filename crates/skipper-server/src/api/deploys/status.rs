@@ -1,13 +1,14 @@
 //! `GET /v1/status`.
 
+use std::time::Duration;
+
 use axum::{Json, extract::State};
 use skipper_core::{
     name::{ReleaseName, TenantName},
     policy::Action,
-    release::{Door, Revision},
+    release::Door,
     spec::Target,
 };
-use skipper_engine::{InstanceHealth, InstanceState};
 
 use super::{
     allowed, read,
@@ -21,9 +22,16 @@ use crate::{
     app::App,
     apps::{Apps, previews},
     caddy::CaddyHealth,
+    edge::EdgeState,
     error::Error,
-    verb::{Caller, deploy},
+    verb::{
+        Caller, deploy,
+        wrong::{self, Evidence, Serving},
+    },
 };
+
+/// Longest that the edge is waited for.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// Shows the server and every app. An app is `running`, with the tag that serves, also where a later deploy failed.
 #[utoipa::path(get, path = "/v1/status", tag = "deploys", params(TenantQuery), responses((status = 200, body = StatusView)))]
@@ -39,6 +47,7 @@ pub(super) async fn status(
         Some(engine) => engine.describe().await.reachable,
         None => false,
     };
+    let edge = edge_of(&app).await;
     let mut view = StatusView {
         daemon: "skipper".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -46,17 +55,17 @@ pub(super) async fn status(
         // Without a Caddy, what serves host names is the edge.
         caddy: word(match app.caddy.state() {
             Some(caddy) => caddy.health == CaddyHealth::Ok,
-            None => app.edge.info().await.is_ok(),
+            None => edge.is_some(),
         }),
         runtime: word(runtime),
         apps: Default::default(),
     };
     if let Some(apps) = apps {
         for name in apps.names() {
-            view.apps.insert(name.to_owned(), one(&app, &apps, &tenant, name).await?);
+            view.apps.insert(name.to_owned(), one(&app, &apps, &tenant, name, edge.as_ref()).await?);
         }
         for name in left_behind(&app, &apps, &tenant).await? {
-            let mut status = one(&app, &apps, &tenant, &name).await?;
+            let mut status = one(&app, &apps, &tenant, &name, edge.as_ref()).await?;
             status.faults.push(format!(
                 "apps/{name}.toml is gone, and what runs of it is not: write it again, or `skipper delete {name}`"
             ));
@@ -76,7 +85,8 @@ pub(super) async fn one_app(
 ) -> Result<Json<AppStatus>, Error> {
     let (tenant, apps) = allowed(&app, &caller, Action::Read, query.tenant.as_ref())?;
     let apps = apps.filter(|apps| apps.get(&name).is_some()).ok_or_else(|| deploy::unknown(&name))?;
-    one(&app, &apps, &tenant, &name).await.map(Json)
+    let edge = edge_of(&app).await;
+    one(&app, &apps, &tenant, &name, edge.as_ref()).await.map(Json)
 }
 
 /// Apps that run, and whose files are gone.
@@ -88,7 +98,18 @@ async fn left_behind(app: &App, apps: &Apps, tenant: &TenantName) -> Result<Vec<
     Ok(left.map(|release| release.name.to_string()).collect())
 }
 
-async fn one(app: &App, apps: &Apps, tenant: &TenantName, name: &str) -> Result<AppStatus, Error> {
+/// What the edge says of itself, if it answers.
+async fn edge_of(app: &App) -> Option<EdgeState> {
+    tokio::time::timeout(LOOK, app.edge.info()).await.ok()?.ok()
+}
+
+async fn one(
+    app: &App,
+    apps: &Apps,
+    tenant: &TenantName,
+    name: &str,
+    edge: Option<&EdgeState>,
+) -> Result<AppStatus, Error> {
     let faults = match apps.get(name) {
         Some(Err(faults)) => faults.findings().iter().map(ToString::to_string).collect(),
         Some(Ok(_)) | None => Vec::new(),
@@ -122,12 +143,13 @@ async fn one(app: &App, apps: &Apps, tenant: &TenantName, name: &str) -> Result<
         status.tag = read::tag_of(&revision);
         status.deployed_at = Some(own::time(revision.created_at));
         status.revision = Some(number);
-        if let Some(health) = app.engine.health(release.id) {
-            let down = health.instances.iter().find_map(being_started);
-            status.detail = health.degraded.or_else(|| health.drift.into_iter().next()).or(down);
-        }
-        status.detail = status.detail.or_else(|| not_in_caddy(app, &revision));
         let lives = app.store.live_for_release(release.id).await?;
+        let (health, caddy) = (app.engine.health(release.id), app.caddy.state());
+        let serving = lives.iter().filter(|live| live.weight > 0);
+        // No platform is asked: what supervision has seen is enough for whoever asks every second.
+        let serving = serving.map(|live| Serving { app: &live.deployment.app, seen: None }).collect();
+        let drift = wrong::drift(&Evidence { health: health.as_ref(), edge, caddy: caddy.as_ref(), serving });
+        status.detail = wrong::degraded(health.as_ref(), &drift);
         let mut ports = lives.iter().filter(|live| live.weight > 0).flat_map(|live| live.addresses.values());
         status.port = ports.find_map(|ports| ports.values().next()).map(std::net::SocketAddr::port);
     }
@@ -143,25 +165,6 @@ async fn one(app: &App, apps: &Apps, tenant: &TenantName, name: &str) -> Result<
         of_slip(app, &name, &mut status);
     }
     Ok(status)
-}
-
-/// An instance that ended and is not there again.
-fn being_started(instance: &InstanceHealth) -> Option<String> {
-    let InstanceHealth { index, app, .. } = instance;
-    let how = instance.last_exit.as_ref().map_or_else(|| "is gone".to_owned(), ToString::to_string);
-    match instance.state {
-        InstanceState::BackingOff { .. } | InstanceState::Starting => {
-            Some(format!("instance {index} of `{app}` {how}, and is being started again"))
-        }
-        InstanceState::Recovered => None,
-    }
-}
-
-/// A host name of it that somebody else has at the Caddy in front.
-fn not_in_caddy(app: &App, serving: &Revision) -> Option<String> {
-    let caddy = app.caddy.state()?;
-    let mut apps = serving.spec.iter().flat_map(|spec| &spec.applications);
-    apps.find_map(|app| caddy.led_elsewhere(app).next())
 }
 
 /// Until something is deployed here, what slip ran before us serves.

@@ -43,7 +43,9 @@ pub(super) fn read_value(context: &Context, name: &str, from: Option<&Path>, exa
         }
     }
     if value.is_empty() {
-        return Err(Failure::usage("the value is empty").hint(format!("skipper secrets set {name} < FILE")));
+        return Err(
+            Failure::usage("the value is empty").hint("give it on standard input, as in `< FILE`, or with --from-file")
+        );
     }
     Ok(value)
 }

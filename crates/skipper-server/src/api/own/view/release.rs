@@ -18,6 +18,7 @@ use crate::{
     verb::{
         list::Listed,
         status::{AppSeen, Status},
+        wrong::{self, Drift, Evidence, Serving},
     },
 };
 
@@ -74,31 +75,35 @@ pub(crate) fn status(seen: &Status) -> ReleaseStatus {
         rollout: seen.open.as_ref().or(seen.latest.as_ref()).map(summary),
         waiting: seen.waiting.as_ref().map(summary),
         last_error: failed.map(cause),
-        drift,
+        drift: drift.into_iter().map(shown).collect(),
         created_at: time(release.created_at),
         updated_at: time(release.updated_at),
         row_version: release.row_version,
     }
 }
 
-fn state(seen: &Status, apps: &[AppStatus], drift: &[DriftView]) -> ReleaseState {
+fn shown(drift: Drift) -> DriftView {
+    DriftView { app: drift.app.map(|app| app.to_string()).unwrap_or_default(), message: drift.message }
+}
+
+fn state(seen: &Status, apps: &[AppStatus], drift: &[Drift]) -> ReleaseState {
     // What this server cannot see is no evidence.
     let lacking = seen.elsewhere.is_none() && apps.iter().any(|app| app.weight > 0 && app.running < app.replicas);
-    let degraded = seen.health.as_ref().is_some_and(|health| health.degraded.is_some());
+    let degraded = wrong::degraded(seen.health.as_ref(), drift).is_some();
     if seen.release.deleted && seen.open.is_none() {
         ReleaseState::Deleted
     } else if seen.open.is_some() {
         ReleaseState::Deploying
     } else if seen.release.serving.is_none() {
         ReleaseState::Failed
-    } else if degraded || lacking || !drift.is_empty() {
+    } else if degraded || lacking {
         ReleaseState::Degraded
     } else {
         ReleaseState::Live
     }
 }
 
-fn sentence(seen: &Status, state: ReleaseState, drift: &[DriftView]) -> String {
+fn sentence(seen: &Status, state: ReleaseState, drift: &[Drift]) -> String {
     let serves =
         seen.release.serving.map_or_else(|| "nothing serves".to_owned(), |number| format!("revision {number} serves"));
     let rest = match state {
@@ -117,11 +122,7 @@ fn sentence(seen: &Status, state: ReleaseState, drift: &[DriftView]) -> String {
             }
         }
         ReleaseState::Deleted => return "deleted; its history is kept".to_owned(),
-        ReleaseState::Degraded => seen
-            .health
-            .as_ref()
-            .and_then(|health| health.degraded.clone())
-            .or_else(|| drift.first().map(|drift| drift.message.clone())),
+        ReleaseState::Degraded => wrong::degraded(seen.health.as_ref(), drift),
         ReleaseState::Failed | ReleaseState::Live => seen.latest.as_ref().and_then(|latest| {
             let verb = latest.verb.as_str();
             latest.phase.cause().map(|cause| match latest.phase {
@@ -192,75 +193,18 @@ fn instance(index: u32, observed: &Observed, health: Option<&InstanceHealth>) ->
 }
 
 /// Only while no rollout is open: during one, what runs is meant to differ.
-fn drift(seen: &Status) -> Vec<DriftView> {
+fn drift(seen: &Status) -> Vec<Drift> {
     if seen.open.is_some() || seen.release.deleted || seen.elsewhere.is_some() {
         return Vec::new();
     }
-    let mut drift: Vec<DriftView> = Vec::new();
-    for app in seen.apps.iter().filter(|app| app.live.weight > 0) {
-        let name = app.live.deployment.app.name.to_string();
-        for (index, observed) in &app.instances {
-            let what = match observed {
-                Observed::Running(_) => continue,
-                Observed::Absent => "is not there".to_owned(),
-                Observed::Exited { exit, .. } => exit.to_string(),
-                Observed::Unknown { reason } => format!("cannot be seen: {reason}"),
-            };
-            drift.push(DriftView { app: name.clone(), message: format!("instance {index} of `{name}` {what}") });
-        }
-    }
-    drift.extend(unreachable(seen));
-    drift.extend(uncertified(seen));
-    drift.extend(not_in_caddy(seen));
-    for message in seen.health.iter().flat_map(|health| &health.drift) {
-        if !drift.iter().any(|known| known.message == *message) {
-            drift.push(DriftView { app: String::new(), message: message.clone() });
-        }
-    }
-    drift
-}
-
-/// Ways in that the edge cannot open.
-fn unreachable(seen: &Status) -> Vec<DriftView> {
-    let shut = seen.edge.iter().flat_map(|edge| &edge.shut);
-    let needing = |listener: &str| {
-        let serving = seen.apps.iter().filter(|app| app.live.weight > 0).map(|app| &app.live.deployment.app);
-        let listener = listener.to_owned();
-        serving.filter(move |app| app.routes.iter().any(|route| route.listener.to_string() == listener))
-    };
-    shut.flat_map(|(listener, reason)| {
-        needing(listener).map(move |app| DriftView {
-            app: app.name.to_string(),
-            message: format!("`{}` is not reached by {listener}: {reason}", app.name),
-        })
+    let serving = seen.apps.iter().filter(|app| app.live.weight > 0);
+    let serving = serving.map(|app| Serving { app: &app.live.deployment.app, seen: Some(&app.instances) });
+    wrong::drift(&Evidence {
+        health: seen.health.as_ref(),
+        edge: seen.edge.as_ref(),
+        caddy: seen.caddy.as_ref(),
+        serving: serving.collect(),
     })
-    .collect()
-}
-
-/// Host names whose certificate cannot be had or renewed.
-fn uncertified(seen: &Status) -> Vec<DriftView> {
-    let serving = seen.apps.iter().filter(|app| app.live.weight > 0).map(|app| &app.live.deployment.app);
-    let mut drift: Vec<DriftView> = Vec::new();
-    for (app, route) in serving.flat_map(|app| app.routes.iter().map(move |route| (app, route))) {
-        let host = route.host.as_ref().filter(|_| route.listener == Listener::Https);
-        let trouble = host.and_then(|host| seen.edge.as_ref()?.certificate_trouble(host.as_str()));
-        if let Some(message) = trouble.filter(|message| drift.iter().all(|known| known.message != *message)) {
-            drift.push(DriftView { app: app.name.to_string(), message });
-        }
-    }
-    drift
-}
-
-/// Host names that somebody else has at the Caddy in front.
-fn not_in_caddy(seen: &Status) -> Vec<DriftView> {
-    let serving = seen.apps.iter().filter(|app| app.live.weight > 0).map(|app| &app.live.deployment.app);
-    let caddy = seen.caddy.as_ref();
-    serving
-        .flat_map(|app| {
-            let told = caddy.into_iter().flat_map(|caddy| caddy.led_elsewhere(app));
-            told.map(|message| DriftView { app: app.name.to_string(), message })
-        })
-        .collect()
 }
 
 /// Where a host name of an app is reached, as a person would type it. `tls`: whether the edge serves it so. Where nothing is known of what
