@@ -118,7 +118,13 @@ impl Store {
         let now = txn.shared().clock.now();
         txn.run(END, args![node.as_str(), AGENT, now + grace, sha256]).await?;
         txn.run(FORGET, args![node.as_str(), now - KEEP]).await?;
-        txn.run(INSERT, args![sha256, node.as_str(), AGENT, now, None::<Timestamp>]).await?;
+        if txn.run(INSERT, args![sha256, node.as_str(), AGENT, now, None::<Timestamp>]).await? == 0 {
+            let whose = txn.one(WHOSE, args![sha256, AGENT, now]).await?;
+            if whose.map(|row| row.parse::<NodeName>("node")).transpose()?.as_ref() != Some(node) {
+                let what = "this token was replaced or revoked, or is another node's: choose another one";
+                return Err(Error::Invalid(what.to_owned()));
+            }
+        }
         txn.tell([told("node.token", None, provenance, serde_json::json!({"node": node}))]);
         Ok(())
     }

@@ -6,11 +6,73 @@ use crate::bench::{LONG, processes};
 /// More syncs than an order takes; reaching it means that the enumeration does not end.
 const MOST: u32 = 60;
 
+/// Whether processes can be traced; a printed line where not.
+fn can_trace() -> bool {
+    let tried = Command::new("strace").args(["-f", "-qq", "-e", "trace=none", "true"]).output();
+    let can = tried.is_ok_and(|tried| tried.status.success());
+    if !can {
+        println!("skipped: killing a process at a write needs strace, and the right to trace");
+    }
+    can
+}
+
+/// How many syncs lie between two at which the server is killed: it makes many, and the order of them is not the same each time.
+const STRIDE: usize = 7;
+
+#[test]
+fn wherever_the_server_is_killed_an_apply_ends_as_it_was_meant() {
+    if !can_trace() {
+        return;
+    }
+    let Some(mut fleet) = Fleet::start(None) else { return };
+    let token = fleet.register("host-1");
+    let mut agent = fleet.agent("host-1", &token);
+    let tenant = fleet.tenant("a");
+    fleet.put(&tenant, "host-1", "one");
+    fleet.succeeded(&fleet.apply(&tenant));
+    for nth in (1..).step_by(STRIDE) {
+        assert!(nth < 40 * STRIDE, "no end of syncs");
+        fleet.bench.stop_server();
+        let inject = format!("inject=fsync,fdatasync:signal=SIGKILL:when={nth}");
+        let trace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync,fdatasync", "-e", &inject];
+        let listens = fleet.bench.start_server_under(&trace);
+        let greeting = format!("g{nth}");
+        let body = fleet.document(&tenant, "host-1", &greeting);
+        let (path, apply) = (format!("/v1/resources/tenant/{tenant}"), format!("/v1/deployments/{tenant}/apply"));
+        let mut order = Value::Null;
+        if listens {
+            // Each may be its last one.
+            fleet.ask("PUT", &path, &body);
+            order = fleet.ask("POST", &apply, &Value::Null).1["id"].clone();
+        }
+        let through = until(
+            "the server dies or gets through",
+            || {
+                let lives = fleet.bench.is_traced_server_alive();
+                let done = order.as_str().is_some_and(|id| fleet.order(id)["status"] == "succeeded");
+                (!lives || done).then_some(lives && done)
+            },
+            Option::is_some,
+        );
+        fleet.bench.end_traced_server();
+        fleet.bench.start_server();
+        fleet.put(&tenant, "host-1", &greeting);
+        let (status, told) = fleet.ask("POST", &apply, &Value::Null);
+        assert!(status == 200 || status == 202, "killed at sync {nth}: {status} {told}");
+        fleet.succeeded(told["id"].as_str().expect("an order"));
+        fleet.greets(&tenant, &greeting);
+        if through == Some(true) {
+            assert!(nth > STRIDE, "the server makes its steps durable");
+            break;
+        }
+    }
+    crate::bench::signal(agent.child.id(), rustix::process::Signal::TERM);
+    assert_eq!(agent.ended(), 0);
+}
+
 #[test]
 fn wherever_the_agent_is_killed_the_order_is_done_once_and_told() {
-    let tried = Command::new("strace").args(["-f", "-qq", "-e", "trace=none", "true"]).output();
-    if !tried.is_ok_and(|tried| tried.status.success()) {
-        println!("skipped: killing the agent at every write needs strace, and the right to trace");
+    if !can_trace() {
         return;
     }
     let Some(fleet) = Fleet::start(None) else { return };
