@@ -59,12 +59,6 @@ pub struct Sight {
 }
 
 impl Sight {
-    /// Whether a run of its agent was heard lately: one that goes on is heard more often than that.
-    #[must_use]
-    pub fn hears(&self, run: &str, now: Timestamp) -> bool {
-        self.runs.iter().any(|(known, at)| known == run && now.since(*at) < RUN_SILENT_AFTER)
-    }
-
     /// Two runs of its agent that go on side by side, seen lately.
     #[must_use]
     pub fn doubled(&self, now: Timestamp) -> Option<(String, String)> {
@@ -125,6 +119,14 @@ impl Board {
             sight.instance = instance;
         }
         doubled
+    }
+
+    /// Whether a run of the node's agent was heard lately: one that goes on is heard more often than that.
+    #[must_use]
+    pub fn hears(&self, node: &NodeName, run: &str, now: Timestamp) -> bool {
+        let sights = self.sights.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_it = |(known, at): &(String, Timestamp)| known == run && now.since(*at) < RUN_SILENT_AFTER;
+        sights.get(node).is_some_and(|sight| sight.runs.iter().any(is_it))
     }
 
     /// What was seen of a node.
@@ -189,7 +191,7 @@ mod tests {
         assert!(board.heard(&node, at(46), &beat("a")), "the first one is still there");
         assert_eq!(board.sight(&node).expect("seen").doubled(at(50)), Some(("b".into(), "a".into())));
         assert!(board.heard(&node, at(60), &beat("b")));
-        let hears = |run: &str, now| board.sight(&node).expect("seen").hears(run, at(now));
+        let hears = |run: &str, now| board.hears(&node, run, at(now));
         assert!(hears("a", 70) && !hears("a", 71) && hears("b", 71) && !hears("c", 71));
         assert_eq!(board.sight(&node).expect("seen").doubled(at(60 + 120)), None, "that was long ago");
     }

@@ -204,7 +204,7 @@ pub async fn remove(app: &App, caller: &Caller, name: &NodeName) -> Result<(), E
     app.fleet.board().remove(name);
     shut_out(app, name);
     app.fleet.mailroom().remove(name);
-    app.fleet.mailroom().ended();
+    app.fleet.mailroom().ended_any();
     app.fleet.forget(name);
     Ok(())
 }

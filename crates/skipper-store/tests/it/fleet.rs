@@ -8,7 +8,7 @@ use skipper_core::{
     name::{NodeName, TenantName},
     secret::SecretVersions,
 };
-use skipper_store::{Error, NewOrder, Order, OrderFilter, Store};
+use skipper_store::{Error, NewOrder, Order, OrderFilter, Renewed, Store};
 use uuid::Uuid;
 
 use crate::{
@@ -39,7 +39,7 @@ async fn registered(store: &Store) -> NodeName {
     node()
 }
 
-fn order(world: &World, deployment: &str, ready: bool) -> NewOrder {
+pub(crate) fn order(world: &World, deployment: &str, ready: bool) -> NewOrder {
     NewOrder {
         kind: OrderKind::DeployService,
         tenant: tenant(),
@@ -123,7 +123,9 @@ async fn an_order_is_handed_out_once_until_its_lease_runs_out(world: &World) {
     assert_eq!(take(store).await, None, "somebody has it");
     world.pass(LEASE / 2).await;
     let stranger = OrderId::from_uuid(Uuid::from_u128(9));
-    let lost = store.orders_renew(&node(), Some("agent"), Some(&[made.id, stranger]), LEASE).await.expect("renewed");
+    let Renewed { lost, let_go } =
+        store.orders_renew(&node(), Some(&[made.id, stranger]), &|_| true, LEASE).await.expect("renewed");
+    assert!(!let_go);
     assert_eq!(lost, [stranger]);
     world.pass(LEASE / 2).await;
     assert_eq!(take(store).await, None, "it was renewed");
@@ -131,14 +133,12 @@ async fn an_order_is_handed_out_once_until_its_lease_runs_out(world: &World) {
     assert_eq!(store.orders_unheld().await.expect("listed"), [node()]);
     let again = take(store).await.expect("its holder is gone");
     assert_eq!((again.id, again.generation), (made.id, 2));
-    store.orders_renew(&node(), Some("agent"), Some(&[]), LEASE).await.expect("renewed");
+    store.orders_renew(&node(), Some(&[]), &|owner| owner == "agent", LEASE).await.expect("renewed");
     assert_eq!(take(store).await, None, "it may still be on its way to its holder");
     world.pass(Duration::from_secs(6)).await;
-    for beside in [Some("a run beside it"), None] {
-        store.orders_renew(&node(), beside, Some(&[]), LEASE).await.expect("renewed");
-        assert_eq!(take(store).await, None, "whoever has it was not asked");
-    }
-    store.orders_renew(&node(), Some("agent"), Some(&[]), LEASE).await.expect("renewed");
+    store.orders_renew(&node(), Some(&[]), &|owner| owner != "agent", LEASE).await.expect("renewed");
+    assert_eq!(take(store).await, None, "whoever has it was not asked");
+    store.orders_renew(&node(), Some(&[]), &|owner| owner == "agent", LEASE).await.expect("renewed");
     let lost = take(store).await.expect("it never came there");
     assert_eq!((lost.id, lost.generation), (made.id, 3));
 }

@@ -212,6 +212,12 @@ impl Fleet {
         Watched::start(&mut self.command(node, token))
     }
 
+    /// How far a tenant is.
+    pub(super) fn state(&self, tenant: &str) -> String {
+        let told = self.ask("GET", &format!("/v1/resources/tenant/{tenant}"), &Value::Null).1;
+        told["status"]["state"].as_str().unwrap_or_default().to_owned()
+    }
+
     /// How often an order was handed out.
     pub(super) fn handed_out(&self, order: &Value) -> usize {
         let id = order["id"].as_str().expect("an order");
