@@ -124,7 +124,7 @@ fn a_node_that_is_registered_a_second_time_keeps_its_agent() {
     agent.line_with("the agent starts");
     let (status, told) = fleet.ask("POST", "/v1/nodes", &json!({"id": "host-1"}));
     assert_eq!((status, &told["error"]["code"]), (409, &"node-exists".into()), "{told}");
-    let mut beside = fleet.bench.command(&["node", "register", "--node-id", "host-1", "--url", fleet.bench.url()]);
+    let mut beside = fleet.bench.command(&["node", "register", "--node-id", "host-1"]);
     let told = crate::bench::run(beside.env("SKIPPER_ADMIN_TOKEN", ADMIN).env("ADMIN_TOKEN", ADMIN)).fails(1);
     assert!(told.contains("registered already") && told.contains("rotate"), "{told}");
     let tenant = fleet.tenant("a");
