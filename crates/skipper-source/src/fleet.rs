@@ -3,7 +3,7 @@
 //! The names are those of the first control plane's users; see docs/fleet.md. What comes from an agent is bounded where it is
 //! read: these shapes say nothing of sizes.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -253,9 +253,15 @@ pub struct Heartbeat {
     /// What is there of each tenant's project.
     #[serde(default)]
     pub projects: BTreeMap<String, BTreeMap<String, ServiceState>>,
+    /// These are all that there are: a tenant that is not among them has nothing there.
+    #[serde(default)]
+    pub all_projects: bool,
     /// Accounts of platforms that it offers, and their kinds.
     #[serde(default)]
     pub platforms: BTreeMap<String, String>,
+    /// The address at which its edge is reached, as far as it knows: the one by which it reaches the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<IpAddr>,
     /// It opens a link when it is asked to: see [`HeartbeatAnswer::link`] and [`LINK_WANTED`].
     #[serde(default)]
     pub links: bool,

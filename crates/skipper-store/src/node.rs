@@ -17,7 +17,9 @@ use crate::{
 statements! {
     GET = "SELECT * FROM node WHERE name = $1";
     LIST = "SELECT * FROM node WHERE name > $1 ORDER BY name LIMIT $2";
-    PUT = "INSERT INTO node (name, spec, created_at, updated_at) VALUES ($1, $2, $3, $3) \
+    /// Generations of a node that was here before go on from where they were: its agent remembers them.
+    PUT = "INSERT INTO node (name, spec, created_at, updated_at, generation) \
+        VALUES ($1, $2, $3, $3, COALESCE((SELECT MAX(generation) FROM work_order WHERE node = $1), 0) % 4294967296) \
         ON CONFLICT (name) DO UPDATE SET spec = excluded.spec, updated_at = excluded.updated_at, row_version = node.row_version + 1";
     SEEN = "UPDATE node SET last_seen = $2, agent_version = COALESCE($3, agent_version), draining = $4 WHERE name = $1";
     REMOVE = "DELETE FROM node WHERE name = $1";

@@ -138,7 +138,13 @@ impl Store {
         txn.agents_changed();
         txn.later(END, args![node.as_str(), AGENT, now + grace, sha256]).await?;
         txn.later(FORGET, args![node.as_str(), now - KEEP]).await?;
-        txn.later(INSERT, args![sha256, node.as_str(), AGENT, now, None::<Timestamp>]).await?;
+        if txn.run(INSERT, args![sha256, node.as_str(), AGENT, now, None::<Timestamp>]).await? == 0 {
+            let whose = txn.one(WHOSE, args![sha256, AGENT, now]).await?;
+            if whose.map(|row| row.parse::<NodeName>("node")).transpose()?.as_ref() != Some(node) {
+                let what = "this token was replaced or revoked, or is another node's: choose another one";
+                return Err(Error::Invalid(what.to_owned()));
+            }
+        }
         txn.tell([told("node.token", None, provenance, serde_json::json!({"node": node}))]);
         Ok(())
     }

@@ -31,7 +31,8 @@ statements! {
         WHERE node = $1 AND tenant = $2 AND release_id = $3 AND id <> $4 AND status = 'pending' AND ready = 1";
     WITHDRAW = "UPDATE work_order SET status = 'superseded', finished_at = $2 WHERE deployment_id = $1 AND status = 'pending'";
     FORSAKEN = "UPDATE work_order SET status = 'superseded', finished_at = $2 WHERE status = 'pending' AND ready = 0 AND created_at < $1 \
-        AND NOT EXISTS (SELECT 1 FROM rollout WHERE rollout.release_id = work_order.release_id AND rollout.slot IS NOT NULL)";
+        AND NOT EXISTS (SELECT 1 FROM rollout WHERE rollout.release_id = work_order.release_id AND rollout.slot IS NOT NULL \
+        AND rollout.to_revision = work_order.revision)";
     OVERDUE = "SELECT * FROM work_order WHERE status IN ('pending', 'active') AND deadline <= $1 LIMIT 1000";
     EXPIRE = "UPDATE work_order SET status = 'expired', finished_at = $2 WHERE id = $1 AND status IN ('pending', 'active')";
     FORGET = "DELETE FROM work_order WHERE finished_at < $1";

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use serde_json::Value;
 use skipper_core::{
     actor::{Actor, Provenance},
+    event::NewEvent,
     fleet::{OrderStatus, Outcome, Verdict, judge},
     id::OrderId,
     name::NodeName,
@@ -30,7 +31,7 @@ statements! {
     TAKE = "UPDATE work_order SET status = 'active', generation = $2, lease_owner = $3, lease_until = $4 WHERE id = $1 AND generation = $5 \
         AND status IN ('pending', 'active')";
     GET = "SELECT * FROM work_order WHERE id = $1 AND node = $2";
-    HELD = "SELECT id FROM work_order WHERE node = $1 AND status = 'active' ORDER BY id LIMIT 1000";
+    HELD = "SELECT id, lease_owner FROM work_order WHERE node = $1 AND status = 'active' ORDER BY id LIMIT 1000";
     LET_GO = "UPDATE work_order SET lease_until = $3 WHERE id = $1 AND node = $2 AND status = 'active' AND lease_until < $4";
     UNHELD = "SELECT node FROM work_order WHERE status = 'active' AND lease_until <= $1 LIMIT 1000";
     RENEW = "UPDATE work_order SET lease_until = $3 WHERE id = $1 AND node = $2 AND status = 'active'";
@@ -86,13 +87,14 @@ impl Store {
             lease_until: Some(until),
             ..order
         };
-        txn.tell([about("order.taken", &order)]);
+        let by = Provenance { actor: Actor::Node { node: node.clone() }, ..order.provenance.clone() };
+        txn.tell([NewEvent { provenance: by, ..about("order.taken", &order) }]);
         txn.commit().await?;
         Ok(Some(order))
     }
 
     /// Makes the leases of those orders, or of all that the node holds, last `lease` from now. What it holds and does not name may
-    /// be handed out again at once.
+    /// be handed out again at once, where `may_let_go` says so of whom it was handed to.
     ///
     /// # Errors
     ///
@@ -105,13 +107,18 @@ impl Store {
         &self,
         node: &NodeName,
         named: Option<&[OrderId]>,
+        may_let_go: &(dyn Fn(&str) -> bool + Sync),
         lease: Duration,
     ) -> Result<Renewed, Error> {
         let held = self.all("look for orders that a node holds", HELD, args![node.as_str()]).await?;
+        let owners: Vec<Option<String>> =
+            held.iter().map(|row| row.maybe_text("lease_owner")).collect::<Result<_, _>>()?;
         let held: Vec<OrderId> = held.iter().map(|row| row.parse("id")).collect::<Result<_, _>>()?;
         let wanted = named.unwrap_or(&held);
         let lost: Vec<OrderId> = wanted.iter().filter(|id| !held.contains(id)).copied().collect();
-        let forgotten: Vec<OrderId> = held.iter().filter(|id| !wanted.contains(id)).copied().collect();
+        let is_gone = |owner: &Option<String>| owner.as_deref().is_none_or(may_let_go);
+        let forgotten = held.iter().zip(&owners).filter(|(id, owner)| !wanted.contains(id) && is_gone(owner));
+        let forgotten: Vec<OrderId> = forgotten.map(|(id, _)| *id).collect();
         if wanted.len() > lost.len() || !forgotten.is_empty() {
             let mut txn = self.txn("renew the leases of work orders").await?;
             let now = txn.shared().clock.now();

@@ -1,4 +1,5 @@
 use std::{
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -158,6 +159,9 @@ pub(super) async fn apply(inner: Arc<Inner>, wanted: Wanted, until: Instant) -> 
     let left = until.saturating_duration_since(Instant::now());
     let forward = until - (left / 4).min(WAY_BACK);
     let before = look::project(&act.inner.account, &wanted.project).await?;
+    if let Some(stop) = belongs_elsewhere(&act.inner, &wanted, &before).await? {
+        return act.untouched(&stop, &before, &wanted).await;
+    }
     let looked_over = match act.look_over(&wanted, forward).await? {
         Ok(resolved) => resolved,
         Err(stop) => return act.untouched(&stop, &before, &wanted).await,
@@ -167,6 +171,35 @@ pub(super) async fn apply(inner: Arc<Inner>, wanted: Wanted, until: Instant) -> 
         Ok(()) => act.done(&expected, &before).await,
         Err(stop) => act.back(&stop, &expected, &before).await,
     }
+}
+
+/// Whether what runs under that name was made from another folder that is kept here as well. Each of both would take the other's containers away.
+async fn belongs_elsewhere(
+    inner: &Arc<Inner>,
+    wanted: &Wanted,
+    before: &[look::Container],
+) -> Result<Option<Box<Stop>>, Error> {
+    let own = folder::dir(&inner.config.base, &wanted.folder)?;
+    let mut others: Vec<PathBuf> = before.iter().filter_map(|one| one.folder.clone()).collect();
+    others.dedup();
+    let project = wanted.project.clone();
+    let other = blocking(move || {
+        let own = own.canonicalize().unwrap_or(own);
+        others.into_iter().find(|other| {
+            let kept =
+                folder::state(other).is_some_and(|state| state.phase != Phase::Removed && state.project == project);
+            kept && other.canonicalize().is_ok_and(|other| other != own)
+        })
+    })
+    .await?;
+    Ok(other.map(|other| {
+        let why = format!(
+            "project {} of this engine belongs to {}: let one node alone have a tenant's services on one engine, or give each agent its own",
+            wanted.project,
+            other.display()
+        );
+        Stop::new("project-elsewhere", why)
+    }))
 }
 
 pub(super) fn busy(folder: &str) -> Error {
@@ -303,7 +336,9 @@ impl Act {
         let summary = if changed.is_empty() {
             format!("unchanged: {} run as before", services(expected.len()))
         } else {
-            format!("{} of {} changed: {}", changed.len(), services(expected.len()), changed.join(", "))
+            // What was taken away has changed as well, and is not expected any more.
+            let gone = changed.iter().filter(|name| !expected.contains_key(*name)).count();
+            format!("{} of {} changed: {}", changed.len(), services(expected.len() + gone), changed.join(", "))
         };
         self.said.line(&summary);
         let mut report = self.report(Outcome::Succeeded, &summary);
@@ -407,8 +442,27 @@ fn services(count: usize) -> String {
     if count == 1 { "1 service".to_owned() } else { format!("{count} services") }
 }
 
-/// What compose said last: the rest of it is in the log.
+/// What compose said last of what went wrong: the rest of it is in the log.
 pub(super) fn last_line(said: &str) -> String {
-    let last = said.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("it says nothing");
+    // The last word of compose 1 after it has told the reasons.
+    let says_something = |line: &&str| !line.is_empty() && !line.starts_with("Encountered errors while bringing up");
+    let last = said.lines().map(str::trim).rfind(says_something).unwrap_or("it says nothing");
     last.chars().take(300).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_is_told_and_not_that_there_is_one() {
+        let first = "Creating a_web_1 ... error\n\nERROR: for web  Cannot start service web: port is already allocated\n\
+                     Encountered errors while bringing up the project.\n";
+        assert_eq!(last_line(first), "ERROR: for web  Cannot start service web: port is already allocated");
+        assert_eq!(
+            last_line("a\nError response from daemon: no such image\n\n"),
+            "Error response from daemon: no such image"
+        );
+        assert_eq!(last_line(" \n"), "it says nothing");
+    }
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     net::IpAddr,
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -17,6 +18,7 @@ use crate::container::{account::Account, fault, look::time, raw};
 const PROJECT: &str = "com.docker.compose.project";
 const SERVICE: &str = "com.docker.compose.service";
 const NUMBER: &str = "com.docker.compose.container-number";
+const FOLDER: &str = "com.docker.compose.project.working_dir";
 const ONE_OFF: &str = "com.docker.compose.oneoff";
 
 /// A container of a service.
@@ -44,6 +46,8 @@ pub struct Container {
     pub restarts: u32,
     /// Whether the engine starts it again when it ends.
     pub is_restarted: bool,
+    /// The folder that compose made it from.
+    pub folder: Option<PathBuf>,
     /// Where its ports are published.
     pub published: Vec<Published>,
     /// Its addresses in the project's networks.
@@ -130,6 +134,7 @@ fn understood(found: ContainerInspectResponse) -> Option<Container> {
         started_at: state.started_at.filter(|at| time(at).is_some()).unwrap_or_default(),
         restarts: found.restart_count.and_then(|count| u32::try_from(count).ok()).unwrap_or_default(),
         is_restarted: matches!(policy, Some(RestartPolicyNameEnum::ALWAYS | RestartPolicyNameEnum::UNLESS_STOPPED)),
+        folder: labels.get(FOLDER).map(PathBuf::from),
         published: network
             .ports
             .unwrap_or_default()

@@ -1,7 +1,7 @@
 //! Agents of nodes: each lets itself in by its node's own token.
 
 use http::{HeaderMap, header};
-use skipper_core::actor::Actor;
+use skipper_core::{actor::Actor, name::NodeName};
 
 use crate::{
     app::App,
@@ -14,14 +14,26 @@ use crate::{
 ///
 /// [`Code::Unauthenticated`].
 pub(crate) async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Actor, Error> {
-    let refused = |what: &str| {
-        Error::new(Code::Unauthenticated, what.to_owned())
-            .hint("an agent sends `Authorization: Bearer` with the token that `skipper node register` printed")
-    };
     let token = bearer(headers).ok_or_else(|| refused("a node's token is needed"))?;
     let node = app.store.node_authenticate(token).await?;
-    node.map(|node| Actor::Node { node })
-        .ok_or_else(|| refused("the token is not that of a node, has been replaced, or was revoked"))
+    node.map(|node| Actor::Node { node }).ok_or_else(|| refused(NOBODYS))
+}
+
+/// Looks again whether a token lets that node's agent in.
+///
+/// # Errors
+///
+/// [`Code::Unauthenticated`].
+pub(crate) async fn still(app: &App, node: &NodeName, token: &str) -> Result<(), Error> {
+    let whose = app.store.node_authenticate(token).await?;
+    if whose.as_ref() == Some(node) { Ok(()) } else { Err(refused(NOBODYS)) }
+}
+
+const NOBODYS: &str = "the token is not that of a node, has been replaced, or was revoked";
+
+fn refused(what: &str) -> Error {
+    Error::new(Code::Unauthenticated, what.to_owned())
+        .hint("an agent sends `Authorization: Bearer` with the token that `skipper node register` printed")
 }
 
 /// The token that an agent sent.

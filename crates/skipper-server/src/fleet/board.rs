@@ -1,5 +1,6 @@
 use std::{
     collections::{BTreeMap, HashMap},
+    net::IpAddr,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -17,6 +18,12 @@ pub const SILENT_AFTER: Duration = Duration::from_secs(45);
 const STORE_EVERY: Duration = Duration::from_secs(60);
 /// Most projects that are remembered of a node's heartbeat.
 const MAX_PROJECTS: usize = 1000;
+/// Heartbeats are at most a third of a lease apart.
+const RUN_SILENT_AFTER: Duration = Duration::from_secs(25);
+/// So many runs of an agent are remembered.
+const MAX_RUNS: usize = 8;
+/// Longest sentence about a trouble.
+const MAX_TROUBLE: usize = 500;
 /// A run of an agent that was heard again so soon after another one was, under the same name, goes on beside it.
 const SAME_TIME: Duration = Duration::from_secs(120);
 
@@ -33,13 +40,31 @@ pub struct Sight {
     pub draining: bool,
     /// What it said of each tenant's project; nothing where its agent does not say such things.
     pub projects: BTreeMap<TenantName, BTreeMap<String, ServiceState>>,
+    /// Whether these are all that there are.
+    pub all_projects: bool,
     /// Accounts of platforms that it offers, and their kinds.
     pub platforms: BTreeMap<String, String>,
+    /// The address at which its edge is reached, where its agent says so.
+    pub address: Option<IpAddr>,
+    /// Why its agent takes nothing new although it is not ending, where it says so.
+    pub trouble: Option<String>,
     /// Whether its agent opens a link when it is asked to, where it has said so.
     pub links: Option<bool>,
     before: Option<(String, Timestamp)>,
+    doubled: Option<(String, String, Timestamp)>,
+    /// The last runs of its agent, and when each was heard.
+    runs: Vec<(String, Timestamp)>,
     stored: Option<Timestamp>,
     news: bool,
+}
+
+impl Sight {
+    /// Two runs of its agent that go on side by side, seen lately.
+    #[must_use]
+    pub fn doubled(&self, now: Timestamp) -> Option<(String, String)> {
+        let (one, other, at) = self.doubled.as_ref()?;
+        (now.since(*at) < SAME_TIME).then(|| (one.clone(), other.clone()))
+    }
 }
 
 /// What was seen of all nodes.
@@ -67,20 +92,41 @@ impl Board {
         sight.news |= sight.agent_version != version || sight.draining != heartbeat.draining;
         sight.agent_version = version;
         sight.draining = heartbeat.draining;
+        sight.address = heartbeat.address;
+        sight.trouble = heartbeat.trouble.as_ref().map(|text| text.chars().take(MAX_TROUBLE).collect());
         sight.platforms =
             heartbeat.platforms.iter().take(100).map(|(name, kind)| (name.clone(), kind.clone())).collect();
         sight.links = Some(heartbeat.links);
         let named = |(name, services): (&String, &BTreeMap<String, ServiceState>)| {
             Some((TenantName::new(name.clone()).ok()?, services.clone()))
         };
+        sight.all_projects = heartbeat.all_projects && heartbeat.projects.len() <= MAX_PROJECTS;
         sight.projects = heartbeat.projects.iter().take(MAX_PROJECTS).filter_map(named).collect();
         let mut doubled = false;
-        if sight.instance != instance {
+        if let Some(run) = &instance {
+            sight.runs.retain(|(known, _)| known != run);
+            sight.runs.push((run.clone(), at));
+            let gone = sight.runs.len().saturating_sub(MAX_RUNS);
+            sight.runs.drain(..gone);
+        }
+        // One without a name only looks whether it is let in.
+        if instance.is_some() && sight.instance != instance {
             doubled = matches!((&sight.before, &instance), (Some((before, left)), Some(now)) if before == now && at.since(*left) < SAME_TIME);
+            if let (true, Some(one), Some(other)) = (doubled, &sight.instance, &instance) {
+                sight.doubled = Some((one.clone(), other.clone(), at));
+            }
             sight.before = sight.instance.take().map(|instance| (instance, was));
             sight.instance = instance;
         }
         doubled
+    }
+
+    /// Whether a run of the node's agent was heard lately: one that goes on is heard more often than that.
+    #[must_use]
+    pub fn hears(&self, node: &NodeName, run: &str, now: Timestamp) -> bool {
+        let sights = self.sights.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_it = |(known, at): &(String, Timestamp)| known == run && now.since(*at) < RUN_SILENT_AFTER;
+        sights.get(node).is_some_and(|sight| sight.runs.iter().any(is_it))
     }
 
     /// What was seen of a node.
@@ -140,8 +186,14 @@ mod tests {
         assert!(!board.heard(&node, at(15), &beat("a")));
         assert!(!board.heard(&node, at(30), &beat("b")), "a restart");
         assert!(!board.heard(&node, at(45), &beat("b")));
+        assert!(!board.heard(&node, at(45), &Heartbeat::default()), "a check beside it");
+        assert!(!board.heard(&node, at(45), &beat("b")));
         assert!(board.heard(&node, at(46), &beat("a")), "the first one is still there");
+        assert_eq!(board.sight(&node).expect("seen").doubled(at(50)), Some(("b".into(), "a".into())));
         assert!(board.heard(&node, at(60), &beat("b")));
+        let hears = |run: &str, now| board.hears(&node, run, at(now));
+        assert!(hears("a", 70) && !hears("a", 71) && hears("b", 71) && !hears("c", 71));
+        assert_eq!(board.sight(&node).expect("seen").doubled(at(60 + 120)), None, "that was long ago");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use skipper_core::{
     BoxFuture, BoxStream,
-    actor::Provenance,
+    actor::{Actor, Provenance},
     compose,
     deployment::{Deployment, DeploymentId, Exit, Instance, Observed},
     fleet::{OrderKind, OrderStatus},
@@ -91,6 +91,17 @@ impl NodePlatform {
         }
     }
 
+    /// In whose name a deployment is launched: of whoever asked for the revision, and of this server where that was done and is to be
+    /// done again.
+    async fn asker(&self, deployment: &Deployment) -> Result<Provenance, Error> {
+        let asked = provenance(&self.fleet, deployment).await?;
+        let before = self.fleet.store().order_newest(&deployment.id, OrderKind::DeployService).await?;
+        if before.is_none_or(|before| !before.status.is_final()) {
+            return Ok(asked);
+        }
+        Ok(Provenance { actor: Actor::System, trigger: "supervision".to_owned(), ..asked })
+    }
+
     /// Whether the node has what it was asked for, as far as it says anything.
     fn holds(&self, deployment: &Deployment) -> bool {
         self.fallen(deployment).is_none()
@@ -99,7 +110,11 @@ impl NodePlatform {
     /// A service of the project that does not run, by what the node last said.
     fn fallen(&self, deployment: &Deployment) -> Option<String> {
         let sight = self.fleet.board().sight(&self.node)?;
-        let services = sight.projects.get(&deployment.tenant)?;
+        let Some(services) = sight.projects.get(&deployment.tenant) else {
+            // A host that was set up anew, or whose folder of projects is another one. Of two that share a token one may have it.
+            let is_gone = sight.all_projects && sight.doubled(self.fleet.clock().now()).is_none();
+            return is_gone.then(|| "it has no project of this tenant".to_owned());
+        };
         let wanted = compose::Project::of(&deployment.app).ok()?.services;
         let runs = |state: &ServiceState| matches!(state.state.as_str(), "running" | "restarting" | "starting");
         let missing = |name: &&String| !services.get(*name).is_some_and(runs);
@@ -188,6 +203,9 @@ impl NodePlatform {
         let Some(order) = self.fleet.store().order_newest(&deployment.id, OrderKind::DeployService).await? else {
             return Ok(Observed::Absent);
         };
+        if self.fleet.store().node_get(&self.node).await?.is_none() {
+            return Ok(Observed::Unknown { reason: format!("node `{}` is not registered any more", self.node) });
+        }
         Ok(match order.status {
             OrderStatus::Pending | OrderStatus::Active => Observed::Unknown { reason: self.waits(&order).to_string() },
             OrderStatus::Succeeded if self.is_silent() => {
@@ -278,7 +296,7 @@ impl Platform for NodePlatform {
 
     fn begin<'a>(&'a self, launch: Launch<'a>, _: Duration) -> BoxFuture<'a, Result<(), Error>> {
         Box::pin(async move {
-            let by = provenance(&self.fleet, launch.deployment).await?;
+            let by = self.asker(launch.deployment).await?;
             self.order(launch.deployment, by, None, true).await?;
             self.fleet.mailroom().ring(&self.node);
             Ok(())
@@ -297,7 +315,7 @@ impl Platform for NodePlatform {
     fn launch<'a>(&'a self, launch: Launch<'a>, deadline: Duration) -> BoxFuture<'a, Result<Vec<Instance>, Error>> {
         Box::pin(async move {
             let deployment = launch.deployment;
-            let by = provenance(&self.fleet, deployment).await?;
+            let by = self.asker(deployment).await?;
             let order = self.order(deployment, by, None, true).await?;
             let order = self.result(order, deadline).await?;
             self.outcome(&order)

@@ -9,8 +9,8 @@ use super::Fleet;
 
 /// How often it is looked.
 const EVERY: Duration = Duration::from_secs(5);
-/// An order that was made for a rollout which is not there by then belongs to none.
-const UNCLAIMED: Duration = Duration::from_secs(60);
+/// An order that was made for a rollout which is not there by then, or not any more, belongs to none.
+const UNCLAIMED: Duration = Duration::from_secs(5);
 /// How long orders that ended are remembered.
 const KEEP: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 

@@ -61,6 +61,7 @@ pub async fn register(app: &App, caller: &Caller, wanted: Wanted) -> Result<(Nod
     let spec = serde_json::to_value(&wanted.spec).map_err(|error| Error::internal(error.to_string()))?;
     let (node, _) = app.store.node_put(&wanted.name, &spec, &caller.provenance).await?;
     let token = app.store.node_token_create(&wanted.name, wanted.token, Duration::ZERO, &caller.provenance).await?;
+    shut_out(app, &wanted.name);
     Ok((resource(app, &node), token))
 }
 
@@ -181,6 +182,9 @@ pub async fn rotate(
     }
     let node = known(app, name).await?;
     let token = app.store.node_token_create(name, None, grace, &caller.provenance).await?;
+    if grace.is_zero() {
+        shut_out(app, name);
+    }
     Ok((resource(app, &node), token))
 }
 
@@ -198,11 +202,18 @@ pub async fn remove(app: &App, caller: &Caller, name: &NodeName) -> Result<(), E
     known(app, name).await?;
     app.store.node_remove(name, &caller.provenance).await?;
     app.fleet.board().remove(name);
+    shut_out(app, name);
     app.fleet.mailroom().remove(name);
     app.fleet.mailroom().ended_any();
-    app.fleet.links().close(name, Farewell::Refused);
     app.fleet.forget(name);
     Ok(())
+}
+
+/// Lets go of whoever came in by a token that is worth nothing any more: who waits for work, and who keeps a link. The agent with the
+/// present token comes back by itself.
+pub(crate) fn shut_out(app: &App, name: &NodeName) {
+    app.fleet.mailroom().ring(name);
+    app.fleet.links().close(name, Farewell::Refused);
 }
 
 /// Makes what lets the node's agent fetch its token, once, within an hour.
@@ -240,6 +251,9 @@ pub async fn enrol(
         Some(enrolment) => app.store.node_enrol(enrolment, node, provenance, answered).await?,
         None => None,
     };
+    if token.is_some() {
+        shut_out(app, node);
+    }
     token.ok_or_else(no_enrolment)
 }
 
@@ -278,18 +292,19 @@ pub fn resource(app: &App, node: &Node) -> NodeResource {
         Some(_) if spec.cordoned => "cordoned",
         Some(_) => "ready",
     };
+    let doubled = app.fleet.links().doubled(&node.name, now).or_else(|| sight.as_ref()?.doubled(now));
+    let doubled = doubled
+        .map(|(one, other)| format!("two agents use the token of this node side by side: runs {one} and {other}"));
     let status = NodeStatus {
         last_seen: seen.map(stamp),
         platforms: sight.as_ref().map(|sight| sight.platforms.clone()).unwrap_or_default(),
+        trouble: doubled.or_else(|| sight.as_ref()?.trouble.clone()),
         agent_version: sight.and_then(|sight| sight.agent_version).or_else(|| node.agent_version.clone()),
         state: state.to_owned(),
         link: app.fleet.link_of(&node.name).map(|(since, instance, edge)| NodeLink {
             since: stamp(since),
             instance,
             edge,
-        }),
-        trouble: app.fleet.links().doubled(&node.name, now).map(|(one, other)| {
-            format!("two agents use the token of this node and take its link from each other: runs {one} and {other}")
         }),
     };
     NodeResource { kind: "node".to_owned(), id: node.name.clone(), spec, status: Some(status) }

@@ -18,6 +18,7 @@ use tracing::{info, warn};
 use super::Caller;
 use crate::{
     app::App,
+    auth,
     error::{Code, Error},
     fleet::{LEASE, filled, shown},
 };
@@ -28,6 +29,10 @@ const MAX_LIST: u32 = 1000;
 const MAX_TAIL: usize = 64 << 10;
 /// Longest summary.
 const MAX_SUMMARY: usize = 4 << 10;
+/// How long a question that does not wait is kept when an order is about to come.
+const SOON: Duration = Duration::from_millis(500);
+/// Longest name of an agent's run.
+pub const MAX_RUN: usize = 64;
 /// Most services in a result.
 const MAX_SERVICES: usize = 1000;
 /// Most changes of resources in a report.
@@ -98,17 +103,31 @@ pub enum Next {
     Nothing,
 }
 
+/// Who asks for work.
+#[derive(Debug, Clone, Copy)]
+pub struct Asking<'a> {
+    /// For which node.
+    pub node: &'a NodeName,
+    /// The agent's run, or what else tells it from another.
+    pub owner: &'a str,
+    /// What let it in.
+    pub token: &'a str,
+}
+
 /// Hands the next order to a node's agent, or waits for one.
 ///
 /// # Errors
 ///
-/// Only the store's.
+/// What let the agent in was revoked while it waited; the store's.
 ///
 /// # Cancel safety
 ///
 /// An order that was taken for an agent that has gone is handed out again when its lease has run out.
-pub async fn next(app: &App, node: &NodeName, owner: &str, wait: Duration) -> Result<Next, Error> {
-    let until = Instant::now() + wait;
+pub async fn next(app: &App, asking: Asking<'_>, wait: Duration) -> Result<Next, Error> {
+    let Asking { node, owner, token } = asking;
+    let mut until = Instant::now() + wait;
+    // Who does not wait is told of what is as good as there: an order was promised, and its rollout is about to let it out.
+    let mut may_be_soon = wait.is_zero();
     let bell = app.fleet.mailroom().bell(node);
     loop {
         // Whoever stores an order rings afterwards: enlisted before the store is asked, nobody misses it.
@@ -124,6 +143,9 @@ pub async fn next(app: &App, node: &NodeName, owner: &str, wait: Duration) -> Re
             }
             continue;
         }
+        if std::mem::take(&mut may_be_soon) && is_promised(app, node).await? {
+            until = Instant::now() + SOON;
+        }
         // One that knows of no links would take an early answer for the work of a proxy.
         let links = app.fleet.board().sight(node).and_then(|sight| sight.links) == Some(true);
         if links && app.fleet.links().take_wanted(node) {
@@ -137,7 +159,16 @@ pub async fn next(app: &App, node: &NodeName, owner: &str, wait: Duration) -> Re
         if !more {
             return Ok(Next::Nothing);
         }
+        // An order has secrets in it: whoever was let in once is not let in for as long as it waits.
+        auth::node::still(app, node, token).await?;
     }
+}
+
+/// Whether there is an order for the node that nobody gets yet.
+async fn is_promised(app: &App, node: &NodeName) -> Result<bool, Error> {
+    let pending =
+        OrderFilter { node: Some(node), status: Some(OrderStatus::Pending), limit: 1, ..OrderFilter::default() };
+    Ok(!app.store.order_list(pending).await?.is_empty())
 }
 
 /// The order with its secrets, for the node that has it now.
@@ -179,7 +210,15 @@ pub async fn heartbeat(app: &App, node: &NodeName, heartbeat: &Heartbeat) -> Res
     if app.fleet.board().heard(node, app.clock.now(), heartbeat) {
         warn!(node = %node, "two agents use the token of this node; `skipper node rotate-token` locks one of them out");
     }
-    let Renewed { lost, let_go } = app.store.orders_renew(node, heartbeat.orders.as_deref(), LEASE).await?;
+    let run = heartbeat.instance.as_deref().map(|run| run.chars().take(MAX_RUN).collect::<String>());
+    let now = app.clock.now();
+    // What another run holds that goes on beside this one, that one is at. Who does not say which it is only looks.
+    let may_let_go = |owner: &str| {
+        let Some(run) = run.as_deref().filter(|run| !run.is_empty()) else { return false };
+        owner == run || !app.fleet.board().hears(node, owner, now)
+    };
+    let named = heartbeat.orders.as_deref();
+    let Renewed { lost, let_go } = app.store.orders_renew(node, named, &may_let_go, LEASE).await?;
     if let_go {
         // What was lost on its way there can be had again.
         app.fleet.mailroom().ring(node);

@@ -1,11 +1,11 @@
 //! The full truth about a release: what is stored, and what its platforms say right now.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use futures::future::join_all;
 use skipper_core::{
     deployment::{Live, Observed},
-    name::{AppName, ReleaseName, TenantName},
+    name::{AppName, PlatformName, ReleaseName, TenantName},
     policy::Action,
     release::{Release, Source},
     rollout::{Rollout, plan::Instances},
@@ -56,6 +56,8 @@ pub struct AppSeen {
     pub instances: Vec<(u32, Observed)>,
     /// What the edge does with its requests; `None` when it has no routes, or the edge does not answer.
     pub mode: Option<String>,
+    /// The host at which its routes are reached, where that is not this server's: a node's address, or its name where nothing is known.
+    pub host: Option<String>,
 }
 
 /// Looks at everything.
@@ -117,11 +119,23 @@ async fn look(app: &App, release: &Release, live: Vec<Live>) -> Vec<AppSeen> {
         .into_iter()
         .map(|(live, instances)| {
             let mode = modes.get(live.deployment.app.name.as_str()).cloned();
-            AppSeen { live, instances, mode }
+            let host = host_of(app, &live.deployment.app.target.0);
+            AppSeen { live, instances, mode, host }
         })
         .collect();
     apps.sort_by(|a, b| key(a).cmp(&key(b)));
     apps
+}
+
+/// Where the routes of that target are reached, if not here.
+fn host_of(app: &App, target: &PlatformName) -> Option<String> {
+    let (node, Some(_)) = target.node()? else { return None };
+    let address = app.fleet.board().sight(&node).and_then(|sight| sight.address);
+    Some(match address {
+        None => node.to_string(),
+        Some(IpAddr::V4(v4)) => v4.to_string(),
+        Some(IpAddr::V6(v6)) => format!("[{v6}]"),
+    })
 }
 
 /// By name; of several deployments of one application, the newest first.

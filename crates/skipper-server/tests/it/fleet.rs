@@ -116,6 +116,24 @@ async fn an_apply_becomes_an_order_that_a_waiting_agent_gets_at_once_with_its_se
 }
 
 #[tokio::test]
+async fn an_order_that_was_promised_is_there_for_whoever_asks_at_once() {
+    let server = control_plane().await;
+    let token = node(&server, "host-1").await;
+    secret(&server).await;
+    for greeting in ["one", "two", "three", "four"] {
+        put(&server, &tenant("host-1", greeting)).await;
+        let promised = apply(&server).await;
+        let asked = server.send(next(&token, 0)).await;
+        assert_eq!(asked.status, 200, "{greeting}");
+        let order: Value = asked.read();
+        assert_eq!(order["id"], promised["id"]);
+        server.send(result(&order, "succeeded").token(&token)).await.done();
+        settled(&server).await;
+    }
+    assert_eq!(server.send(next(&token, 0)).await.status, 204);
+}
+
+#[tokio::test]
 async fn many_rollouts_that_wait_for_a_silent_node_hold_up_nobody_else() {
     let server = control_plane().await;
     let token = node(&server, "host-1").await;
@@ -216,6 +234,120 @@ async fn a_node_is_registered_once_and_its_token_replaced_on_purpose_only() {
     assert_eq!(gone.status, 204);
     server.send(next(&third, 0)).await.problem("unauthenticated");
     server.send(admin(Method::GET, "/v1/nodes/host-1")).await.problem("node-not-found");
+}
+
+#[tokio::test]
+async fn whoever_waits_by_a_token_that_is_replaced_gets_no_order_by_it() {
+    let server = control_plane().await;
+    let first = node(&server, "host-1").await;
+    secret(&server).await;
+    put(&server, &tenant("host-1", "hi")).await;
+    let rotated = async {
+        until_asked(&server).await;
+        let rotate = admin(Method::POST, "/v1/nodes/host-1/rotate-token").json(&json!({}));
+        let second = server.send(rotate).await.read::<Value>()["token"].as_str().expect("a token").to_owned();
+        apply(&server).await;
+        second
+    };
+    let (waited, second) = tokio::join!(server.send(next(&first, 30)), rotated);
+    waited.problem("unauthenticated");
+    let order = taken(&server, &second).await;
+    server.send(result(&order, "succeeded").token(&first)).await.problem("unauthenticated");
+    server.send(result(&order, "succeeded").token(&second)).await.done();
+    settled(&server).await;
+    let graceful = async {
+        let rotate = admin(Method::POST, "/v1/nodes/host-1/rotate-token").json(&json!({"grace_seconds": 60}));
+        server.send(rotate).await.done();
+        put(&server, &tenant("host-1", "ho")).await;
+        apply(&server).await;
+    };
+    let (waited, ()) = tokio::join!(server.send(next(&second, 30)), graceful);
+    assert_eq!(waited.status, 200, "it goes on for its grace");
+}
+
+/// Until somebody has asked for the node's work.
+async fn until_asked(server: &Server) {
+    for _ in 0..2000 {
+        let shown: Value = server.send(admin(Method::GET, "/v1/nodes/host-1")).await.ok();
+        if shown["status"]["state"] == "ready" {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("nobody asks");
+}
+
+#[tokio::test]
+async fn what_an_agent_complains_of_and_that_there_are_two_is_shown_with_the_node() {
+    let server = control_plane().await;
+    let token = node(&server, "host-1").await;
+    let beat = |run: &str, trouble: Value| {
+        let body = json!({"instance": run, "orders": [], "trouble": trouble});
+        Ask::post("/v1/nodes/host-1/heartbeat", &body).token(&token)
+    };
+    let trouble = async || {
+        let shown: Value = server.send(admin(Method::GET, "/v1/nodes/host-1")).await.ok();
+        shown["status"]["trouble"].as_str().unwrap_or_default().to_owned()
+    };
+    server.send(beat("a", json!("/data has 3 MiB left"))).await.done();
+    assert_eq!(trouble().await, "/data has 3 MiB left");
+    server.send(beat("a", Value::Null)).await.done();
+    assert_eq!(trouble().await, "");
+    for run in ["b", "a"] {
+        server.send(beat(run, Value::Null)).await.done();
+    }
+    assert!(trouble().await.starts_with("two agents use the token of this node side by side: runs b and a"));
+    server.machine.clock.advance(Duration::from_secs(121));
+    assert_eq!(trouble().await, "", "one of them has gone");
+}
+
+#[tokio::test]
+async fn a_host_that_was_set_up_anew_is_known_to_have_nothing() {
+    let server = control_plane().await;
+    let token = node(&server, "host-1").await;
+    secret(&server).await;
+    put(&server, &tenant("host-1", "hi")).await;
+    apply(&server).await;
+    let order = taken(&server, &token).await;
+    server.send(result(&order, "succeeded").token(&token)).await.done();
+    settled(&server).await;
+    let beat = |projects: Value, all: bool| {
+        let body = json!({"instance": "a", "orders": [], "projects": projects, "all_projects": all});
+        Ask::post("/v1/nodes/host-1/heartbeat", &body).token(&token)
+    };
+    let there = json!({"acme": {"web": {"state": "running"}}});
+    server.send(beat(there, true)).await.done();
+    // An agent that has not looked yet says nothing of it.
+    server.send(beat(json!({}), false)).await.done();
+    let health = async || {
+        let why: Value = server.send(admin(Method::GET, "/v1/releases/acme?tenant=acme")).await.ok();
+        why.to_string()
+    };
+    assert!(health().await.contains("\"running\""), "{}", health().await);
+    server.send(beat(json!({}), true)).await.done();
+    assert!(health().await.contains("\"exited\""), "{}", health().await);
+}
+
+#[tokio::test]
+async fn an_order_that_another_run_of_the_agent_holds_is_not_taken_from_it() {
+    let server = control_plane().await;
+    let token = node(&server, "host-1").await;
+    secret(&server).await;
+    put(&server, &tenant("host-1", "hi")).await;
+    apply(&server).await;
+    let ask = |run: &str| Ask::get(&format!("/v1/nodes/host-1/work-orders/next?instance={run}")).token(&token);
+    let beat =
+        |run: &str| Ask::post("/v1/nodes/host-1/heartbeat", &json!({"instance": run, "orders": []})).token(&token);
+    server.send(beat("a")).await.done();
+    let first: Value = server.send(ask("a")).await.read();
+    server.machine.clock.advance(Duration::from_secs(10));
+    server.send(beat("b")).await.done();
+    assert_eq!(server.send(ask("b")).await.status, 204, "the other one is at it");
+    server.send(beat("a")).await.done();
+    let again: Value = server.send(ask("a")).await.read();
+    assert_eq!((&again["id"], &again["generation"]), (&first["id"], &json!(2)), "it was lost on its way there");
+    server.send(result(&first, "succeeded").token(&token)).await.problem("stale-generation");
+    server.send(result(&again, "succeeded").token(&token)).await.done();
 }
 
 #[tokio::test]

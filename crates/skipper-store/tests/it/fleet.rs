@@ -24,6 +24,7 @@ contract! {
     the_answer_to_an_enrolment_is_kept_with_what_it_did
     an_order_is_handed_out_once_until_its_lease_runs_out
     only_the_present_holder_reports_and_a_repeated_report_changes_nothing
+    a_node_that_comes_back_is_counted_on
     an_order_is_made_once_for_a_deployment
     what_nobody_carries_out_expires
     a_resource_is_stored_once_and_shown_to_its_tenant
@@ -87,6 +88,8 @@ async fn a_nodes_token_lets_its_agent_in_until_it_is_replaced_or_revoked(world: 
     assert_eq!(store.node_authenticate(first.expose()).await.expect("no error"), None);
     store.node_tokens_revoke(&node, &provenance()).await.expect("revoked");
     assert_eq!(store.node_authenticate("chosen-by-people").await.expect("no error"), None);
+    let again = store.node_token_create(&node, Some("chosen-by-people".into()), Duration::ZERO, &provenance()).await;
+    assert!(matches!(again, Err(Error::Invalid(_))), "one that was revoked does not come back, and that is said");
     for bad in ["short", "with space in it", &"x".repeat(600)] {
         let refused = store.node_token_create(&node, Some(bad.to_owned()), Duration::ZERO, &provenance()).await;
         assert!(matches!(refused, Err(Error::Invalid(_))), "{bad}");
@@ -146,7 +149,7 @@ async fn an_order_is_handed_out_once_until_its_lease_runs_out(world: &World) {
     world.pass(LEASE / 2).await;
     let stranger = OrderId::from_uuid(Uuid::from_u128(9));
     let Renewed { lost, let_go } =
-        store.orders_renew(&node(), Some(&[made.id, stranger]), LEASE).await.expect("renewed");
+        store.orders_renew(&node(), Some(&[made.id, stranger]), &|_| true, LEASE).await.expect("renewed");
     assert!(!let_go);
     assert_eq!(lost, [stranger]);
     world.pass(LEASE / 2).await;
@@ -155,12 +158,29 @@ async fn an_order_is_handed_out_once_until_its_lease_runs_out(world: &World) {
     assert_eq!(store.orders_unheld().await.expect("listed"), [node()]);
     let again = take(store).await.expect("its holder is gone");
     assert_eq!((again.id, again.generation), (made.id, 2));
-    store.orders_renew(&node(), Some(&[]), LEASE).await.expect("renewed");
+    store.orders_renew(&node(), Some(&[]), &|owner| owner == "agent", LEASE).await.expect("renewed");
     assert_eq!(take(store).await, None, "it may still be on its way to its holder");
     world.pass(Duration::from_secs(6)).await;
-    store.orders_renew(&node(), Some(&[]), LEASE).await.expect("renewed");
+    store.orders_renew(&node(), Some(&[]), &|owner| owner != "agent", LEASE).await.expect("renewed");
+    assert_eq!(take(store).await, None, "whoever has it was not asked");
+    store.orders_renew(&node(), Some(&[]), &|owner| owner == "agent", LEASE).await.expect("renewed");
     let lost = take(store).await.expect("it never came there");
     assert_eq!((lost.id, lost.generation), (made.id, 3));
+}
+
+async fn a_node_that_comes_back_is_counted_on(world: &World) {
+    let store = &world.store;
+    let node = registered(store).await;
+    for revision in ["web-r1", "web-r2"] {
+        let made = store.order_ensure(order(world, revision, true), true).await.expect("made");
+        take(store).await.expect("taken");
+        let held = store.order_get(made.id).await.expect("no error").expect("there").generation;
+        assert_eq!(report(store, &made, Some(held), Outcome::Succeeded).await, Verdict::Take);
+    }
+    store.node_remove(&node, &provenance()).await.expect("removed");
+    registered(store).await;
+    store.order_ensure(order(world, "web-r3", true), true).await.expect("made");
+    assert_eq!(take(store).await.expect("an order").generation, 3, "its agent would take 1 for the past");
 }
 
 async fn only_the_present_holder_reports_and_a_repeated_report_changes_nothing(world: &World) {

@@ -1,6 +1,10 @@
 //! Heartbeats, and what they tell of projects.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use skipper_source::fleet::{Heartbeat, ServiceState};
 use tokio::time::Instant;
@@ -63,7 +67,9 @@ async fn send(agent: &Agent) -> Result<(), Fault> {
         agent_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
         orders: Some(named.clone()),
         projects,
+        all_projects: agent.all_projects.load(Ordering::Relaxed),
         platforms: agent.offers.clone(),
+        address: agent.door.address().await,
         links: agent.links,
         draining: agent.draining.is_cancelled(),
         trouble: lock(&agent.trouble).clone(),
@@ -85,8 +91,13 @@ async fn send(agent: &Agent) -> Result<(), Fault> {
 pub(super) async fn changed(agent: &Agent, tenant: &str, services: &BTreeMap<String, ServiceState>) {
     {
         let mut seen = lock(&agent.projects);
+        agent.changes.fetch_add(1, Ordering::Relaxed);
         match services.is_empty() {
-            true => drop(seen.remove(tenant)),
+            true => {
+                seen.remove(tenant);
+                // Of an order that failed it is not known before it was looked at again.
+                agent.all_projects.store(false, Ordering::Relaxed);
+            }
             false => drop(seen.insert(tenant.to_owned(), services.clone())),
         }
     }
@@ -108,6 +119,7 @@ pub(super) async fn look(agent: Arc<Agent>) {
     loop {
         let mut due = std::pin::pin!(agent.look.notified());
         due.as_mut().enable();
+        let before = agent.changes.load(Ordering::Relaxed);
         let looked = tokio::select! {
             looked = tokio::time::timeout(LOOK_WITHIN, agent.hands.look()) => looked,
             () = agent.gone.cancelled() => return,
@@ -115,7 +127,9 @@ pub(super) async fn look(agent: Arc<Agent>) {
         match looked.unwrap_or_else(|_| Err("it does not answer".to_owned())) {
             Ok(projects) => {
                 failed = false;
-                note(&agent, bounded(projects));
+                if !note(&agent, projects, before) {
+                    continue;
+                }
             }
             Err(why) if failed => tracing::debug!("look at the projects: {why}"),
             Err(why) => {
@@ -131,12 +145,20 @@ pub(super) async fn look(agent: Arc<Agent>) {
     }
 }
 
-fn note(agent: &Agent, projects: Projects) {
+/// Takes in what was seen. False: an order has changed projects since `before`, and what was seen may be of the past.
+fn note(agent: &Agent, projects: Projects, before: u64) -> bool {
+    let are_all = projects.len() <= PROJECTS;
+    let projects = bounded(projects);
     let mut seen = lock(&agent.projects);
-    if *seen != projects {
+    if agent.changes.load(Ordering::Relaxed) != before {
+        return false;
+    }
+    let was = agent.all_projects.swap(are_all, Ordering::Relaxed);
+    if *seen != projects || was != are_all {
         *seen = projects;
         agent.beat.notify_one();
     }
+    true
 }
 
 fn bounded(projects: Projects) -> Projects {

@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64},
+    },
     time::Duration,
 };
 
@@ -40,6 +43,10 @@ pub(super) struct Agent {
     desk: Mutex<Desk>,
     /// States of projects as they were last seen.
     pub(super) projects: Mutex<Projects>,
+    /// Whether these are all that there are.
+    pub(super) all_projects: AtomicBool,
+    /// How often an order has changed projects.
+    pub(super) changes: AtomicU64,
     /// Why no order is taken, if none is.
     pub(super) trouble: Mutex<Option<String>>,
     /// There may be an order to begin, or room for another.
@@ -97,6 +104,8 @@ impl Agent {
             drain_within,
             desk: Mutex::new(desk),
             projects: Mutex::default(),
+            all_projects: AtomicBool::new(false),
+            changes: AtomicU64::new(0),
             trouble: Mutex::default(),
             work: Notify::new(),
             room: Notify::new(),

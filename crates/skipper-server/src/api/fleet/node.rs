@@ -61,11 +61,15 @@ pub(super) async fn next(
 ) -> Result<Response, Error> {
     let node = agent.of(&node)?;
     speaks(&headers)?;
-    let instance = query.instance.filter(|text| !text.is_empty()).map(|text| text.chars().take(64).collect::<String>());
+    let instance = query
+        .instance
+        .filter(|text| !text.is_empty())
+        .map(|text| text.chars().take(orders::MAX_RUN).collect::<String>());
     let address = peer.map(|Extension(ConnectInfo(peer))| peer.ip().to_string());
     let owner = instance.or(address).unwrap_or_else(|| node.to_string());
     let wait = Duration::from_secs(query.wait.unwrap_or(0).min(MAX_WAIT));
-    let order = orders::next(&app, &node, &owner, wait).await?;
+    let token = auth::node::bearer(&headers).unwrap_or_default();
+    let order = orders::next(&app, orders::Asking { node: &node, owner: &owner, token }, wait).await?;
     let mut response = match order {
         orders::Next::Nothing => StatusCode::NO_CONTENT.into_response(),
         orders::Next::Link => {

@@ -28,7 +28,6 @@ use super::{
 use crate::{
     app::App,
     error::Error,
-    fleet::Farewell,
     verb::{
         Caller, nodes,
         resources::{self, Kind},
@@ -336,13 +335,18 @@ async fn auth(app: &App, found: &Found) -> Result<(), String> {
     if auth.revoked {
         if known.iter().any(|token| token.revoked_at.is_none()) {
             app.store.node_tokens_revoke(&auth.node, &by).await.map_err(|error| error.to_string())?;
-            app.fleet.links().close(&auth.node, Farewell::Refused);
+            nodes::shut_out(app, &auth.node);
             info!(node = %auth.node, "its tokens are revoked, as its file says");
         }
         return Ok(());
     }
+    if stored.is_some_and(|token| token.revoked_at.is_some()) {
+        let file = found.path.display();
+        warn!(node = %auth.node, "{file}: a token that was revoked lets nobody in again; `skipper node rotate-token` makes another");
+    }
     if stored.is_none() {
         app.store.node_token_adopt(&auth.node, hash, &by).await.map_err(|error| error.to_string())?;
+        nodes::shut_out(app, &auth.node);
         info!(node = %auth.node, "took in its token");
     }
     Ok(())

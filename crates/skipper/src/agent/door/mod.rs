@@ -5,6 +5,7 @@ mod protocol;
 mod tls;
 
 use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -35,6 +36,8 @@ const ANSWER: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(15);
 /// A connection without a sign of life is given up after about three of these.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// Time to look the server's name up, to tell by which address it is reached.
+const LOOK_UP: Duration = Duration::from_secs(1);
 /// Largest order that is read.
 const LARGEST: usize = 16 << 20;
 /// How long a lease lasts where nobody says otherwise.
@@ -51,6 +54,8 @@ pub(super) struct Door {
     token: Arc<Token>,
     instance: String,
     lease_ms: AtomicU64,
+    /// Where the edge of this node listens, if it has one.
+    edge: Option<IpAddr>,
 }
 
 /// An order that was handed out, with its times as spans from now: the clocks of server and node may differ.
@@ -133,7 +138,15 @@ impl Door {
         let builder = if crate::cmd::is_loopback(settings.url.as_str()) { builder.no_proxy() } else { builder };
         let http = builder.build().map_err(|error| format!("set connections up: {}", chain(&error)))?;
         let (base, node) = (settings.url.clone(), settings.node.clone());
-        Ok(Self { http, base, node, token, instance, lease_ms: AtomicU64::new(LEASE_MS) })
+        Ok(Self {
+            http,
+            base,
+            node,
+            token,
+            instance,
+            lease_ms: AtomicU64::new(LEASE_MS),
+            edge: settings.edge.as_ref().map(|edge| edge.bind),
+        })
     }
 
     /// This run of the agent.
@@ -223,7 +236,7 @@ impl Door {
         self.send(build, ANSWER).await.map(drop)
     }
 
-    /// Exchanges a token for enrolment for one of the node's own.
+    /// Exchanges a token for enrolment for one of the node's own. An answer that got lost can be had again under the same key.
     pub(super) async fn enrol(&self) -> Result<SecretValue, Fault> {
         #[derive(Deserialize)]
         struct Enrolled {
@@ -231,7 +244,9 @@ impl Door {
         }
         let url = self.url(&["v1", "nodes", self.node.as_str(), "enrol"]);
         let body = serde_json::json!({});
-        let response = self.send(self.http.request(Method::POST, url).json(&body), ANSWER).await?;
+        let key = super::disk::digest(self.token.current().expose().as_bytes());
+        let build = self.http.request(Method::POST, url).json(&body).header("idempotency-key", &key[..32]);
+        let response = self.send(build, ANSWER).await?;
         let bytes = read(response, 64 << 10).await?;
         serde_json::from_slice(&bytes)
             .map(|Enrolled { token }| SecretValue::new(token))
@@ -248,6 +263,23 @@ impl Door {
             .await
             .map_err(|error| lost(&error))?;
         Ok(Health { status: response.status().as_u16(), date: date(&response) })
+    }
+
+    /// The address of this host by which it reaches the server; nothing is sent for that.
+    pub(super) async fn address(&self) -> Option<IpAddr> {
+        if self.edge.is_some_and(|bind| !bind.is_unspecified()) {
+            return self.edge;
+        }
+        let (host, port) = (self.base.host_str()?, self.base.port_or_known_default()?);
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let found = async {
+            let server = tokio::net::lookup_host((host, port)).await.ok()?.next()?;
+            let any = if server.is_ipv4() { IpAddr::from(Ipv4Addr::UNSPECIFIED) } else { Ipv6Addr::UNSPECIFIED.into() };
+            let socket = tokio::net::UdpSocket::bind((any, 0)).await.ok()?;
+            socket.connect(server).await.ok()?;
+            Some(socket.local_addr().ok()?.ip())
+        };
+        tokio::time::timeout(LOOK_UP, found).await.ok().flatten()
     }
 
     fn url(&self, segments: &[&str]) -> Url {

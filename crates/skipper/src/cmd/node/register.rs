@@ -19,9 +19,9 @@ Examples:
   DATA_DIR=/opt/skipper/data skipper node register --node-id host-1 --role worker --region se-sto-1
   skipper node register host-2 --url https://skipper.example.com --admin-token TOKEN
 
-Without --url it works on the data directory of the server, whether that runs or not: it writes resources/nodes/NODE.json and
-auth/nodes/NODE.json, and the server takes them in. The token stands alone on standard output, and nowhere else: only
-its hash is kept. It is the AGENT_TOKEN of the agent.")]
+Without --url, and without SKIPPER_URL where no data directory is named, it works on the data directory of the server, whether
+that runs or not: it writes resources/nodes/NODE.json and auth/nodes/NODE.json, and the server takes them in. The token stands
+alone on standard output, and nowhere else: only its hash is kept. It is the AGENT_TOKEN of the agent.")]
 pub(crate) struct Register {
     /// What to call it: a-z, 0-9, dots and hyphens
     #[arg(value_name = "NODE", required_unless_present = "node_id")]
@@ -97,7 +97,12 @@ impl Register {
             token: self.node_token,
             rotate: self.rotate_token,
         };
-        let asks_server = context.connection.url.is_some() || context.connection.target.is_some();
+        let says = |name: &str| context.surroundings.var(name).is_some();
+        let says_folder =
+            self.data_dir.is_some() || self.config.is_some() || ["SKIPPER_DATA_DIR", "DATA_DIR"].into_iter().any(says);
+        let says_server = ["SKIPPER_URL", "SKIPPER_TARGET"].into_iter().any(says);
+        let asks_server =
+            context.connection.url.is_some() || context.connection.target.is_some() || (says_server && !says_folder);
         if !asks_server {
             let dir = data_dir(context, self.data_dir, self.config.clone())?;
             let settings = Settings::of(self.config, Some(dir.clone()), None);

@@ -59,6 +59,15 @@ impl Wire {
         ]
     }
 
+    /// The agent is on a machine that vanishes without a word, as one whose cable is drawn.
+    fn vanish(&self) {
+        assert!(ip(&["-n", &self.name, "link", "set", &format!("{}f", self.name), "down"]));
+    }
+
+    fn come_back(&self) {
+        assert!(ip(&["-n", &self.name, "link", "set", &format!("{}f", self.name), "up"]));
+    }
+
     fn agent(&self, fleet: &Fleet, token: &Path) -> Watched {
         let mut command = Command::new("ip");
         command
@@ -91,6 +100,19 @@ fn end(mut agent: Watched) {
     assert_eq!(agent.ended(), 0);
 }
 
+/// As long as it takes for a lease to run out.
+fn until_order(fleet: &Fleet, id: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+    let end = std::time::Instant::now() + LONG * 2;
+    loop {
+        let order = fleet.order(id);
+        if is_so(&order) {
+            return order;
+        }
+        assert!(std::time::Instant::now() < end, "{order}");
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+}
+
 #[test]
 fn cut_off_before_it_takes_an_order_the_agent_takes_it_when_it_is_back() {
     let Some((wire, fleet, token)) = yard() else { return };
@@ -105,12 +127,7 @@ fn cut_off_before_it_takes_an_order_the_agent_takes_it_when_it_is_back() {
     // The question that waits there was answered into the void, and the agent has noticed that its connection is dead.
     agent.line_with("ask for work: the connection to the server broke");
     wire.heal();
-    let since = std::time::Instant::now();
-    let end_of_lease = LONG * 2;
-    while fleet.order(&order)["status"] != "succeeded" {
-        assert!(since.elapsed() < end_of_lease, "{}", fleet.order(&order));
-        std::thread::sleep(std::time::Duration::from_millis(200));
-    }
+    until_order(&fleet, &order, |order| order["status"] == "succeeded");
     fleet.greets(&tenant, "two");
     end(agent);
 }
@@ -133,5 +150,51 @@ fn cut_off_while_it_works_the_agent_finishes_and_tells_when_it_is_back() {
     wire.heal();
     fleet.succeeded(&order);
     assert_eq!(fleet.containers(&tenant), before, "it was done once");
+    end(agent);
+}
+
+#[test]
+fn cut_off_for_longer_than_its_lease_the_agent_has_done_it_once_all_the_same() {
+    let Some((wire, fleet, token)) = yard() else { return };
+    let agent = wire.agent(&fleet, &token);
+    agent.line_with("the agent starts");
+    let tenant = fleet.tenant("a");
+    fleet.put(&tenant, "host-1", "one");
+    let order = fleet.apply(&tenant);
+    agent.line_with("the order is carried out");
+    wire.vanish();
+    agent.line_with("the order is done");
+    let before = fleet.containers(&tenant);
+    // A lease is a minute, and was renewed just before at the latest.
+    until_order(&fleet, &order, |order| {
+        let ends = order["lease"]["expires_at"].as_str().and_then(|at| at.parse::<jiff::Timestamp>().ok());
+        ends.is_some_and(|ends| ends < jiff::Timestamp::now())
+    });
+    wire.come_back();
+    until_order(&fleet, &order, |order| order["status"] == "succeeded");
+    assert_eq!(fleet.containers(&tenant), before, "it was done once");
+    end(agent);
+}
+
+#[test]
+fn an_order_that_is_answered_into_a_half_open_connection_is_handed_out_again() {
+    let Some((wire, fleet, token)) = yard() else { return };
+    let mut agent = wire.agent(&fleet, &token);
+    agent.line_with("the agent starts");
+    let tenant = fleet.tenant("a");
+    fleet.put(&tenant, "host-1", "one");
+    fleet.succeeded(&fleet.apply(&tenant));
+    // Nobody tells the server that the agent, whose question waits there, is gone for good.
+    wire.vanish();
+    agent.child.kill().expect("killed");
+    agent.ended();
+    fleet.put(&tenant, "host-1", "two");
+    let order = fleet.apply(&tenant);
+    until_order(&fleet, &order, |order| order["status"] == "active");
+    wire.come_back();
+    let agent = wire.agent(&fleet, &token);
+    let order = until_order(&fleet, &order, |order| order["status"] == "succeeded");
+    assert_eq!(fleet.handed_out(&order), 2);
+    fleet.greets(&tenant, "two");
     end(agent);
 }

@@ -2,7 +2,9 @@
 
 mod alone;
 mod cut;
+mod doubled;
 mod killed;
+mod luck;
 mod whole;
 
 use std::{
@@ -115,11 +117,16 @@ impl Fleet {
         format!("{}-{name}", self.prefix)
     }
 
-    /// Says what a tenant is to be: one service with a variable.
-    pub(super) fn put(&self, tenant: &str, node: &str, greeting: &str) {
+    /// What a tenant is to be: one service with a variable.
+    pub(super) fn document(&self, tenant: &str, node: &str, greeting: &str) -> Value {
         let command: Vec<&str> = RUNS.into_iter().chain([LOOP]).collect();
         let service = json!({"image": self.image(), "command": command, "env": {"GREETING": greeting}});
-        let body = json!({"kind": "tenant", "id": tenant, "spec": {"node": node, "services": {"web": service}}});
+        json!({"kind": "tenant", "id": tenant, "spec": {"node": node, "services": {"web": service}}})
+    }
+
+    /// Says what a tenant is to be.
+    pub(super) fn put(&self, tenant: &str, node: &str, greeting: &str) {
+        let body = self.document(tenant, node, greeting);
         let (status, told) = self.ask("PUT", &format!("/v1/resources/tenant/{tenant}"), &body);
         assert!(status == 200 || status == 201, "{status} {told}");
     }
@@ -193,10 +200,30 @@ impl Fleet {
         self.bench.home().join(format!("{node}-data"))
     }
 
-    pub(super) fn agent(&self, node: &str, token: &Path) -> Watched {
+    /// The agent of a node, to be started.
+    pub(super) fn command(&self, node: &str, token: &Path) -> Command {
         let mut command = skipper(self.bench.home());
         self.settings(&mut command, node, token, self.bench.url());
-        Watched::start(command.arg("agent"))
+        command.arg("agent");
+        command
+    }
+
+    pub(super) fn agent(&self, node: &str, token: &Path) -> Watched {
+        Watched::start(&mut self.command(node, token))
+    }
+
+    /// How far a tenant is.
+    pub(super) fn state(&self, tenant: &str) -> String {
+        let told = self.ask("GET", &format!("/v1/resources/tenant/{tenant}"), &Value::Null).1;
+        told["status"]["state"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// How often an order was handed out.
+    pub(super) fn handed_out(&self, order: &Value) -> usize {
+        let id = order["id"].as_str().expect("an order");
+        let told = self.ask("GET", "/v1/events?limit=1000", &Value::Null).1;
+        let events = told["items"].as_array().unwrap_or_else(|| panic!("{told}"));
+        events.iter().filter(|event| event["kind"] == "order.taken" && event.to_string().contains(id)).count()
     }
 
     pub(super) fn check(&self, node: &str, token: &Path) -> Ended {

@@ -43,31 +43,6 @@ fn an_agent_that_came_before_its_node_was_registered_waits_for_it() {
 }
 
 #[test]
-fn two_agents_with_one_token_do_nothing_twice() {
-    let Some(fleet) = Fleet::start(None) else { return };
-    let token = fleet.register("host-1");
-    let agents = ["first", "second"].map(|data| {
-        let mut command = skipper(fleet.bench.home());
-        fleet.settings(&mut command, "host-1", &token, fleet.bench.url());
-        command.env("DATA_DIR", fleet.bench.home().join(data));
-        Watched::start(command.arg("agent"))
-    });
-    for agent in &agents {
-        agent.line_with("the agent starts");
-    }
-    let tenant = fleet.tenant("a");
-    for greeting in ["one", "two", "three", "four"] {
-        fleet.put(&tenant, "host-1", greeting);
-        fleet.succeeded(&fleet.apply(&tenant));
-        fleet.greets(&tenant, greeting);
-    }
-    for mut agent in agents {
-        signal(agent.child.id(), rustix::process::Signal::TERM);
-        assert_eq!(agent.ended(), 0);
-    }
-}
-
-#[test]
 fn a_server_that_is_started_anew_gets_the_result_of_what_was_done_meanwhile() {
     let Some(mut fleet) = Fleet::start(None) else { return };
     let token = fleet.register("host-1");
@@ -83,6 +58,33 @@ fn a_server_that_is_started_anew_gets_the_result_of_what_was_done_meanwhile() {
     let since = std::time::Instant::now();
     fleet.succeeded(&order);
     assert!(since.elapsed() < LONG / 2, "it is told without waiting for a lease to run out");
+    fleet.greets(&tenant, "one");
+    signal(agent.child.id(), rustix::process::Signal::TERM);
+    assert_eq!(agent.ended(), 0);
+}
+
+#[test]
+fn a_host_that_was_set_up_anew_gets_its_projects_again() {
+    let Some(fleet) = Fleet::start(None) else { return };
+    let token = fleet.register("host-1");
+    let mut agent = fleet.agent("host-1", &token);
+    let tenant = fleet.tenant("a");
+    fleet.put(&tenant, "host-1", "one");
+    fleet.succeeded(&fleet.apply(&tenant));
+    agent.child.kill().expect("killed");
+    agent.ended();
+    // Another disk: nothing of what was there is left.
+    for (id, _) in fleet.containers(&tenant) {
+        fleet.curl(&["-X", "DELETE"], &format!("/containers/{id}?force=true&v=true"));
+    }
+    fs::remove_dir_all(fleet.agent_dir("host-1")).expect("removed");
+    fs::remove_dir_all(fleet.bench.home().join("host-1-tenants")).expect("removed");
+    let mut agent = fleet.agent("host-1", &token);
+    let end = std::time::Instant::now() + LONG * 2;
+    while fleet.containers(&tenant).is_empty() {
+        assert!(std::time::Instant::now() < end, "it is not brought back");
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
     fleet.greets(&tenant, "one");
     signal(agent.child.id(), rustix::process::Signal::TERM);
     assert_eq!(agent.ended(), 0);

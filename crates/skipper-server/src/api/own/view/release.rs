@@ -155,7 +155,12 @@ fn application(seen: &AppSeen, status: &Status) -> AppStatus {
         resource: app.resource.uri.clone(),
         replicas: app.replicas,
         running: u32::try_from(running).unwrap_or(u32::MAX),
-        urls: app.routes.iter().filter_map(|route| url(route, status.edge.as_ref(), status.caddy.as_ref())).collect(),
+        urls: match &seen.host {
+            None => {
+                app.routes.iter().filter_map(|route| url(route, status.edge.as_ref(), status.caddy.as_ref())).collect()
+            }
+            Some(host) => app.routes.iter().filter_map(|route| url_at(route, host)).collect(),
+        },
         mode: seen.mode.clone().unwrap_or_else(|| "open".to_owned()),
         instances,
     }
@@ -245,6 +250,18 @@ fn url(route: &Route, edge: Option<&EdgeState>, caddy: Option<&CaddyState>) -> O
     Some(format!("{scheme}://{host}{port}{}", route.path))
 }
 
+/// What a person would type for a route of another host's edge, whose listeners are those that are usual.
+fn url_at(route: &Route, at: &str) -> Option<String> {
+    let (scheme, port) = match route.listener {
+        Listener::Http => ("http", String::new()),
+        Listener::Https => ("https", String::new()),
+        Listener::Port(port) => ("http", format!(":{port}")),
+        Listener::Auto => return None,
+    };
+    let host = route.host.as_ref().map_or_else(|| at.to_owned(), ToString::to_string);
+    Some(format!("{scheme}://{host}{port}{}", route.path))
+}
+
 /// An address that listens everywhere is reached on this machine by loopback.
 fn reachable(address: IpAddr) -> String {
     match address {
@@ -270,6 +287,20 @@ mod tests {
         let listeners = edge.iter().map(|(name, at)| ((*name).to_owned(), at.parse().expect("address"))).collect();
         let edge = EdgeState { listeners, ..EdgeState::default() };
         assert_eq!(url(&route, Some(&edge), None).as_deref(), expected);
+    }
+
+    #[test]
+    fn routes_of_a_nodes_edge_are_reached_at_the_node() {
+        let route = |listener, host: Option<&str>| Route {
+            listener,
+            host: host.map(|host| Host::new(host).expect("host")),
+            path: PathPrefix::new("/x").expect("path"),
+            port: PortName::new("http").expect("name"),
+        };
+        let at = |listener, host| url_at(&route(listener, host), "192.0.2.7");
+        assert_eq!(at(Listener::Port(30_001), None).as_deref(), Some("http://192.0.2.7:30001/x"));
+        assert_eq!(at(Listener::Https, Some("a.example")).as_deref(), Some("https://a.example/x"));
+        assert_eq!(at(Listener::Auto, None), None);
     }
 
     #[test]
