@@ -152,7 +152,7 @@ impl Store {
         let holder = txn.shared().ids.next().to_string();
         let mine = IdempotencyKey { tenant: tenant.clone(), actor: actor.to_owned(), key: key.to_owned(), holder };
         let begin = || args![tenant.as_str(), actor, key, fingerprint, mine.holder.as_str(), now + BUSY, now + keep];
-        txn.run(EXPIRE, args![now]).await?;
+        txn.later(EXPIRE, args![now]).await?;
         if txn.run(BEGIN, begin()).await? == 1 {
             txn.commit().await?;
             return Ok(Begun::New(mine));
@@ -212,7 +212,7 @@ impl Store {
         let mut txn = self.txn("keep the answer").await?;
         let mut args = key.args();
         args.extend(args![u32::from(answer.status), json::text(&answer.headers)?, answer.body]);
-        txn.run(FINISH, args).await?;
+        txn.later(FINISH, args).await?;
         txn.commit().await
     }
 
@@ -227,7 +227,7 @@ impl Store {
     /// Safe to drop: one transaction.
     pub async fn idempotency_give_up(&self, key: &IdempotencyKey) -> Result<(), Error> {
         let mut txn = self.txn("free the idempotency key").await?;
-        txn.run(GIVE_UP, key.args()).await?;
+        txn.later(GIVE_UP, key.args()).await?;
         txn.commit().await
     }
 }
@@ -261,7 +261,7 @@ pub(crate) async fn claim_in_txn(
     check(&claim.key)?;
     let (now, holder) = (txn.shared().clock.now(), txn.shared().ids.next().to_string());
     if txn.shared().is_time_to_expire(now) {
-        txn.run(EXPIRE, args![now]).await?;
+        txn.later(EXPIRE, args![now]).await?;
     }
     let answer = (claim.answer)(accepted);
     let args = args![

@@ -91,5 +91,5 @@ async fn free_in_txn(txn: &mut Txn, range: &RangeInclusive<u16>, avoid: &[u16]) 
 
 /// The release is gone, and so are its ports.
 pub(crate) async fn clear_in_txn(txn: &mut Txn, release: ReleaseId) -> Result<(), Error> {
-    txn.run(CLEAR, args![release]).await.map(drop)
+    txn.later(CLEAR, args![release]).await
 }

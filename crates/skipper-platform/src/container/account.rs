@@ -15,8 +15,13 @@ use skipper_core::{deployment::DeploymentId, port::Error};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{config::ContainerConfig, fault, files::Read, kept::InUse};
-use crate::local::{Fences, Launches};
+use super::{
+    config::ContainerConfig,
+    fault,
+    files::{Looks, Read},
+    kept::InUse,
+};
+use crate::local::Fences;
 
 /// Longest the engine may take to begin an answer. Whoever asks waits by a deadline of its own; this ends what is left
 /// behind.
@@ -31,10 +36,10 @@ pub(crate) struct Account {
     pub stop: CancellationToken,
     pub changed: Notify,
     pub fences: Fences,
-    pub launches: Launches,
     /// Starts the one watch of the engine's events.
     pub watching: Once,
     pub(super) read: Read,
+    pub(super) looks: Looks,
     pub(super) in_use: InUse,
     client: Mutex<Option<Docker>>,
     /// The version of that engine, once it has told it.
@@ -46,12 +51,12 @@ impl Account {
     pub(crate) fn new(config: ContainerConfig) -> Self {
         Self {
             fences: Fences::new(config.root.clone()),
-            launches: Launches::default(),
             config,
             stop: CancellationToken::new(),
             changed: Notify::new(),
             watching: Once::new(),
             read: Read::default(),
+            looks: Looks::default(),
             in_use: InUse::default(),
             client: Mutex::new(None),
             number: Mutex::new(None),

@@ -25,7 +25,6 @@ use super::{
     cgroup::Offer,
     fence::Fences,
     keeper::{Ended, Folder, State},
-    launches::Launches,
     look::{Looked, look},
     watch,
 };
@@ -43,7 +42,6 @@ pub(super) struct Account {
     pub stop: CancellationToken,
     pub changed: Notify,
     pub fences: Fences,
-    pub launches: Launches,
     /// Starts the one look at everything.
     pub adopting: Once,
     /// Cancelled, that is: over, when everything was looked at.
@@ -135,7 +133,6 @@ impl Account {
     pub(super) fn new(config: LocalConfig) -> Self {
         Self {
             fences: Fences::new(config.root.clone()),
-            launches: Launches::default(),
             config,
             stop: CancellationToken::new(),
             changed: Notify::new(),

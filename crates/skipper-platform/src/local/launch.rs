@@ -17,9 +17,10 @@ use zeroize::Zeroizing;
 
 use super::{
     account::{Account, Seen, Slot, blocking},
-    deployer, holder,
+    deployer,
+    fence::Underway,
+    holder,
     keeper::{self, Contents, Failure},
-    launches::Launching,
     look::Looked,
     ports::{Strictness, is_free},
     prepare::{self, Work},
@@ -53,26 +54,20 @@ pub(super) struct Wanted {
 
 /// Starts what does not run of the range and returns all of it, or the first error once nothing is being started any more.
 pub(super) async fn all(account: Arc<Account>, wanted: Arc<Wanted>, range: Instances) -> Result<Vec<Instance>, Error> {
-    let launching = &account.launches.begin(&wanted.deployment.id, range);
     let (passing, account_too) = (Arc::clone(&wanted), Arc::clone(&account));
-    blocking(move || account_too.fences.pass(&passing.deployment, passing.generation, true)).await??;
+    let underway = blocking(move || account_too.fences.begin(&passing.deployment, passing.generation, range)).await??;
     let outcomes: Vec<Result<Instance, Error>> = futures::stream::iter(range.range())
-        .map(|index| one(&account, &wanted, launching, index))
+        .map(|index| one(&account, &wanted, &underway, index))
         .buffered(AT_ONCE)
         .collect()
         .await;
     futures::stream::iter(outcomes).try_collect().await
 }
 
-async fn one(
-    account: &Arc<Account>,
-    wanted: &Arc<Wanted>,
-    launching: &Launching<'_>,
-    index: u32,
-) -> Result<Instance, Error> {
+async fn one(account: &Arc<Account>, wanted: &Arc<Wanted>, underway: &Underway, index: u32) -> Result<Instance, Error> {
     let slot = account.instance(&wanted.deployment.id, index);
     let _turn = slot.turn.lock().await;
-    launching.may_start(index)?;
+    underway.goes_on()?;
     let before = match account.see(&slot).await? {
         Seen::Running(watched) => {
             let wants = Contents::of(&wanted.deployment, wanted.generation);

@@ -111,7 +111,7 @@ async fn what_is_retired_while_it_is_launched_is_started_no_more() {
     };
     let (launched, stopped) = futures::future::join(world.launch(&it, 60), stopping).await;
     stopped.expect("stopped");
-    assert_eq!(launched.expect_err("not all were started").code(), "stopped");
+    assert_eq!(launched.expect_err("not all were started").code(), "called-off");
     assert_eq!(processes_of(&it), [] as [i32; 0]);
     world.start(&it).await;
     eventually("it can be started again", || processes_of(&it).len() == 1).await;

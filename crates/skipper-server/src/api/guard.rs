@@ -54,7 +54,9 @@ async fn admit(app: &App, meta: &Meta, mut request: Request, next: Next) -> Resu
         Access::Signed => false,
         Access::SignedOr(_) => !deploys::is_signed(request.headers()),
         Access::Public => auth::is_signed(app, request.headers()),
-        Access::TenantOrTicket(_) => match deploys::ticket(app, request.uri(), request.headers()).await? {
+        // In boxes of their own, as everything here that is over soon: thousands of agents wait in what comes after it, and each
+        // has room for all of this as long as it waits.
+        Access::TenantOrTicket(_) => match Box::pin(deploys::ticket(app, request.uri(), request.headers())).await? {
             Some(actor) => {
                 tracing::Span::current().record("actor", tracing::field::display(&actor));
                 request.extensions_mut().insert(actor);
@@ -63,7 +65,7 @@ async fn admit(app: &App, meta: &Meta, mut request: Request, next: Next) -> Resu
             None => true,
         },
         Access::Node => {
-            let actor = auth::node::authenticate(app, request.headers()).await?;
+            let actor = Box::pin(auth::node::authenticate(app, request.headers())).await?;
             tracing::Span::current().record("actor", tracing::field::display(&actor));
             request.extensions_mut().insert(actor);
             false
@@ -72,7 +74,7 @@ async fn admit(app: &App, meta: &Meta, mut request: Request, next: Next) -> Resu
     };
     if asked {
         let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
-        let actor = auth::authenticate(app, peer, request.uri(), request.headers()).await?;
+        let actor = Box::pin(auth::authenticate(app, peer, request.uri(), request.headers())).await?;
         tracing::Span::current().record("actor", tracing::field::display(&actor));
         permit(meta, &actor, request.uri())?;
         request.extensions_mut().insert(actor);
@@ -84,6 +86,11 @@ async fn admit(app: &App, meta: &Meta, mut request: Request, next: Next) -> Resu
             Answer::Whole => within(limit, next.run(request)).await,
         };
     }
+    Box::pin(carry_out(app, meta, request, next)).await
+}
+
+/// What changes something, or has a body.
+async fn carry_out(app: &App, meta: &Meta, request: Request, next: Next) -> Result<Response, Error> {
     if meta.mutates() && app.stop.is_cancelled() {
         return Err(Error::new(Code::ShuttingDown, "the server is shutting down and takes no new work"));
     }
@@ -103,7 +110,7 @@ async fn admit(app: &App, meta: &Meta, mut request: Request, next: Next) -> Resu
         }
         .in_current_span()
     };
-    match app.tasks.spawn(run).await_within(meta, limit).await? {
+    match app.tasks.spawn(run).await_within(meta, app.limits.request_timeout).await? {
         Ok(response) => Ok(response),
         Err(crashed) => Err(Error::internal(crashed)),
     }

@@ -8,6 +8,7 @@
 mod account;
 mod acme;
 mod again;
+mod build;
 mod caddy;
 mod compose;
 mod directory;
@@ -102,7 +103,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
     let mut warnings = Vec::new();
     let spring = spring::read(sources, &mut faults, &mut warnings);
     let merged = merge::merge(sources, &file, &spring, &mut faults, &mut warnings);
-    let config = typed::build(sources, &merged, &mut faults);
+    let config = build::build(sources, &merged, &mut faults);
     match config {
         Some(config) if faults.is_empty() => {
             let shown = merged.shown();

@@ -9,7 +9,7 @@ use skipper_store::{Error, NewIntent};
 
 use crate::{
     contract,
-    samples::{TTL, app, carry_out, cause, intent, plan_for, serving, spec},
+    samples::{TTL, app, carry_out, cause, intent, plan_for, resolution, serving, spec},
     world::World,
 };
 
@@ -80,7 +80,8 @@ async fn a_route_found_by_resolve_is_refused_there(world: &World) {
     let lease = store.lease(accepted.rollout.id, "engine", TTL).await.expect("no error").expect("free");
     let (none, spec) = (SecretVersions::default(), spec(&routes, &[]));
     let plan = plan_for(&accepted.release, 1, &spec, &none);
-    let refused = store.resolved(&lease, Some((String::new(), spec)), &plan, &none, &Phase::Advancing, vec![]).await;
+    let refused =
+        store.resolved(&lease, resolution(Some((String::new(), spec)), &plan, &none, &Phase::Advancing, vec![])).await;
     let refused = refused.expect_err("taken");
     assert_eq!(refused.code(), "route-taken");
     assert!(refused.to_string().contains("default/mine"), "{refused}");

@@ -8,7 +8,7 @@ use skipper_core::{
     name::{NodeName, TenantName},
     secret::SecretVersions,
 };
-use skipper_store::{Error, NewOrder, Order, OrderFilter, Store};
+use skipper_store::{Error, NewOrder, Order, OrderFilter, Renewed, Store};
 use uuid::Uuid;
 
 use crate::{
@@ -38,7 +38,7 @@ async fn registered(store: &Store) -> NodeName {
     node()
 }
 
-fn order(world: &World, deployment: &str, ready: bool) -> NewOrder {
+pub(crate) fn order(world: &World, deployment: &str, ready: bool) -> NewOrder {
     NewOrder {
         kind: OrderKind::DeployService,
         tenant: tenant(),
@@ -120,7 +120,9 @@ async fn an_order_is_handed_out_once_until_its_lease_runs_out(world: &World) {
     assert_eq!(take(store).await, None, "somebody has it");
     world.pass(LEASE / 2).await;
     let stranger = OrderId::from_uuid(Uuid::from_u128(9));
-    let lost = store.orders_renew(&node(), Some(&[made.id, stranger]), LEASE).await.expect("renewed");
+    let Renewed { lost, let_go } =
+        store.orders_renew(&node(), Some(&[made.id, stranger]), LEASE).await.expect("renewed");
+    assert!(!let_go);
     assert_eq!(lost, [stranger]);
     world.pass(LEASE / 2).await;
     assert_eq!(take(store).await, None, "it was renewed");

@@ -141,8 +141,8 @@ async fn accept(app: &App, client: &Client, prepared: Prepared) -> Result<Intent
     accepted.map_err(|error| refused(error, verb, &name, None))
 }
 
-/// Waits until what was installed was started, and says so; what could not be started is an error, and stays in the
-/// history.
+/// Waits until what was installed was started, and says so, also where it has already failed by then; what could not be
+/// started is an error, and stays in the history.
 async fn launched(app: &App, client: &Client, accepted: &IntentAccepted, platform: &str) -> Result<Version, Failure> {
     let loaded = wait::until(app, accepted.rollout.id, patience(app), wait::launched).await?;
     let name = &accepted.release.name;
@@ -157,6 +157,7 @@ async fn launched(app: &App, client: &Client, accepted: &IntentAccepted, platfor
                 cause.message
             )))
         }
+        _ if wait::all_were_launched(&loaded) => Ok(version.as_launched()),
         _ => Ok(version),
     }
 }

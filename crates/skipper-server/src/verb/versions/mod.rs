@@ -107,6 +107,16 @@ impl Version {
         self.stored.created_at
     }
 
+    /// As an install was when its platforms had been told, whatever its instances have come to meanwhile.
+    #[must_use]
+    pub fn as_launched(mut self) -> Self {
+        if self.status == Status::Failed {
+            self.status = Status::Deployed;
+            self.told = Told::Complete(Verb::Install);
+        }
+        self
+    }
+
     /// As it is told to whoever has just deleted it.
     #[must_use]
     pub fn as_deleted(mut self) -> Self {

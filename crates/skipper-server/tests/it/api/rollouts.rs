@@ -5,7 +5,10 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 use skipper_core::{name::PlatformName, spec::Target};
-use skipper_server::api::own::wire::{PlanView, ReleaseStatus};
+use skipper_server::{
+    api::own::wire::{PlanView, ReleaseStatus},
+    verb::wait,
+};
 use testkit::Behaviour;
 
 use super::{errors::check, install, json_of, stocked, upgrade};
@@ -126,6 +129,17 @@ async fn an_install_whose_health_fails_later_is_failed_then_and_its_name_is_free
     let answer = server.post("/api/package/install", &install("1.0.0", "web")).await;
     assert_eq!(answer.ok::<Value>()["info"]["status"]["statusCode"], "DEPLOYED", "the platform was told");
     server.told("web", "FAILED", "Install failed").await;
+    // However late the answer comes to be made: what was started is known after it has been taken back.
+    let newest = server.app.store.rollout_list(None, false, 1, None).await.expect("the store answers");
+    let id = newest.first().expect("a rollout").1.id;
+    let ended = wait::until(&server.app, id, Duration::from_secs(10), |_| false).await;
+    let mut ended = ended.expect("the store answers");
+    assert!(ended.rollout.phase.is_final(), "{:?}", ended.rollout.phase);
+    assert!(wait::launched(&ended) && wait::was_launched(&ended) && wait::all_were_launched(&ended));
+    for record in &mut ended.steps {
+        record.outcome.data = json!({"code": "failed", "message": "it could not be started"});
+    }
+    assert!(!wait::was_launched(&ended) && !wait::all_were_launched(&ended));
     let again: Value = server.post("/api/package/install", &install("2.0.0", "web")).await.ok();
     assert_eq!(again["version"], 2);
 }
