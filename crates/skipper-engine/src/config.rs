@@ -193,7 +193,7 @@ impl Routers {
 /// The engine's numbers; the defaults suit one server with SQLite.
 #[derive(Debug, Clone)]
 pub struct Tuning {
-    /// Rollouts worked on at the same time.
+    /// Rollouts worked on at the same time. One that waits for another machine makes room for others after a moment.
     pub max_rollouts: usize,
     /// How long a lease lasts and how often it is renewed.
     pub lease: LeaseSettings,

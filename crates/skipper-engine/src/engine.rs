@@ -1,7 +1,7 @@
 //! The loop that takes up open rollouts, and what its tasks share.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -11,7 +11,7 @@ use skipper_core::{
     port::{ErrorKind, Lease},
 };
 use tokio::{
-    sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
+    sync::{Notify, Semaphore, watch},
     time::{Instant, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -22,6 +22,7 @@ use crate::{
     handle::EngineHandle,
     lease,
     modes::Modes,
+    place::{MOST_ASIDE, Place},
     published::Published,
     retry::Backoff,
     rollout::{self, End},
@@ -47,8 +48,12 @@ pub(crate) struct Shared {
     /// Asks supervision to look at everything soon.
     pub(crate) look: Notify,
     nudge: watch::Sender<u64>,
+    /// The open rollouts that somebody asked to cancel, as far as that is known here.
+    cancels: watch::Sender<BTreeSet<RolloutId>>,
     /// Rollouts being worked on, and those that wait before they are taken up again.
     active: Mutex<HashMap<RolloutId, Turn>>,
+    /// Room for rollouts that wait for other machines, and have no place meanwhile.
+    pub(crate) aside: Semaphore,
 }
 
 #[derive(Debug)]
@@ -62,9 +67,42 @@ impl Shared {
         self.nudge.send_modify(|count| *count = count.wrapping_add(1));
     }
 
-    /// Changes whenever somebody wakes the engine.
-    pub(crate) fn nudges(&self) -> watch::Receiver<u64> {
-        self.nudge.subscribe()
+    /// Whether somebody asked to cancel the rollout, as far as that is known here.
+    pub(crate) fn is_cancelled(&self, id: RolloutId) -> bool {
+        self.cancels.borrow().contains(&id)
+    }
+
+    /// Resolves when somebody asked to cancel the rollout.
+    pub(crate) async fn cancelled(&self, id: RolloutId) {
+        // Fails only when the sender is gone, which is here.
+        let _ = self.cancels.subscribe().wait_for(|cancels| cancels.contains(&id)).await;
+    }
+
+    /// Asks for all rollouts at once whether they are to be cancelled: whenever somebody wakes the engine, and by the clock.
+    async fn hear_cancels(self: Arc<Self>, stop: CancellationToken) {
+        let mut nudges = self.nudge.subscribe();
+        loop {
+            nudges.mark_unchanged();
+            if self.running() > 0 {
+                match timeout(STORE_BOUND, self.config.store.cancels()).await {
+                    Ok(Ok(asked)) => {
+                        self.cancels.send_if_modified(|known| {
+                            let changed = *known != asked;
+                            *known = asked;
+                            changed
+                        });
+                    }
+                    Ok(Err(error)) => warn!(error = error.chain(), "cannot read which rollouts are to be cancelled"),
+                    Err(_) => {
+                        warn!(bound = ?STORE_BOUND, "the store does not answer which rollouts are to be cancelled");
+                    }
+                }
+            }
+            let nudged = timeout(self.config.tuning.cancel_poll, nudges.changed());
+            if stop.run_until_cancelled(nudged).await.is_none() {
+                return;
+            }
+        }
     }
 
     pub(crate) fn running(&self) -> usize {
@@ -119,13 +157,15 @@ struct Working {
     shared: Arc<Shared>,
     id: RolloutId,
     again: bool,
-    _permit: OwnedSemaphorePermit,
+    place: Arc<Place>,
 }
 
 impl Drop for Working {
     fn drop(&mut self) {
         self.shared.board.end(self.id);
         self.shared.put_down(self.id, self.again);
+        // Before the engine is woken: it looks whether there is one, and waits for the next word where there is none.
+        self.place.leave();
         // One more may be admitted now, and a leftover may be waiting.
         self.shared.wake();
         self.shared.look.notify_one();
@@ -151,7 +191,9 @@ impl Engine {
             published: Published::default(),
             look: Notify::new(),
             nudge: watch::Sender::new(0),
+            cancels: watch::Sender::default(),
             active: Mutex::new(HashMap::new()),
+            aside: Semaphore::new(MOST_ASIDE),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -183,7 +225,8 @@ impl Engine {
         shared.ward.begin();
         tasks.spawn(supervise::run(Arc::clone(shared), tasks.clone(), stop.clone()));
         let permits = Arc::new(Semaphore::new(tuning.max_rollouts.max(1)));
-        let mut nudges = shared.nudges();
+        tasks.spawn(Arc::clone(shared).hear_cancels(stop.clone()));
+        let mut nudges = shared.nudge.subscribe();
         loop {
             // Before the store is read, so that no wake-up is lost.
             nudges.mark_unchanged();
@@ -241,7 +284,8 @@ impl Engine {
         for id in due {
             let Ok(permit) = Arc::clone(permits).try_acquire_owned() else { return };
             if shared.take_up(id) {
-                let working = Working { shared: Arc::clone(shared), id, again: false, _permit: permit };
+                let place = Arc::new(Place::new(permits, permit));
+                let working = Working { shared: Arc::clone(shared), id, again: false, place };
                 tasks.spawn(work(working, stop.clone()).instrument(info_span!("rollout", rollout.id = %id)));
             }
         }
@@ -265,11 +309,12 @@ async fn work(mut working: Working, stop: CancellationToken) {
             return warn!(bound = ?STORE_BOUND, "the store does not answer; cannot take the lease");
         }
     };
+    let place = Arc::clone(&working.place);
     let end = tokio::select! {
         biased;
         () = stop.cancelled() => End::Stopped,
         () = lease::keep(config, lease.clone()) => End::Lost,
-        end = Box::pin(rollout::drive(&shared, &lease)) => end,
+        end = Box::pin(rollout::drive(&shared, &lease, &place)) => end,
     };
     match end {
         End::Final => return,

@@ -14,6 +14,7 @@ mod failure;
 mod handle;
 mod lease;
 mod modes;
+mod place;
 mod planning;
 mod published;
 mod retry;

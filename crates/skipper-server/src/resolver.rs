@@ -3,13 +3,21 @@
 //! Packages are rendered within the request, so what is left here is pinning. Rollbacks and scalings take the spec of the
 //! revision they name, which is pinned already: then no registry is asked for anything.
 
-use std::{collections::BTreeSet, fs, ops::RangeInclusive, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::ErrorKind as IoErrorKind,
+    net::{IpAddr, Ipv4Addr, TcpListener},
+    ops::RangeInclusive,
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::future::try_join_all;
 use skipper_core::{
     BoxFuture,
     id::ReleaseId,
-    name::ReleaseName,
+    name::{AppName, ReleaseName},
     port::{Clock, Error as PortError, ErrorKind, Ids, Platform, ResolveRequest, Resolved, Resolver},
     release::Source,
     route::{Host, Listener},
@@ -36,6 +44,9 @@ const UNREACHABLE: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LAST_PAUSE: Duration = Duration::from_secs(2);
 
+/// Ports that are tried for one application.
+const PORTS_TRIED: usize = 32;
+
 /// How many accounts an application may go through: the one that is named, and one that it is given to.
 const HANDED_OVER: usize = 2;
 
@@ -55,6 +66,7 @@ pub struct PackageResolver {
     repositories: Repositories,
     platforms: Platforms,
     edge_ports: RangeInclusive<u16>,
+    edge_address: IpAddr,
     clock: Arc<dyn Clock>,
     boot_health: Option<Millis>,
     apps: Option<Builder>,
@@ -70,7 +82,15 @@ impl PackageResolver {
         edge_ports: RangeInclusive<u16>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { store, repositories, platforms, edge_ports, clock, boot_health: None, apps: None }
+        let edge_address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        Self { store, repositories, platforms, edge_ports, edge_address, clock, boot_health: None, apps: None }
+    }
+
+    /// Where ports of routes listen, if not on the loopback.
+    #[must_use]
+    pub const fn with_edge_address(mut self, address: IpAddr) -> Self {
+        self.edge_address = address;
+        self
     }
 
     /// Longest an application of Spring's deployers may take to be healthy, unless the request says otherwise.
@@ -216,21 +236,36 @@ impl PackageResolver {
         }
         for app in &mut spec.applications {
             if app.routes.iter().any(|route| route.listener == Listener::Auto) {
-                let claim = async |avoid: BTreeSet<u16>| {
-                    let avoid: Vec<u16> = avoid.into_iter().filter(|port| self.edge_ports.contains(port)).collect();
-                    self.store.port_claim(request.release, &app.name, self.edge_ports.clone(), &avoid).await
-                };
-                // Better none that a connection came from lately; but connections to the edge itself leave such ports behind too.
-                let port = match claim(in_use(false)).await {
-                    Err(skipper_store::Error::NoFreePort { .. }) => claim(in_use(true)).await,
-                    claimed => claimed,
-                };
-                let port = port.map_err(PortError::from)?;
+                let port = self.port_for(request.release, &app.name).await?;
                 set_port(app, port);
             }
         }
         let left = request.deadline.since(self.clock.now());
         self.fetch_all(spec, UNREACHABLE, |app| app.bounds.fetch.duration().min(left)).await
+    }
+
+    /// The port of the edge for an application that named none: the one that was picked before. What the release is not routed
+    /// by yet, and nobody can listen on, is given up for the next one.
+    async fn port_for(&self, release: ReleaseId, app: &AppName) -> Result<u16, PortError> {
+        let mut useless = BTreeSet::new();
+        loop {
+            let claim = async |in_use: BTreeSet<u16>| {
+                let avoid: Vec<u16> =
+                    in_use.union(&useless).copied().filter(|port| self.edge_ports.contains(port)).collect();
+                self.store.port_claim(release, app, self.edge_ports.clone(), &avoid).await
+            };
+            // Better none that a connection came from lately; but connections to the edge itself leave such ports behind too.
+            let port = match claim(in_use(false)).await {
+                Err(skipper_store::Error::NoFreePort { .. }) => claim(in_use(true)).await,
+                claimed => claimed,
+            };
+            let port = port.map_err(PortError::from)?;
+            let fits = useless.len() == PORTS_TRIED || can_listen(self.edge_address, port);
+            if fits || !self.store.port_give_up(release, app).await.map_err(PortError::from)? {
+                return Ok(port);
+            }
+            useless.insert(port);
+        }
     }
 
     async fn fetch_all(
@@ -358,6 +393,11 @@ fn keep_port(app: &mut Application, before: Option<&Application>, range: &RangeI
     }
 }
 
+/// Whether a socket can listen there. Only asking the kernel tells: what a connection has left may be in the way or not.
+fn can_listen(address: IpAddr, port: u16) -> bool {
+    !TcpListener::bind((address, port)).is_err_and(|error| error.kind() == IoErrorKind::AddrInUse)
+}
+
 /// TCP ports that somebody on this host has, or `only_listening`; empty where that cannot be told.
 fn in_use(only_listening: bool) -> BTreeSet<u16> {
     ["/proc/net/tcp", "/proc/net/tcp6"]
@@ -388,6 +428,10 @@ mod tests {
         assert_eq!(port_of(&line.replace(" 0A ", " 06 ")), Some((7577, false)), "one that a connection has left");
         assert_eq!(port_of("garbage"), None);
         let held = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        assert!(in_use(true).contains(&held.local_addr().expect("address").port()));
+        let port = held.local_addr().expect("address").port();
+        assert!(in_use(true).contains(&port));
+        assert!(!can_listen(IpAddr::V4(Ipv4Addr::LOCALHOST), port));
+        drop(held);
+        assert!(can_listen(IpAddr::V4(Ipv4Addr::LOCALHOST), port));
     }
 }

@@ -211,6 +211,12 @@ fn said(text: &str) -> Result<Option<Said>, String> {
                 if depth == 0 && matches!(event, Event::SequenceStart(..)) {
                     return Err("is a list, and a map with `name` and `version` is expected".to_owned());
                 }
+                if depth == 1
+                    && let Place::Value(Some(key @ ("name" | "version"))) = place
+                {
+                    let what = if matches!(event, Event::SequenceStart(..)) { "list" } else { "map" };
+                    return Err(format!("`{key}` is a {what}, and text is expected"));
+                }
                 if (depth, place) == (1, Place::Value(Some(TAGS))) && matches!(event, Event::SequenceStart(..)) {
                     said.tags = Some(Vec::new());
                 }

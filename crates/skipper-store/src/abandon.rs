@@ -39,10 +39,10 @@ impl Store {
         let (plan, secrets) = (rollout.plan.as_ref().map(json::text).transpose()?, json::text(&rollout.secrets)?);
         let provenance = json::text(&rollout.provenance)?;
         let required = rollout.required_plan.as_ref().map(ToString::to_string);
-        txn.run(MEND, args![rollout.id, phase.name(), json::text(&phase)?, plan, secrets, provenance, required])
+        txn.later(MEND, args![rollout.id, phase.name(), json::text(&phase)?, plan, secrets, provenance, required])
             .await?;
         if txn.all(step::LIST, args![rollout.id]).await?.iter().map(step::read).any(|read| read.is_err()) {
-            txn.run(FORGET_STEPS, args![rollout.id]).await?;
+            txn.later(FORGET_STEPS, args![rollout.id]).await?;
         }
         let apps = settle_lives_in_txn(&mut txn, held, &release, &rollout, phase == Phase::Succeeded).await?;
         let mut told = rollout::told("rollout.abandoned", &release, &rollout, &rollout.provenance);

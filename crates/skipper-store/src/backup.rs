@@ -40,7 +40,7 @@ impl Store {
         let aside = Aside::beside(to)?;
         match &self.shared.db {
             Db::Sqlite(db) => {
-                let from = db.write.connect_options().get_filename().to_owned();
+                let from = db.write.options().get_filename().to_owned();
                 vacuum(&from, &aside.file()).await?;
             }
             Db::Pg(pool) => {

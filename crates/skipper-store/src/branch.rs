@@ -63,12 +63,12 @@ impl Store {
         let there = txn.one(OF_RELEASE, args![release]).await?.as_ref().map(read).transpose()?;
         let name = match there.filter(|there| there.provider == provider && there.project == project) {
             Some(there) => {
-                txn.run(ASK, args![there.name.as_str(), now]).await?;
+                txn.later(ASK, args![there.name.as_str(), now]).await?;
                 there.name
             }
             None => {
                 leave_in_txn(&mut txn, release).await?;
-                txn.run(INSERT, args![name, release, provider, project, now]).await?;
+                txn.later(INSERT, args![name, release, provider, project, now]).await?;
                 name.to_owned()
             }
         };
@@ -84,7 +84,7 @@ impl Store {
     /// Only those of the database.
     pub async fn branch_made(&self, name: &str, remote: &str) -> Result<(), Error> {
         let mut txn = self.txn("note the branch of a database").await?;
-        txn.run(MADE, args![name, remote]).await?;
+        txn.later(MADE, args![name, remote]).await?;
         txn.commit().await
     }
 
@@ -105,7 +105,7 @@ impl Store {
     /// Only those of the database.
     pub async fn branch_later(&self, name: &str, due: Timestamp) -> Result<(), Error> {
         let mut txn = self.txn("note a branch of a database to be removed").await?;
-        txn.run(LATER, args![name, due]).await?;
+        txn.later(LATER, args![name, due]).await?;
         txn.commit().await
     }
 
@@ -116,7 +116,7 @@ impl Store {
     /// Only those of the database.
     pub async fn branch_forget(&self, name: &str) -> Result<(), Error> {
         let mut txn = self.txn("forget a branch of a database").await?;
-        txn.run(FORGET, args![name]).await?;
+        txn.later(FORGET, args![name]).await?;
         txn.commit().await
     }
 }
@@ -124,7 +124,7 @@ impl Store {
 /// With its release, a branch goes: from now on it is to be removed.
 pub(crate) async fn leave_in_txn(txn: &mut Txn, release: ReleaseId) -> Result<(), Error> {
     let now = txn.shared().clock.now();
-    txn.run(LEAVE, args![release, now]).await.map(drop)
+    txn.later(LEAVE, args![release, now]).await
 }
 
 fn read(row: &Row) -> Result<DatabaseBranch, Error> {

@@ -28,7 +28,7 @@ impl Store {
     pub(crate) async fn bundle_add(&self, lease: &Lease, bundle: &FailureBundle) -> Result<(), Error> {
         let mut txn = self.txn("keep the failure bundle").await?;
         lease::fence_in_txn(&mut txn, lease).await?;
-        txn.run(ADD, args![lease.rollout, bundle.at, json::text(bundle)?]).await?;
+        txn.later(ADD, args![lease.rollout, bundle.at, json::text(bundle)?]).await?;
         txn.commit().await
     }
 }

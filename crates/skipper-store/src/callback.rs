@@ -116,7 +116,7 @@ impl Store {
         let now = txn.shared().clock.now();
         if !notes.is_empty() {
             let oldest = Timestamp::from_micros(now.as_micros().saturating_sub_unsigned(micros(KEEP)));
-            txn.run(FORGET, args![oldest]).await?;
+            txn.later(FORGET, args![oldest]).await?;
         }
         for note in notes {
             note_in_txn(&mut txn, note, now).await?;
@@ -190,7 +190,7 @@ impl Store {
         let attempts = if again.is_some() { callback.attempts.saturating_add(1) } else { 0 };
         let mut args = own();
         args.extend(args![json::text(&pending)?, callback.remote.as_deref(), attempts, due]);
-        txn.run(SETTLE, args).await?;
+        txn.later(SETTLE, args).await?;
         txn.commit().await
     }
 }
@@ -203,7 +203,7 @@ async fn note_in_txn(txn: &mut Txn, note: &CallbackNote, now: Timestamp) -> Resu
             let (seq, at) = note.told.as_ref().map_or((0, now), |told| (told.seq, told.at));
             pending.push(Told { state: note.inactive.to_owned(), seq, at });
             let args = args![row.text("rollout_id")?, row.text("target")?, json::text(&pending)?, false, now];
-            txn.run(ADD, args).await?;
+            txn.later(ADD, args).await?;
         }
     }
     let Some(told) = &note.told else { return Ok(()) };
@@ -212,7 +212,7 @@ async fn note_in_txn(txn: &mut Txn, note: &CallbackNote, now: Timestamp) -> Resu
     pending.push(told.clone());
     let pending = json::text(&pending)?;
     if known.is_some() {
-        txn.run(ADD, args![note.rollout, note.target.as_str(), pending, note.takes_over, now]).await?;
+        txn.later(ADD, args![note.rollout, note.target.as_str(), pending, note.takes_over, now]).await?;
         return Ok(());
     }
     if txn.row(COUNT_DUE, args![]).await?.count("n")? >= MAX_DUE {
@@ -220,7 +220,7 @@ async fn note_in_txn(txn: &mut Txn, note: &CallbackNote, now: Timestamp) -> Resu
         return Ok(());
     }
     let (release, target) = (note.release.as_str(), note.target.as_str());
-    txn.run(INSERT, args![note.rollout, target, release, pending, note.takes_over, now]).await?;
+    txn.later(INSERT, args![note.rollout, target, release, pending, note.takes_over, now]).await?;
     Ok(())
 }
 

@@ -9,11 +9,10 @@ use skipper_core::{
     generation::Generation,
     id::{ReleaseId, RolloutId},
     name::{SecretName, TenantName},
-    port::{Abandoned, Error, Lease, Loaded, RolloutStore, StepNote},
-    rollout::{FailureBundle, Phase, Plan},
+    port::{Abandoned, Error, Lease, Loaded, Note, RolloutStore},
+    rollout::FailureBundle,
     route::{Mode, ServiceId},
     secret::{SecretValues, SecretVersions},
-    spec::Spec,
     time::Timestamp,
 };
 
@@ -56,29 +55,8 @@ impl RolloutStore for Store {
         port!(self.rollout_load(rollout))
     }
 
-    fn resolved<'a>(
-        &'a self,
-        lease: &'a Lease,
-        resolved: Option<(String, Spec)>,
-        plan: &'a Plan,
-        secrets: &'a SecretVersions,
-        phase: &'a Phase,
-        events: Vec<NewEvent>,
-    ) -> BoxFuture<'a, Result<(), Error>> {
-        port!(self.rollout_resolved(lease, resolved, plan, secrets, phase, events))
-    }
-
-    fn step<'a>(&'a self, lease: &'a Lease, note: StepNote) -> BoxFuture<'a, Result<(), Error>> {
-        port!(self.step_put(lease, note))
-    }
-
-    fn phase<'a>(
-        &'a self,
-        lease: &'a Lease,
-        phase: &'a Phase,
-        events: Vec<NewEvent>,
-    ) -> BoxFuture<'a, Result<(), Error>> {
-        port!(self.rollout_phase(lease, phase, events))
+    fn record<'a>(&'a self, lease: &'a Lease, notes: Vec<Note>) -> BoxFuture<'a, Result<(), Error>> {
+        port!(self.notes_put(lease, notes))
     }
 
     fn abandon<'a>(&'a self, lease: &'a Lease, why: &'a str) -> BoxFuture<'a, Result<Abandoned, Error>> {
@@ -91,6 +69,10 @@ impl RolloutStore for Store {
 
     fn cancel_requested(&self, rollout: RolloutId) -> BoxFuture<'_, Result<bool, Error>> {
         port!(self.rollout_cancel_requested(rollout))
+    }
+
+    fn cancels(&self) -> BoxFuture<'_, Result<BTreeSet<RolloutId>, Error>> {
+        port!(self.rollout_cancels())
     }
 
     fn secret_versions<'a>(
@@ -106,7 +88,10 @@ impl RolloutStore for Store {
                     "secret-missing",
                     format!("secret `{name}` is not set in tenant `{tenant}`"),
                 )
-                .hint(format!("set it with `skipper secrets set {name}` and try again")),
+                .hint(match tenant.as_str() {
+                    "default" => format!("set it with `skipper secrets set {name}` and try again"),
+                    other => format!("set it with `skipper secrets set {name} --tenant {other}` and try again"),
+                }),
                 other => other.into(),
             })
         })

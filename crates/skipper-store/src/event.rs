@@ -10,16 +10,21 @@ use skipper_core::{
 
 use crate::{
     Error, Store,
-    db::{Db, Row, Txn, args, statements},
+    db::{Arg, Db, Row, Txn, args, statements},
     store::page,
 };
 
 statements! {
-    /// Locks the head until the transaction ends, so that numbers follow the order of commits.
-    TAKE_HEAD = "UPDATE chain SET seq = seq + $1 WHERE id = 1 RETURNING seq, hash";
-    SET_HEAD = "UPDATE chain SET hash = $1 WHERE id = 1";
+    /// Locks the head until the transaction ends.
+    LOCK_HEAD = "UPDATE chain SET seq = seq WHERE id = 1 RETURNING seq, hash";
+    SET_END = "UPDATE chain SET seq = $1, hash = $2 WHERE id = 1";
     INSERT = "INSERT INTO event (seq, at, kind, tenant, release_name, revision, rollout_id, provenance, data, previous, hash) \
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+    /// What is told together goes in together.
+    INSERT_3 = "INSERT INTO event (seq, at, kind, tenant, release_name, revision, rollout_id, provenance, data, previous, hash) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11), \
+            ($12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22), \
+            ($23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33)";
     HEAD = "SELECT seq, hash FROM chain WHERE id = 1";
     LIST = "SELECT * FROM event WHERE seq > $1 ORDER BY seq LIMIT $2";
     LIST_OF_TENANT = "SELECT * FROM event WHERE tenant = $3 AND seq > $1 ORDER BY seq LIMIT $2";
@@ -43,6 +48,8 @@ pub struct ChainReport {
     pub checked: u64,
     /// Where the chain breaks first; `None` when it is whole.
     pub broken: Option<ChainBreak>,
+    /// The hash up to which it holds: that of the newest event where it is whole.
+    pub holds_to: String,
 }
 
 /// The first place where the chain does not hold.
@@ -71,7 +78,7 @@ impl Store {
                 self.all(doing, LIST_OF_RELEASE, args![after, page(limit), tenant.as_str(), release.as_str()]).await
             }
         }?;
-        rows.iter().map(read).collect()
+        Ok(readable(&rows))
     }
 
     /// Events of one rollout after number `after`, oldest first, at most `limit` (and never more than 1000).
@@ -81,7 +88,7 @@ impl Store {
     /// Only those of the database.
     pub async fn events_of_rollout(&self, rollout: RolloutId, after: u64, limit: u32) -> Result<Vec<Event>, Error> {
         let args = args![after, page(limit), rollout.to_string()];
-        self.all("list events of a rollout", LIST_OF_ROLLOUT, args).await?.iter().map(read).collect()
+        Ok(readable(&self.all("list events of a rollout", LIST_OF_ROLLOUT, args).await?))
     }
 
     /// Appends events that go with no other change.
@@ -119,8 +126,7 @@ impl Store {
         let head = self.one("verify events", HEAD, args![]).await?;
         let head = head.ok_or_else(|| Error::corrupt("the head of the event chain is missing"))?;
         let (last, head_hash) = (head.count("seq")?, head.text("hash")?);
-        let mut report = ChainReport { checked: 0, broken: None };
-        let mut previous = Event::genesis().to_string();
+        let mut report = ChainReport { checked: 0, broken: None, holds_to: Event::genesis().to_string() };
         while report.checked < last {
             let rows = self.all("verify events", LIST, args![report.checked, 500_i64]).await?;
             let expected = report.checked + 1;
@@ -133,14 +139,26 @@ impl Store {
                     break;
                 }
                 report.checked += 1;
-                if let Some(reason) = fault(row, report.checked, &previous)? {
-                    report.broken = Some(ChainBreak { seq: report.checked, reason });
-                    return Ok(report);
+                let seq = report.checked;
+                let found = fault(row, seq, &report.holds_to).and_then(|reason| match reason {
+                    Some(reason) => Ok(Err(reason)),
+                    None => row.text("hash").map(Ok),
+                });
+                // A column that holds what Skipper never wrote there was changed, too.
+                let found = match found {
+                    Err(error @ Error::Corrupt { .. }) => Err(format!("event {seq} was changed: {error}")),
+                    found => found?,
+                };
+                match found {
+                    Ok(hash) => report.holds_to = hash,
+                    Err(reason) => {
+                        report.broken = Some(ChainBreak { seq, reason });
+                        return Ok(report);
+                    }
                 }
-                previous = row.text("hash")?;
             }
         }
-        if previous != head_hash {
+        if report.holds_to != head_hash {
             let reason = "the last event is not the one that the head of the chain names".to_owned();
             report.broken = Some(ChainBreak { seq: last, reason });
         }
@@ -155,37 +173,52 @@ pub(crate) async fn head(db: &Db) -> Result<u64, Error> {
 
 /// Links the events to the chain; returns the number of the last one. The last thing a transaction does.
 pub(crate) async fn append_in_txn(txn: &mut Txn, events: Vec<NewEvent>) -> Result<u64, Error> {
-    let count = i64::try_from(events.len()).unwrap_or(i64::MAX);
-    let head = txn.row(TAKE_HEAD, args![count]).await?;
-    let last = head.count("seq")?;
-    let mut previous: Sha256 = head.parse("hash")?;
+    let (mut seq, mut previous) = txn.chain_head().await?;
     // Read under the lock, so that times never run backwards along the chain by our own doing.
     let at = txn.shared().clock.now();
-    let mut seq = last - u64::try_from(count).unwrap_or(0);
+    let mut linked = Vec::with_capacity(events.len());
     for new in events {
         seq += 1;
         let event = Event::link(new, seq, at, previous);
         previous = event.hash;
-        txn.run(
-            INSERT,
-            args![
-                event.seq,
-                event.at,
-                event.kind,
-                event.tenant.map(String::from),
-                event.release.map(String::from),
-                event.revision,
-                event.rollout.map(|id| id.to_string()),
-                crate::json::text(&event.provenance)?,
-                event.data.to_string(),
-                event.previous,
-                event.hash,
-            ],
-        )
-        .await?;
+        linked.push(row(event)?);
     }
-    txn.run(SET_HEAD, args![previous]).await?;
-    Ok(last)
+    let mut rest = linked.into_iter();
+    while rest.len() > 0 {
+        let (sql, count) = if rest.len() >= 3 { (INSERT_3, 3) } else { (INSERT, 1) };
+        txn.later(sql, rest.by_ref().take(count).flatten().collect()).await?;
+    }
+    txn.chain_move((seq, previous)).await?;
+    Ok(seq)
+}
+
+fn row(event: Event) -> Result<Vec<Arg>, Error> {
+    Ok(args![
+        event.seq,
+        event.at,
+        event.kind,
+        event.tenant.map(String::from),
+        event.release.map(String::from),
+        event.revision,
+        event.rollout.map(|id| id.to_string()),
+        crate::json::text(&event.provenance)?,
+        event.data.to_string(),
+        event.previous,
+        event.hash,
+    ])
+}
+
+/// Those that can be understood. One that somebody has damaged must not hide what was told around it; `events_verify` names it.
+fn readable(rows: &[Row]) -> Vec<Event> {
+    let told = |row: &Row| {
+        read(row)
+            .inspect_err(|error| {
+                let seq = row.count("seq").unwrap_or_default();
+                tracing::warn!(seq, "an event is passed over, see `skipper events verify`: {error}");
+            })
+            .ok()
+    };
+    rows.iter().filter_map(told).collect()
 }
 
 fn read(row: &Row) -> Result<Event, Error> {

@@ -57,7 +57,7 @@ impl Store {
     /// Safe to drop: one transaction.
     pub async fn home_leave(&self, owner: &str) -> Result<(), Error> {
         let mut txn = self.txn("give the right to tend back").await?;
-        txn.run(LEAVE, args![owner]).await?;
+        txn.later(LEAVE, args![owner]).await?;
         txn.commit().await
     }
 }

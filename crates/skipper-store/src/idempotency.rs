@@ -165,7 +165,7 @@ impl Store {
         let holder = txn.shared().ids.next().to_string();
         let mine = IdempotencyKey { tenant: tenant.clone(), actor: actor.to_owned(), key: key.to_owned(), holder };
         let begin = || args![tenant.as_str(), actor, key, fingerprint, mine.holder.as_str(), now + BUSY, now + keep];
-        txn.run(EXPIRE, args![now]).await?;
+        txn.later(EXPIRE, args![now]).await?;
         if txn.run(BEGIN, begin()).await? == 1 {
             txn.commit().await?;
             return Ok(Begun::New(mine));
@@ -260,7 +260,7 @@ impl Store {
     /// Safe to drop: one transaction.
     pub async fn idempotency_give_up(&self, key: &IdempotencyKey) -> Result<(), Error> {
         let mut txn = self.txn("free the idempotency key").await?;
-        txn.run(GIVE_UP, key.args()).await?;
+        txn.later(GIVE_UP, key.args()).await?;
         txn.commit().await
     }
 }
@@ -288,7 +288,7 @@ pub(crate) async fn accepted_in_txn(txn: &mut Txn, key: &IdempotencyKey, rollout
 pub(crate) async fn finish_in_txn(txn: &mut Txn, key: &IdempotencyKey, answer: StoredAnswer) -> Result<(), Error> {
     let mut args = key.args();
     args.extend(args![u32::from(answer.status), json::text(&answer.headers)?, answer.body]);
-    txn.run(FINISH, args).await.map(drop)
+    txn.later(FINISH, args).await
 }
 
 /// Takes a key with its answer, in the transaction that did it.
@@ -300,7 +300,7 @@ pub(crate) async fn claim_in_txn(
 ) -> Result<(), Error> {
     let (now, holder) = (txn.shared().clock.now(), txn.shared().ids.next().to_string());
     if txn.shared().is_time_to_expire(now) {
-        txn.run(EXPIRE, args![now]).await?;
+        txn.later(EXPIRE, args![now]).await?;
     }
     let answer = (claim.answer)(accepted);
     let headers = json::text(&answer.headers)?;

@@ -152,7 +152,7 @@ async fn admit_in_txn(txn: &mut Txn, new: &NewIntent) -> Result<Release, Error> 
         None if new.verb == Verb::Install => {
             tenant::ensure_in_txn(txn, tenant).await?;
             let (id, now) = (ReleaseId::from_uuid(txn.shared().ids.next()), txn.shared().clock.now());
-            txn.run(release::INSERT, args![id, tenant.as_str(), name.as_str(), new.door.as_str(), now]).await?;
+            txn.later(release::INSERT, args![id, tenant.as_str(), name.as_str(), new.door.as_str(), now]).await?;
             // On PostgreSQL somebody else may have made it meanwhile; then this locks and judges theirs.
             let made = release::lock_by_name_in_txn(txn, tenant, name).await?;
             made.ok_or_else(|| Error::corrupt(format!("release `{name}` is gone right after it was made")))?
@@ -240,7 +240,7 @@ async fn insert_in_txn(
             release.last_revision += 1;
             release.deleted = false;
             release.door = new.door;
-            txn.run(release::SET_REVISION, args![release.id, release.last_revision, false, release.door.as_str()])
+            txn.later(release::SET_REVISION, args![release.id, release.last_revision, false, release.door.as_str()])
                 .await?;
             let (manifest, spec) = new.rendered.map_or((None, None), |(manifest, spec)| (Some(manifest), Some(spec)));
             let revision = Revision {
@@ -297,7 +297,7 @@ async fn insert_revision_in_txn(
     let origin = origin_in_txn(txn, new, kept).await?;
     let (tag, signed_at) = revision::delivery(&new.source);
     let spec = new.spec.as_ref().map(json::text).transpose()?;
-    txn.run(
+    txn.later(
         revision::INSERT,
         args![
             new.release,
@@ -321,7 +321,6 @@ async fn insert_revision_in_txn(
         ],
     )
     .await
-    .map(drop)
 }
 
 /// What a revision comes from, also by way of an earlier one: its package is in use while the revision is.
@@ -377,7 +376,7 @@ async fn origin_in_txn(txn: &mut Txn, new: &Revision, kept: Option<String>) -> R
 
 async fn insert_rollout_in_txn(txn: &mut Txn, new: &Rollout, provenance: &str, now: Timestamp) -> Result<(), Error> {
     let slot = if new.phase == Phase::Waiting { "waiting" } else { "open" };
-    txn.run(
+    txn.later(
         INSERT_ROLLOUT,
         args![
             new.id,
@@ -396,5 +395,4 @@ async fn insert_rollout_in_txn(txn: &mut Txn, new: &Rollout, provenance: &str, n
         ],
     )
     .await
-    .map(drop)
 }

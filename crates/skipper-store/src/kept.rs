@@ -26,6 +26,6 @@ impl Store {
 /// Keeps a document and answers its digest.
 pub(crate) async fn put_in_txn(txn: &mut Txn, document: String) -> Result<String, Error> {
     let digest = Sha256::of(document.as_bytes()).to_string();
-    txn.run(PUT, args![digest.clone(), document]).await?;
+    txn.later(PUT, args![digest.clone(), document]).await?;
     Ok(digest)
 }

@@ -95,7 +95,7 @@ impl Store {
 
     pub(crate) async fn lease_reclaim(&self, owner: &str) -> Result<(), Error> {
         let mut txn = self.txn("give the leases of the last run back").await?;
-        txn.run(RECLAIM, args![owner]).await?;
+        txn.later(RECLAIM, args![owner]).await?;
         txn.wake();
         txn.commit().await
     }

@@ -14,6 +14,7 @@
 //! - Every method may be dropped at any await: its transaction happens as a whole or not at all.
 
 mod abandon;
+mod agents;
 mod aside;
 mod backup;
 mod branch;
@@ -40,6 +41,7 @@ mod mode;
 mod needed;
 mod node;
 mod node_token;
+mod note;
 mod open;
 mod package;
 mod package_find;
@@ -104,6 +106,7 @@ pub use store::Store;
 pub use token::{NewToken, Token, TokenSecret};
 pub use version::{RunningVersion, StoredVersion, VersionFilter, VersionOrder};
 pub use work_order::{NewOrder, Order, OrderFilter};
+pub use work_order_take::Renewed;
 
 /// Every SQL text by name, for the test that prepares them all on both databases.
 #[doc(hidden)]

@@ -1,10 +1,13 @@
 //! Table `live`: the deployments that run, leftovers included.
 
+use std::collections::BTreeMap;
+
 use skipper_core::{
     deployment::{DeploymentId, Live},
     event::NewEvent,
     generation::Generation,
     id::ReleaseId,
+    port::Lease,
 };
 
 use crate::{
@@ -115,7 +118,7 @@ pub(crate) async fn put_in_txn(txn: &mut Txn, live: &Live, generation: Generatio
     let (now, deployment) = (txn.shared().clock.now(), &live.deployment);
     let mut stored = live.clone();
     stored.generation = generation;
-    txn.run(
+    txn.later(
         PUT,
         args![
             deployment.id.as_str(),
@@ -133,16 +136,31 @@ pub(crate) async fn put_in_txn(txn: &mut Txn, live: &Live, generation: Generatio
         ],
     )
     .await?;
-    txn.run(FORGET_SECRETS, args![deployment.id.as_str()]).await?;
+    txn.later(FORGET_SECRETS, args![deployment.id.as_str()]).await?;
     for secret in deployment.secrets.0.keys() {
-        txn.run(ADD_SECRET, args![deployment.id.as_str(), deployment.tenant.as_str(), secret.as_str()]).await?;
+        txn.later(ADD_SECRET, args![deployment.id.as_str(), deployment.tenant.as_str(), secret.as_str()]).await?;
+    }
+    Ok(())
+}
+
+/// Stores what the holder of a rollout's lease made of each deployment (`None`: it is gone); the lease was judged before.
+pub(crate) async fn change_in_txn(
+    txn: &mut Txn,
+    lease: &Lease,
+    lives: BTreeMap<DeploymentId, Option<Live>>,
+) -> Result<(), Error> {
+    for (id, live) in lives {
+        match live {
+            Some(live) => put_in_txn(txn, &live, lease.generation).await?,
+            None => remove_in_txn(txn, &id).await?,
+        }
     }
     Ok(())
 }
 
 pub(crate) async fn remove_in_txn(txn: &mut Txn, id: &DeploymentId) -> Result<(), Error> {
-    txn.run(FORGET_SECRETS, args![id.as_str()]).await?;
-    txn.run(REMOVE, args![id.as_str()]).await.map(drop)
+    txn.later(FORGET_SECRETS, args![id.as_str()]).await?;
+    txn.later(REMOVE, args![id.as_str()]).await
 }
 
 fn read_generation(row: &Row) -> Result<Generation, Error> {

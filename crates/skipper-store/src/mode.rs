@@ -52,5 +52,5 @@ impl Store {
 
 /// A release that is gone is asked nothing of.
 pub(crate) async fn clear_in_txn(txn: &mut Txn, release: skipper_core::id::ReleaseId) -> Result<(), Error> {
-    txn.run(CLEAR, args![release]).await.map(drop)
+    txn.later(CLEAR, args![release]).await
 }

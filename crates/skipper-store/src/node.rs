@@ -81,7 +81,7 @@ impl Store {
             return Ok((before.clone(), false));
         }
         let now = txn.shared().clock.now();
-        txn.run(PUT, args![name.as_str(), json::text(spec)?, now]).await?;
+        txn.later(PUT, args![name.as_str(), json::text(spec)?, now]).await?;
         let node = read(&txn.row(GET, args![name.as_str()]).await?)?;
         let kind = if before.is_some() { "node.changed" } else { "node.registered" };
         txn.tell([told(kind, None, provenance, serde_json::json!({"node": name, "spec": spec}))]);
@@ -121,7 +121,7 @@ impl Store {
         let mut txn = self.txn("remember when nodes were seen").await?;
         for one in seen {
             let version = one.agent_version.as_deref();
-            txn.run(SEEN, args![one.node.as_str(), one.at, version, one.draining]).await?;
+            txn.later(SEEN, args![one.node.as_str(), one.at, version, one.draining]).await?;
         }
         txn.commit().await
     }
@@ -141,8 +141,9 @@ impl Store {
             return Err(Error::not_found("node", name));
         }
         let now = txn.shared().clock.now();
-        txn.run(REMOVE_TOKENS, args![name.as_str()]).await?;
-        txn.run(DROP_ORDERS, args![name.as_str(), now]).await?;
+        txn.agents_changed();
+        txn.later(REMOVE_TOKENS, args![name.as_str()]).await?;
+        txn.later(DROP_ORDERS, args![name.as_str(), now]).await?;
         txn.tell([told("node.removed", None, provenance, serde_json::json!({"node": name}))]);
         txn.commit().await
     }

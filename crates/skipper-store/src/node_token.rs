@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     Error, IdempotencyKey, Store, StoredAnswer, TokenSecret,
+    agents::Known,
     db::{Row, Txn, args, statements},
     idempotency,
     node::told,
@@ -21,7 +22,7 @@ statements! {
         AND (expires_at IS NULL OR expires_at > $3) AND sha256 <> $4";
     REVOKE = "UPDATE node_token SET revoked_at = $2 WHERE node = $1 AND revoked_at IS NULL";
     FORGET = "DELETE FROM node_token WHERE node = $1 AND (expires_at < $2 OR revoked_at < $2)";
-    WHOSE = "SELECT node FROM node_token WHERE sha256 = $1 AND purpose = $2 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $3)";
+    WHOSE = "SELECT node, expires_at FROM node_token WHERE sha256 = $1 AND purpose = $2 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $3)";
     USE_UP = "UPDATE node_token SET revoked_at = $2 WHERE sha256 = $1 AND purpose = 'enrolment' AND revoked_at IS NULL AND expires_at > $2";
     ENROLMENT_OF = "SELECT node FROM node_token WHERE sha256 = $1 AND purpose = 'enrolment'";
     OF_NODE = "SELECT * FROM node_token WHERE node = $1 AND purpose = 'agent' LIMIT 100";
@@ -134,9 +135,10 @@ impl Store {
     ) -> Result<(), Error> {
         txn.one(NODE, args![node.as_str()]).await?.ok_or_else(|| Error::not_found("node", node))?;
         let now = txn.shared().clock.now();
-        txn.run(END, args![node.as_str(), AGENT, now + grace, sha256]).await?;
-        txn.run(FORGET, args![node.as_str(), now - KEEP]).await?;
-        txn.run(INSERT, args![sha256, node.as_str(), AGENT, now, None::<Timestamp>]).await?;
+        txn.agents_changed();
+        txn.later(END, args![node.as_str(), AGENT, now + grace, sha256]).await?;
+        txn.later(FORGET, args![node.as_str(), now - KEEP]).await?;
+        txn.later(INSERT, args![sha256, node.as_str(), AGENT, now, None::<Timestamp>]).await?;
         txn.tell([told("node.token", None, provenance, serde_json::json!({"node": node}))]);
         Ok(())
     }
@@ -166,6 +168,7 @@ impl Store {
         let mut txn = self.txn("revoke the node's tokens").await?;
         let now = txn.shared().clock.now();
         if txn.run(REVOKE, args![node.as_str(), now]).await? > 0 {
+            txn.agents_changed();
             txn.tell([told("node.revoked", None, provenance, serde_json::json!({"node": node}))]);
         }
         txn.commit().await
@@ -177,9 +180,21 @@ impl Store {
     ///
     /// Only those of the database.
     pub async fn node_authenticate(&self, secret: &str) -> Result<Option<NodeName>, Error> {
-        let args = args![Sha256::of(secret.as_bytes()), AGENT, self.now()];
-        let row = self.one("look for the node's token", WHOSE, args).await?;
-        row.map(|row| row.parse("node")).transpose()
+        let (token, now) = (Sha256::of(secret.as_bytes()), self.now());
+        let forgotten = match self.shared.agents.get(token) {
+            Ok(known) if known.expires_at.is_none_or(|ends| ends > now.as_micros()) => return Ok(Some(known.node)),
+            Ok(_) => return Ok(None),
+            Err(forgotten) => forgotten,
+        };
+        let row = self.one("look for the node's token", WHOSE, args![token, AGENT, now]).await?;
+        let Some(row) = row else { return Ok(None) };
+        let node: NodeName = row.parse("node")?;
+        // Several servers on one PostgreSQL do not hear of each other's changes in time.
+        if !self.is_shared() {
+            let known = Known { node: node.clone(), expires_at: row.maybe_int("expires_at")? };
+            self.shared.agents.remember(token, known, forgotten);
+        }
+        Ok(Some(node))
     }
 
     /// Makes what lets an agent fetch its token, once, within `ttl`.
@@ -203,7 +218,7 @@ impl Store {
         let now = txn.shared().clock.now();
         let ends = now + ttl;
         let args = args![Sha256::of(secret.expose().as_bytes()), node.as_str(), ENROLMENT, now, Some(ends)];
-        txn.run(INSERT, args).await?;
+        txn.later(INSERT, args).await?;
         txn.tell([told("node.enrolment", None, provenance, serde_json::json!({"node": node}))]);
         txn.commit().await?;
         Ok((secret, ends))

@@ -4,7 +4,7 @@ use std::{
     path::Path,
     str::FromStr as _,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, Weak,
         atomic::{AtomicBool, AtomicI64, AtomicU64},
     },
     time::Duration,
@@ -13,22 +13,22 @@ use std::{
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _,
     postgres::{PgConnectOptions, PgConnection, PgPoolOptions},
-    sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePoolOptions, SqliteSynchronous},
+    sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous},
 };
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Error, Location, SCHEMA_VERSION, Store, StoreConfig, create,
-    db::{Db, Line, SqlitePools, args, pg_query, sqlite_query},
+    Error, Location, SCHEMA_VERSION, Store, StoreConfig,
+    agents::Agents,
+    create,
+    db::{Connections, Db, Line, SqlitePools, args, pg_query, sqlite_query},
     event, listen, meta,
     schema::{APPLICATION_ID, MIGRATIONS, Migration},
     seal::KeyRing,
     store::Shared,
 };
 
-/// Longest a caller waits for a free connection: more than one slow disk flush for each of a hundred queued writers.
-const ACQUIRE: Duration = Duration::from_secs(30);
 /// Longest that PostgreSQL may take to answer, or to have a connection free.
 const ANSWER: Duration = Duration::from_secs(10);
 /// An idle reader costs about a megabyte; a busy server needs it again at once, a resting one never.
@@ -36,6 +36,9 @@ const IDLE: Duration = Duration::from_secs(60);
 /// What a reader keeps of the file, in KiB after the minus sign. A search looks through all of an index, which takes 15 MB for a
 /// hundred thousand packages, and twice the time where it does not fit. Filled by what is read, and gone with the reader.
 const READER_CACHE: &str = "-16384";
+
+/// How many texts the writer keeps prepared: what is sent at once is a text of its own.
+const WRITER_STATEMENTS: usize = 300;
 
 impl Store {
     /// Opens the database, making or migrating it where needed. An up-to-date one is neither written nor searched.
@@ -47,8 +50,9 @@ impl Store {
     pub async fn open(config: StoreConfig) -> Result<Self, Error> {
         let location = config.location.to_string();
         let exclusive = config.exclusive && matches!(config.location, Location::Sqlite(_));
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let db = match &config.location {
-            Location::Sqlite(path) => open_sqlite(path, &location, &config).await?,
+            Location::Sqlite(path) => open_sqlite(path, &location, &config, &tasks, &stop).await?,
             Location::Postgres(url) => open_postgres(url, &location, &config).await?,
         };
         let head = event::head(&db).await?;
@@ -61,11 +65,12 @@ impl Store {
             location,
             events: watch::Sender::new(head),
             work: watch::Sender::new(0),
-            tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
+            tasks,
+            stop,
             unwritable: AtomicBool::new(false),
             commits: AtomicU64::new(0),
             expired: AtomicI64::new(0),
+            agents: Agents::default(),
             any_token: Mutex::new(None),
         });
         listen::start(&shared);
@@ -85,8 +90,8 @@ impl Store {
             return Ok(());
         }
         let mut txn = self.txn(doing).await?;
-        txn.run(meta::BREAK_LEASES, args![]).await?;
-        txn.run(meta::FORGET_UNFINISHED, args![]).await?;
+        txn.later(meta::BREAK_LEASES, args![]).await?;
+        txn.later(meta::FORGET_UNFINISHED, args![]).await?;
         txn.commit().await
     }
 }
@@ -98,7 +103,13 @@ struct Header {
     tables: i64,
 }
 
-async fn open_sqlite(path: &Path, location: &str, config: &StoreConfig) -> Result<Db, Error> {
+async fn open_sqlite(
+    path: &Path,
+    location: &str,
+    config: &StoreConfig,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Result<Db, Error> {
     let doing = "open the database";
     if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(|source| Error::CannotOpen {
@@ -111,16 +122,9 @@ async fn open_sqlite(path: &Path, location: &str, config: &StoreConfig) -> Resul
         create::create(path, config).await.map_err(|e| placed(e, location))?;
     }
     let options = sqlite_options(path).busy_timeout(config.patience);
-    let write = SqlitePoolOptions::new()
-        .max_connections(1)
-        .acquire_timeout(ACQUIRE)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        // SQLite rolls back by itself on a full disk, and then the driver believes for ever that a transaction is open.
-        // Such a connection is replaced.
-        .before_acquire(|conn, _| Box::pin(async move { Ok(!conn.is_in_transaction()) }))
-        .connect_lazy_with(options.clone());
-    let mut conn = write.acquire().await.map_err(|e| placed(Error::from_sqlx(doing, e), location))?;
+    let writing = options.clone().statement_cache_capacity(WRITER_STATEMENTS);
+    let write = Connections::new(writing, 1, tasks.clone());
+    let mut conn = write.lend().await.map_err(|e| placed(Error::from_sqlx(doing, e), location))?;
     let header = sqlite_header(&mut conn).await.map_err(|e| placed(Error::from_sqlx(doing, e), location))?;
     judge(&header, location)?;
     // Persistent in the file, and what lets readers and the writer work at the same time.
@@ -132,14 +136,18 @@ async fn open_sqlite(path: &Path, location: &str, config: &StoreConfig) -> Resul
         migrate_sqlite(&mut conn, config).await.map_err(|e| placed(e, location))?;
     }
     drop(conn);
-    let read = SqlitePoolOptions::new()
-        .max_connections(config.connections.max(1))
-        .acquire_timeout(ACQUIRE)
-        .idle_timeout(IDLE)
-        .max_lifetime(None)
-        .test_before_acquire(false)
-        .connect_lazy_with(options.pragma("query_only", "ON").pragma("cache_size", READER_CACHE));
+    let reading = options.pragma("query_only", "ON").pragma("cache_size", READER_CACHE);
+    let read = Connections::new(reading, config.connections.max(1), tasks.clone());
+    tasks.spawn(close_idle(Arc::downgrade(&read), stop.clone()));
     Ok(Db::Sqlite(SqlitePools { write, read }))
+}
+
+/// Lets go of readers that nobody wants, as long as there is a store.
+async fn close_idle(read: Weak<Connections>, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(IDLE / 2)).await.is_some() {
+        let Some(read) = read.upgrade() else { return };
+        read.close_idle(IDLE);
+    }
 }
 
 /// The journal mode is not among these: it would be written into a file that may turn out not to be ours.

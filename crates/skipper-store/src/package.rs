@@ -201,7 +201,7 @@ impl Store {
             });
         }
         let package = read(&txn.row(GET, args![repository, name, version]).await?)?;
-        txn.run(INSERT_ARCHIVE, args![package.numeric.num, new.archive]).await?;
+        txn.later(INSERT_ARCHIVE, args![package.numeric.num, new.archive]).await?;
         txn.tell([told("package.uploaded", &package, provenance)]);
         txn.commit().await?;
         Ok(package)
@@ -252,7 +252,7 @@ impl Store {
         let size = u64::try_from(archive.len()).unwrap_or(u64::MAX);
         let mut txn = self.txn("keep the package").await?;
         if txn.run(KEEP, args![num, sha256, size]).await? > 0 {
-            txn.run(INSERT_ARCHIVE, args![num, archive]).await?;
+            txn.later(INSERT_ARCHIVE, args![num, archive]).await?;
         }
         let row = txn.one(BY_NUM, args![num]).await?;
         let package = read(&row.ok_or_else(|| Error::not_found("package", num))?)?;
@@ -289,7 +289,7 @@ impl Store {
                 let package = read(row)?;
                 let (key, words) = key(&package);
                 let search = words.column(package.name.as_str());
-                txn.run(REKEY, args![package.numeric.num, key, search]).await?;
+                txn.later(REKEY, args![package.numeric.num, key, search]).await?;
             }
             txn.commit().await?;
         }
@@ -343,8 +343,8 @@ impl Store {
                 release: format!("{}/{}", user.text("tenant")?, user.text("name")?),
             });
         }
-        txn.run(DELETE_ARCHIVE, args![package.numeric.num]).await?;
-        txn.run(DELETE, args![package.numeric.num]).await?;
+        txn.later(DELETE_ARCHIVE, args![package.numeric.num]).await?;
+        txn.later(DELETE, args![package.numeric.num]).await?;
         txn.tell([told("package.removed", &package, provenance)]);
         txn.commit().await
     }

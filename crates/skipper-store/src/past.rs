@@ -46,6 +46,8 @@ pub struct PastRevision {
     pub description: Option<String>,
     /// The package as it was, to be remembered with it.
     pub kept: Option<String>,
+    /// What it was asked for by (`webhook`), where that is known; else as what takes it over.
+    pub trigger: Option<String>,
     /// When it was made.
     pub created_at: Timestamp,
     /// What the rollout that made it was called, where that is to be found again.
@@ -78,13 +80,14 @@ impl Store {
         }
         tenant::ensure_in_txn(&mut txn, tenant).await?;
         let (id, now) = (ReleaseId::from_uuid(txn.shared().ids.next()), txn.shared().clock.now());
-        txn.run(release::INSERT, args![id, tenant.as_str(), name.as_str(), door.as_str(), now]).await?;
-        let by = json::text(provenance)?;
+        txn.later(release::INSERT, args![id, tenant.as_str(), name.as_str(), door.as_str(), now]).await?;
         for one in past {
+            let trigger = one.trigger.clone().unwrap_or_else(|| provenance.trigger.clone());
+            let by = json::text(&Provenance { trigger, ..provenance.clone() })?;
             insert_in_txn(&mut txn, id, one, &by).await?;
         }
         let (first, last) = (past.first().map_or(now, |one| one.created_at), past.last().map_or(0, |one| one.number));
-        txn.run(SET_PAST, args![id, last, first]).await?;
+        txn.later(SET_PAST, args![id, last, first]).await?;
         if let Some(spec) = past.last().and_then(|one| one.spec.as_ref()) {
             release_metadata::set_in_txn(&mut txn, id, last, spec).await?;
         }
@@ -153,8 +156,8 @@ async fn insert_in_txn(txn: &mut Txn, id: ReleaseId, one: &PastRevision, by: &st
         tag,
         signed_at,
     ];
-    txn.run(revision::INSERT, columns).await?;
-    txn.run(revision::SET_STATE, args![id, one.number, one.state.as_str(), one.created_at]).await?;
+    txn.later(revision::INSERT, columns).await?;
+    txn.later(revision::SET_STATE, args![id, one.number, one.state.as_str(), one.created_at]).await?;
     let ended = |code: &str, message: &str| Cause {
         code: code.to_owned(),
         message: message.to_owned(),
@@ -175,7 +178,7 @@ async fn insert_in_txn(txn: &mut Txn, id: ReleaseId, one: &PastRevision, by: &st
     };
     let rollout = one.rollout.unwrap_or_else(|| RolloutId::from_uuid(txn.shared().ids.next()));
     let verb = if one.number == 1 { Verb::Install } else { Verb::Upgrade };
-    txn.run(
+    txn.later(
         INSERT_ROLLOUT,
         args![
             rollout,
@@ -190,5 +193,4 @@ async fn insert_in_txn(txn: &mut Txn, id: ReleaseId, one: &PastRevision, by: &st
         ],
     )
     .await
-    .map(drop)
 }

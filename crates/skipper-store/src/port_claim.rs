@@ -15,6 +15,9 @@ statements! {
     /// Listeners of their own are written `:8080`; `;` is the character after `:`.
     ROUTED = "SELECT DISTINCT listener FROM route_claim WHERE listener > ':' AND listener < ';'";
     ADD = "INSERT INTO port_claim (port, release_id, app, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
+    /// One that its release is routed by is kept, whatever is said of it.
+    GIVE_UP = "DELETE FROM port_claim WHERE release_id = $1 AND app = $2 AND NOT EXISTS (SELECT 1 FROM route_claim \
+        WHERE route_claim.release_id = port_claim.release_id AND route_claim.listener = ':' || CAST(port_claim.port AS TEXT))";
     CLEAR = "DELETE FROM port_claim WHERE release_id = $1";
 }
 
@@ -55,6 +58,23 @@ impl Store {
         }
         Err(Error::NoFreePort { from: *range.start(), to: *range.end() })
     }
+
+    /// Gives up the port that was picked for an application, because nobody can listen there. One that the release is routed
+    /// by stays. Says whether it was given up.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the database.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe to drop: one transaction.
+    pub async fn port_give_up(&self, release: ReleaseId, app: &AppName) -> Result<bool, Error> {
+        let mut txn = self.txn("give up a port").await?;
+        let gone = txn.run(GIVE_UP, args![release, app.as_str()]).await? > 0;
+        txn.commit().await?;
+        Ok(gone)
+    }
 }
 
 async fn free_in_txn(txn: &mut Txn, range: &RangeInclusive<u16>, avoid: &[u16]) -> Result<u16, Error> {
@@ -71,5 +91,5 @@ async fn free_in_txn(txn: &mut Txn, range: &RangeInclusive<u16>, avoid: &[u16]) 
 
 /// The release is gone, and so are its ports.
 pub(crate) async fn clear_in_txn(txn: &mut Txn, release: ReleaseId) -> Result<(), Error> {
-    txn.run(CLEAR, args![release]).await.map(drop)
+    txn.later(CLEAR, args![release]).await
 }

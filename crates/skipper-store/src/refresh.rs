@@ -298,7 +298,7 @@ pub(crate) async fn replace_in_txn(
     let there = txn.all(KNOWN, args![repository.as_str(), "", "", i64::from(PAGE)]).await?;
     let there: Vec<Known> = there.iter().map(known).collect::<Result<_, _>>()?;
     for gone in there.iter().filter(|known| !rows.iter().any(|row| known.is(row))) {
-        txn.run(REMOVE, args![gone.num]).await?;
+        txn.later(REMOVE, args![gone.num]).await?;
     }
     for row in rows {
         match there.iter().find(|known| known.is(&row)) {

@@ -281,5 +281,5 @@ pub(crate) async fn lock_by_name_in_txn(
 
 /// Remembers the newest right to act on the release.
 pub(crate) async fn set_generation_in_txn(txn: &mut Txn, id: ReleaseId, newest: Generation) -> Result<(), Error> {
-    txn.run(SET_GENERATION, args![id, newest.epoch, newest.counter]).await.map(drop)
+    txn.later(SET_GENERATION, args![id, newest.epoch, newest.counter]).await
 }

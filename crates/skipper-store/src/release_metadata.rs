@@ -80,7 +80,7 @@ impl Store {
 
 /// Remembers what a revision's documents say of themselves, in place of what was known of it.
 pub(crate) async fn set_in_txn(txn: &mut Txn, id: ReleaseId, revision: u64, spec: &Spec) -> Result<(), Error> {
-    txn.run(FORGET, args![id, revision]).await?;
+    txn.later(FORGET, args![id, revision]).await?;
     let names = spec.applications.iter().map(|app| (NAME, app.name.as_str()));
     let others = spec.metadata.iter().flat_map(|(key, values)| {
         let fits = |text: &str| text.len() <= MAX_TEXT && !text.contains('\0');
@@ -88,7 +88,7 @@ pub(crate) async fn set_in_txn(txn: &mut Txn, id: ReleaseId, revision: u64, spec
     });
     let pairs: BTreeSet<_> = names.chain(others).take(MAX_PAIRS).collect();
     for (key, value) in pairs {
-        txn.run(ADD, args![id, revision, key, value]).await?;
+        txn.later(ADD, args![id, revision, key, value]).await?;
     }
     Ok(())
 }

@@ -168,7 +168,7 @@ impl Store {
         let mut txn = self.txn("add the repository").await?;
         let now = txn.shared().clock.now();
         let name = new.name.as_str();
-        txn.run(FORGET_REMOVED, args![name]).await?;
+        txn.later(FORGET_REMOVED, args![name]).await?;
         if !insert_in_txn(&mut txn, new.clone(), None, now).await? {
             return Err(Error::Exists { kind: "repository", name: new.name.to_string() });
         }
@@ -199,7 +199,7 @@ impl Store {
         }
         for one in new {
             let (name, url) = (one.name.clone(), one.url.clone());
-            txn.run(FORGET_REMOVED, args![name.as_str()]).await?;
+            txn.later(FORGET_REMOVED, args![name.as_str()]).await?;
             if insert_in_txn(&mut txn, one, free, now).await? {
                 free = None;
                 txn.tell([told("repository.added", &name, provenance, serde_json::json!({"url": url}))]);
@@ -229,7 +229,7 @@ impl Store {
         let now = txn.shared().clock.now();
         let name = new.name.as_str();
         if txn.one(GET_ANY, args![name]).await?.is_none() {
-            txn.run(INSERT_BUILT_IN, args![name, new.description.clone(), priority(new.order), now]).await?;
+            txn.later(INSERT_BUILT_IN, args![name, new.description.clone(), priority(new.order), now]).await?;
         }
         if txn.run(SET_DIGEST, args![name, digest, new.description]).await? > 0 {
             refresh::replace_in_txn(&mut txn, &new.name, rows, provenance).await?;
@@ -284,7 +284,7 @@ impl Store {
         }
         let packages = txn.run(DELETE_PACKAGES, args![name.as_str()]).await?;
         let removal = if kind == RepositoryKind::BuiltIn { HIDE } else { DELETE };
-        txn.run(removal, args![name.as_str()]).await?;
+        txn.later(removal, args![name.as_str()]).await?;
         txn.tell([told("repository.removed", name, provenance, serde_json::json!({"packages": packages}))]);
         txn.commit().await
     }

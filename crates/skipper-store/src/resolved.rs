@@ -1,17 +1,17 @@
 //! What Resolve leaves behind: manifest, spec, secret versions and plan, and the claims that come with them.
 
 use skipper_core::{
-    event::NewEvent,
-    port::Lease,
-    rollout::{Phase, Plan},
-    secret::SecretVersions,
+    port::{Lease, ResolvedNote},
+    rollout::Step,
     spec::Spec,
 };
 
 use crate::{
-    Error, Store,
+    Error,
     db::{Txn, args, statements},
-    json, lease, release_metadata, revision, route_claim,
+    json,
+    lease::Fenced,
+    release_metadata, revision, route_claim,
 };
 
 statements! {
@@ -25,65 +25,59 @@ statements! {
     ADD_DEPLOYMENT = "INSERT INTO plan_deployment (deployment_id, rollout_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
 }
 
-impl Store {
-    /// See [`skipper_core::port::RolloutStore::resolved`]. What a caller rendered within its request is replaced by what
-    /// Resolve made of it; from then on both are final.
-    pub(crate) async fn rollout_resolved(
-        &self,
-        lease: &Lease,
-        resolved: Option<(String, Spec)>,
-        plan: &Plan,
-        secrets: &SecretVersions,
-        phase: &Phase,
-        events: Vec<NewEvent>,
-    ) -> Result<(), Error> {
-        if phase.is_final() {
-            return Err(Error::Invalid(format!("a rollout is not resolved into {}; move it there", phase.name())));
-        }
-        let mut txn = self.txn("store what was resolved").await?;
-        let fenced = lease::fence_in_txn(&mut txn, lease).await?;
-        let now = txn.shared().clock.now();
-        let index: Vec<_> =
-            plan.steps.iter().map(|step| (step.app.as_str(), step.target.0.as_str(), step.action.name())).collect();
-        txn.run(
-            SET_ROLLOUT,
-            args![
-                lease.rollout,
-                json::text(plan)?,
-                plan.hash(),
-                json::text(&index)?,
-                json::text(secrets)?,
-                phase.name(),
-                json::text(phase)?,
-                now,
-            ],
-        )
-        .await?;
-        txn.run(FORGET_DEPLOYMENTS, args![lease.rollout]).await?;
-        for deployment in &plan.deployments {
-            txn.run(ADD_DEPLOYMENT, args![deployment.id.as_str(), lease.rollout]).await?;
-        }
-        if let Some(number) = fenced.to {
-            match resolved {
-                None => txn.run(SEAL_REVISION, args![fenced.release, number, now]).await?,
-                Some((manifest, spec)) => {
-                    let version = i64::from(spec.version);
-                    let spec = json::text(&spec)?;
-                    txn.run(SET_REVISION, args![fenced.release, number, manifest, version, spec, now]).await?
-                }
-            };
-            // Whatever is stored now is what will be routed, and found.
-            if let Some(spec) = spec_in_txn(&mut txn, &fenced, number).await? {
-                route_claim::add_in_txn(&mut txn, fenced.release, &spec).await?;
-                release_metadata::set_in_txn(&mut txn, fenced.release, number, &spec).await?;
-            }
-        }
-        txn.tell(events);
-        txn.commit().await
+/// See [`skipper_core::port::RolloutStore::resolved`]. What a caller rendered within its request is replaced by what
+/// Resolve made of it; from then on both are final.
+pub(crate) async fn put_in_txn(
+    txn: &mut Txn,
+    lease: &Lease,
+    fenced: &mut Fenced,
+    note: ResolvedNote,
+) -> Result<(), Error> {
+    let ResolvedNote { resolved, plan, secrets, phase, events } = note;
+    if phase.is_final() {
+        return Err(Error::Invalid(format!("a rollout is not resolved into {}; move it there", phase.name())));
     }
+    let now = txn.shared().clock.now();
+    let index = |step: &Step| (step.app.to_string(), step.target.0.to_string(), step.action.name().to_owned());
+    fenced.steps = plan.steps.iter().map(index).collect();
+    txn.later(
+        SET_ROLLOUT,
+        args![
+            lease.rollout,
+            json::text(&plan)?,
+            plan.hash(),
+            json::text(&fenced.steps)?,
+            json::text(&secrets)?,
+            phase.name(),
+            json::text(&phase)?,
+            now,
+        ],
+    )
+    .await?;
+    txn.later(FORGET_DEPLOYMENTS, args![lease.rollout]).await?;
+    for deployment in &plan.deployments {
+        txn.later(ADD_DEPLOYMENT, args![deployment.id.as_str(), lease.rollout]).await?;
+    }
+    if let Some(number) = fenced.to {
+        match resolved {
+            None => txn.run(SEAL_REVISION, args![fenced.release, number, now]).await?,
+            Some((manifest, spec)) => {
+                let version = i64::from(spec.version);
+                let spec = json::text(&spec)?;
+                txn.run(SET_REVISION, args![fenced.release, number, manifest, version, spec, now]).await?
+            }
+        };
+        // Whatever is stored now is what will be routed, and found.
+        if let Some(spec) = spec_in_txn(txn, fenced, number).await? {
+            route_claim::add_in_txn(txn, fenced.release, &spec).await?;
+            release_metadata::set_in_txn(txn, fenced.release, number, &spec).await?;
+        }
+    }
+    txn.tell(events);
+    Ok(())
 }
 
-async fn spec_in_txn(txn: &mut Txn, fenced: &lease::Fenced, number: u64) -> Result<Option<Spec>, Error> {
+async fn spec_in_txn(txn: &mut Txn, fenced: &Fenced, number: u64) -> Result<Option<Spec>, Error> {
     match txn.one(revision::GET, args![fenced.release, number]).await? {
         None => Ok(None),
         Some(row) => row.maybe_json("spec"),

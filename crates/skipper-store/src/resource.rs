@@ -78,7 +78,7 @@ impl Store {
             return Ok((before, false));
         }
         let now = txn.shared().clock.now();
-        txn.run(PUT, args![kind, name, tenant.as_str(), json::text(spec)?, now]).await?;
+        txn.later(PUT, args![kind, name, tenant.as_str(), json::text(spec)?, now]).await?;
         let resource = read(&txn.row(GET, args![kind, name]).await?)?;
         let data = serde_json::json!({"kind": kind, "id": name});
         txn.tell([told("resource.put", Some(tenant), provenance, data)]);
@@ -117,7 +117,7 @@ impl Store {
     /// Safe to drop: one transaction.
     pub async fn resource_status(&self, kind: &str, name: &str, status: &Value) -> Result<(), Error> {
         let mut txn = self.txn("store a resource's status").await?;
-        txn.run(SET_STATUS, args![kind, name, json::text(status)?]).await?;
+        txn.later(SET_STATUS, args![kind, name, json::text(status)?]).await?;
         txn.commit().await
     }
 
@@ -134,7 +134,7 @@ impl Store {
         let mut txn = self.txn("remove the resource").await?;
         let row = txn.one(GET, args![kind, name]).await?.ok_or_else(|| Error::not_found("resource", name))?;
         let resource = read(&row)?;
-        txn.run(REMOVE, args![kind, name]).await?;
+        txn.later(REMOVE, args![kind, name]).await?;
         let data = serde_json::json!({"kind": kind, "id": name});
         txn.tell([told("resource.removed", Some(&resource.tenant), provenance, data)]);
         txn.commit().await?;

@@ -139,9 +139,9 @@ async fn begin_life(store: &Store, config: &StoreConfig, how: Restore, old_epoch
     let meta = store.meta_get().await?;
     let epoch = next_epoch(meta.epoch.max(old_epoch), &*config.clock);
     let mut txn = store.txn("raise the epoch").await?;
-    txn.run(meta::SET_EPOCH, args![epoch]).await?;
+    txn.later(meta::SET_EPOCH, args![epoch]).await?;
     // Whoever tended it tends the other one still.
-    txn.run(home::CLEAR, args![]).await?;
+    txn.later(home::CLEAR, args![]).await?;
     txn.tell([NewEvent {
         kind: "store.restored".to_owned(),
         tenant: None,

@@ -1,6 +1,8 @@
 //! Table `rollout`: the durable jobs. What the engine does with them under a lease is in `lease`, `resolved`, `step` and
 //! `settle`.
 
+use std::collections::BTreeSet;
+
 use skipper_core::{
     actor::Provenance,
     event::NewEvent,
@@ -30,6 +32,7 @@ statements! {
     LIST_OPEN = "SELECT * FROM rollout WHERE slot = 'open' AND num < $1 ORDER BY num DESC LIMIT $2";
     REQUEST_CANCEL = "UPDATE rollout SET cancel_requested = 1, row_version = row_version + 1 WHERE id = $1 AND slot = 'open'";
     CANCEL_REQUESTED = "SELECT cancel_requested FROM rollout WHERE id = $1";
+    CANCELS = "SELECT id FROM rollout WHERE slot = 'open' AND cancel_requested = 1";
     HAS_OPEN = "SELECT 1 AS found FROM rollout WHERE release_id = $1 AND slot = 'open'";
 }
 
@@ -166,7 +169,7 @@ impl Store {
             txn.tell([told("rollout.cancelled", &release, &rollout, provenance)]);
             CancelOutcome::Cancelled
         } else {
-            txn.run(REQUEST_CANCEL, args![id]).await?;
+            txn.later(REQUEST_CANCEL, args![id]).await?;
             if !rollout.cancel_requested {
                 txn.tell([told("rollout.cancel-requested", &release, &rollout, provenance)]);
             }
@@ -180,6 +183,11 @@ impl Store {
     pub(crate) async fn rollout_cancel_requested(&self, id: RolloutId) -> Result<bool, Error> {
         let row = self.one("read the rollout", CANCEL_REQUESTED, args![id]).await?;
         row.ok_or_else(|| Error::not_found("rollout", id))?.flag("cancel_requested")
+    }
+
+    pub(crate) async fn rollout_cancels(&self) -> Result<BTreeSet<RolloutId>, Error> {
+        let rows = self.all("look for rollouts to cancel", CANCELS, args![]).await?;
+        rows.iter().map(|row| row.parse("id")).collect()
     }
 
     pub(crate) async fn rollout_has_open(&self, release: ReleaseId) -> Result<bool, Error> {

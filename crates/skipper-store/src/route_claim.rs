@@ -124,7 +124,7 @@ pub(crate) async fn add_in_txn(txn: &mut Txn, release: ReleaseId, spec: &Spec) -
 /// Keeps what the revisions that serve or are still to serve need, and frees the rest.
 pub(crate) async fn settle_in_txn(txn: &mut Txn, release: ReleaseId) -> Result<(), Error> {
     let needed = txn.all(NEEDED, args![release]).await?;
-    txn.run(CLEAR, args![release]).await?;
+    txn.later(CLEAR, args![release]).await?;
     for row in &needed {
         add_in_txn(txn, release, &row.json("spec")?).await?;
     }

@@ -64,6 +64,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../migrations/sqlite/0010_deliveries.sql"),
         postgres: include_str!("../migrations/postgres/0010_deliveries.sql"),
     },
+    Migration {
+        version: 11,
+        sqlite: include_str!("../migrations/sqlite/0011_orders.sql"),
+        postgres: include_str!("../migrations/postgres/0011_orders.sql"),
+    },
 ];
 
 /// The schema this build works with.

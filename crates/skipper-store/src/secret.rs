@@ -84,7 +84,7 @@ impl Store {
         let now = txn.shared().clock.now();
         let version = txn.row(RAISE, args![tenant.as_str(), name.as_str(), now]).await?.count("version")?;
         let sealed = key.seal(Bond { tenant, name, version }, value);
-        txn.run(
+        txn.later(
             ADD_VERSION,
             args![
                 tenant.as_str(),
@@ -206,8 +206,8 @@ impl Store {
         for name in names {
             let Some(row) = txn.one(CURRENT, args![tenant.as_str(), name.as_str()]).await? else { continue };
             let version = row.count("version")?;
-            txn.run(REMOVE_VERSIONS, args![tenant.as_str(), name.as_str()]).await?;
-            txn.run(REMOVE, args![tenant.as_str(), name.as_str(), now]).await?;
+            txn.later(REMOVE_VERSIONS, args![tenant.as_str(), name.as_str()]).await?;
+            txn.later(REMOVE, args![tenant.as_str(), name.as_str(), now]).await?;
             txn.tell([told("secret.removed", tenant, name, version, provenance)]);
             removed += 1;
         }
@@ -241,8 +241,8 @@ impl Store {
         if !force && let Some(release) = user_in_txn(&mut txn, tenant, name).await? {
             return Err(Error::SecretInUse { name: name.clone(), release: release.to_string() });
         }
-        txn.run(REMOVE_VERSIONS, args![tenant.as_str(), name.as_str()]).await?;
-        txn.run(REMOVE, args![tenant.as_str(), name.as_str(), now]).await?;
+        txn.later(REMOVE_VERSIONS, args![tenant.as_str(), name.as_str()]).await?;
+        txn.later(REMOVE, args![tenant.as_str(), name.as_str(), now]).await?;
         txn.tell([told("secret.removed", tenant, name, version, provenance)]);
         txn.commit().await
     }

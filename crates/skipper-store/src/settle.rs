@@ -2,7 +2,6 @@
 //! and a purge.
 
 use skipper_core::{
-    event::NewEvent,
     generation::Generation,
     id::RolloutId,
     port::Lease,
@@ -12,9 +11,9 @@ use skipper_core::{
 };
 
 use crate::{
-    Error, Store, branch,
+    Error, branch,
     db::{Txn, args, statements},
-    json, lease, mode, port_claim, release, resolved, revision, rollout, route_claim,
+    json, lease, mode, port_claim, resolved, revision, rollout, route_claim,
 };
 
 statements! {
@@ -40,38 +39,20 @@ statements! {
     PURGE_METADATA = "DELETE FROM release_metadata WHERE release_id = $1";
 }
 
-impl Store {
-    /// See [`skipper_core::port::RolloutStore::phase`]. The same final phase again, under the same lease, is fine: the answer
-    /// to the first may have been lost.
-    pub(crate) async fn rollout_phase(&self, held: &Lease, phase: &Phase, events: Vec<NewEvent>) -> Result<(), Error> {
-        let mut txn = self.txn("move the rollout").await?;
-        let Generation { epoch, counter } = held.generation;
-        let (now, text) = (txn.shared().clock.now(), json::text(phase)?);
-        let moving = args![held.rollout, epoch, counter, phase.name(), text.clone(), now];
-        if !phase.is_final() {
-            if txn.run(MOVE, moving).await? == 0 {
-                return Err(lease::refusal_in_txn(&mut txn, held.rollout).await?);
-            }
-            txn.tell(events);
-            return txn.commit().await;
-        }
-        let seen = txn.one(rollout::GET, args![held.rollout]).await?.as_ref().map(rollout::read).transpose()?;
-        let ended = seen.ok_or_else(|| Error::not_found("rollout", held.rollout))?;
-        // The release first, as everywhere, then the rollout.
-        let release = release::lock_in_txn(&mut txn, ended.release).await?;
-        if txn.run(END, moving).await? == 0 {
-            let repeated = txn.one(ENDED_SO, args![held.rollout, epoch, counter, text]).await?.is_some();
-            return if repeated {
-                txn.leave().await
-            } else {
-                Err(lease::refusal_in_txn(&mut txn, held.rollout).await?)
-            };
-        }
-        txn.tell(events);
-        settle_in_txn(&mut txn, release, &ended, phase, now).await?;
-        txn.wake();
-        txn.commit().await
+/// Moves the rollout to a phase that is not its last.
+pub(crate) async fn move_in_txn(txn: &mut Txn, held: &Lease, phase: &Phase) -> Result<(), Error> {
+    let Generation { epoch, counter } = held.generation;
+    let now = txn.shared().clock.now();
+    if txn.run(MOVE, args![held.rollout, epoch, counter, phase.name(), json::text(phase)?, now]).await? == 0 {
+        return Err(lease::refusal_in_txn(txn, held.rollout).await?);
     }
+    Ok(())
+}
+
+/// Whether the rollout has already ended so, under the same lease: the answer may have been lost.
+pub(crate) async fn has_ended_in_txn(txn: &mut Txn, held: &Lease, phase: &Phase) -> Result<bool, Error> {
+    let Generation { epoch, counter } = held.generation;
+    Ok(txn.one(ENDED_SO, args![held.rollout, epoch, counter, json::text(phase)?]).await?.is_some())
 }
 
 /// Ends a rollout that never began, with its revision.
@@ -82,11 +63,11 @@ pub(crate) async fn end_waiting_in_txn(
     phase: Phase,
 ) -> Result<(), Error> {
     let now = txn.shared().clock.now();
-    txn.run(END_WAITING, args![waiting.id, phase.name(), json::text(&phase)?, now]).await?;
+    txn.later(END_WAITING, args![waiting.id, phase.name(), json::text(&phase)?, now]).await?;
     if let Some(number) = waiting.to {
         let state =
             if matches!(phase, Phase::Failed { .. }) { RevisionState::Failed } else { RevisionState::Cancelled };
-        txn.run(revision::SET_STATE, args![release.id, number, state.as_str(), now]).await?;
+        txn.later(revision::SET_STATE, args![release.id, number, state.as_str(), now]).await?;
     }
     Ok(())
 }
@@ -114,7 +95,7 @@ async fn settle_in_txn(
     phase: &Phase,
     now: Timestamp,
 ) -> Result<(), Error> {
-    txn.run(resolved::FORGET_DEPLOYMENTS, args![ended.id]).await?;
+    txn.later(resolved::FORGET_DEPLOYMENTS, args![ended.id]).await?;
     let deleted = settle_revisions_in_txn(txn, &mut release, ended, phase, now).await?;
     let admitted = admit_in_txn(txn, &mut release, now).await?;
     let purged = deleted && ended.purge;
@@ -128,7 +109,7 @@ async fn settle_in_txn(
     }
     route_claim::settle_in_txn(txn, release.id).await?;
     let forgotten = purged && admitted.is_none();
-    txn.run(SET_RELEASE, args![release.id, release.serving, release.deleted, forgotten]).await.map(drop)
+    txn.later(SET_RELEASE, args![release.id, release.serving, release.deleted, forgotten]).await
 }
 
 /// Says whether the release has just been deleted.
@@ -149,15 +130,15 @@ async fn settle_revisions_in_txn(
     match ended.to {
         Some(number) => {
             if succeeded {
-                txn.run(revision::RETIRE_STATE, args![release.id, live, before, now]).await?;
+                txn.later(revision::RETIRE_STATE, args![release.id, live, before, now]).await?;
                 release.serving = Some(number);
             }
-            txn.run(revision::SET_STATE, args![release.id, number, target.as_str(), now]).await?;
+            txn.later(revision::SET_STATE, args![release.id, number, target.as_str(), now]).await?;
             Ok(false)
         }
         None if succeeded => {
             let gone = RevisionState::Deleted.as_str();
-            txn.run(revision::RETIRE_STATE, args![release.id, live, gone, now]).await?;
+            txn.later(revision::RETIRE_STATE, args![release.id, live, gone, now]).await?;
             release.serving = None;
             release.deleted = true;
             Ok(true)
@@ -187,7 +168,7 @@ async fn admit_in_txn(txn: &mut Txn, release: &mut Release, now: Timestamp) -> R
         return Ok(None);
     }
     let phase = Phase::Accepted;
-    txn.run(ADMIT, args![waiting.id, phase.name(), json::text(&phase)?, release.serving]).await?;
+    txn.later(ADMIT, args![waiting.id, phase.name(), json::text(&phase)?, release.serving]).await?;
     release.deleted &= waiting.to.is_none();
     txn.tell([rollout::told("rollout.admitted", release, &waiting, &waiting.provenance)]);
     Ok(Some(waiting.id))
@@ -196,15 +177,15 @@ async fn admit_in_txn(txn: &mut Txn, release: &mut Release, now: Timestamp) -> R
 /// Removes what the release was: revisions with their manifests, bundles, and the logs of its rollouts. Events stay, and of
 /// the rollout that did it as much as its caller still wants to read.
 async fn purge_in_txn(txn: &mut Txn, release: &Release, by: &Rollout) -> Result<(), Error> {
-    txn.run(PURGE_BUNDLES, args![release.id]).await?;
+    txn.later(PURGE_BUNDLES, args![release.id]).await?;
     for sql in [PURGE_STEPS, PURGE_DEPLOYMENTS, PURGE_ROLLOUTS] {
-        txn.run(sql, args![release.id, by.id]).await?;
+        txn.later(sql, args![release.id, by.id]).await?;
     }
     for sql in [PURGE_METADATA, PURGE_REVISIONS] {
-        txn.run(sql, args![release.id]).await?;
+        txn.later(sql, args![release.id]).await?;
     }
-    txn.run(PURGE_KEPT, args![]).await?;
+    txn.later(PURGE_KEPT, args![]).await?;
     // Its deployments hold environments and arguments of what was removed.
     let plan = by.plan.clone().map(|plan| json::text(&Plan { deployments: Vec::new(), ..plan })).transpose()?;
-    txn.run(SET_PLAN, args![by.id, plan]).await.map(drop)
+    txn.later(SET_PLAN, args![by.id, plan]).await
 }

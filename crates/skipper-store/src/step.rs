@@ -2,14 +2,15 @@
 
 use skipper_core::{
     id::RolloutId,
-    port::{Lease, StepNote},
+    port::Lease,
     rollout::{StepRecord, StepState},
 };
 
 use crate::{
     Error, Store,
-    db::{Row, args, statements},
-    json, lease, live,
+    db::{Row, Txn, args, statements},
+    json,
+    lease::Fenced,
 };
 
 statements! {
@@ -28,41 +29,27 @@ impl Store {
     pub async fn steps_get(&self, rollout: RolloutId) -> Result<Vec<StepRecord>, Error> {
         self.all("read the step log", LIST, args![rollout]).await?.iter().map(read).collect()
     }
+}
 
-    /// See [`skipper_core::port::RolloutStore::step`]. Writing the same note again changes nothing but the events.
-    pub(crate) async fn step_put(&self, lease: &Lease, note: StepNote) -> Result<(), Error> {
-        let mut txn = self.txn("write the step log").await?;
-        let fenced = lease::fence_in_txn(&mut txn, lease).await?;
-        let StepNote { record, live: changed, gone, events } = note;
-        let index = usize::try_from(record.index).unwrap_or(usize::MAX);
-        let (app, target, action) = fenced.steps.get(index).cloned().ok_or_else(|| {
-            let (index, count) = (record.index, fenced.steps.len());
-            Error::Invalid(format!("rollout {} has no step {index}: its plan has {count}", lease.rollout))
-        })?;
-        txn.run(
-            PUT,
-            args![
-                lease.rollout,
-                record.index,
-                app,
-                target,
-                action,
-                record.state.as_str(),
-                record.started_at,
-                record.updated_at,
-                json::text(&record.outcome)?,
-            ],
-        )
-        .await?;
-        for one in &changed {
-            live::put_in_txn(&mut txn, one, lease.generation).await?;
-        }
-        for id in &gone {
-            live::remove_in_txn(&mut txn, id).await?;
-        }
-        txn.tell(events);
-        txn.commit().await
-    }
+/// See [`skipper_core::port::RolloutStore::step`]. Writing the same again changes nothing.
+pub(crate) async fn put_in_txn(
+    txn: &mut Txn,
+    lease: &Lease,
+    fenced: &Fenced,
+    record: &StepRecord,
+) -> Result<(), Error> {
+    let index = usize::try_from(record.index).unwrap_or(usize::MAX);
+    let (app, target, action) = fenced.steps.get(index).cloned().ok_or_else(|| {
+        let (index, count) = (record.index, fenced.steps.len());
+        Error::Invalid(format!("rollout {} has no step {index}: its plan has {count}", lease.rollout))
+    })?;
+    let outcome = json::text(&record.outcome)?;
+    let (started, updated) = (record.started_at, record.updated_at);
+    txn.later(
+        PUT,
+        args![lease.rollout, record.index, app, target, action, record.state.as_str(), started, updated, outcome],
+    )
+    .await
 }
 
 pub(crate) fn read(row: &Row) -> Result<StepRecord, Error> {

@@ -13,6 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     Error,
+    agents::Agents,
     db::{Arg, Db, Line, Row, Txn, args},
     listen, meta,
     seal::KeyRing,
@@ -46,6 +47,8 @@ pub(crate) struct Shared {
     pub(crate) commits: AtomicU64,
     /// When answers that nobody asks for any more were removed last, in microseconds.
     pub(crate) expired: AtomicI64,
+    /// Whose agents are let in.
+    pub(crate) agents: Agents,
     /// What [`Store::token_any`] said last.
     pub(crate) any_token: Mutex<Option<AnyToken>>,
 }
@@ -122,7 +125,7 @@ impl Store {
             return Ok(());
         }
         let mut txn = self.txn("see whether the database can be written").await?;
-        txn.run(meta::TOUCH, args![]).await?;
+        txn.later(meta::TOUCH, args![]).await?;
         txn.commit().await
     }
 

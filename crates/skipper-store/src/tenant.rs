@@ -25,5 +25,5 @@ impl Store {
 
 pub(crate) async fn ensure_in_txn(txn: &mut Txn, tenant: &TenantName) -> Result<(), Error> {
     let now = txn.shared().clock.now();
-    txn.run(ENSURE, args![tenant.as_str(), now]).await.map(drop)
+    txn.later(ENSURE, args![tenant.as_str(), now]).await
 }

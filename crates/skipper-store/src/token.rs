@@ -148,7 +148,7 @@ impl Store {
             last_used_at: None,
             revoked_at: None,
         };
-        txn.run(
+        txn.later(
             INSERT,
             args![
                 token.id,
@@ -189,7 +189,7 @@ impl Store {
 
     async fn token_touch(&self, id: TokenId, now: Timestamp) -> Result<(), Error> {
         let mut txn = self.txn("remember when the token was used").await?;
-        txn.run(TOUCH, args![id, now]).await?;
+        txn.later(TOUCH, args![id, now]).await?;
         txn.commit().await
     }
 

@@ -59,9 +59,11 @@ statements! {
         ORDER BY revision.version DESC LIMIT $3");
     HISTORY = versions!("release.name = $2 ORDER BY revision.version DESC LIMIT $3");
     /// All that is not over, in the order of its numbers: which table is read first is said, and not left to be guessed. Of a
-    /// version that was scaled, the scaling is what is live.
+    /// version that was scaled, the scaling is what is live. Of a release that never served and was deleted there is nothing.
     LISTED = versions!("FROM revision AS shown CROSS JOIN release CROSS JOIN revision ",
         "shown.state IN ('live', 'failed', 'cancelled', 'pending') AND (shown.scaled = 0 OR shown.state = 'live') \
+        AND (release.deleted = 0 OR EXISTS (SELECT 1 FROM revision AS served WHERE served.release_id = release.id \
+            AND served.state IN ('live', 'superseded', 'deleted'))) \
         AND release.id = shown.release_id AND revision.release_id = shown.release_id AND revision.version = shown.version \
         AND lower(release.name) LIKE $2 ESCAPE '!' AND shown.num > $3 ORDER BY shown.num LIMIT $4");
     NAMED = versions!("lower(release.name) LIKE $2 ESCAPE '!' ORDER BY release.name, revision.version DESC LIMIT $3");

@@ -25,8 +25,8 @@ statements! {
     TAKEN_EVER = "SELECT 1 AS found FROM work_order WHERE node = $1 AND release_id = $2 AND generation > 0 LIMIT 1";
     INSERT = "INSERT INTO work_order (id, kind, tenant, node, release_id, deployment_id, revision, status, ready, generation, created_at, \
             deadline, idempotency_key, provenance, desired, secrets) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7, 'pending', $8, 0, $9, $10, $11, $12, $13, $14)";
-    READY = "UPDATE work_order SET ready = 1, deadline = $2, secrets = $3 WHERE id = $1 AND ready = 0";
+        VALUES ($1, $2, $3, $4, $5, $6, $7, 'pending', $8, 0, $9, $10, $11, $12, $13, $14) RETURNING *";
+    READY = "UPDATE work_order SET ready = 1, deadline = $2, secrets = $3 WHERE id = $1 AND ready = 0 RETURNING *";
     REPLACE = "UPDATE work_order SET status = 'superseded', finished_at = $5 \
         WHERE node = $1 AND tenant = $2 AND release_id = $3 AND id <> $4 AND status = 'pending' AND ready = 1";
     WITHDRAW = "UPDATE work_order SET status = 'superseded', finished_at = $2 WHERE deployment_id = $1 AND status = 'pending'";
@@ -37,6 +37,9 @@ statements! {
     FORGET = "DELETE FROM work_order WHERE finished_at < $1";
     LIST = "SELECT * FROM work_order WHERE (node = $1 OR $1 = '') AND (tenant = $2 OR $2 = '') AND (status = $3 OR $3 = '') \
         AND (id < $4 OR $4 = '') ORDER BY id DESC LIMIT $5";
+    LIST_OF_TENANT = "SELECT * FROM work_order WHERE tenant = $2 AND (node = $1 OR $1 = '') AND (status = $3 OR $3 = '') \
+        AND (id < $4 OR $4 = '') ORDER BY id DESC LIMIT $5";
+    LAST_OF_TENANT = "SELECT id FROM work_order WHERE tenant = $1 ORDER BY id DESC LIMIT 1";
     OPEN_OF = "SELECT COUNT(*) AS n FROM work_order WHERE node = $1 AND status IN ('pending', 'active')";
 }
 
@@ -156,9 +159,8 @@ impl Store {
                 }
                 return Ok(known);
             }
-            txn.run(READY, args![known.id, new.deadline, json::text(&new.secrets)?]).await?;
+            let known = read(&txn.row(READY, args![known.id, new.deadline, json::text(&new.secrets)?]).await?)?;
             replace(&mut txn, &known).await?;
-            let known = read(&txn.row(GET, args![known.id]).await?)?;
             txn.commit().await?;
             return Ok(known);
         }
@@ -180,8 +182,7 @@ impl Store {
             json::text(&new.desired)?,
             json::text(&new.secrets)?,
         ];
-        txn.run(INSERT, args).await?;
-        let order = read(&txn.row(GET, args![id]).await?)?;
+        let order = read(&txn.row(INSERT, args).await?)?;
         if order.ready {
             replace(&mut txn, &order).await?;
         }
@@ -231,7 +232,18 @@ impl Store {
             filter.before.map_or_else(String::new, |id| id.to_string()),
             filter.limit,
         ];
-        self.all("list work orders", LIST, args).await?.iter().map(read).collect()
+        let sql = if filter.tenant.is_some() { LIST_OF_TENANT } else { LIST };
+        self.all("list work orders", sql, args).await?.iter().map(read).collect()
+    }
+
+    /// A tenant's newest order.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the database.
+    pub async fn order_last(&self, tenant: &TenantName) -> Result<Option<OrderId>, Error> {
+        let row = self.one("look for a tenant's last order", LAST_OF_TENANT, args![tenant.as_str()]).await?;
+        row.map(|row| row.parse("id")).transpose()
     }
 
     /// How many orders a node has not ended.
@@ -256,7 +268,7 @@ impl Store {
     pub async fn order_withdraw(&self, deployment: &DeploymentId) -> Result<(), Error> {
         let mut txn = self.txn("take the work order back").await?;
         let now = txn.shared().clock.now();
-        txn.run(WITHDRAW, args![deployment.as_str(), now]).await?;
+        txn.later(WITHDRAW, args![deployment.as_str(), now]).await?;
         txn.commit().await
     }
 
@@ -276,13 +288,13 @@ impl Store {
         let mut expired = Vec::new();
         for row in txn.all(OVERDUE, args![now]).await? {
             let order = read(&row)?;
-            txn.run(EXPIRE, args![order.id, now]).await?;
+            txn.later(EXPIRE, args![order.id, now]).await?;
             let order = Order { status: OrderStatus::Expired, finished_at: Some(now), ..order };
             txn.tell([about("order.expired", &order)]);
             expired.push(order);
         }
-        txn.run(FORSAKEN, args![unclaimed, now]).await?;
-        txn.run(FORGET, args![forget]).await?;
+        txn.later(FORSAKEN, args![unclaimed, now]).await?;
+        txn.later(FORGET, args![forget]).await?;
         txn.commit().await?;
         Ok(expired)
     }
@@ -303,7 +315,7 @@ async fn is_it(txn: &mut Txn, known: &Order, holds: bool) -> Result<bool, Error>
 async fn replace(txn: &mut Txn, order: &Order) -> Result<(), Error> {
     let now = txn.shared().clock.now();
     let args = args![order.node.as_str(), order.tenant.as_str(), order.release, order.id, now];
-    txn.run(REPLACE, args).await.map(drop)
+    txn.later(REPLACE, args).await
 }
 
 pub(crate) fn about(kind: &str, order: &Order) -> skipper_core::event::NewEvent {

@@ -19,10 +19,14 @@ use crate::{
 
 statements! {
     /// The plus keeps the database from choosing the index by deadlines, and sorting.
-    WAITING = "SELECT * FROM work_order WHERE node = $1 AND status = 'pending' AND ready = 1 AND +deadline > $2 ORDER BY id LIMIT 1";
-    LAPSED = "SELECT * FROM work_order WHERE node = $1 AND status = 'active' AND lease_until <= $2 AND +deadline > $2 ORDER BY id LIMIT 1";
-    RAISE = "UPDATE node SET generation = generation + 1 WHERE name = $1 RETURNING generation";
-    EPOCH = "SELECT epoch FROM store_meta WHERE id = 1";
+    OLDEST = "SELECT * FROM (SELECT * FROM work_order WHERE node = $1 AND status = 'pending' AND ready = 1 AND +deadline > $2 ORDER BY id LIMIT 1) AS waiting \
+        UNION ALL SELECT * FROM (SELECT * FROM work_order WHERE node = $1 AND status = 'active' AND lease_until <= $2 AND +deadline > $2 ORDER BY id LIMIT 1) AS lapsed";
+    /// Whether there is anything of both.
+    ANY = "SELECT CAST(CASE WHEN EXISTS (SELECT 1 FROM work_order WHERE node = $1 AND status = 'pending' AND ready = 1 AND +deadline > $2) \
+        OR EXISTS (SELECT 1 FROM work_order WHERE node = $1 AND status = 'active' AND lease_until <= $2 AND +deadline > $2) \
+        THEN 1 ELSE 0 END AS BIGINT) AS found";
+    RAISE = "UPDATE node SET generation = generation + 1 WHERE name = $1 \
+        RETURNING generation, (SELECT epoch FROM store_meta WHERE id = 1) AS epoch";
     TAKE = "UPDATE work_order SET status = 'active', generation = $2, lease_owner = $3, lease_until = $4 WHERE id = $1 AND generation = $5 \
         AND status IN ('pending', 'active')";
     GET = "SELECT * FROM work_order WHERE id = $1 AND node = $2";
@@ -38,6 +42,15 @@ const ON_ITS_WAY: Duration = Duration::from_secs(5);
 /// Within a life of the store there is room for so many orders a node.
 const COUNTER_BITS: u32 = 32;
 
+/// What came of a renewal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Renewed {
+    /// Orders that were named and are not the node's.
+    pub lost: Vec<OrderId>,
+    /// Something that the node holds was not named, and may be had again.
+    pub let_go: bool,
+}
+
 impl Store {
     /// Hands out the oldest order that waits for the node, or whose holder has let its lease run out.
     ///
@@ -50,22 +63,18 @@ impl Store {
     /// Safe to drop: one transaction. An order that was handed out to nobody is handed out again when its lease has run out.
     pub async fn order_take(&self, node: &NodeName, owner: &str, lease: Duration) -> Result<Option<Order>, Error> {
         // Most who ask find nothing: they do not queue behind those who write.
-        let (doing, asked) = ("look for work", || args![node.as_str(), self.now()]);
-        if self.one(doing, WAITING, asked()).await?.is_none() && self.one(doing, LAPSED, asked()).await?.is_none() {
+        let any = self.one("look for work", ANY, args![node.as_str(), self.now()]).await?;
+        if !any.map_or(Ok(false), |row| row.flag("found"))? {
             return Ok(None);
         }
         let mut txn = self.txn("hand out the work order").await?;
         let now = txn.shared().clock.now();
-        let mut next: Option<Order> = None;
-        for sql in [LAPSED, WAITING] {
-            let found = txn.one(sql, args![node.as_str(), now]).await?.as_ref().map(read).transpose()?;
-            // Ids sort by age.
-            next = [next, found].into_iter().flatten().min_by_key(|order| order.id);
-        }
-        let Some(order) = next else { return Ok(None) };
-        let epoch = txn.row(EPOCH, args![]).await?.count("epoch")?;
-        let counter = txn.row(RAISE, args![node.as_str()]).await?.count("generation")?;
-        let generation = (epoch.saturating_sub(1) << COUNTER_BITS) + counter;
+        let found = txn.all(OLDEST, args![node.as_str(), now]).await?;
+        let found = found.iter().map(read).collect::<Result<Vec<Order>, Error>>()?;
+        // Ids sort by age.
+        let Some(order) = found.into_iter().min_by_key(|order| order.id) else { return Ok(None) };
+        let raised = txn.row(RAISE, args![node.as_str()]).await?;
+        let generation = (raised.count("epoch")?.saturating_sub(1) << COUNTER_BITS) + raised.count("generation")?;
         let until = now + lease;
         if txn.run(TAKE, args![order.id, generation, owner, until, order.generation]).await? == 0 {
             return Ok(None);
@@ -82,8 +91,8 @@ impl Store {
         Ok(Some(order))
     }
 
-    /// Makes the leases of those orders, or of all that the node holds, last `lease` from now. Answers which of those named it
-    /// does not hold. What it holds and does not name may be handed out again at once.
+    /// Makes the leases of those orders, or of all that the node holds, last `lease` from now. What it holds and does not name may
+    /// be handed out again at once.
     ///
     /// # Errors
     ///
@@ -97,7 +106,7 @@ impl Store {
         node: &NodeName,
         named: Option<&[OrderId]>,
         lease: Duration,
-    ) -> Result<Vec<OrderId>, Error> {
+    ) -> Result<Renewed, Error> {
         let held = self.all("look for orders that a node holds", HELD, args![node.as_str()]).await?;
         let held: Vec<OrderId> = held.iter().map(|row| row.parse("id")).collect::<Result<_, _>>()?;
         let wanted = named.unwrap_or(&held);
@@ -108,14 +117,14 @@ impl Store {
             let now = txn.shared().clock.now();
             let until = now + lease;
             for id in &forgotten {
-                txn.run(LET_GO, args![*id, node.as_str(), now, now + lease - ON_ITS_WAY]).await?;
+                txn.later(LET_GO, args![*id, node.as_str(), now, now + lease - ON_ITS_WAY]).await?;
             }
             for id in wanted.iter().filter(|id| held.contains(id)) {
-                txn.run(RENEW, args![*id, node.as_str(), until]).await?;
+                txn.later(RENEW, args![*id, node.as_str(), until]).await?;
             }
             txn.commit().await?;
         }
-        Ok(lost)
+        Ok(Renewed { lost, let_go: !forgotten.is_empty() })
     }
 
     /// Nodes with orders whose holder has let its lease run out.
@@ -155,7 +164,7 @@ impl Store {
         }
         let now = txn.shared().clock.now();
         let status = outcome.status();
-        txn.run(FINISH, args![id, status.as_str(), json::text(result)?, now]).await?;
+        txn.later(FINISH, args![id, status.as_str(), json::text(result)?, now]).await?;
         let by = Provenance { actor: Actor::Node { node: node.clone() }, ..order.provenance.clone() };
         let order = Order { status, result: Some(result.clone()), finished_at: Some(now), lease_until: None, ..order };
         let mut told = about("order.finished", &order);

@@ -8,12 +8,12 @@ mod store;
 
 pub use error::{Error, ErrorKind};
 pub use platform::{
-    Capabilities, Cleared, Description, ExecOutput, Foreign, Found, Garbage, HookJob, HookState, Kept, Launch,
+    Capabilities, Cleared, Description, ExecOutput, Foreign, Found, Garbage, HookJob, HookState, Inside, Kept, Launch,
     LogChunk, LogQuery, LogStreamKind, Platform, Standing,
 };
 pub use resolver::{ResolveRequest, Resolved, Resolver};
 pub use router::{DeploymentStats, Router, Verified};
-pub use store::{Abandoned, Lease, Loaded, RolloutStore, StepNote};
+pub use store::{Abandoned, Lease, Loaded, Note, ResolvedNote, RolloutStore, StepNote};
 
 use uuid::Uuid;
 

@@ -169,6 +169,22 @@ pub struct LogQuery {
     pub container: Option<String>,
 }
 
+/// Where in a deployment a command is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Inside<'a> {
+    /// In which instance.
+    pub instance: u32,
+    /// In a pod the container, in a project of compose the service; `None`: in the main one, which is the only one where none is.
+    pub container: Option<&'a str>,
+}
+
+impl From<u32> for Inside<'_> {
+    /// The main container of an instance.
+    fn from(instance: u32) -> Self {
+        Self { instance, container: None }
+    }
+}
+
 /// Which of the two a line was written to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -403,7 +419,7 @@ pub trait Platform: Send + Sync + fmt::Debug {
     fn exec<'a>(
         &'a self,
         deployment: &'a Deployment,
-        instance: u32,
+        inside: Inside<'a>,
         command: &'a [String],
         deadline: Duration,
     ) -> BoxFuture<'a, Result<ExecOutput, Error>>;

@@ -59,6 +59,44 @@ pub struct StepNote {
     pub events: Vec<NewEvent>,
 }
 
+/// What Resolve made.
+#[derive(Debug, Clone)]
+pub struct ResolvedNote {
+    /// Manifest and spec; `None` where the revision has both, or where there is none.
+    pub resolved: Option<(String, Spec)>,
+    /// The steps.
+    pub plan: Plan,
+    /// The versions of the secrets that the rollout takes.
+    pub secrets: SecretVersions,
+    /// The phase that the rollout moves to; never a final one.
+    pub phase: Phase,
+    /// What to tell.
+    pub events: Vec<NewEvent>,
+}
+
+/// Something to be noted of a rollout.
+#[derive(Debug, Clone)]
+pub enum Note {
+    /// See [`RolloutStore::resolved`].
+    Resolved(Box<ResolvedNote>),
+    /// See [`RolloutStore::step`].
+    Step(Box<StepNote>),
+    /// What runs has changed without a step.
+    Live {
+        /// Deployments as they are now.
+        changed: Vec<Live>,
+        /// Deployments that are gone.
+        gone: Vec<DeploymentId>,
+    },
+    /// See [`RolloutStore::phase`]. After a final one there is nothing more to note.
+    Phase {
+        /// The phase that the rollout moves to.
+        phase: Phase,
+        /// What to tell.
+        events: Vec<NewEvent>,
+    },
+}
+
 /// What was settled when a rollout was abandoned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Abandoned {
@@ -99,20 +137,19 @@ pub trait RolloutStore: Send + Sync + fmt::Debug {
     /// Loads a rollout.
     fn load(&self, rollout: RolloutId) -> BoxFuture<'_, Result<Loaded, Error>>;
 
-    /// Stores manifest, spec, secret versions and plan, and moves to `phase`. A revision's manifest and spec that are
+    /// Writes everything that is noted at once, in this order and in one transaction: all of it or nothing.
+    fn record<'a>(&'a self, lease: &'a Lease, notes: Vec<Note>) -> BoxFuture<'a, Result<(), Error>>;
+
+    /// Stores manifest, spec, secret versions and plan, and moves to a phase. A revision's manifest and spec that are
     /// already there are never replaced by others.
-    fn resolved<'a>(
-        &'a self,
-        lease: &'a Lease,
-        resolved: Option<(String, Spec)>,
-        plan: &'a Plan,
-        secrets: &'a SecretVersions,
-        phase: &'a Phase,
-        events: Vec<NewEvent>,
-    ) -> BoxFuture<'a, Result<(), Error>>;
+    fn resolved<'a>(&'a self, lease: &'a Lease, note: ResolvedNote) -> BoxFuture<'a, Result<(), Error>> {
+        self.record(lease, vec![Note::Resolved(Box::new(note))])
+    }
 
     /// Writes the step log.
-    fn step<'a>(&'a self, lease: &'a Lease, note: StepNote) -> BoxFuture<'a, Result<(), Error>>;
+    fn step<'a>(&'a self, lease: &'a Lease, note: StepNote) -> BoxFuture<'a, Result<(), Error>> {
+        self.record(lease, vec![Note::Step(Box::new(note))])
+    }
 
     /// Moves the rollout to a phase. A final phase also settles the revisions (the target is live, failed or cancelled;
     /// the one before is superseded or stays live), the release's serving revision, admits the waiting rollout, and
@@ -122,7 +159,9 @@ pub trait RolloutStore: Send + Sync + fmt::Debug {
         lease: &'a Lease,
         phase: &'a Phase,
         events: Vec<NewEvent>,
-    ) -> BoxFuture<'a, Result<(), Error>>;
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        self.record(lease, vec![Note::Phase { phase: phase.clone(), events }])
+    }
 
     /// Ends a rollout whose record cannot be read, without its plan: see [`crate::rollout::abandoned`] and
     /// [`crate::rollout::settle_abandoned`]. `why` is told. Answers what it settled.
@@ -133,6 +172,9 @@ pub trait RolloutStore: Send + Sync + fmt::Debug {
 
     /// Whether somebody asked to cancel the rollout.
     fn cancel_requested(&self, rollout: RolloutId) -> BoxFuture<'_, Result<bool, Error>>;
+
+    /// All open rollouts that somebody asked to cancel.
+    fn cancels(&self) -> BoxFuture<'_, Result<BTreeSet<RolloutId>, Error>>;
 
     /// The current version of each named secret. A secret that is not there is a permanent error that names it.
     fn secret_versions<'a>(

@@ -93,20 +93,20 @@ impl Run<'_> {
         if let Some(cause) = self.cancelled().await? {
             return self.cancel(cause).await;
         }
-        self.enter(Transition::Committed, vec![self.event("rollout.committed", json!({}))]).await
+        // Written before anything is cleared away.
+        self.turn(Transition::Committed, vec![self.event("rollout.committed", json!({}))])
     }
 
     /// A step, unless somebody asks to cancel meanwhile: then the rollout has turned back.
     async fn carry_out_unless_cancelled(&mut self, index: u32) -> Result<Result<(), Failure>, Halt> {
-        if let Some(cause) = self.cancelled().await? {
+        if let Some(cause) = self.known_cancelled() {
             self.cancel(cause).await?;
         }
         let (shared, id) = (self.shared, self.rollout.id);
         let done = tokio::select! {
             biased;
-            asked = step::cancel_asked(shared, id) => {
-                asked?;
-                let mut cause = self.cancelled().await?.ok_or(Halt::Reload)?;
+            () = shared.cancelled(id) => {
+                let mut cause = self.cancel_cause();
                 cause.step = Some(index);
                 self.cancel(cause).await?;
                 return Err(Halt::Reload);
@@ -121,16 +121,25 @@ impl Run<'_> {
     }
 
     /// One step: recorded as started, done, recorded as done.
-    async fn carry_out(&mut self, index: u32) -> Result<(), StepError> {
+    pub(super) async fn carry_out(&mut self, index: u32) -> Result<(), StepError> {
         let Some(step) = self.step(index) else { return Ok(()) };
         let resumed = self.records.contains_key(&index);
         let live = step::prepare(self, &step);
-        self.note(index, StepState::Started, Entry { live, ..Entry::default() }).await?;
-        let effect = step::act(self, index, &step, Way::Forward { resumed }).await?;
+        self.jot(index, StepState::Started, Entry { live, ..Entry::default() });
+        let (way, (shared, lease)) = (Way::Forward { resumed }, (self.shared, self.lease));
+        let effect = if step::only_looks(self, &step) {
+            self.jotted.clone().beside(shared, lease, Box::pin(step::act(self, index, &step, way))).await??
+        } else {
+            self.write_down().await?;
+            step::act(self, index, &step, way).await?
+        };
         let event = self.step_event("step.done", index, &step, json!({"message": effect.message}));
         let surface = effect.surface.clone();
         let (entry, published) = effect.into_entry(vec![event]);
-        self.note(index, StepState::Done, entry).await?;
+        self.jot(index, StepState::Done, entry);
+        if published.is_some() {
+            self.write_down().await?;
+        }
         self.reached(&step.app, surface);
         // Only now: whoever tells a router everything must not find the new weights beside the old ways in.
         drop(published);

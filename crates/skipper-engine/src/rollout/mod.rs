@@ -12,6 +12,7 @@ mod resolve;
 mod undo;
 
 pub(crate) use record::Entry;
+use record::Jotted;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -19,7 +20,7 @@ use skipper_core::{
     deployment::{Deployment, DeploymentId, Live},
     event::NewEvent,
     name::AppName,
-    port::{Abandoned, Error as PortError, ErrorKind, Lease, Loaded},
+    port::{Abandoned, Error as PortError, ErrorKind, Lease, Loaded, Note},
     release::{Release, Revision},
     rollout::{Cause, Phase, Plan, Rollout, StepRecord, StepState, Transition, Verb},
     time::Timestamp,
@@ -27,7 +28,7 @@ use skipper_core::{
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{error, info, warn};
 
-use crate::{engine::Shared, failure::Halt, retry::Backoff, service::Surface};
+use crate::{engine::Shared, failure::Halt, place::Place, retry::Backoff, service::Surface};
 
 /// How long a store that does not answer is asked again before the rollout is put down for a while, and longest that one
 /// question to it may take.
@@ -51,9 +52,10 @@ pub(crate) enum End {
 /// # Cancel safety
 ///
 /// May be dropped at any await, which is a crash: whoever takes the rollout up again goes on from the log.
-pub(crate) async fn drive(shared: &Shared, lease: &Lease) -> End {
+pub(crate) async fn drive(shared: &Shared, lease: &Lease, place: &Place) -> End {
     loop {
-        let run = match Run::load(shared, lease).await {
+        place.take().await;
+        let run = match Run::load(shared, lease, place).await {
             Ok(Some(run)) => run,
             Ok(None) => return End::Final,
             Err(Halt::Lost) => return End::Lost,
@@ -103,6 +105,7 @@ async fn abandon(shared: &Shared, lease: &Lease) -> End {
 pub(crate) struct Run<'a> {
     pub(crate) shared: &'a Shared,
     pub(crate) lease: &'a Lease,
+    pub(crate) place: &'a Place,
     pub(crate) rollout: Rollout,
     pub(crate) release: Release,
     pub(crate) target: Option<Revision>,
@@ -112,11 +115,12 @@ pub(crate) struct Run<'a> {
     /// How each application is reached right now.
     pub(crate) surfaces: BTreeMap<AppName, Surface>,
     pub(crate) transcript: bundle::Transcript,
+    jotted: Jotted,
 }
 
 impl<'a> Run<'a> {
     /// `None` when it is final, or gone.
-    async fn load(shared: &'a Shared, lease: &'a Lease) -> Result<Option<Self>, Halt> {
+    async fn load(shared: &'a Shared, lease: &'a Lease, place: &'a Place) -> Result<Option<Self>, Halt> {
         let loaded = persist("load the rollout", || shared.config.store.load(lease.rollout)).await?;
         let Loaded { rollout, release, target, live, steps } = loaded;
         if rollout.phase.is_final() || matches!(rollout.phase, Phase::Waiting) {
@@ -135,7 +139,9 @@ impl<'a> Run<'a> {
         let records: BTreeMap<_, _> = steps.into_iter().map(|record| (record.index, record)).collect();
         let surfaces = replay::surfaces(&plan, &lives, &records);
         let transcript = bundle::Transcript::default();
-        let run = Self { shared, lease, rollout, release, target, plan, lives, records, surfaces, transcript };
+        let jotted = Jotted::default();
+        let run =
+            Self { shared, lease, place, rollout, release, target, plan, lives, records, surfaces, transcript, jotted };
         shared.ward.rollout_surfaces(run.release.id, &run.surfaces);
         Ok(Some(run))
     }
@@ -164,12 +170,12 @@ impl<'a> Run<'a> {
     }
 
     async fn begin(&mut self) -> Result<(), Halt> {
-        if let Some(cause) = self.cancelled().await? {
+        if let Some(cause) = self.known_cancelled() {
             return self.end_early(cause).await;
         }
         let deadline = self.now() + self.shared.config.tuning.resolve_bound;
         let events = vec![self.event("rollout.started", serde_json::json!({"verb": self.rollout.verb.as_str()}))];
-        self.enter(Transition::Begun { deadline }, events).await
+        self.turn(Transition::Begun { deadline }, events)
     }
 
     /// Ends a rollout before there is anything to undo.
@@ -193,21 +199,37 @@ impl<'a> Run<'a> {
         self.plan.deployment(id).or(live).cloned()
     }
 
-    /// Whether somebody asked to cancel the rollout, as a cause.
+    /// Whether somebody has asked to cancel the rollout by now, as a cause.
     pub(crate) async fn cancelled(&self) -> Result<Option<Cause>, Halt> {
         let id = self.rollout.id;
         let asked = persist("read whether it is cancelled", || self.shared.config.store.cancel_requested(id)).await?;
-        Ok(asked.then(|| Cause {
+        Ok(asked.then(|| self.cancel_cause()))
+    }
+
+    /// The same as far as it is known here; who asks in the meantime is heard while the next step goes on.
+    pub(crate) fn known_cancelled(&self) -> Option<Cause> {
+        let asked = self.rollout.cancel_requested || self.shared.is_cancelled(self.rollout.id);
+        asked.then(|| self.cancel_cause())
+    }
+
+    pub(crate) fn cancel_cause(&self) -> Cause {
+        Cause {
             code: Cause::CANCELLED.to_owned(),
             message: "the rollout was cancelled".to_owned(),
             hint: None,
             step: None,
             at: self.now(),
-        }))
+        }
     }
 
     /// Moves to the next phase, durably.
     pub(crate) async fn enter(&mut self, transition: Transition, events: Vec<NewEvent>) -> Result<(), Halt> {
+        self.turn(transition, events)?;
+        self.write_down().await
+    }
+
+    /// Moves to the next phase; it is written with what is noted next.
+    fn turn(&mut self, transition: Transition, events: Vec<NewEvent>) -> Result<(), Halt> {
         let next = match self.rollout.phase.clone().apply(transition) {
             Ok(next) => next,
             Err(illegal) => {
@@ -216,8 +238,6 @@ impl<'a> Run<'a> {
                 return Err(Halt::Later);
             }
         };
-        let store = &self.shared.config.store;
-        persist("write the phase", || store.phase(self.lease, &next, events.clone())).await?;
         info!(
             release.name = %self.release.name,
             release.revision = self.rollout.to,
@@ -226,8 +246,8 @@ impl<'a> Run<'a> {
             self.release.name,
             next.name()
         );
+        self.jotted.push(Note::Phase { phase: next.clone(), events });
         self.rollout.phase = next;
-        self.shared.board.tick();
         Ok(())
     }
 }

@@ -2,20 +2,19 @@
 
 use serde_json::json;
 use skipper_core::{
-    port::{ErrorKind, ResolveRequest, Resolved},
+    port::{ErrorKind, Note, ResolveRequest, Resolved, ResolvedNote},
     rollout::Transition,
     spec::Spec,
     time::Timestamp,
 };
 use tokio::time::timeout;
 
-use super::{Run, persist};
+use super::Run;
 use crate::{
     failure::{Failure, Halt, StepError},
     planning::{self, Made, NoPlan, PlanRequest},
     retry::Backoff,
     status::Activity,
-    step,
 };
 
 impl Run<'_> {
@@ -33,17 +32,17 @@ impl Run<'_> {
         // Never longer than was agreed, also when the clock has been set back.
         let bound = deadline.since(self.now()).min(self.shared.config.tuning.resolve_bound);
         let (shared, id) = (self.shared, self.rollout.id);
+        let planning = timeout(bound, Box::pin(self.plan_it(deadline)));
         let planned = tokio::select! {
             biased;
-            asked = step::cancel_asked(shared, id) => {
-                asked?;
-                let cause = self.cancelled().await?.ok_or(Halt::Reload)?;
+            () = shared.cancelled(id) => {
+                let cause = self.cancel_cause();
                 return self.end_early(cause).await;
             }
-            planned = timeout(bound, Box::pin(self.plan_it(deadline))) => planned,
+            planned = self.jotted.clone().beside(shared, self.lease, planning) => planned?,
         };
         let failure = match planned {
-            Ok(Ok((resolved, made))) => return self.store_plan(resolved, made).await,
+            Ok(Ok((resolved, made))) => return self.take_plan(resolved, made),
             Ok(Err(StepError::Halt(halt))) => return Err(halt),
             Ok(Err(StepError::Failed(failure))) => failure,
             Err(_) => {
@@ -85,16 +84,20 @@ impl Run<'_> {
         }
     }
 
-    async fn store_plan(&mut self, resolved: Option<Resolved>, made: Made) -> Result<(), Halt> {
+    fn take_plan(&mut self, resolved: Option<Resolved>, made: Made) -> Result<(), Halt> {
         let next = self.rollout.phase.clone().apply(Transition::Resolved).map_err(|_| Halt::Later)?;
         let data = json!({"steps": made.plan.steps.len(), "plan": made.plan.hash().to_string()});
         let events = vec![self.event("rollout.resolved", data)];
         let resolved = resolved.map(|resolved| (resolved.manifest, resolved.spec));
-        let store = &self.shared.config.store;
-        persist("store the plan", || {
-            store.resolved(self.lease, resolved.clone(), &made.plan, &made.secrets, &next, events.clone())
-        })
-        .await?;
+        let note = ResolvedNote {
+            resolved: resolved.clone(),
+            plan: made.plan.clone(),
+            secrets: made.secrets.clone(),
+            phase: next.clone(),
+            events,
+        };
+        // Written with the beginning of the first step, before that has any effect.
+        self.jotted.push(Note::Resolved(Box::new(note)));
         self.rollout.phase = next;
         self.rollout.plan = Some(made.plan.clone());
         self.rollout.secrets = made.secrets;
@@ -103,7 +106,6 @@ impl Run<'_> {
             target.manifest = Some(manifest);
             target.spec = Some(spec);
         }
-        self.shared.board.tick();
         Ok(())
     }
 

@@ -22,7 +22,7 @@ impl Run<'_> {
         let kept = self.plan.keeps_what_is_well() && cause.code != Cause::CANCELLED;
         if kept {
             // The bad ones have gone back already.
-            self.keep_what_is_well().await?;
+            self.keep_what_is_well();
         }
         let started: Vec<u32> = if kept { Vec::new() } else { self.records.keys().copied().collect() };
         for index in started.into_iter().rev() {

@@ -10,7 +10,7 @@ use skipper_core::{
 };
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Effect, count};
+use super::{Censor, Effect, count};
 use crate::{
     failure::{Failure, StepError},
     retry::{Backoff, Pace},
@@ -42,6 +42,7 @@ pub(super) async fn run(
         platform: platform.as_ref(),
         clock: run.shared.config.clock.as_ref(),
         deployment: &deployment,
+        censor: Censor::new(&*run.shared.config.store, &deployment),
         bound,
         heard: &heard,
     };
@@ -66,6 +67,8 @@ pub(crate) struct Wait<'a> {
     pub(crate) platform: &'a dyn Platform,
     pub(crate) clock: &'a dyn Clock,
     pub(crate) deployment: &'a Deployment,
+    /// Between what a check says and everybody who hears of it.
+    pub(crate) censor: Censor<'a>,
     /// What one question to the platform may take; the wait itself is bounded by the caller.
     pub(crate) bound: Duration,
     pub(crate) heard: &'a (dyn Fn(Attempt) + Sync),
@@ -186,12 +189,15 @@ pub(super) async fn still_healthy(wait: &Wait<'_>, instances: &[u32]) -> Result<
 /// One attempt; a platform that does not answer is a failed one.
 pub(super) async fn ask(wait: &Wait<'_>, instance: &Instance) -> Attempt {
     let patience = wait.deployment.app.health.timeout.duration() + PROBE_SLACK;
-    timeout(patience, wait.platform.probe(wait.deployment, instance)).await.unwrap_or_else(|_| Attempt {
-        at: wait.clock.now(),
-        instance: instance.index,
-        ok: false,
-        detail: format!("the platform did not answer the probe within {patience:?}"),
-    })
+    match timeout(patience, wait.platform.probe(wait.deployment, instance)).await {
+        Ok(attempt) => wait.censor.passed(attempt).await,
+        Err(_) => Attempt {
+            at: wait.clock.now(),
+            instance: instance.index,
+            ok: false,
+            detail: format!("the platform did not answer the probe within {patience:?}"),
+        },
+    }
 }
 
 /// The instance, unless it has ended.

@@ -11,7 +11,7 @@ use skipper_core::{
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Effect,
+    Censor, Effect,
     await_healthy::{Wait, ask, running},
 };
 use crate::{
@@ -54,6 +54,7 @@ pub(super) async fn run(
         platform: platform.as_ref(),
         clock: run.shared.config.clock.as_ref(),
         deployment: &deployment,
+        censor: Censor::new(&*run.shared.config.store, &deployment),
         bound,
         heard: &heard,
     };

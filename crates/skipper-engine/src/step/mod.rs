@@ -4,6 +4,7 @@ mod apply;
 mod await_healthy;
 mod bake;
 mod begin;
+mod censor;
 mod drain;
 mod fetch;
 mod gate;
@@ -17,6 +18,7 @@ mod unroute;
 mod verify;
 
 pub(crate) use await_healthy::{Wait, healthy};
+pub(crate) use censor::Censor;
 
 use std::{sync::Arc, time::Duration};
 
@@ -25,7 +27,6 @@ use skipper_core::{
     BoxFuture,
     deployment::{Deployment, DeploymentId, Live},
     event::NewEvent,
-    id::RolloutId,
     port::{Error as PortError, ErrorKind, Platform},
     rollout::{Action, Instances, Step, StepOutcome},
     secret::SecretValues,
@@ -34,11 +35,10 @@ use skipper_core::{
 use tokio::time::timeout;
 
 use crate::{
-    engine::Shared,
-    failure::{Failure, Halt, StepError},
+    failure::{Failure, StepError},
     published::Telling,
     retry::Backoff,
-    rollout::{Entry, Run, persist},
+    rollout::{Entry, Run},
     service::Surface,
     status::Activity,
 };
@@ -107,7 +107,7 @@ pub(crate) fn intended(run: &Run<'_>, step: &Step) -> Option<(Vec<Live>, Surface
 ///
 /// May be dropped: every action is idempotent, and what it stored is read again.
 pub(crate) async fn act(run: &mut Run<'_>, index: u32, step: &Step, way: Way) -> Result<Effect, StepError> {
-    let (shared, id) = (run.shared, run.rollout.id);
+    let (shared, place, id) = (run.shared, run.place, run.rollout.id);
     let bound = step.bound.duration();
     let since = run.now();
     shared.board.begin(Activity {
@@ -123,7 +123,9 @@ pub(crate) async fn act(run: &mut Run<'_>, index: u32, step: &Step, way: Way) ->
     if way != Way::Back {
         run.transcript.clear();
     }
-    if let Ok(done) = timeout(bound, Box::pin(dispatch(run, index, step, way))).await {
+    let work = timeout(bound, Box::pin(dispatch(run, index, step, way)));
+    let done = if step.target.0.node().is_some() { place.aside(shared, work).await } else { work.await };
+    if let Ok(done) = done {
         return done;
     }
     let heard = shared.board.activity(id).and_then(|activity| activity.detail);
@@ -175,15 +177,18 @@ const fn timeout_code(action: &Action) -> &'static str {
     }
 }
 
-/// Resolves when somebody asked to cancel the rollout.
-pub(crate) async fn cancel_asked(shared: &Shared, rollout: RolloutId) -> Result<(), Halt> {
-    let mut nudges = shared.nudges();
-    loop {
-        nudges.mark_unchanged();
-        if persist("read whether it is cancelled", || shared.config.store.cancel_requested(rollout)).await? {
-            return Ok(());
+/// Whether a step changes nothing but what is stored: then it may be told only when it is over.
+pub(crate) fn only_looks(run: &Run<'_>, step: &Step) -> bool {
+    match &step.action {
+        Action::Shift { routes_from, routes, .. } => routes_from.is_empty() && routes.is_empty(),
+        // Elsewhere it may be long until somebody is healthy, and something is fetched; a platform that converges by itself
+        // has seen to both before it says that it is done.
+        Action::AwaitHealthy { .. } | Action::Fetch { .. } => {
+            let platform = run.shared.config.platforms.get(&step.target);
+            let routed = run.surfaces.get(&step.app).is_some_and(|surface| !surface.routes.is_empty());
+            !routed && platform.is_some_and(|platform| platform.capabilities().converges)
         }
-        let _ = timeout(shared.config.tuning.cancel_poll, nudges.changed()).await;
+        _ => false,
     }
 }
 

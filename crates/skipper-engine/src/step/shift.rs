@@ -9,7 +9,7 @@ use skipper_core::{
 };
 
 use super::{
-    Effect, Way,
+    Censor, Effect, Way,
     await_healthy::{Wait, still_healthy},
 };
 use crate::{
@@ -78,6 +78,7 @@ async fn check(run: &Run<'_>, weight: &Weight) -> Result<(), StepError> {
         platform: platform.as_ref(),
         clock: run.shared.config.clock.as_ref(),
         deployment: &deployment,
+        censor: Censor::new(&*run.shared.config.store, &deployment),
         bound: run.shared.config.tuning.observe_bound,
         heard: &heard,
     };

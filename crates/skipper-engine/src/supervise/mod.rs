@@ -39,6 +39,8 @@ use crate::engine::Shared;
 const TENDED_AT_ONCE: usize = 16;
 /// Shortest pause between two sweeps; changes that come together are looked at together.
 const SETTLE: Duration = Duration::from_millis(20);
+/// What nobody seems to own is looked at again after this long: it is not to stay for as long as two usual pauses.
+const SUSPICIOUS: Duration = Duration::from_secs(5);
 /// A sweep may take this part of the time.
 const SWEEP_SHARE: u32 = 10;
 
@@ -56,7 +58,7 @@ pub(crate) async fn run(shared: Arc<Shared>, tasks: TaskTracker, stop: Cancellat
 }
 
 /// Longest one question of supervision to the store may take.
-const STORE_BOUND: Duration = Duration::from_secs(10);
+pub(crate) const STORE_BOUND: Duration = Duration::from_secs(10);
 
 /// Asks the store, but not for ever: a lock or a visit must not be kept by a store that does not answer.
 pub(crate) async fn stored<T>(question: BoxFuture<'_, Result<T, PortError>>) -> Result<T, PortError> {
@@ -149,7 +151,8 @@ async fn sweeps(nurse: &Nurse) {
         }
         if begun >= full_at {
             orphans.look(shared, &swept).await;
-            full_at = begun + every;
+            let pause = if orphans.is_suspicious() { every.min(SUSPICIOUS) } else { every };
+            full_at = begun + pause;
         }
         let took = begun.elapsed();
         not_before = Instant::now() + (took * SWEEP_SHARE).max(SETTLE).min(every);

@@ -25,6 +25,11 @@ pub(super) struct Orphans {
 }
 
 impl Orphans {
+    /// Whether something was found that is to be looked at again soon.
+    pub(super) fn is_suspicious(&self) -> bool {
+        !self.suspects.is_empty()
+    }
+
     pub(super) async fn look(&mut self, shared: &Shared, swept: &Swept) {
         if !swept.complete {
             return;

@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::{stored, sweep::span, tell::event, ward::Pulse};
-use crate::engine::Shared;
+use crate::{engine::Shared, step::Censor};
 
 /// Deployments read together.
 const PAGE: u32 = 500;
@@ -53,9 +53,11 @@ async fn feel_one(shared: &Shared, live: &Live) {
         Observed::Running(instance) if live.instances.contains(&instance.index) => Some(instance),
         _ => None,
     });
+    let censor = Censor::new(&*shared.config.store, deployment);
     for instance in running {
         let bound = health.timeout.duration() * 2 + SLACK;
         let Ok(attempt) = timeout(bound, platform.probe(deployment, instance)).await else { continue };
+        let attempt = if attempt.ok { attempt } else { censor.passed(attempt).await };
         let Some(news) = shared.ward.felt(deployment, instance.index, attempt, health.retries) else { continue };
         let who = format!("instance {} of {}", instance.index, deployment.id);
         let (kind, message) = match news {

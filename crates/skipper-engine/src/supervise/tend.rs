@@ -23,7 +23,7 @@ use crate::{
     engine::Shared,
     failure::StepError,
     service::{self, Surface},
-    step::{Wait, healthy},
+    step::{Censor, Wait, healthy},
 };
 
 /// Slack over an application's own grace for stopping it.
@@ -239,6 +239,7 @@ impl Round<'_> {
             platform,
             clock: self.shared.config.clock.as_ref(),
             deployment: &deployment,
+            censor: Censor::new(&*self.shared.config.store, &deployment),
             bound: self.shared.config.tuning.observe_bound,
             heard: &|_| {},
         };

@@ -1,5 +1,5 @@
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
@@ -270,11 +270,11 @@ impl Driver {
         Ok(Box::pin(lines.map(named)))
     }
 
-    /// Runs a command in the first container that runs, of that service or of the first by name.
+    /// Runs a command in the first container that runs, of that service or of the only one.
     ///
     /// # Errors
     ///
-    /// As [`Driver::exec`]; nothing of it runs.
+    /// As [`Driver::exec`]; nothing of it runs; several services do, and none is named.
     pub async fn exec_in_first(
         &self,
         project: &str,
@@ -282,11 +282,28 @@ impl Driver {
         command: &[String],
         deadline: Duration,
     ) -> Result<ExecOutput, Error> {
-        let all = self.look(project).await?;
-        let runs = |one: &&Container| one.state == "running" && service.is_none_or(|service| one.service == service);
-        let first = all.iter().find(runs);
-        let what = || format!("nothing of {project} runs{}", service.map(|it| format!(" as {it}")).unwrap_or_default());
-        let first = first.ok_or_else(|| Error::new(ErrorKind::NotFound, "not-running", what()))?;
+        let mut all = self.look(project).await?;
+        all.retain(|one| one.state == "running");
+        let known: BTreeSet<&str> = all.iter().map(|one| one.service.as_str()).collect();
+        let known = known.into_iter().collect::<Vec<_>>().join(", ");
+        let mut meant = all.iter().filter(|one| service.is_none_or(|service| one.service == service));
+        let Some(first) = meant.next() else {
+            let named: String = service.unwrap_or_default().chars().take(100).collect();
+            let error = match service {
+                None => {
+                    return Err(Error::new(ErrorKind::NotFound, "not-running", format!("nothing of {project} runs")));
+                }
+                Some(_) => {
+                    Error::new(ErrorKind::NotFound, "not-running", format!("nothing of {project} runs as {named}"))
+                }
+            };
+            return Err(if known.is_empty() { error } else { error.hint(format!("its services are: {known}")) });
+        };
+        if meant.any(|one| one.service != first.service) {
+            let what = format!("{project} has several services, and none is named");
+            return Err(Error::new(ErrorKind::NotFound, "no-container", what)
+                .hint(format!("name one with --container: {known}")));
+        }
         self.exec(project, &first.service, first.number, command, deadline).await
     }
 

@@ -11,8 +11,8 @@ use skipper_core::{
     generation::Generation,
     health::Attempt,
     port::{
-        Capabilities, Description, Error, ErrorKind, ExecOutput, Found, HookJob, HookState, Launch, LogChunk, LogQuery,
-        Platform,
+        Capabilities, Description, Error, ErrorKind, ExecOutput, Found, HookJob, HookState, Inside, Launch, LogChunk,
+        LogQuery, Platform,
     },
     rollout::plan::Instances,
     spec::{Application, Resource, SecretUse},
@@ -380,17 +380,17 @@ impl Platform for ComposePlatform {
         })
     }
 
-    /// In the first container of the only service; of several, in that of the first by name.
+    /// In the first container of the service that is named, or of the only one.
     fn exec<'a>(
         &'a self,
         deployment: &'a Deployment,
-        _: u32,
+        inside: Inside<'a>,
         command: &'a [String],
         deadline: Duration,
     ) -> BoxFuture<'a, Result<ExecOutput, Error>> {
         Box::pin(async move {
             let project = deployment.app.resource.uri.trim_start_matches("compose:");
-            self.driver.exec_in_first(project, None, command, deadline).await
+            self.driver.exec_in_first(project, inside.container, command, deadline).await
         })
     }
 

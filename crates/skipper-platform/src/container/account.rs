@@ -15,7 +15,12 @@ use skipper_core::{deployment::DeploymentId, port::Error};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{config::ContainerConfig, fault, files::Read, kept::InUse};
+use super::{
+    config::ContainerConfig,
+    fault,
+    files::{Looks, Read},
+    kept::InUse,
+};
 use crate::local::Fences;
 
 /// Longest the engine may take to begin an answer. Whoever asks waits by a deadline of its own; this ends what is left
@@ -34,6 +39,7 @@ pub(crate) struct Account {
     /// Starts the one watch of the engine's events.
     pub watching: Once,
     pub(super) read: Read,
+    pub(super) looks: Looks,
     pub(super) in_use: InUse,
     client: Mutex<Option<Docker>>,
     /// The version of that engine, once it has told it.
@@ -50,6 +56,7 @@ impl Account {
             changed: Notify::new(),
             watching: Once::new(),
             read: Read::default(),
+            looks: Looks::default(),
             in_use: InUse::default(),
             client: Mutex::new(None),
             number: Mutex::new(None),

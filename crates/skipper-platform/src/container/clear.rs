@@ -23,7 +23,7 @@ use tracing::{debug, info};
 
 use super::{
     account::Account,
-    fault, fetch, files,
+    fault, fetch,
     kept::{self, UNOWNED, plain, repository},
     labels, raw,
 };
@@ -41,7 +41,6 @@ pub(super) async fn kept(account: Arc<Account>) -> Result<Kept, Error> {
 pub(super) async fn clear(account: Arc<Account>, garbage: Garbage, patience: Duration) -> Result<Cleared, Error> {
     let until = Instant::now() + patience;
     let engine = account.engine().await?;
-    files::sweep(&account, &engine).await;
     let containers = raw::list(&account, &HashMap::new()).await;
     let containers = containers.map_err(|said| account.failed("list containers", said))?;
     let work = Work { account: &account, engine: &engine, idle: garbage.idle };

@@ -1,13 +1,16 @@
 //! Reading files out of an image: by a container that is made of it and never started.
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bollard::{
     Docker,
-    models::ContainerCreateBody,
+    models::{ContainerCreateBody, ContainerSummary},
     query_parameters::{CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder},
 };
 use skipper_core::{
@@ -16,7 +19,7 @@ use skipper_core::{
 };
 use tracing::warn;
 
-use super::{account::Account, fault, fetch, labels, list, secret_files::download};
+use super::{account::Account, fault, fetch, labels, secret_files::download};
 
 /// Largest file that is read.
 const FILE_BYTES: usize = 1 << 20;
@@ -24,8 +27,6 @@ const FILE_BYTES: usize = 1 << 20;
 const KEPT_IMAGES: usize = 64;
 const KEPT_PATHS: usize = 8;
 const KEPT_BYTES: usize = 64 << 10;
-/// Containers that were made longer ago were left by somebody who was killed.
-const OLD_SECS: i64 = 600;
 
 /// See [`skipper_core::port::Platform::files_of`].
 pub(super) async fn read(
@@ -38,7 +39,7 @@ pub(super) async fn read(
     if let Some(known) = account.read.known(&image, &paths) {
         return Ok(known);
     }
-    sweep(&account, &engine).await;
+    let look = Look::begin(&account);
     let own = [(labels::OWNER, account.config.owner.clone()), (labels::ACCOUNT, account.config.account.to_string())];
     let own = own.into_iter().chain([(labels::KIND, labels::LOOK.to_owned())]);
     let body = ContainerCreateBody {
@@ -48,12 +49,15 @@ pub(super) async fn read(
         labels: Some(own.map(|(name, value)| (name.to_owned(), value)).collect()),
         ..ContainerCreateBody::default()
     };
-    let options = CreateContainerOptionsBuilder::default().build();
+    let options = CreateContainerOptionsBuilder::default().name(&look.name).build();
     let made = engine.create_container(Some(options), body).await;
     let made = made.map_err(|said| account.failed(format!("look into {}", resource.uri), said))?;
     let found = files(&account, &engine, &made.id, &paths).await;
     // Nobody has to wait for it.
-    account.config.tasks.spawn(async move { remove(&engine, &made.id).await });
+    account.config.tasks.spawn(async move {
+        remove(&engine, &made.id).await;
+        drop(look);
+    });
     let found = found?;
     account.read.keep(&image, &paths, &found);
     Ok(found)
@@ -129,11 +133,51 @@ async fn remove(engine: &Docker, id: &str) {
     }
 }
 
-/// Removes what was left by somebody who was killed while reading.
-pub(super) async fn sweep(account: &Account, engine: &Docker) {
-    let Ok(left) = list::of_kind(account, labels::LOOK).await else { return };
-    let old = account.config.clock.now().as_micros() / 1_000_000 - OLD_SECS;
-    for id in left.into_iter().filter(|one| one.created.is_some_and(|at| at < old)).filter_map(|one| one.id) {
-        remove(engine, &id).await;
+/// A container by which an image is read, from before it is made until it is gone.
+struct Look {
+    account: Arc<Account>,
+    name: String,
+}
+
+impl Look {
+    fn begin(account: &Arc<Account>) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let (now, number) = (account.config.clock.now().as_micros(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let name = format!("skipper-look-{now}-{}-{number}", std::process::id());
+        account.looks.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone());
+        Self { account: Arc::clone(account), name }
+    }
+}
+
+impl Drop for Look {
+    fn drop(&mut self) {
+        self.account.looks.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.name);
+    }
+}
+
+/// Names of the containers by which this process reads images now.
+#[derive(Debug, Default)]
+pub(super) struct Looks(Mutex<HashSet<String>>);
+
+/// Removes what nobody reads by any more: it was left by somebody who was killed while reading, or whose connection broke.
+/// `listed` is what the engine told a moment ago.
+pub(super) async fn sweep(account: &Account, listed: &[ContainerSummary]) {
+    let is_look = |one: &&ContainerSummary| {
+        let labels = one.labels.as_ref();
+        labels.and_then(|labels| labels.get(labels::KIND)).is_some_and(|kind| kind == labels::LOOK)
+    };
+    let left: Vec<&str> = {
+        let now = account.looks.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_read =
+            |one: &ContainerSummary| one.names.iter().flatten().any(|name| now.contains(name.trim_start_matches('/')));
+        listed.iter().filter(is_look).filter(|one| !is_read(one)).filter_map(|one| one.id.as_deref()).collect()
+    };
+    if left.is_empty() {
+        return;
+    }
+    // Whoever asks for the list does not have to hear of it: it is tried again with the next.
+    let Ok(engine) = account.engine().await else { return };
+    for id in left {
+        remove(&engine, id).await;
     }
 }

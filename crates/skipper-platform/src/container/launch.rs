@@ -26,7 +26,7 @@ use super::{
     prepare::{self, Work},
     secret_files, stop,
 };
-use crate::local::{blocking, keeper::Contents, storage};
+use crate::local::{Underway, blocking, keeper::Contents, storage};
 
 /// How many instances are started side by side.
 const AT_ONCE: usize = 8;
@@ -46,13 +46,13 @@ pub(super) struct Wanted {
 /// Starts what does not run of the range and returns all of it, or the first error once nothing is being started any more.
 pub(super) async fn all(account: Arc<Account>, wanted: Arc<Wanted>, range: Instances) -> Result<Vec<Instance>, Error> {
     let (passing, account_too) = (Arc::clone(&wanted), Arc::clone(&account));
-    blocking(move || account_too.fences.pass(&passing.deployment, passing.generation, true)).await??;
+    let underway = blocking(move || account_too.fences.begin(&passing.deployment, passing.generation, range)).await??;
     let options = Options::of(&wanted.deployment.app)?;
     let engine = account.engine().await?;
     let image = fetch::pinned(&account, &engine, &wanted.deployment.app.resource).await?;
     kept::keep(&account, &engine, &image, &wanted.deployment.app.resource).await;
     network(&account, &engine, prepare::network(&account.config, &options)).await?;
-    let job = Job { account: &account, wanted: &wanted, engine: &engine, image: &image };
+    let job = Job { account: &account, wanted: &wanted, underway: &underway, engine: &engine, image: &image };
     let outcomes: Vec<Result<Instance, Error>> =
         futures::stream::iter(range.range()).map(|index| job.one(index)).buffered(AT_ONCE).collect().await;
     futures::stream::iter(outcomes).try_collect().await
@@ -93,6 +93,7 @@ pub(super) async fn network(account: &Account, engine: &Docker, name: &str) -> R
 struct Job<'a> {
     account: &'a Arc<Account>,
     wanted: &'a Arc<Wanted>,
+    underway: &'a Underway,
     engine: &'a Docker,
     image: &'a str,
 }
@@ -103,6 +104,7 @@ impl Job<'_> {
         let name = labels::instance_name(&deployment.id, index);
         let turn = self.account.turn(&name);
         let _turn = turn.lock().await;
+        self.underway.goes_on()?;
         for _ in 0..ROUNDS {
             match look(self.account, &name).await? {
                 Looked::Running(seen) => match self.check(&seen)? {

@@ -11,15 +11,19 @@ use skipper_core::{
     port::{Error, Foreign, Found},
 };
 
-use super::{account::Account, labels, pod, raw};
+use super::{account::Account, files, labels, pod, raw};
 use crate::local::{blocking, check_id};
 
 /// All deployments of this account that have a container, in whatever state; also those of which nothing is left but a job,
-/// which goes with its deployment.
+/// which goes with its deployment. What was left by whoever read an image is removed by the way.
 pub(super) async fn deployments(account: Arc<Account>) -> Result<Vec<Found>, Error> {
-    let listed = of_kind(&account, labels::INSTANCE).await?;
-    let jobs = of_kind(&account, labels::HOOK).await?;
-    let mut all: Vec<_> = listed.into_iter().chain(jobs).map(|one| one.labels.unwrap_or_default()).collect();
+    let listed = raw::list(&account, &labels::filter(&account.config, &[])).await;
+    let listed = listed.map_err(|said| account.failed("list containers", said))?;
+    files::sweep(&account, &listed).await;
+    let of_deployment = |labels: &HashMap<String, String>| {
+        labels.get(labels::KIND).is_some_and(|kind| kind == labels::INSTANCE || kind == labels::HOOK)
+    };
+    let mut all: Vec<_> = listed.into_iter().map(|one| one.labels.unwrap_or_default()).filter(of_deployment).collect();
     all.extend(pod::listed(&account, &[(labels::KIND, labels::INSTANCE)]).await?.into_iter().map(|(_, labels)| labels));
     let mut found: BTreeMap<DeploymentId, Found> = BTreeMap::new();
     for labels in all {

@@ -48,7 +48,7 @@ use skipper_core::{
     health::Attempt,
     port::{
         Capabilities, Cleared, Description, Error, ErrorKind, ExecOutput, Foreign, Found, Garbage, HookJob, HookState,
-        Kept, Launch, LogChunk, LogQuery, Platform,
+        Inside, Kept, Launch, LogChunk, LogQuery, Platform,
     },
     rollout::plan::Instances,
     spec::{Application, Resource},
@@ -82,6 +82,12 @@ impl ContainerPlatform {
     pub fn new(config: ContainerConfig) -> io::Result<Self> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.root)?;
         Ok(Self { account: Arc::new(Account::new(config)) })
+    }
+
+    /// What kind of engine it has.
+    #[must_use]
+    pub fn kind(&self) -> EngineKind {
+        self.account.config.kind
     }
 
     /// Stops watching; the containers go on. Then wait for the configured task tracker.
@@ -343,16 +349,25 @@ impl Platform for ContainerPlatform {
     fn exec<'a>(
         &'a self,
         deployment: &'a Deployment,
-        instance: u32,
+        inside: Inside<'a>,
         command: &'a [String],
         deadline: Duration,
     ) -> BoxFuture<'a, Result<ExecOutput, Error>> {
         Box::pin(async move {
             check_id(&deployment.id)?;
-            let name = labels::instance_name(&deployment.id, instance);
-            let name = match pod::Manifest::of(&deployment.app)? {
-                None => name,
-                Some(manifest) => pod::part_name(&name, &manifest.main),
+            let name = labels::instance_name(&deployment.id, inside.instance);
+            let name = match (pod::Manifest::of(&deployment.app)?, inside.container) {
+                (None, None) => name,
+                (None, Some(part)) => return Err(no_part(deployment, part, &[])),
+                (Some(manifest), None) => pod::part_name(&name, &manifest.main),
+                (Some(manifest), Some(part)) => {
+                    let stay = manifest.parts.iter().filter(|one| !one.init).map(|one| one.name.as_str());
+                    let stay: Vec<&str> = stay.collect();
+                    if !stay.contains(&part) {
+                        return Err(no_part(deployment, part, &stay));
+                    }
+                    pod::part_name(&name, part)
+                }
             };
             let running = exec::output(&self.account, &name, command, deadline);
             // The command is bounded by itself; this is about the engine.
@@ -384,5 +399,14 @@ impl Platform for ContainerPlatform {
             watch::begin(&self.account);
             self.account.changed.notified().await;
         })
+    }
+}
+/// A container was named that is not one of `known`.
+fn no_part(deployment: &Deployment, part: &str, known: &[&str]) -> Error {
+    let part: String = part.chars().take(100).collect();
+    let error = Error::new(ErrorKind::NotFound, "no-container", format!("{} has no container `{part}`", deployment.id));
+    match known {
+        [] => error.hint("it is no pod: leave the name out"),
+        known => error.hint(format!("its containers are: {}", known.join(", "))),
     }
 }

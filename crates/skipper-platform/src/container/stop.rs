@@ -39,8 +39,7 @@ pub(super) async fn retire(
     generation: Generation,
 ) -> Result<(), Error> {
     let (passing, account_too) = (deployment.clone(), Arc::clone(&account));
-    // There may be no folder, and none is made only to be removed.
-    blocking(move || account_too.fences.pass(&passing, generation, false)).await??;
+    blocking(move || account_too.fences.end(&passing, generation, range, last)).await??;
     let (account, deployment) = (&account, &deployment);
     let is_pod = deployment.app.platform_options.contains_key("pod");
     let one = |index| async move {
@@ -66,6 +65,7 @@ pub(super) async fn retire(
 
 /// Removes a deployment nobody knows.
 pub(super) async fn orphan(account: Arc<Account>, id: DeploymentId) -> Result<(), Error> {
+    account.fences.call_off(&id, None);
     let (account_too, id_too) = (Arc::clone(&account), id.clone());
     let stop = blocking(move || account_too.fences.labels(&id_too).map(|labels| labels.stop)).await?;
     rest(&account, &id, &stop.unwrap_or_default(), None).await?;

@@ -5,7 +5,10 @@ use std::{
     fs, io,
     os::unix::fs::DirBuilderExt as _,
     path::PathBuf,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +18,7 @@ use skipper_core::{
     id::ReleaseId,
     name::{AppName, ReleaseName, TenantName},
     port::{Error, ErrorKind},
+    rollout::plan::Instances,
     spec::StopPolicy,
 };
 
@@ -57,6 +61,28 @@ pub(crate) struct Fences {
     root: PathBuf,
     /// Also of deployments that are gone, so that a late call does not bring one back.
     seen: Mutex<HashMap<DeploymentId, Generation>>,
+    /// Launches that go on, whether or not anybody waits for them.
+    underway: Mutex<HashMap<DeploymentId, Vec<Weak<Underway>>>>,
+}
+
+/// A launch that goes on. What it has not made by the time somebody retires it, it must not make any more: whoever retired it has
+/// looked for the last time.
+#[derive(Debug)]
+pub(crate) struct Underway {
+    deployment: DeploymentId,
+    instances: Instances,
+    called_off: AtomicBool,
+}
+
+impl Underway {
+    /// To be asked in the instance's turn, right before anything is made.
+    pub(crate) fn goes_on(&self) -> Result<(), Error> {
+        if !self.called_off.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let message = format!("deployment {} was retired while it was being launched", self.deployment);
+        Err(Error::new(ErrorKind::Fenced, "called-off", message))
+    }
 }
 
 /// Deployments remembered at least; past it those that are gone are forgotten.
@@ -64,12 +90,56 @@ const REMEMBERED: usize = 4096;
 
 impl Fences {
     pub(crate) fn new(root: PathBuf) -> Self {
-        Self { root, seen: Mutex::new(HashMap::new()) }
+        Self { root, seen: Mutex::new(HashMap::new()), underway: Mutex::default() }
+    }
+
+    /// Lets a launch begin that may go on when nobody waits for it any more. Blocking.
+    pub(crate) fn begin(
+        &self,
+        deployment: &Deployment,
+        generation: Generation,
+        instances: Instances,
+    ) -> Result<Arc<Underway>, Error> {
+        self.pass(deployment, generation, true)?;
+        let underway =
+            Arc::new(Underway { deployment: deployment.id.clone(), instances, called_off: AtomicBool::new(false) });
+        let mut all = self.underway.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, launches| {
+            launches.retain(|one| one.strong_count() > 0);
+            !launches.is_empty()
+        });
+        all.entry(deployment.id.clone()).or_default().push(Arc::downgrade(&underway));
+        Ok(underway)
+    }
+
+    /// Lets instances be retired, and calls off the launches of them that go on; with `last`, all of the deployment. Blocking.
+    pub(crate) fn end(
+        &self,
+        deployment: &Deployment,
+        generation: Generation,
+        instances: Instances,
+        last: bool,
+    ) -> Result<(), Error> {
+        // There may be no folder, and none is made only to be removed.
+        self.pass(deployment, generation, false)?;
+        self.call_off(&deployment.id, if last { None } else { Some(instances) });
+        Ok(())
+    }
+
+    /// Calls off launches that go on of some instances, or of all.
+    pub(crate) fn call_off(&self, id: &DeploymentId, instances: Option<Instances>) {
+        let all = self.underway.lock().unwrap_or_else(PoisonError::into_inner);
+        for launch in all.get(id).into_iter().flatten().filter_map(Weak::upgrade) {
+            let meets = |of: Instances| of.from < launch.instances.to && launch.instances.from < of.to;
+            if instances.is_none_or(meets) {
+                launch.called_off.store(true, Ordering::Release);
+            }
+        }
     }
 
     /// Lets an action with that right through, and refuses every lower one from now on. The
     /// labels are written if the deployment's folder is there, or with `make`. Blocking.
-    pub(crate) fn pass(&self, deployment: &Deployment, generation: Generation, make: bool) -> Result<(), Error> {
+    fn pass(&self, deployment: &Deployment, generation: Generation, make: bool) -> Result<(), Error> {
         // Held while writing: two callers must not put an older number over a newer one.
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let recorded = match seen.get(&deployment.id) {

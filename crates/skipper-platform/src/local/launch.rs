@@ -17,7 +17,9 @@ use zeroize::Zeroizing;
 
 use super::{
     account::{Account, Seen, Slot, blocking},
-    deployer, holder,
+    deployer,
+    fence::Underway,
+    holder,
     keeper::{self, Contents, Failure},
     look::Looked,
     ports::{Strictness, is_free},
@@ -46,23 +48,26 @@ pub(super) struct Wanted {
     pub deployment: Deployment,
     pub secrets: SecretValues,
     pub generation: Generation,
+    /// Held while the resource is fetched again: once for all instances.
+    pub fetching: tokio::sync::Mutex<()>,
 }
 
 /// Starts what does not run of the range and returns all of it, or the first error once nothing is being started any more.
 pub(super) async fn all(account: Arc<Account>, wanted: Arc<Wanted>, range: Instances) -> Result<Vec<Instance>, Error> {
     let (passing, account_too) = (Arc::clone(&wanted), Arc::clone(&account));
-    blocking(move || account_too.fences.pass(&passing.deployment, passing.generation, true)).await??;
+    let underway = blocking(move || account_too.fences.begin(&passing.deployment, passing.generation, range)).await??;
     let outcomes: Vec<Result<Instance, Error>> = futures::stream::iter(range.range())
-        .map(|index| one(&account, &wanted, index))
+        .map(|index| one(&account, &wanted, &underway, index))
         .buffered(AT_ONCE)
         .collect()
         .await;
     futures::stream::iter(outcomes).try_collect().await
 }
 
-async fn one(account: &Arc<Account>, wanted: &Arc<Wanted>, index: u32) -> Result<Instance, Error> {
+async fn one(account: &Arc<Account>, wanted: &Arc<Wanted>, underway: &Underway, index: u32) -> Result<Instance, Error> {
     let slot = account.instance(&wanted.deployment.id, index);
     let _turn = slot.turn.lock().await;
+    underway.goes_on()?;
     let before = match account.see(&slot).await? {
         Seen::Running(watched) => {
             let wants = Contents::of(&wanted.deployment, wanted.generation);
@@ -90,7 +95,32 @@ async fn one(account: &Arc<Account>, wanted: &Arc<Wanted>, index: u32) -> Result
         }
         Seen::Absent | Seen::NotLooked => Before::default(),
     };
+    at_hand(account, wanted).await?;
     start(account, wanted, &slot, index, before).await
+}
+
+/// Fetches the resource again where its bytes are gone: the cache was emptied, or they are in that of the server whose place this one
+/// has taken. They are the ones that were pinned, or it is an error.
+async fn at_hand(account: &Arc<Account>, wanted: &Arc<Wanted>) -> Result<(), Error> {
+    let _turn = wanted.fetching.lock().await;
+    let looking = (Arc::clone(account), wanted.deployment.app.resource.clone());
+    if blocking(move || prepare::is_here(&looking.0, &looking.1)).await? {
+        return Ok(());
+    }
+    let app = &wanted.deployment.app;
+    let fetched = account.config.artifacts.fetch(&app.resource, app.bounds.fetch.duration()).await;
+    fetched.map(drop).map_err(|cause| {
+        let (kind, code, hint) = (cause.kind(), cause.code(), cause.advice().map(str::to_owned));
+        let what = format!(
+            "its resource is not in this server's cache any more, and cannot be fetched again: {}",
+            cause.chain()
+        );
+        let error = Error::new(kind, code, what);
+        match hint {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
+    })
 }
 
 async fn start(

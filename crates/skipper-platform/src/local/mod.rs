@@ -34,7 +34,7 @@ pub(crate) use account::{blocking, storage};
 pub use config::{KeeperCommand, LocalConfig, LogBounds, base_env};
 pub(crate) use deployer::{Dealt, Options, Table, Told, mebibytes, told};
 pub use deployer::{DeployerSettings, ENV_VARS_TO_INHERIT, inherit, unsupported};
-pub(crate) use fence::Fences;
+pub(crate) use fence::{Fences, Underway};
 pub(crate) use list::check_id;
 pub use ports::{DEFAULT_RANGE, PortPool};
 pub(crate) use prepare::{check_env, fill, part_secrets, port_env};
@@ -49,8 +49,8 @@ use skipper_core::{
     generation::Generation,
     health::Attempt,
     port::{
-        Capabilities, Description, Error, ErrorKind, ExecOutput, Found, HookJob, HookState, Launch, LogChunk, LogQuery,
-        Platform,
+        Capabilities, Description, Error, ErrorKind, ExecOutput, Found, HookJob, HookState, Inside, Launch, LogChunk,
+        LogQuery, Platform,
     },
     rollout::plan::Instances,
     spec::{Application, Resource},
@@ -191,6 +191,7 @@ impl Platform for LocalPlatform {
                 deployment: launch.deployment.clone(),
                 secrets: launch.secrets.clone(),
                 generation: launch.generation,
+                fetching: tokio::sync::Mutex::default(),
             });
             self.within("launch", deadline, async move {
                 adopt::everything(&account).await;
@@ -270,13 +271,20 @@ impl Platform for LocalPlatform {
     fn exec<'a>(
         &'a self,
         deployment: &'a Deployment,
-        instance: u32,
+        inside: Inside<'a>,
         command: &'a [String],
         deadline: Duration,
     ) -> BoxFuture<'a, Result<ExecOutput, Error>> {
         Box::pin(async move {
             list::check_id(&deployment.id)?;
-            let slot = self.account.instance(&deployment.id, instance);
+            if let Some(part) = inside.container {
+                let part: String = part.chars().take(100).collect();
+                let what = format!("{} has no container `{part}`", deployment.id);
+                return Err(
+                    Error::new(ErrorKind::NotFound, "no-container", what).hint("it is a process: leave the name out")
+                );
+            }
+            let slot = self.account.instance(&deployment.id, inside.instance);
             exec::run(Arc::clone(&self.account), slot, command, deadline).await
         })
     }

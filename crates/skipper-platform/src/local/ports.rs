@@ -75,7 +75,15 @@ impl PortPool {
                 return Ok(port);
             }
         }
-        Err(Error::new(ErrorKind::Transient, "ports-exhausted", "no port is left to give to a process")
+        let range = match (self.ports.first(), self.ports.last()) {
+            (Some(first), Some(last)) => format!("of {first}-{last} no port"),
+            _ => "no port".to_owned(),
+        };
+        let what = format!(
+            "{range} is left to give to a process: `port_range` (Spring's `portRange`) of the account must have room for the \
+             old and the new version side by side"
+        );
+        Err(Error::new(ErrorKind::Transient, "ports-exhausted", what)
             .hint("widen the port range of the local platform, outside net.ipv4.ip_local_port_range"))
     }
 
@@ -191,7 +199,9 @@ mod tests {
         assert_eq!(narrow.take("a", None).expect("it is free"), first + 1);
         let rest: Vec<u16> = (0..3).map(|_| pool.take("b", None).expect("three are left")).collect();
         assert!(!rest.contains(&(first + 1)), "{rest:?}");
-        assert_eq!(narrow.take("c", None).expect_err("none is left").code(), "ports-exhausted");
+        let none = narrow.take("c", None).expect_err("none is left");
+        assert_eq!(none.code(), "ports-exhausted");
+        assert!(none.to_string().contains(&format!("of {0}-{0} no port", first + 1)), "{none}");
         assert_eq!(pool.within(&(1..=2)).bounds(), Some((1, 2)), "somebody insists");
     }
 

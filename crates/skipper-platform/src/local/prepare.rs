@@ -173,7 +173,7 @@ fn resource(account: &Account, deployment: &Deployment, folder: &Folder) -> Resu
     })?;
     let path = account.config.artifacts.path(&digest);
     if !path.is_file() {
-        let message = format!("resource {} is not here any more", artifact::redact(&resource.uri));
+        let message = format!("resource {} is not in this server's cache any more", artifact::redact(&resource.uri));
         return Err(Error::new(ErrorKind::Permanent, "artifact-missing", message)
             .hint("roll out again: the resource is fetched anew if its address still has the same bytes"));
     }
@@ -181,6 +181,12 @@ fn resource(account: &Account, deployment: &Deployment, folder: &Folder) -> Resu
     let link = folder.0.join("bin").join(file_name(&resource.uri));
     link_to(&path, &link).map_err(|cause| storage("name the program", cause))?;
     Ok(vec![text(&link)?])
+}
+
+/// Whether the resource's bytes are in the cache, as far as it is one that would be. Blocking.
+pub(super) fn is_here(account: &Account, resource: &Resource) -> bool {
+    let built_in = stand_in(resource).is_some() || resource.uri.starts_with("builtin:");
+    built_in || resource.sha256.is_none_or(|digest| account.config.artifacts.path(&digest).is_file())
 }
 
 /// The coordinates of a resource that a builtin stands for.

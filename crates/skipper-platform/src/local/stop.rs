@@ -38,8 +38,7 @@ pub(super) async fn retire(
     generation: Generation,
 ) -> Result<(), Error> {
     let (passing, account_too) = (deployment.clone(), Arc::clone(&account));
-    // There may be no folder, and none is made only to be removed.
-    blocking(move || account_too.fences.pass(&passing, generation, false)).await??;
+    blocking(move || account_too.fences.end(&passing, generation, range, last)).await??;
     let stop = &deployment.app.stop;
     let outcomes =
         futures::future::join_all(range.range().map(|index| instance(&account, &deployment.id, index, stop)));
@@ -52,6 +51,7 @@ pub(super) async fn retire(
 
 /// Removes a deployment nobody knows.
 pub(super) async fn orphan(account: Arc<Account>, id: DeploymentId) -> Result<(), Error> {
+    account.fences.call_off(&id, None);
     let stop = account.fences.labels(&id).map(|labels| labels.stop).unwrap_or_default();
     rest(&account, &id, &stop).await
 }

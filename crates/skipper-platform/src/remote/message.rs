@@ -256,9 +256,11 @@ pub(super) struct Rename<T> {
 }
 
 #[derive(Serialize, Deserialize)]
-pub(super) struct Exec<D, C> {
+pub(super) struct Exec<D, N, C> {
     pub deployment: D,
     pub instance: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<N>,
     pub command: C,
 }
 

@@ -14,8 +14,8 @@ use skipper_core::{
     health::Attempt,
     name::PlatformName,
     port::{
-        Capabilities, Cleared, Description, Error, ExecOutput, Foreign, Found, Garbage, HookJob, HookState, Kept,
-        Launch, LogChunk, LogQuery, Platform,
+        Capabilities, Cleared, Description, Error, ExecOutput, Foreign, Found, Garbage, HookJob, HookState, Inside,
+        Kept, Launch, LogChunk, LogQuery, Platform,
     },
     rollout::plan::Instances,
     spec::{Application, Resource, Target},
@@ -337,12 +337,13 @@ impl Platform for RemotePlatform {
     fn exec<'a>(
         &'a self,
         deployment: &'a Deployment,
-        instance: u32,
+        inside: Inside<'a>,
         command: &'a [String],
         deadline: Duration,
     ) -> BoxFuture<'a, Result<ExecOutput, Error>> {
         Box::pin(async move {
-            let with = Exec { deployment, instance, command };
+            let Inside { instance, container } = inside;
+            let with = Exec { deployment, instance, container, command };
             let mut ran: ExecOutput = self.ask("exec", with, deadline, OUTPUT_ESCAPED).await?;
             ran.output.truncate(ran.output.floor_char_boundary(OUTPUT));
             Ok(ran)

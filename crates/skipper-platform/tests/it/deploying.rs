@@ -268,7 +268,12 @@ async fn what_cannot_run_is_refused_before_anything_is_started() {
         (&library, &[], "not-a-jar", "without a main class"),
         (&good, &[("memory", "much")], "option-invalid", "Could not parse 'much' as a byte size."),
         (&good, &[("local.main", "Main")], "option-invalid", "set together"),
-        (&good, &[("local.shutdownTimeout", "soon")], "option-invalid", "a number is expected"),
+        (
+            &good,
+            &[("local.shutdownTimeout", "soon")],
+            "option-invalid",
+            "a whole number that is not below 0 is expected",
+        ),
         (&good, &[("local.javaCmd", "/no/such/java")], "java-missing", "/no/such/java"),
         (&good, &[("local.javaCmd", "no-such-java")], "java-missing", "in PATH"),
         ("docker:springcloud/x:1", &[], "resource-scheme", "is an image"),

@@ -24,6 +24,8 @@ here_and_far! {
     fifty_launches_at_once_give_fifty_processes_with_ports_of_their_own,
     launching_again_returns_what_runs,
     what_cannot_be_started_says_why,
+    what_is_in_the_cache_no_more_is_fetched_again_and_is_the_same,
+    what_is_retired_while_it_is_launched_is_started_no_more,
 }
 
 async fn a_process_finds_its_environment_and_its_folder_and_nothing_of_the_servers() {
@@ -97,6 +99,23 @@ async fn fifty_launches_at_once_give_fifty_processes_with_ports_of_their_own() {
         .into_iter()
         .for_each(|r| r.expect("stopped"));
     assert!(many.iter().all(|one| processes_of(one).is_empty()));
+}
+
+async fn what_is_retired_while_it_is_launched_is_started_no_more() {
+    let world = World::new();
+    let mut it = script("exec sleep 600");
+    it.app.replicas = 60;
+    let stopping = async {
+        eventually("some run", || processes_of(&it).len() >= 3).await;
+        world.retire(&it).await
+    };
+    let (launched, stopped) = futures::future::join(world.launch(&it, 60), stopping).await;
+    stopped.expect("stopped");
+    assert_eq!(launched.expect_err("not all were started").code(), "called-off");
+    assert_eq!(processes_of(&it), [] as [i32; 0]);
+    world.start(&it).await;
+    eventually("it can be started again", || processes_of(&it).len() == 1).await;
+    world.retire(&it).await.expect("stopped");
 }
 
 async fn a_lower_generation_is_fenced_and_changes_nothing() {
@@ -182,6 +201,33 @@ async fn a_fetched_file_runs_under_its_own_name() {
     let said = world.folder(&it, 0).join("work/said");
     eventually("it runs", || said.exists()).await;
     assert!(fs::read_to_string(said).is_ok_and(|text| text.trim_end().ends_with("/bin/greeter")));
+}
+
+async fn what_is_in_the_cache_no_more_is_fetched_again_and_is_the_same() {
+    let world = World::new();
+    let path = world.dir.path().join("greeter");
+    let text = "#!/bin/sh\nexec sleep 600\n";
+    write_program(&path, text);
+    let mut it = deployment(&[]);
+    it.app.resource = Resource { uri: format!("file:{}", path.display()), sha256: None };
+    it.app.resource = world.platform.fetch(&it.app.resource, PATIENCE).await.expect("it is there");
+    // As for a server that takes the place of another one, on another machine.
+    let digest = it.app.resource.sha256.expect("it is pinned");
+    let cached = world.dir.path().join("artifacts/sha256").join(digest.to_string());
+    let forget = || fs::remove_file(&cached).expect("it is kept there");
+    forget();
+    write_program(&path, "#!/bin/sh\nexec sleep 700\n");
+    let other = world.launch(&it, 1).await.expect_err("these are other bytes");
+    assert_eq!((other.code(), other.kind()), ("checksum-mismatch", ErrorKind::Permanent));
+    assert!(other.chain().contains("not in this server's cache any more"), "{}", other.chain());
+    write_program(&path, text);
+    world.start(&it).await;
+    eventually("it runs", || processes_of(&it).len() == 1).await;
+    // What runs needs nothing.
+    forget();
+    fs::remove_file(&path).expect("it is ours");
+    world.start(&it).await;
+    world.retire(&it).await.expect("stopped");
 }
 
 async fn everything_of_ours_is_listed() {

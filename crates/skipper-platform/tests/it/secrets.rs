@@ -54,7 +54,7 @@ async fn secrets_reach_the_process_and_nobody_else() {
     }
     // A command in its surroundings has them too.
     let words = ["sh", "-c", "echo $PASSWORD; pwd"].map(str::to_owned);
-    let ran = world.platform.exec(&it, 0, &words, PATIENCE).await.expect("it runs");
+    let ran = world.platform.exec(&it, 0.into(), &words, PATIENCE).await.expect("it runs");
     let work = fs::canonicalize(folder.join("work")).expect("it is there");
     assert_eq!((ran.code, ran.output), (Some(0), format!("{IN_ENV}\n{}\n", work.display())));
 
@@ -93,17 +93,24 @@ async fn a_command_in_an_instance_is_bounded_in_time_and_output() {
     let words = |text: &str| ["sh", "-c", text].map(str::to_owned);
     let soon = std::time::Duration::from_millis(300);
     assert_eq!(
-        world.platform.exec(&it, 0, &words("true"), soon).await.expect_err("nothing runs").code(),
+        world.platform.exec(&it, 0.into(), &words("true"), soon).await.expect_err("nothing runs").code(),
         "not-running"
     );
     world.start(&it).await;
-    let ran =
-        world.platform.exec(&it, 0, &words("head -c 3000000 /dev/zero; exit 4"), PATIENCE).await.expect("it runs");
+    let ran = world
+        .platform
+        .exec(&it, 0.into(), &words("head -c 3000000 /dev/zero; exit 4"), PATIENCE)
+        .await
+        .expect("it runs");
     assert_eq!((ran.code, ran.output.len()), (Some(4), 1 << 20));
-    let error =
-        world.platform.exec(&it, 0, &words("echo waiting; sleep 600 & sleep 600"), soon).await.expect_err("it hangs");
+    let error = world
+        .platform
+        .exec(&it, 0.into(), &words("echo waiting; sleep 600 & sleep 600"), soon)
+        .await
+        .expect_err("it hangs");
     assert_eq!(error.code(), "exec-timeout");
     eventually("what it started is gone", || crate::world::processes_of(&it).len() == 1).await;
-    let missing = world.platform.exec(&it, 0, &["/no/such".to_owned()], soon).await.expect_err("it is not there");
+    let missing =
+        world.platform.exec(&it, 0.into(), &["/no/such".to_owned()], soon).await.expect_err("it is not there");
     assert_eq!(missing.code(), "exec-failed");
 }

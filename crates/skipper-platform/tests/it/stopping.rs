@@ -15,6 +15,7 @@ use crate::{
 here_and_far! {
     a_deadline_shorter_than_the_grace_is_an_unknown_outcome_and_the_stop_goes_on,
     a_process_is_asked_before_it_is_killed,
+    a_process_ignores_no_signal_because_the_server_does,
     a_process_that_ignores_the_signal_is_killed_after_its_grace,
     children_that_went_their_own_way_are_stopped_too,
     instances_go_one_by_one_and_the_folder_with_the_last,
@@ -41,6 +42,29 @@ async fn a_process_is_asked_before_it_is_killed() {
     world.retire(&it).await.expect("it can be stopped");
     assert!(says("bye"));
     assert_eq!(processes_of(&it), NOBODY);
+}
+
+async fn a_process_ignores_no_signal_because_the_server_does() {
+    let mut world = World::new();
+    world.is_in_background = true;
+    world.restart();
+    // A shell cannot even trap what it was started to ignore.
+    let mut it = script("trap 'echo bye; exit 0' INT; cat /proc/self/status; echo ready; while sleep 0.05; do :; done");
+    it.app.stop.signal = Signal::Int;
+    world.start(&it).await;
+    let log = world.folder(&it, 0).join("log/000001.log");
+    let logged = || fs::read_to_string(&log).unwrap_or_default();
+    eventually("it is ready", || logged().contains("ready")).await;
+    let told = logged();
+    for field in ["SigIgn", "SigBlk"] {
+        assert!(told.contains(&format!("{field}:\t{:016x}", 0)), "{told}");
+    }
+    let keeper = fs::read_to_string(format!("/proc/{}/status", world.keeper_pid(&it))).expect("it runs");
+    let ignored = keeper.lines().find_map(|line| line.strip_prefix("SigIgn:\t")).expect("a mask");
+    assert_eq!(u64::from_str_radix(ignored, 16).map(|mask| mask & 0b10_0000_0111), Ok(0), "caught, and not ignored");
+    let asked = Instant::now();
+    world.retire(&it).await.expect("it can be stopped");
+    assert!(asked.elapsed() < it.app.stop.grace.duration(), "it ended when it was asked");
 }
 
 async fn a_process_that_ignores_the_signal_is_killed_after_its_grace() {

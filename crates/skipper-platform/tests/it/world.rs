@@ -60,6 +60,8 @@ pub(crate) struct World {
     pub deployer: DeployerSettings,
     /// Where images go, from the next restart on.
     pub engine: Option<Target>,
+    /// Keepers are started as `nohup` and `&` start a program, from the next restart on.
+    pub is_in_background: bool,
 }
 
 /// Each test a range of ports, so that tests running side by side do not meet.
@@ -87,8 +89,9 @@ impl World {
         let dir = tempfile::tempdir().expect("temp dirs can be made");
         let ports = own_ports();
         let base_env = base_env();
-        let own = open(dir.path(), &ports, logs, &fetch, &base_env, &deployer, None);
-        Self { dir, platform: seen(&own), own, ports, logs, fetch, base_env, deployer, engine: None }
+        let own = open(dir.path(), &ports, logs, &fetch, &base_env, &deployer, (None, false));
+        let platform = seen(&own);
+        Self { dir, platform, own, ports, logs, fetch, base_env, deployer, engine: None, is_in_background: false }
     }
 
     /// As a server that was killed and started anew: nothing in memory stays.
@@ -102,8 +105,8 @@ impl World {
 
     /// A second server on the same folder.
     pub(crate) fn another(&self) -> Arc<LocalPlatform> {
-        let engine = self.engine.clone();
-        open(self.dir.path(), &self.ports, self.logs, &self.fetch, &self.base_env, &self.deployer, engine)
+        let way = (self.engine.clone(), self.is_in_background);
+        open(self.dir.path(), &self.ports, self.logs, &self.fetch, &self.base_env, &self.deployer, way)
     }
 
     pub(crate) fn folder(&self, deployment: &Deployment, index: u32) -> PathBuf {
@@ -177,10 +180,14 @@ fn open(
     fetch: &FetchLimits,
     base_env: &BTreeMap<String, String>,
     deployer: &DeployerSettings,
-    engine: Option<Target>,
+    (engine, is_in_background): (Option<Target>, bool),
 ) -> Arc<LocalPlatform> {
     let artifacts = Arc::new(Cache::new(dir.join("artifacts"), fetch.clone()).expect("the folder can be made"));
-    let keeper = KeeperCommand { program: FIXTURE.into(), args: vec!["keeper".into()] };
+    let mut keeper = KeeperCommand { program: FIXTURE.into(), args: vec!["keeper".into()] };
+    if is_in_background {
+        let script = format!("trap '' HUP INT QUIT USR1; exec {FIXTURE} keeper \"$@\"");
+        keeper = KeeperCommand { program: "/bin/sh".into(), args: vec!["-c".into(), script.into(), "sh".into()] };
+    }
     let config = LocalConfig {
         account: PlatformName::new("here").expect("it is valid"),
         root: dir.join("local/here"),

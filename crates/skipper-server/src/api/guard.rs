@@ -57,7 +57,9 @@ async fn admit(guard: &Guard, mut request: Request, next: Next) -> Result<Respon
         Access::Signed => false,
         Access::SignedOr(_) => !deploys::is_signed(request.headers()),
         Access::Public => auth::is_signed(app, request.headers()),
-        Access::TenantOrTicket(_) => match deploys::ticket(app, request.uri(), request.headers()).await? {
+        // In boxes of their own, as everything here that is over soon: thousands of agents wait in what comes after it, and each
+        // has room for all of this as long as it waits.
+        Access::TenantOrTicket(_) => match Box::pin(deploys::ticket(app, request.uri(), request.headers())).await? {
             Some(actor) => {
                 tracing::Span::current().record("actor", tracing::field::display(&actor));
                 request.extensions_mut().insert(actor);
@@ -66,7 +68,7 @@ async fn admit(guard: &Guard, mut request: Request, next: Next) -> Result<Respon
             None => true,
         },
         Access::Node => {
-            let actor = auth::node::authenticate(app, request.headers()).await?;
+            let actor = Box::pin(auth::node::authenticate(app, request.headers())).await?;
             tracing::Span::current().record("actor", tracing::field::display(&actor));
             request.extensions_mut().insert(actor);
             false
@@ -75,7 +77,7 @@ async fn admit(guard: &Guard, mut request: Request, next: Next) -> Result<Respon
     };
     if asked {
         let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
-        let actor = auth::authenticate(app, peer, request.uri(), request.headers()).await?;
+        let actor = Box::pin(auth::authenticate(app, peer, request.uri(), request.headers())).await?;
         tracing::Span::current().record("actor", tracing::field::display(&actor));
         permit(meta, &actor, request.uri())?;
         request.extensions_mut().insert(actor);
@@ -87,6 +89,12 @@ async fn admit(guard: &Guard, mut request: Request, next: Next) -> Result<Respon
             Answer::Whole | Answer::Sealed => within(limit, next.run(request)).await,
         };
     }
+    Box::pin(carry_out(guard, request, next)).await
+}
+
+/// What changes something, or has a body.
+async fn carry_out(guard: &Guard, request: Request, next: Next) -> Result<Response, Error> {
+    let Guard { app, meta, .. } = guard;
     if meta.mutates() && app.stop.is_cancelled() {
         return Err(Error::new(Code::ShuttingDown, "the server is shutting down and takes no new work"));
     }
@@ -105,7 +113,7 @@ async fn admit(guard: &Guard, mut request: Request, next: Next) -> Result<Respon
         }
         .in_current_span()
     };
-    match app.tasks.spawn(run).await_within(meta, limit).await? {
+    match app.tasks.spawn(run).await_within(meta, app.limits.request_timeout).await? {
         Ok(response) => Ok(response),
         Err(crashed) => Err(Error::internal(crashed)),
     }

@@ -55,10 +55,13 @@ impl Builder {
         })?;
         let name = preview.as_ref().map_or(&request.release_name, |preview| &preview.app);
         let file = configured(&apps, name)?;
-        let target = apps.target(|name| self.platforms.get(&Target(name.clone())).is_some());
+        let target = self.apps.target(&apps, Some(file));
         let platform = self.platforms.get(&Target(target.clone())).ok_or_else(|| {
             Error::new(ErrorKind::Permanent, "unknown-platform", format!("no container engine `{target}` is here"))
-                .hint("install Docker or Podman and start the server anew, or name one: `skipper platform list`")
+                .hint(
+                    "install Docker or Podman and start the server anew, or name one of `skipper platform list`: `runtime.backend` \
+                     in slip.toml is that of all apps, `account` under [app] that of one",
+                )
         })?;
         let deploy = Deploy {
             tag: tag.clone(),

@@ -6,12 +6,16 @@ use std::{
 };
 
 use skipper_core::{name::PlatformName, secret::SecretValue};
+use skipper_platform::container::EngineKind;
 use skipper_source::{
     Faults, Finding,
     app::{self, Backend, Directory, Environment, Held},
 };
 
 use crate::config::DirectoryTexts;
+
+/// The platform accounts that have a container engine, and what kind that is.
+pub type Engines = BTreeMap<PlatformName, EngineKind>;
 
 /// What a directory says, with what is left of it where an app is broken.
 pub struct Apps {
@@ -100,14 +104,26 @@ impl Apps {
         good.filter_map(|app| app.preview.domain.as_ref()).map(ToString::to_string).collect()
     }
 
-    /// The platform account of all apps: the backend that is named; else Podman where that `is_there`, as slip has it.
+    /// The platform account that an app runs on: the one that its file names, or the server's; else one of the backend that is
+    /// named; else one of Podman's where there is any, as slip has it. `engines` are the accounts that there are.
     #[must_use]
-    pub fn target(&self, is_there: impl Fn(&PlatformName) -> bool) -> PlatformName {
-        let name = |word: &str| PlatformName::new(word).expect("the constant is a name");
-        match self.server.backend {
-            Backend::Docker => name("docker"),
-            Backend::Podman => name("podman"),
-            Backend::Auto => Some(name("podman")).filter(is_there).unwrap_or_else(|| name("docker")),
+    pub fn target(&self, app: Option<&app::App>, engines: &Engines) -> PlatformName {
+        let usual = |kind: EngineKind| PlatformName::new(kind.word()).expect("the constant is a name");
+        // The account that is called as the engine is, or the first one of that kind.
+        let of = |kind: EngineKind| {
+            let is_kind = |name: &&PlatformName| engines.get(*name) == Some(&kind);
+            Some(&usual(kind)).filter(is_kind).or_else(|| engines.keys().find(is_kind)).cloned()
+        };
+        if let Some(account) = app.and_then(|app| app.account.as_ref()) {
+            return account.clone();
+        }
+        match &self.server.backend {
+            Backend::Account(name) => name.clone(),
+            Backend::Docker => of(EngineKind::Docker).unwrap_or_else(|| usual(EngineKind::Docker)),
+            Backend::Podman => of(EngineKind::Podman).unwrap_or_else(|| usual(EngineKind::Podman)),
+            Backend::Auto => {
+                of(EngineKind::Podman).or_else(|| of(EngineKind::Docker)).unwrap_or_else(|| usual(EngineKind::Docker))
+            }
         }
     }
 }

@@ -4,25 +4,27 @@ use std::{
     collections::BTreeMap,
     fmt, fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
 use arc_swap::ArcSwap;
 use skipper_core::{
     Sha256,
-    name::{ReleaseName, TenantName},
+    name::{PlatformName, ReleaseName, TenantName},
     release::Door,
 };
 use skipper_platform::container::{Logins, RegistryLogin};
-use skipper_source::app::{Held, Server};
+use skipper_source::app::{Callbacks, Held, Server};
 use skipper_store::Store;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::Apps;
+use super::{Apps, Engines};
 use crate::config::read_directory;
 
+/// Most apps that are remembered although they are gone.
+const GONE: usize = 1000;
 /// How often the directory is looked at.
 const LOOK: Duration = Duration::from_secs(2);
 
@@ -41,6 +43,26 @@ pub(super) struct Followed {
     last: Mutex<Option<Sha256>>,
     /// Held while a file is changed, from reading it to reading it again.
     pub(super) writing: Mutex<()>,
+    /// The accounts that apps can run on.
+    engines: OnceLock<Engines>,
+    /// Who is told of apps whose files are gone: that they are is still to be told.
+    gone: Mutex<BTreeMap<String, Callbacks>>,
+}
+
+impl Followed {
+    /// Remembers what is still to be told of apps that were there before.
+    fn forget(&self, before: &Apps) {
+        let now = self.now.load();
+        let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        gone.retain(|name, _| now.get(name).is_none());
+        for name in before.names().filter(|name| now.get(name).is_none()) {
+            if let Some(Ok(file)) = before.get(name)
+                && gone.len() < GONE
+            {
+                gone.insert(name.to_owned(), file.callbacks.clone());
+            }
+        }
+    }
 }
 
 impl fmt::Debug for LiveApps {
@@ -69,6 +91,8 @@ impl From<Apps> for LiveApps {
             held: ArcSwap::default(),
             last: Mutex::new(None),
             writing: Mutex::default(),
+            engines: OnceLock::new(),
+            gone: Mutex::default(),
         })))
     }
 }
@@ -89,6 +113,8 @@ impl LiveApps {
             held: ArcSwap::default(),
             last: Mutex::new(Some(read)),
             writing: Mutex::default(),
+            engines: OnceLock::new(),
+            gone: Mutex::default(),
         }))))
     }
 
@@ -96,6 +122,26 @@ impl LiveApps {
     #[must_use]
     pub fn get(&self) -> Option<Arc<Apps>> {
         self.0.as_ref().map(|followed| followed.now.load_full())
+    }
+
+    /// Makes known on which accounts apps can run. Counts once.
+    pub fn found(&self, engines: Engines) {
+        if let Some(followed) = &self.0 {
+            let _ = followed.engines.set(engines);
+        }
+    }
+
+    /// The account that an app runs on; without one, that of an app that names none.
+    #[must_use]
+    pub fn target(&self, apps: &Apps, app: Option<&skipper_source::app::App>) -> PlatformName {
+        let engines = self.0.as_ref().and_then(|followed| followed.engines.get());
+        engines.map_or_else(|| apps.target(app, &Engines::new()), |engines| apps.target(app, engines))
+    }
+
+    /// Who the file of an app, which is not there any more, had told of its deploys.
+    pub(crate) fn callbacks_of_gone(&self, name: &str) -> Callbacks {
+        let Some(followed) = &self.0 else { return Callbacks::default() };
+        followed.gone.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned().unwrap_or_default()
     }
 
     /// The directory.
@@ -136,6 +182,7 @@ impl LiveApps {
             warn!("{finding}");
         }
         let before = followed.now.swap(Arc::new(apps));
+        followed.forget(&before);
         for key in at_start(before.server(), followed.now.load().server()) {
             warn!("`{key}` of slip.toml has changed, and counts when the server is started again");
         }
@@ -223,6 +270,7 @@ fn stamp(dir: &Path) -> io::Result<Sha256> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::DirectoryTexts;
 
     const SERVER: &str = "[server]\n[auth]\nsecret = \"a key\"\n[registry]\n[storage]\n[runtime]\n";
 
@@ -230,6 +278,28 @@ mod tests {
         format!(
             "[app]\nname = \"web\"\nimage = \"{image}\"\n[routing]\ndomain = \"web.test\"\nport = 80\n[health]\n[deploy]\n"
         )
+    }
+
+    #[test]
+    fn apps_run_on_an_account_of_the_kind_that_is_wanted_whatever_it_is_called() {
+        use skipper_platform::container::EngineKind::{Docker, Podman};
+        let name = |word: &str| PlatformName::new(word).expect("a name");
+        let target = |backend: &str, engines: &[(&str, skipper_platform::container::EngineKind)]| {
+            let texts = DirectoryTexts {
+                server: SERVER.replace("[runtime]", &format!("[runtime]\nbackend = \"{backend}\"")),
+                ..DirectoryTexts::default()
+            };
+            let apps = Apps::load(texts, &BTreeMap::new()).expect("it is good");
+            let engines: Engines = engines.iter().map(|(word, kind)| (name(word), *kind)).collect();
+            apps.target(None, &engines).to_string()
+        };
+        let all = [("far", Docker), ("near", Docker), ("pods", Podman)];
+        assert_eq!(target("auto", &all), "pods");
+        assert_eq!(target("docker", &all), "far");
+        assert_eq!(target("docker", &[("aaa", Docker), ("docker", Docker)]), "docker", "the one that is called so");
+        assert_eq!(target("docker", &[("docker", Podman)]), "docker", "there is no other");
+        assert_eq!(target("near", &all), "near");
+        assert_eq!(target("auto", &[]), "docker");
     }
 
     #[test]

@@ -16,7 +16,7 @@ mod tls;
 mod write;
 
 pub(crate) use build::Builder;
-pub use configured::Apps;
+pub use configured::{Apps, Engines};
 pub use live::LiveApps;
 pub use tls::EdgeTls;
 pub(crate) use write::Refusal;

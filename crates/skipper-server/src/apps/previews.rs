@@ -11,7 +11,7 @@ use skipper_core::{
     release::{Door, PreviewOf, Release, Revision, Source},
     rollout::Verb,
     spec::PreviewTerms,
-    time::Timestamp,
+    time::{Millis, Timestamp},
 };
 use skipper_source::app::{preview_prefix, split_preview};
 use skipper_store::{Error, Store};
@@ -28,7 +28,7 @@ use crate::{
 const LOOK: Duration = Duration::from_secs(10);
 /// How long an app's file may be away: whoever replaces a directory does not always do so at one moment.
 const MISSED: Duration = Duration::from_secs(60);
-/// How long one is remembered that never came to say how long it lives.
+/// Longest one is remembered that never came to say how long it lives.
 const UNTOLD: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A preview that is not taken away.
@@ -55,12 +55,14 @@ impl Preview {
         self.open == Some(Verb::Delete)
     }
 
-    /// When its time is over.
+    /// When its time is over. One that failed before anything was known of it has as much of it as the server gives to those that
+    /// say nothing.
     #[must_use]
-    pub fn expires_at(&self) -> Option<Timestamp> {
+    pub fn expires_at(&self, apps: &Apps) -> Option<Timestamp> {
+        let usual = || apps.server().preview.as_ref().and_then(|preview| preview.default_ttl).map(Millis::duration);
         match &self.terms {
             Some(terms) => terms.ttl.map(|ttl| self.newest.created_at + ttl.duration()),
-            None => Some(self.newest.created_at + UNTOLD),
+            None => Some(self.newest.created_at + usual().map_or(UNTOLD, |usual| usual.min(UNTOLD))),
         }
     }
 
@@ -171,7 +173,7 @@ pub async fn reap(app: &App, gone: &mut BTreeMap<ReleaseName, Timestamp>) -> Res
         let since = missing.then(|| *gone.entry(preview.of.app.clone()).or_insert(now));
         let why = if since.is_some_and(|since| now.since(since) >= MISSED) {
             Some("its app is gone")
-        } else if preview.expires_at().is_some_and(|at| at <= now) {
+        } else if preview.expires_at(&apps).is_some_and(|at| at <= now) {
             Some("its time is over")
         } else {
             None

@@ -1,5 +1,7 @@
 //! What is known of Caddy, for whoever asks.
 
+use std::collections::BTreeSet;
+
 use skipper_core::{spec::Application, time::Timestamp};
 use tokio::sync::watch;
 
@@ -71,16 +73,47 @@ impl CaddyHealth {
 
 /// Where the state is written and read; empty where no Caddy is configured, or another server looks after it.
 #[derive(Debug, Default)]
-pub struct Board(watch::Sender<Option<CaddyState>>);
+pub struct Board {
+    state: watch::Sender<Option<CaddyState>>,
+    /// What of slip's is gone for good, and its routes still to go.
+    leaving: watch::Sender<BTreeSet<String>>,
+}
 
 impl Board {
     /// The state now.
     #[must_use]
     pub fn state(&self) -> Option<CaddyState> {
-        self.0.borrow().clone()
+        self.state.borrow().clone()
     }
 
     pub(super) fn set(&self, state: Option<CaddyState>) {
-        self.0.send_replace(state);
+        self.state.send_replace(state);
+    }
+
+    /// Has slip's routes removed of apps and previews that it runs no more and that nothing takes the place of. `labels` are what it
+    /// calls them; the routes of an app's previews go with those of the app.
+    pub(crate) fn leave(&self, labels: Vec<String>) {
+        if !labels.is_empty() {
+            self.leaving.send_modify(|leaving| leaving.extend(labels));
+        }
+    }
+
+    /// What is to leave.
+    pub(super) fn leaving(&self) -> BTreeSet<String> {
+        self.leaving.borrow().clone()
+    }
+
+    /// They have left.
+    pub(super) fn left(&self, labels: &BTreeSet<String>) {
+        self.leaving.send_if_modified(|leaving| {
+            leaving.retain(|label| !labels.contains(label));
+            false
+        });
+    }
+
+    /// Resolves when something is to leave.
+    pub(super) async fn is_left(&self) {
+        // The sender is ours.
+        let _ = self.leaving.subscribe().changed().await;
     }
 }

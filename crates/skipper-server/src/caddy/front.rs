@@ -164,6 +164,7 @@ impl Front {
                 () = sleep(pause) => {}
                 () = changed => {}
                 () = closed => {}
+                () = self.app.caddy.is_left() => {}
             }
         }
     }
@@ -183,12 +184,18 @@ impl Front {
             let again = self.no_dns.as_ref().is_none_or(|refused| !refused_now && refused.is_over(&found));
             let serving = if plan::has_slips(&found.config) { self.serving().await } else { BTreeSet::new() };
             let wanted = Wanted { settings: &self.settings, hosts, serving: &serving, dns: again };
-            let planned = match plan(&found.config, wanted) {
+            let leaving = self.app.caddy.leaving();
+            let apps = self.app.apps.get();
+            let stays = |label: &str| apps.as_ref().is_some_and(|apps| apps.get(label).is_some());
+            let without = plan::without_slips(&found.config, &leaving, stays);
+            let mut planned = match plan(without.as_ref().unwrap_or(&found.config), wanted) {
                 Ok(planned) => planned,
                 Err(odd) => return (Some(connection), Err(Trouble::Refused(odd.to_string()))),
             };
+            planned.load = planned.load.or(without);
             let Some(load) = &planned.load else {
                 self.refused = None;
+                self.app.caddy.left(&leaving);
                 return (Some(connection), Ok(planned));
             };
             if let Some(refused) = &self.refused

@@ -102,7 +102,9 @@ async fn one(app: &App, sender: &Sender, mut callback: Callback) {
 async fn tell(app: &App, sender: &Sender, callback: &mut Callback, told: &mut usize) -> Result<(), Failure> {
     let apps = app.apps.get().ok_or(Failure::Nobody)?;
     // As it is configured now: an address or token that was mended counts.
-    let target = targets(&apps, callback.release.as_str()).into_iter().find(|target| target.word() == callback.target);
+    let target = targets(&app.apps, &apps, callback.release.as_str())
+        .into_iter()
+        .find(|target| target.word() == callback.target);
     let target = target.ok_or(Failure::Nobody)?;
     let loaded = match app.store.rollout_load(callback.rollout).await {
         Ok(loaded) => loaded,
@@ -115,7 +117,7 @@ async fn tell(app: &App, sender: &Sender, callback: &mut Callback, told: &mut us
             match &target {
                 Target::Hook(hook) => sender.hook(app, hook, &heard).await,
                 Target::Github(github) => {
-                    let public = apps.server().public_url();
+                    let public = apps.server().public_url(app.caddy.state().is_some());
                     sender.github(github, &mut callback.remote, &what.state, &heard, public.as_deref()).await
                 }
             }

@@ -18,6 +18,8 @@ use crate::app::App;
 
 /// Events read at a time.
 const BATCH: u32 = 200;
+/// How long events are let come together before they are read.
+const GATHER: Duration = Duration::from_millis(50);
 /// The cursor is stored when there is something to tell, and after so many events without.
 const LAZY: u64 = 1000;
 /// How long it is waited when the store does not answer.
@@ -50,8 +52,12 @@ pub(super) async fn follow(app: &App, stop: &CancellationToken, news: &Notify) {
         match step.await {
             Ok((next, is_news)) => {
                 place = Some(next);
-                if !is_news && !matches!(stop.run_until_cancelled(head.changed()).await, Some(Ok(()))) {
-                    return;
+                if !is_news {
+                    if !matches!(stop.run_until_cancelled(head.changed()).await, Some(Ok(()))) {
+                        return;
+                    }
+                    // Not once for each of many.
+                    stop.run_until_cancelled(sleep(GATHER)).await;
                 }
             }
             Err(error) => {
@@ -116,7 +122,7 @@ async fn notes_of(app: &App, event: &Event) -> Result<Vec<CallbackNote>, Error> 
         return Ok(Vec::new());
     }
     let Some(apps) = app.apps.get() else { return Ok(Vec::new()) };
-    let targets = targets(&apps, name.as_str());
+    let targets = targets(&app.apps, &apps, name.as_str());
     if targets.is_empty() {
         return Ok(Vec::new());
     }

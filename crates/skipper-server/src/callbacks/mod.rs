@@ -12,7 +12,10 @@ use skipper_source::app::{App as File, Callbacks, Github, Hook, split_preview};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::{app::App, apps::Apps};
+use crate::{
+    app::App,
+    apps::{Apps, LiveApps},
+};
 
 /// The words for what becomes of a deploy, as GitHub has them.
 const IN_PROGRESS: &str = "in_progress";
@@ -52,9 +55,18 @@ impl Target {
 }
 
 /// Everybody who is told of a release.
-fn targets(apps: &Apps, release: &str) -> Vec<Target> {
+fn targets(live: &LiveApps, apps: &Apps, release: &str) -> Vec<Target> {
     let (name, preview) = split_preview(release);
-    let Some(Ok(File { callbacks: own, .. })) = apps.get(name) else { return Vec::new() };
+    let gone;
+    let own = match apps.get(name) {
+        Some(Ok(File { callbacks, .. })) => callbacks,
+        Some(Err(_)) => return Vec::new(),
+        // An app that was removed is told of to whoever heard of its deploys.
+        None => {
+            gone = live.callbacks_of_gone(name);
+            &gone
+        }
+    };
     let all = &apps.server().callbacks;
     let github = Callbacks::github(all, own).map(|mut github| {
         if let Some(id) = preview {

@@ -3,7 +3,7 @@
 use http::Uri;
 use skipper_edge::{AcmeConfig, ChallengeKind, ExternalAccount, Redirect};
 
-use super::typed::{Taker, parse_bool};
+use super::build::{Taker, parse_bool};
 
 /// Addresses of e-mail that an authority is given.
 const CONTACTS: usize = 10;

@@ -8,6 +8,7 @@
 mod account;
 mod acme;
 mod again;
+mod build;
 mod caddy;
 mod compose;
 mod directory;
@@ -31,6 +32,7 @@ pub use fault::{ConfigError, Fault};
 pub use merge::{Origin, Shown};
 pub use quantity::{parse_size, parse_span};
 pub use repositories::{RepositoriesConfig, RepositoryConfig};
+pub use spring::postgres_of_jdbc;
 pub use typed::{
     About, Config, Database, EdgeConfig, EdgePort, Limits, LogConfig, LogFormat, PlatformConfig, PlatformKind,
     Retention, User,
@@ -101,7 +103,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
     let mut warnings = Vec::new();
     let spring = spring::read(sources, &mut faults, &mut warnings);
     let merged = merge::merge(sources, &file, &spring, &mut faults, &mut warnings);
-    let config = typed::build(sources, &merged, &mut faults);
+    let config = build::build(sources, &merged, &mut faults);
     match config {
         Some(config) if faults.is_empty() => {
             let shown = merged.shown();

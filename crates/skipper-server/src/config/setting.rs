@@ -114,7 +114,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     plain("limits.body", &["SKIPPER_LIMITS_BODY"], "1MiB"),
     plain("limits.package", &["SKIPPER_LIMITS_PACKAGE"], "16MiB"),
     plain("limits.secret", &["SKIPPER_LIMITS_SECRET"], "64KiB"),
-    plain("limits.connections", &["SKIPPER_LIMITS_CONNECTIONS"], "10000"),
+    plain("limits.connections", &["SKIPPER_LIMITS_CONNECTIONS"], "20000"),
     plain("limits.header_timeout", &["SKIPPER_LIMITS_HEADER_TIMEOUT"], "10s"),
     plain("limits.request_timeout", &["SKIPPER_LIMITS_REQUEST_TIMEOUT"], "60s"),
     plain("limits.shutdown", &["SKIPPER_LIMITS_SHUTDOWN"], "10s"),

@@ -15,7 +15,7 @@ mod tend;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -25,7 +25,7 @@ use tokio::{sync::watch, time::timeout};
 
 pub use board::{Board, SILENT_AFTER, Sight};
 pub use document::{filled, shown, stamp};
-pub use files::follow as follow_files;
+pub use files::{WrongFiles, follow as follow_files};
 pub use link::{Asked, Farewell, Link, Links, UPGRADE, serve as serve_link};
 pub use mailroom::Mailroom;
 pub use node_platform::NodePlatform;
@@ -49,11 +49,14 @@ struct Parts {
     /// How often somebody wanted the files to be looked at, and up to which of those they were.
     wanted: watch::Sender<u64>,
     looked: watch::Sender<u64>,
+    wrong_files: WrongFiles,
     /// The connections of agents by which their nodes are asked something.
     links: Links,
     reached: Mutex<HashMap<NodeName, Arc<elsewhere::Reached>>>,
     /// Changes whenever something may have changed on a node.
     news: watch::Sender<u64>,
+    /// What was seen of the files, where somebody follows them.
+    files: OnceLock<Arc<files::Taken>>,
 }
 
 /// What is told of a node's link: since when, the agent's run, and whether there is an edge.
@@ -70,16 +73,19 @@ impl Fleet {
             board: Board::default(),
             wanted: watch::Sender::new(0),
             looked: watch::Sender::new(0),
+            wrong_files: WrongFiles::default(),
             links: Links::default(),
             reached: Mutex::default(),
             news: watch::Sender::new(0),
+            files: OnceLock::new(),
         }))
     }
 
     /// Waits until the files of the data folder, as they are now, are taken in: whoever writes one and asks for something at once
     /// means what is in it. Where nobody follows them, or not in time, what is stored counts.
     pub async fn look_at_files(&self) {
-        if self.0.wanted.receiver_count() == 0 {
+        let is_quiet = || self.0.files.get().is_some_and(|files| files.is_quiet());
+        if self.0.wanted.receiver_count() == 0 || is_quiet() {
             return;
         }
         let mut looked = self.0.looked.subscribe();
@@ -89,6 +95,12 @@ impl Fleet {
             turn = *wanted;
         });
         let _ = timeout(LOOKING, looked.wait_for(|looked| *looked >= turn)).await;
+    }
+
+    /// Files of the data folder that cannot be read as they are now.
+    #[must_use]
+    pub fn wrong_files(&self) -> &WrongFiles {
+        &self.0.wrong_files
     }
 
     /// Who waits for orders, and who for their results.

@@ -12,15 +12,15 @@ use skipper_core::{
     health::Attempt,
     name::NodeName,
     port::{
-        Capabilities, Description, Error, ErrorKind, ExecOutput, Found, HookJob, HookState, Launch, LogChunk, LogQuery,
-        Platform, Standing,
+        Capabilities, Description, Error, ErrorKind, ExecOutput, Found, HookJob, HookState, Inside, Launch, LogChunk,
+        LogQuery, Platform, Standing,
     },
     rollout::Instances,
     secret::SecretVersions,
     spec::{Application, Resource},
     time::Timestamp,
 };
-use skipper_source::fleet::{OrderResult, ProjectLogs, ServiceState};
+use skipper_source::fleet::{OrderResult, ProjectExec, ProjectLogs, ServiceState};
 use skipper_store::{NewOrder, Order};
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -110,10 +110,9 @@ impl NodePlatform {
 
     async fn result(&self, order: Order, within: Duration) -> Result<Order, Error> {
         let until = Instant::now() + within;
-        let mut endings = self.fleet.mailroom().endings();
+        let ending = self.fleet.mailroom().ending(order.id);
         self.fleet.mailroom().ring(&self.node);
         loop {
-            endings.mark_unchanged();
             let Some(now) = self.fleet.store().order_get(order.id).await? else {
                 return Err(Error::new(ErrorKind::Permanent, "order-gone", format!("order {} is gone", order.id)));
             };
@@ -122,7 +121,7 @@ impl NodePlatform {
             }
             let look = async {
                 tokio::select! {
-                    _ = endings.changed() => {}
+                    () = ending.told() => {}
                     () = sleep(LOOK) => {}
                 }
             };
@@ -377,16 +376,22 @@ impl Platform for NodePlatform {
         })
     }
 
-    /// In the first container by the names of services.
+    /// The container is a service.
     fn exec<'a>(
         &'a self,
         deployment: &'a Deployment,
-        _: u32,
+        inside: Inside<'a>,
         command: &'a [String],
         deadline: Duration,
     ) -> BoxFuture<'a, Result<ExecOutput, Error>> {
         let project = compose::project_name(deployment.tenant.as_str());
-        Box::pin(projects::exec(&self.fleet, &self.node, project, command, deadline))
+        let asked = ProjectExec {
+            project,
+            service: inside.container.map(str::to_owned),
+            command: command.to_vec(),
+            deadline_ms: 0,
+        };
+        Box::pin(projects::exec(&self.fleet, &self.node, asked, deadline))
     }
 
     fn run_hook<'a>(&'a self, _: HookJob<'a>, _: Duration) -> BoxFuture<'a, Result<HookState, Error>> {

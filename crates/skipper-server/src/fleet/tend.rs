@@ -22,9 +22,9 @@ pub async fn tend(fleet: Fleet, stop: CancellationToken) {
             Ok(expired) if expired.is_empty() => {}
             Ok(expired) => {
                 for order in &expired {
+                    fleet.mailroom().ended(order.id);
                     warn!(work_order = %order.id, node = %order.node, tenant = %order.tenant, "the work order has expired");
                 }
-                fleet.mailroom().ended();
             }
             Err(error) => warn!(%error, "work orders are not tidied yet"),
         }
@@ -35,7 +35,7 @@ pub async fn tend(fleet: Fleet, stop: CancellationToken) {
         remember(&fleet).await;
         if fleet.store().is_shared() {
             fleet.mailroom().ring_all();
-            fleet.mailroom().ended();
+            fleet.mailroom().ended_any();
         }
     }
     remember(&fleet).await;

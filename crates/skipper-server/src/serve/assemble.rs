@@ -84,6 +84,7 @@ pub(super) fn assemble(
     } else {
         EdgeTls { orders: config.edge.acme.is_some(), folder: Some(config.edge.tls_dir.clone()) }
     };
+    let resolver = resolver.with_edge_address(config.edge.address);
     let resolver = resolver.with_apps(config.apps.clone(), Arc::clone(&world.ids), tls);
     let resolver = Arc::new(resolver.with_boot_health(config.boot_health));
     let engine = Engine::new(EngineConfig {

@@ -1,5 +1,7 @@
 //! What follows the store: the engine is woken by what other servers accept, and ended rollouts are counted.
 
+use std::time::Duration;
+
 use skipper_core::id::RolloutId;
 use skipper_store::EventFilter;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +31,8 @@ const ENDS: [&str; 9] = [
 ];
 /// Events read at a time.
 const BATCH: u32 = 200;
+/// How long events are let come together before they are read.
+const GATHER: Duration = Duration::from_millis(50);
 
 /// Counts rollouts that end from now on, with their steps.
 pub(super) async fn count(app: App, stop: CancellationToken) {
@@ -36,10 +40,14 @@ pub(super) async fn count(app: App, stop: CancellationToken) {
     let mut after = *head.borrow_and_update();
     loop {
         match app.store.events_list(after, BATCH, &EventFilter::default()).await {
-            Ok(events) if events.is_empty() => match stop.run_until_cancelled(head.changed()).await {
-                Some(Ok(())) => {}
-                _ => return,
-            },
+            Ok(events) if events.is_empty() => {
+                match stop.run_until_cancelled(head.changed()).await {
+                    Some(Ok(())) => {}
+                    _ => return,
+                }
+                // Not once for each of many.
+                stop.run_until_cancelled(tokio::time::sleep(GATHER)).await;
+            }
             Ok(events) => {
                 for event in events {
                     after = event.seq;

@@ -55,11 +55,60 @@ const AGAIN: Duration = Duration::from_millis(10);
 /// What the file is called that names the database which the data directory belongs to.
 const STORE_ID: &str = "store.id";
 
-/// The right to the data directory; given back when dropped, also by a crash.
+/// A file that one process at a time has, with its number in it; given back when dropped, also by a crash.
 #[derive(Debug)]
-pub struct DataLock {
+pub struct FileLock {
     // Held for its lock.
     _file: File,
+}
+
+/// Why a file cannot be had.
+#[derive(Debug)]
+pub enum Held {
+    /// Another process has it, as it noted itself.
+    By(Option<u32>),
+    /// It cannot be made or locked.
+    Broken(io::Error),
+}
+
+impl FileLock {
+    /// Takes the file (made with mode 0600), waiting `patience` at most for who has it, and notes this process in it. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// Who has it, or what is wrong with the file.
+    pub fn take(path: &Path, patience: Duration) -> Result<Self, Held> {
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)
+            .map_err(Held::Broken)?;
+        let since = Instant::now();
+        let locked = loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Err(rustix::io::Errno::WOULDBLOCK) if since.elapsed() < patience => std::thread::sleep(AGAIN),
+                locked => break locked,
+            }
+        };
+        match locked {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let mut text = String::new();
+                let _ = (&file).take(32).read_to_string(&mut text);
+                return Err(Held::By(text.trim().parse().ok()));
+            }
+            Err(errno) => return Err(Held::Broken(errno.into())),
+        }
+        // For people and for `Held`; the lock itself is the kernel's.
+        file.set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| writeln!(file, "{}", std::process::id()))
+            .map_err(Held::Broken)?;
+        Ok(Self { _file: file })
+    }
 }
 
 /// Makes the data directory (mode 0700) if it is not there.
@@ -132,44 +181,17 @@ pub fn identity(dir: &Path, ids: &dyn Ids) -> Result<String, Error> {
     Ok(id)
 }
 
-/// Takes the lock and notes this process in the file.
+/// Takes the right to the data directory.
 ///
 /// # Errors
 ///
 /// [`Error::Taken`] names the process that has it.
-pub fn take(dir: &Path) -> Result<DataLock, Error> {
+pub fn take(dir: &Path) -> Result<FileLock, Error> {
     let path = dir.join("server.lock");
-    let failed = |cause: io::Error| Error::Folder { path: path.clone(), cause };
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path)
-        .map_err(failed)?;
-    let since = Instant::now();
-    let locked = loop {
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Err(rustix::io::Errno::WOULDBLOCK) if since.elapsed() < PATIENCE => std::thread::sleep(AGAIN),
-            locked => break locked,
-        }
-    };
-    match locked {
-        Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            let mut text = String::new();
-            let _ = (&file).take(32).read_to_string(&mut text);
-            return Err(Error::Taken { path: dir.to_owned(), pid: text.trim().parse().ok() });
-        }
-        Err(errno) => return Err(failed(errno.into())),
-    }
-    // For people and for the error above; the lock itself is the kernel's.
-    file.set_len(0)
-        .and_then(|()| file.rewind())
-        .and_then(|()| writeln!(file, "{}", std::process::id()))
-        .map_err(failed)?;
-    Ok(DataLock { _file: file })
+    FileLock::take(&path, PATIENCE).map_err(|held| match held {
+        Held::By(pid) => Error::Taken { path: dir.to_owned(), pid },
+        Held::Broken(cause) => Error::Folder { path, cause },
+    })
 }
 
 #[cfg(test)]

@@ -31,6 +31,13 @@ impl Opened {
         }
     }
 
+    fn engine_kind(&self) -> Option<EngineKind> {
+        match self {
+            Self::Container(container) => Some(container.kind()),
+            Self::Local(_) | Self::Compose(_) => None,
+        }
+    }
+
     /// Ends its watching; what runs goes on.
     pub(super) fn close(&self) {
         match self {
@@ -72,6 +79,8 @@ pub(super) fn open(
         let opened = opening.engine(&name, *kind, settings)?;
         all.push((Target(name), opened));
     }
+    let kinds = all.iter().filter_map(|(target, opened)| Some((target.0.clone(), opened.engine_kind()?)));
+    config.apps.found(kinds.collect());
     // Images that are meant for processes of this host go to the first of them.
     let engine = all.first().map(|(target, _)| target.clone());
     for (name, account) in &config.platforms {

@@ -102,6 +102,7 @@ pub async fn apply(app: &App, caller: &Caller, tenant: &TenantName, terms: &Term
 pub(super) async fn prepare(app: &App, caller: &Caller, tenant: &TenantName, terms: &Terms) -> Result<Wanted, Error> {
     caller.may(Action::Deploy, tenant)?;
     app.fleet.look_at_files().await;
+    readable(app, Kind::Tenant, tenant.as_str())?;
     let name = ReleaseName::new(tenant.as_str()).map_err(|wrong| Error::new(Code::Invalid, wrong.to_string()))?;
     let release = app.store.release_get(tenant, &name).await?;
     let Some((manifest, mut spec, resolved)) = rendered(app, tenant).await? else {
@@ -211,6 +212,7 @@ async fn rendered(app: &App, tenant: &TenantName) -> Result<Option<(String, Spec
     let filter = ResourceFilter { kind: Kind::Service.as_str(), tenant: Some(tenant), after: "", limit: MAX_SERVICES };
     let mut services: Vec<Service> = Vec::new();
     for service in app.store.resource_list(filter).await? {
+        readable(app, Kind::Service, &service.name)?;
         let document = json!({"kind": "service", "id": service.name, "spec": service.spec});
         services.push(serde_json::from_value(document).map_err(damaged)?);
     }
@@ -226,6 +228,13 @@ async fn rendered(app: &App, tenant: &TenantName) -> Result<Option<(String, Spec
     let manifest = tenant::manifest(&projects);
     wanted.spec.services.extend(services.into_iter().map(|service| (service.id, service.spec.service)));
     Ok(Some((manifest, spec, json!(wanted.spec))))
+}
+
+/// Whoever applies means what is in the file: while it cannot be read, what was read before is not applied in its place.
+fn readable(app: &App, kind: Kind, id: &str) -> Result<(), Error> {
+    let Some(what) = app.fleet.wrong_files().of(kind, id) else { return Ok(()) };
+    Err(Error::new(Code::Invalid, what)
+        .hint("put the file right; or remove it, and what is stored counts and is written again"))
 }
 
 /// A tenant that wants no service has nothing to run.

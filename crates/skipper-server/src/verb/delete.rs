@@ -1,5 +1,7 @@
 //! Takes a release away.
 
+use std::collections::BTreeSet;
+
 use skipper_core::{
     name::{ReleaseName, TenantName},
     policy::Action,
@@ -37,7 +39,26 @@ pub async fn prepare(app: &App, caller: &Caller, wanted: Delete) -> Result<Prepa
         return Err(Error::new(Code::ReleaseNotFound, format!("release `{name}` was deleted already"))
             .hint(format!("`skipper delete {name} --purge` removes its history as well")));
     }
-    Ok(of(release, purge))
+    let warnings = left_running(app, &release).await?;
+    Ok(Prepared { warnings, ..of(release, purge) })
+}
+
+/// What goes on running all the same: nobody here can stop what is on an account that is gone from the configuration.
+async fn left_running(app: &App, release: &Release) -> Result<Vec<String>, Error> {
+    if app.tended_by.borrow().is_some() {
+        return Ok(Vec::new());
+    }
+    let live = app.store.live_for_release(release.id).await?;
+    let targets: BTreeSet<_> = live.iter().map(|live| live.deployment.target()).collect();
+    let gone = targets.into_iter().filter(|target| app.platforms.get(target).is_none());
+    let told = gone.map(|target| {
+        format!(
+            "platform `{target}` is not configured any more: what `{}` runs there goes on, and is taken away once the platform \
+             is configured again",
+            release.name
+        )
+    });
+    Ok(told.collect())
 }
 
 /// The end of a release that was found already.

@@ -61,7 +61,13 @@ pub(crate) fn is_the_same(fresh: &Spec, current: &Spec) -> bool {
     let mut fresh = fresh.clone();
     for application in &mut fresh.applications {
         match current.application(&application.name) {
-            Some(old) => keep_ports(application, old),
+            Some(old) => {
+                keep_ports(application, old);
+                // The other images of a pod are pinned after it was made; where they are others, it is launched in any case.
+                if application.images.is_empty() {
+                    application.images.clone_from(&old.images);
+                }
+            }
             None => return false,
         }
     }

@@ -6,7 +6,7 @@ use skipper_core::{
     event::NewEvent,
     name::{AppName, ReleaseName, TenantName},
     policy::Action,
-    port::{ErrorKind, RolloutStore as _},
+    port::{ErrorKind, Inside, RolloutStore as _},
     secret::Blackener,
 };
 
@@ -30,6 +30,8 @@ pub struct Exec {
     pub app: Option<AppName>,
     /// In which instance; in the first when absent.
     pub instance: Option<u32>,
+    /// In which container of a pod or service of a project; in the main one when absent.
+    pub container: Option<String>,
     /// Program and arguments.
     pub command: Vec<String>,
     /// How long it may take.
@@ -68,7 +70,7 @@ pub async fn exec(
     wanted: Exec,
 ) -> Result<Executed, Error> {
     caller.may(Action::Deploy, tenant)?;
-    let Exec { app: only, instance, command, within } = wanted;
+    let Exec { app: only, instance, container, command, within } = wanted;
     let bytes: usize = command.iter().map(String::len).sum();
     if command.first().is_none_or(String::is_empty) || command.len() > MOST.0 || bytes > MOST.1 {
         let rule = format!("`command`: a program and its arguments, at most {} words and {} KiB", MOST.0, MOST.1 >> 10);
@@ -123,7 +125,8 @@ pub async fn exec(
     };
     app.store.tell(vec![told]).await.map_err(Error::internal)?;
     let most = app.limits.request_timeout.saturating_sub(ANSWER).min(LONGEST);
-    let done = platform.exec(deployment, index, &command, within.unwrap_or(most).min(most)).await;
+    let inside = Inside { instance: index, container: container.as_deref() };
+    let done = platform.exec(deployment, inside, &command, within.unwrap_or(most).min(most)).await;
     let done = done.map_err(|error| {
         let code = match error.kind() {
             ErrorKind::NotFound => Code::ApplicationNotFound,

@@ -199,7 +199,7 @@ pub async fn remove(app: &App, caller: &Caller, name: &NodeName) -> Result<(), E
     app.store.node_remove(name, &caller.provenance).await?;
     app.fleet.board().remove(name);
     app.fleet.mailroom().remove(name);
-    app.fleet.mailroom().ended();
+    app.fleet.mailroom().ended_any();
     app.fleet.links().close(name, Farewell::Refused);
     app.fleet.forget(name);
     Ok(())

@@ -11,7 +11,7 @@ use skipper_core::{
     port::RolloutStore as _,
 };
 use skipper_source::fleet::{Heartbeat, HeartbeatAnswer, OrderResult, Report, WorkOrder};
-use skipper_store::{Order, OrderFilter};
+use skipper_store::{Order, OrderFilter, Renewed};
 use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
@@ -116,10 +116,11 @@ pub async fn next(app: &App, node: &NodeName, owner: &str, wait: Duration) -> Re
         tokio::pin!(rung);
         rung.as_mut().enable();
         app.fleet.board().asked(node, app.clock.now());
-        if let Some(order) = app.store.order_take(node, owner, LEASE).await? {
-            match open(app, &order).await {
+        // In boxes of their own: whoever waits does not keep room for them.
+        if let Some(order) = Box::pin(app.store.order_take(node, owner, LEASE)).await? {
+            match Box::pin(open(app, &order)).await {
                 Ok(document) => return Ok(Next::Order(Box::new(document))),
-                Err(what) => fail(app, &order, &what).await?,
+                Err(what) => Box::pin(fail(app, &order, &what)).await?,
             }
             continue;
         }
@@ -161,7 +162,7 @@ async fn fail(app: &App, order: &Order, what: &str) -> Result<(), Error> {
     warn!(work_order = %order.id, "{what}");
     let result = json!({"status": "failed", "summary": what});
     app.store.order_report(order.id, &order.node, Some(order.generation), Outcome::Failed, &result).await?;
-    app.fleet.mailroom().ended();
+    app.fleet.mailroom().ended(order.id);
     Ok(())
 }
 
@@ -178,8 +179,8 @@ pub async fn heartbeat(app: &App, node: &NodeName, heartbeat: &Heartbeat) -> Res
     if app.fleet.board().heard(node, app.clock.now(), heartbeat) {
         warn!(node = %node, "two agents use the token of this node; `skipper node rotate-token` locks one of them out");
     }
-    let lost = app.store.orders_renew(node, heartbeat.orders.as_deref(), LEASE).await?;
-    if heartbeat.orders.is_some() {
+    let Renewed { lost, let_go } = app.store.orders_renew(node, heartbeat.orders.as_deref(), LEASE).await?;
+    if let_go {
         // What was lost on its way there can be had again.
         app.fleet.mailroom().ring(node);
     }
@@ -203,7 +204,7 @@ pub async fn report(app: &App, node: &NodeName, id: OrderId, report: Report) -> 
     match verdict {
         Verdict::Take => {
             app.fleet.board().asked(node, app.clock.now());
-            app.fleet.mailroom().ended();
+            app.fleet.mailroom().ended(id);
             app.fleet.mailroom().ring(node);
             info!(
                 work_order = %id, node = %node, tenant = %order.tenant,

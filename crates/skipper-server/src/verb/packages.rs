@@ -52,7 +52,13 @@ pub(super) fn known_platform(app: &App, named: Option<&PlatformName>) -> Result<
     if app.platforms.get(&Target(named.clone())).is_some() {
         return Ok(());
     }
-    let known: Vec<String> = app.platforms.iter().map(|(target, _)| target.to_string()).collect();
+    // `platform list` of Spring's shell calls the usual one so.
+    let usual = |target: &Target| target.0 == app.default_platform && target.0.as_str() == "local";
+    let known = app.platforms.iter().map(|(target, _)| match usual(target) {
+        true => format!("{target} (or `default`)"),
+        false => target.to_string(),
+    });
+    let known: Vec<String> = known.collect();
     Err(Error::new(Code::PlatformNotFound, format!("there is no platform account `{named}`"))
         .hint(format!("there is {}", known.join(", "))))
 }

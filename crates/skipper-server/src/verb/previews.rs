@@ -11,7 +11,10 @@ use skipper_source::app;
 use super::{Caller, cancel};
 use crate::{
     app::App,
-    apps::previews::{self, Preview},
+    apps::{
+        previews::{self, Preview},
+        takeover,
+    },
     error::{Code, Error},
 };
 
@@ -70,7 +73,11 @@ pub async fn tear_down(app: &App, caller: &Caller, of: &ReleaseName, id: Option<
         previews::remove(&app.store, preview, "it was asked for", caller.provenance.clone()).await?;
     }
     app.engine.wake();
-    Ok(all.into_iter().map(|preview| preview.of.id).collect())
+    let mut ids: Vec<String> = all.into_iter().map(|preview| preview.of.id).collect();
+    // What slip made is closed as well.
+    let of_slip = takeover::previews::tear_down(app, of, id).await?;
+    ids.extend(of_slip.into_iter().filter(|id| !ids.contains(id)).collect::<Vec<_>>());
+    Ok(ids)
 }
 
 /// The first host name that a preview will have, or has.

@@ -158,13 +158,13 @@ pub async fn removable(
     if sentences.is_empty() { Ok(all) } else { Err(Error::new(Code::PackageInUse, sentences.join(","))) }
 }
 
-/// The package that a release's deployed version is made of.
+/// The package that the version of a release is made of which a delete would take away.
 ///
 /// # Errors
 ///
-/// As [`super::versions::deployed`].
+/// As [`super::versions::to_delete`].
 pub async fn package_of(app: &App, caller: &Caller, tenant: &TenantName, name: &ReleaseName) -> Result<String, Error> {
-    let version = super::versions::deployed(app, caller, tenant, name).await?;
+    let version = super::versions::to_delete(app, caller, tenant, name).await?;
     let release = find::release(app, tenant, name).await?;
     let source = version.stored.made_of.as_ref().unwrap_or(&version.stored.source);
     match source {

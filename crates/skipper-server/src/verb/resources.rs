@@ -7,7 +7,7 @@ use skipper_core::{
     release::RevisionState,
 };
 use skipper_source::{fleet::NodeResource, tenant};
-use skipper_store::{OrderFilter, Resource, ResourceFilter};
+use skipper_store::{Resource, ResourceFilter};
 
 use super::{Caller, nodes};
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
 const MAX_LIST: u32 = 1000;
 
 /// What a resource describes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// A host.
     Node,
@@ -197,14 +197,18 @@ pub async fn document(app: &App, resource: &Resource) -> Result<Value, Error> {
     if resource.kind == Kind::Tenant.as_str() {
         status.extend(of_tenant(app, &resource.tenant).await?);
     }
+    let kind = Kind::parse(&resource.kind)?;
+    match app.fleet.wrong_files().of(kind, &resource.name) {
+        Some(what) => status.insert("trouble".to_owned(), json!(what)),
+        None => status.remove("trouble"),
+    };
     Ok(json!({"kind": resource.kind, "id": resource.name, "spec": resource.spec, "status": status}))
 }
 
 /// What is known of a tenant: the revision that runs, or that is wanted where none does, and how far it is.
 async fn of_tenant(app: &App, tenant: &TenantName) -> Result<serde_json::Map<String, Value>, Error> {
     let mut status = serde_json::Map::new();
-    let last = OrderFilter { tenant: Some(tenant), limit: 1, ..OrderFilter::default() };
-    let last = app.store.order_list(last).await?.into_iter().next();
+    let last = app.store.order_last(tenant).await?;
     let name = ReleaseName::new(tenant.as_str()).map_err(|wrong| Error::new(Code::Invalid, wrong.to_string()))?;
     let release = app.store.release_get(tenant, &name).await?;
     let (revision, state) = match &release {
@@ -224,6 +228,6 @@ async fn of_tenant(app: &App, tenant: &TenantName) -> Result<serde_json::Map<Str
     };
     status.insert("revision".to_owned(), json!(revision));
     status.insert("state".to_owned(), json!(state));
-    status.insert("last_order".to_owned(), json!(last.map(|order| order.id)));
+    status.insert("last_order".to_owned(), json!(last));
     Ok(status)
 }

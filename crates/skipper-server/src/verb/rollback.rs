@@ -73,10 +73,16 @@ pub async fn prepare(app: &App, caller: &Caller, wanted: Rollback) -> Result<Pre
         (None, Some(serving)) => another_before(app, &release, serving).await?,
     };
     let (Some(manifest), Some(mut spec)) = (target.manifest, target.spec) else {
-        return Err(Error::new(
-            Code::Conflict,
-            format!("revision {} of `{name}` was never resolved, so there is nothing to go back to", target.number),
-        ));
+        let what =
+            format!("revision {} of `{name}` was never resolved, so there is nothing to go back to", target.number);
+        let refusal = Error::new(Code::Conflict, what);
+        return Err(match &target.source {
+            // Also of what slip deployed before us no more is known than its tag.
+            Source::App { tag, preview: None, .. } => {
+                refusal.hint(format!("`slip deploy {name} {tag} --force` deploys what it was made of"))
+            }
+            _ => refusal,
+        });
     };
     if now.is_some_and(|now| difference::takes_after(&mut spec, now)) && !in_between {
         let refusal =

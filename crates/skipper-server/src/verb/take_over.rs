@@ -117,6 +117,7 @@ async fn revision(
     let sha256 = chosen.map_or(Sha256::from_bytes([0; 32]), |chosen| chosen.sha256);
     let values = past.values.as_deref().map(skipper_source::classic::values_tree);
     Ok(PastRevision {
+        trigger: None,
         number: past.number,
         state: past.state,
         source: Source::Package {

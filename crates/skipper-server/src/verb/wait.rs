@@ -5,7 +5,7 @@ use std::time::Duration;
 use skipper_core::{
     id::RolloutId,
     port::Loaded,
-    rollout::{Action, Phase, StepState},
+    rollout::{Action, Phase, StepRecord, StepState, Verb},
 };
 
 use crate::{app::App, error::Error};
@@ -47,18 +47,16 @@ pub fn resolved(loaded: &Loaded) -> bool {
     !matches!(loaded.rollout.phase, Phase::Waiting | Phase::Accepted | Phase::Resolving { .. })
 }
 
-/// Whether anything was started at all.
+/// Whether anything was started at all, whatever has become of it since.
 #[must_use]
 pub fn was_launched(loaded: &Loaded) -> bool {
-    let Some(plan) = &loaded.rollout.plan else { return false };
-    plan.steps.iter().enumerate().any(|(index, step)| {
-        matches!(step.action, Action::Launch { .. } | Action::Apply { .. })
-            && loaded.steps.iter().any(|record| {
-                // One that was undone had been done.
-                record.index as usize == index
-                    && matches!(record.state, StepState::Done | StepState::Undoing | StepState::Undone)
-            })
-    })
+    starts(loaded).any(was_started)
+}
+
+/// Whether every instance that the rollout starts was started, whatever has become of it since.
+#[must_use]
+pub fn all_were_launched(loaded: &Loaded) -> bool {
+    loaded.rollout.plan.is_some() && starts(loaded).all(was_started)
 }
 
 /// Whether every instance that the rollout starts has been started, or it is being undone.
@@ -66,18 +64,25 @@ pub fn was_launched(loaded: &Loaded) -> bool {
 pub fn launched(loaded: &Loaded) -> bool {
     match &loaded.rollout.phase {
         _ if !resolved(loaded) => false,
-        Phase::Advancing => loaded.rollout.plan.as_ref().is_some_and(|plan| {
-            let starts = plan
-                .steps
-                .iter()
-                .enumerate()
-                .filter(|(_, step)| matches!(step.action, Action::Launch { .. } | Action::Apply { .. }));
-            let done = |index: usize| {
-                let record = loaded.steps.iter().find(|record| record.index as usize == index);
-                record.is_some_and(|record| record.state == StepState::Done)
-            };
-            starts.map(|(index, _)| index).all(done)
-        }),
+        // An install of no instances is one as soon as it serves.
+        Phase::Advancing if loaded.rollout.verb == Verb::Install && starts(loaded).next().is_none() => false,
+        Phase::Advancing => all_were_launched(loaded),
         _ => true,
     }
+}
+
+/// What the log says of each step that starts something.
+fn starts(loaded: &Loaded) -> impl Iterator<Item = Option<&StepRecord>> {
+    let steps = loaded.rollout.plan.iter().flat_map(|plan| plan.steps.iter().enumerate());
+    let starts = steps.filter(|(_, step)| matches!(step.action, Action::Launch { .. } | Action::Apply { .. }));
+    starts.map(|(index, _)| loaded.steps.iter().find(|record| record.index as usize == index))
+}
+
+/// What a step found stays in the log when it is taken back, and so does why one failed, which is taken back as well.
+fn was_started(record: Option<&StepRecord>) -> bool {
+    record.is_some_and(|record| match record.state {
+        StepState::Done => true,
+        StepState::Undoing | StepState::Undone => record.outcome.data["instances"].is_array(),
+        StepState::Started | StepState::Failed => false,
+    })
 }

@@ -481,3 +481,74 @@ async fn pods_of_slip_go_when_their_place_is_taken() {
     assert_eq!(platform.foreign_pods_removed(), ["web-01abcdef", "web-01abcdef"]);
     assert_eq!((sweep().await, platform.foreign_pods_removed().len()), (0, 2), "once");
 }
+
+#[tokio::test]
+async fn pods_and_previews_of_slip_are_shown_closed_and_ended_by_their_time() {
+    let server = on_disk().boot().await;
+    let dir = server.machine.dir.path();
+    let storage = dir.join("slip");
+    fs::create_dir_all(storage.join("state/previews/shop")).expect("made");
+    let write = |name: &str, text: Value| {
+        fs::write(storage.join("state").join(name), text.to_string()).expect("written");
+    };
+    write("web.json", json!({"current_tag": "v0", "current_pod_name": "web-01abcdef"}));
+    for id in ["pr-1", "pr-2", "pr-3"] {
+        let expires = if id == "pr-2" { "2020-01-01T00:00:00Z" } else { "2100-01-01T00:00:00Z" };
+        let domain = format!("{id}.preview.test");
+        write(&format!("previews/shop/{id}.json"), json!({"tag": "v1", "domain": domain, "expires_at": expires}));
+    }
+    fs::write(
+        dir.join("etc/slip.toml"),
+        SERVER.replace("[storage]", &format!("[storage]\npath = \"{}\"", storage.display())),
+    )
+    .expect("written");
+    server.machine.apps.reload().expect("it is good");
+    let platform = &server.machine.platform;
+    platform.add_foreign("web-01abcdef-api", &[]);
+    for id in ["pr-1", "pr-2", "pr-3"] {
+        let label = format!("shop-preview-{id}");
+        platform
+            .add_foreign(&format!("slip-{id}"), &[("slip.managed", "true"), ("slip.app", &label), ("slip.tag", "v1")]);
+    }
+    skipper_server::apps::takeover::sweep(&server.app).await.expect("it works");
+    assert_eq!(platform.foreign_ids(), ["web-01abcdef-api", "slip-pr-1", "slip-pr-3"], "its time is over");
+    let web = read(&server, "/v1/status").await["apps"]["web"].clone();
+    assert_eq!((&web["status"], &web["tag"]), (&json!("running"), &json!("v0")), "{web}");
+    let listed = read(&server, "/v1/previews/shop").await;
+    let seen: Vec<_> = listed["previews"].as_array().expect("a list").iter().map(|one| &one["preview_id"]).collect();
+    assert_eq!(seen, ["pr-1", "pr-3"], "{listed}");
+    assert_eq!((&listed["previews"][0]["status"], &listed["previews"][0]["tag"]), (&json!("running"), &json!("v1")));
+    // One that is closed before it was ever deployed here is gone, and nobody is told so who asks for another one.
+    assert_eq!(remove(&server, "/v1/previews/shop/pr-9").await.ok::<Value>(), json!({"status": "ok"}));
+    assert_eq!(platform.foreign_ids().len(), 3);
+    assert_eq!(remove(&server, "/v1/previews/shop/pr-1").await.ok::<Value>(), json!({"status": "ok"}));
+    assert_eq!(platform.foreign_ids(), ["web-01abcdef-api", "slip-pr-3"]);
+    assert_eq!(remove(&server, "/v1/previews/shop").await.ok::<Value>(), json!({"torn_down": ["pr-3"]}));
+    assert_eq!(platform.foreign_ids(), ["web-01abcdef-api"]);
+    assert_eq!(read(&server, "/v1/previews/shop").await, json!({"previews": []}));
+}
+
+#[tokio::test]
+async fn what_a_health_check_prints_of_a_secret_is_blackened() {
+    let server = on_disk().boot().await;
+    // What the platform of these tests says of one that is not healthy.
+    let secret = "connection refused";
+    let set = Ask::new(Method::PUT, "/v1/secrets/web/DB").token(GLOBAL);
+    server.send(Ask { body: secret.as_bytes().to_vec(), ..set }).await.done();
+    server.machine.platform.behave("", Behaviour { healthy_after: None, exits_after: None });
+    let failed = deployed(&server, "web", "v1").await;
+    assert_eq!(failed["status"], "failed", "{failed}");
+    assert!(failed["error"].as_str().is_some_and(|error| error.contains("[secret]")), "{failed}");
+    assert!(!failed.to_string().contains(secret), "{failed}");
+    assert!(!read(&server, "/v1/events").await.to_string().contains(secret));
+}
+
+#[tokio::test]
+async fn an_app_runs_on_the_account_that_it_names() {
+    let server = on_disk().boot().await;
+    let one = app("other", "account = \"elsewhere\"", "").1;
+    fs::write(file(&server, "other"), one).expect("written");
+    let failed = deployed(&server, "other", "v1").await;
+    assert!(failed["error"].as_str().is_some_and(|error| error.contains("`elsewhere`")), "{failed}");
+    assert_eq!(deployed(&server, "web", "v1").await["status"], "completed");
+}

@@ -1,6 +1,8 @@
 //! Others are told what became of deploys. Whoever is told is a server of the test's.
 
 use std::{
+    collections::BTreeMap,
+    fs,
     net::SocketAddr,
     sync::{
         Arc, Mutex,
@@ -16,15 +18,16 @@ use axum::{
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use serde_json::{Value, json};
+use skipper_server::apps::LiveApps;
 use testkit::Behaviour;
 use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     deploys::{GLOBAL, app, configured, deploy, ended},
-    fixture::{Machine, Server},
+    fixture::{Ask, Machine, Server},
 };
 
 /// A request that somebody got.
@@ -238,5 +241,34 @@ async fn github_gets_a_deployment_and_its_states() {
         paths.iter().any(|path| path.contains("/100/")) && paths.iter().any(|path| path.contains("/103/")),
         "{paths:?}"
     );
+    teller.stop().await;
+}
+
+#[tokio::test]
+async fn that_an_app_is_removed_is_told_to_whoever_its_file_named() {
+    let mut receiver = Receiver::start().await;
+    let machine = receiver.machine("none");
+    let dir = machine.dir.path().join("etc");
+    fs::create_dir_all(dir.join("apps")).expect("made");
+    fs::write(
+        dir.join("slip.toml"),
+        format!("[server]\n[auth]\nsecret = \"{GLOBAL}\"\n[registry]\n[storage]\n[runtime]\nbackend = \"docker\"\n"),
+    )
+    .expect("written");
+    let hook = format!(
+        "[callbacks]\nwebhook = {{ url = \"http://{}/hook/s3cret\", secret = [\"old\", \"new\"] }}\n",
+        receiver.address
+    );
+    let (file, text) = app("web", "", &hook);
+    fs::write(dir.join("apps").join(file), text).expect("written");
+    let env = BTreeMap::from([("TOKEN".to_owned(), "x".to_owned())]);
+    let apps = LiveApps::open(dir, env).expect("it is good");
+    let server = Machine { apps, ..machine }.boot().await;
+    let teller = Teller::start(&server).await;
+    deployed(&server, "web", "v1").await;
+    is(&receiver.next().await, "in_progress", "v1");
+    is(&receiver.next().await, "success", "v1");
+    server.send(Ask::new(Method::DELETE, "/v1/apps/web").token(GLOBAL)).await.done();
+    is(&receiver.next().await, "inactive", "v1");
     teller.stop().await;
 }

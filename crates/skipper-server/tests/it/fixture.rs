@@ -330,7 +330,10 @@ impl Server {
                     changes.changed().await.expect("the store is open");
                 }
             };
-            tokio::time::timeout(PATIENCE, waiting).await.expect("the rollout ends in time")
+            match tokio::time::timeout(PATIENCE, waiting).await {
+                Ok(view) => view,
+                Err(_) => panic!("the rollout does not end in time: {}", self.get(&uri).await.text()),
+            }
         }
     }
 

@@ -116,6 +116,30 @@ async fn an_apply_becomes_an_order_that_a_waiting_agent_gets_at_once_with_its_se
 }
 
 #[tokio::test]
+async fn many_rollouts_that_wait_for_a_silent_node_hold_up_nobody_else() {
+    let server = control_plane().await;
+    let token = node(&server, "host-1").await;
+    node(&server, "host-2").await;
+    // More than are worked on at the same time.
+    for n in 0..70 {
+        let id = format!("tenant-{n}");
+        let mut document = tenant("host-2", "hi");
+        document["id"] = json!(id);
+        document["spec"]["services"]["web"]["secrets"] = json!([]);
+        let put = admin(Method::PUT, &format!("/v1/resources/tenants/{id}")).json(&document);
+        server.send(put).await.done();
+        let applied = server.send(admin(Method::POST, &format!("/v1/deployments/{id}/apply"))).await;
+        assert_eq!(applied.status, 202, "{}", applied.text());
+    }
+    secret(&server).await;
+    put(&server, &tenant("host-1", "hi")).await;
+    apply(&server).await;
+    let order = taken(&server, &token).await;
+    server.send(result(&order, "succeeded").token(&token)).await.done();
+    assert_eq!(settled(&server).await["state"], "deployed");
+}
+
+#[tokio::test]
 async fn a_failed_order_fails_the_revision_and_goes_back_to_the_one_before() {
     let server = control_plane().await;
     let token = node(&server, "host-1").await;
@@ -302,6 +326,56 @@ async fn the_data_folder_is_taken_in_and_shows_what_is_stored() {
     server.send(admin(Method::GET, "/v1/resources/tenant/other")).await.problem("resource-not-found");
     let everything: String = walk(dir.path()).iter().map(|path| std::fs::read_to_string(path).expect("text")).collect();
     assert!(!everything.contains("s3cr"), "no secret is shown in any file");
+    stop.cancel();
+    followed.await.expect("it ends");
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_is_told_and_left_to_who_wrote_it() {
+    let server = control_plane().await;
+    node(&server, "host-1").await;
+    secret(&server).await;
+    put(&server, &tenant("host-1", "hi")).await;
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("resources/tenants/acme.json");
+    let (stop, following) = (tokio_util::sync::CancellationToken::new(), tokio_util::task::TaskTracker::new());
+    let follow = skipper_server::fleet::follow_files(server.app.clone(), dir.path().to_owned(), stop.clone());
+    let followed = following.spawn(follow);
+    says(&file, "registered").await;
+    // Two faults: both are told, by the apply, in the status and as an event; the file stays as it is.
+    let mut wrong = tenant("host-1", "an hour's work");
+    wrong["spec"]["services"]["web"]["comand"] = json!("x");
+    wrong["spec"]["services"]["web"]["ports"] = json!(["99999:1"]);
+    std::fs::write(&file, wrong.to_string()).expect("written");
+    let refused = server.send(admin(Method::POST, "/v1/deployments/acme/apply")).await;
+    let told = refused.problem("invalid").detail;
+    assert!(
+        told.contains("resources/tenants/acme.json") && told.contains("comand") && told.contains("99999"),
+        "{told}"
+    );
+    assert_eq!(state(&server).await["trouble"], json!(told));
+    let events: Value = server.send(admin(Method::GET, "/v1/events?limit=1000")).await.ok();
+    let refusals =
+        events["items"].as_array().expect("a list").iter().filter(|event| event["kind"] == "resource.refused");
+    assert_eq!(refusals.count(), 1);
+    // Something else about the tenant changes: its own document is another one now, and nothing of the old is lost.
+    std::fs::write(&file, "{ an hour's work").expect("written");
+    server.send(admin(Method::POST, "/v1/deployments/acme/apply")).await.problem("invalid");
+    assert_eq!(std::fs::read_to_string(&file).expect("there"), "{ an hour's work");
+    put(&server, &tenant("host-1", "by the API")).await;
+    says(&file, "by the API").await;
+    let aside = std::fs::read_to_string(file.with_extension("json.refused")).expect("laid aside");
+    assert_eq!(aside, "{ an hour's work");
+    assert!(state(&server).await["trouble"].is_null());
+    // Put right with what was there before, or taken away: what is stored holds.
+    let right = std::fs::read_to_string(&file).expect("there");
+    std::fs::write(&file, "{").expect("written");
+    server.send(admin(Method::POST, "/v1/deployments/acme/apply")).await.problem("invalid");
+    std::fs::write(&file, right).expect("written");
+    apply(&server).await;
+    assert!(state(&server).await["trouble"].is_null());
+    std::fs::remove_file(&file).expect("removed");
+    says(&file, "by the API").await;
     stop.cancel();
     followed.await.expect("it ends");
 }

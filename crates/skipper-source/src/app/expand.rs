@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use skipper_core::secret::SecretValue;
 
+use super::value;
 use crate::{fields::Field, finding::Severity, yaml::shorten};
 
 /// Longest value once it is filled in: half of what Linux takes for one.
@@ -105,6 +106,7 @@ pub(super) fn text(field: &Field<'_>, env: Environment<'_>) -> Option<Text> {
 
 /// A secret that is not empty.
 pub(super) fn secret(field: &Field<'_>, env: Environment<'_>) -> Option<SecretValue> {
+    value::is_quoted(field)?;
     let text = text(field, env)?;
     let problem = match &text {
         Text::Plain(plain) if plain.is_empty() => "must not be empty",

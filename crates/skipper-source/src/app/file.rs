@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use skipper_core::{
-    name::ReleaseName,
+    name::{PlatformName, ReleaseName},
     route::{Host, PathPrefix},
     secret::SecretValue,
     time::Millis,
@@ -43,6 +43,8 @@ pub struct App {
     pub oidc: Vec<OidcClaims>,
     /// What it is, where the image does not say it.
     pub kind: Option<Kind>,
+    /// The platform account that it runs on; that of `runtime.backend` where the file names none.
+    pub account: Option<PlatformName>,
     /// Path of a pod's manifest on the server, absolute; takes the place of the image's.
     pub manifest: Option<String>,
     /// Ways in, in the order of the file; `routing.domain` and `routing.port` are one, unless routes are listed.
@@ -145,6 +147,7 @@ struct Identity {
     keys: Vec<SecretValue>,
     oidc: Vec<OidcClaims>,
     kind: Option<Kind>,
+    account: Option<PlatformName>,
     manifest: Option<String>,
 }
 
@@ -178,13 +181,14 @@ fn top(mut fields: Fields<'_>, stem: &str, env: Environment<'_>) -> Option<App> 
     let volumes = fields.get("volumes").map(|field| volumes(&field)).unwrap_or_default();
     let callbacks = value::table(&mut fields, "callbacks").map(|table| callbacks::read(table, env)).unwrap_or_default();
     fields.finish();
-    let Identity { name, image, keys, oidc, kind, manifest } = identity?;
+    let Identity { name, image, keys, oidc, kind, account, manifest } = identity?;
     Some(App {
         name,
         image,
         keys,
         oidc,
         kind,
+        account,
         manifest,
         routes,
         port,
@@ -215,8 +219,9 @@ fn identity(mut table: Fields<'_>, stem: &str, env: Environment<'_>) -> Option<I
     let oidc = table.get("oidc").map(|field| oidc::bindings(&field)).unwrap_or_default();
     let kind = table.get("kind").and_then(|field| Kind::read(&field));
     let manifest = table.get("manifest").and_then(|field| value::absolute_path(&field));
+    let account = table.get("account").and_then(|field| value::account(&field));
     table.finish();
-    Some(Identity { name: name?, image: image?, keys, oidc, kind, manifest })
+    Some(Identity { name: name?, image: image?, keys, oidc, kind, account, manifest })
 }
 
 /// One key, or several.
@@ -313,6 +318,16 @@ fn network(mut table: Fields<'_>) -> Option<String> {
         let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
         if !name.bytes().all(good) || !name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
             field.error("value-invalid", format!("`{}` cannot name a network", shorten(&name)));
+            return None;
+        }
+        if matches!(name.as_str(), "host" | "none" | "default" | "container") {
+            // An application is reached at ports that are published, and is not to share what is the host's.
+            let message = format!("`{name}` is no network of its own, and cannot be that of an app");
+            field.error_hint(
+                "value-invalid",
+                message,
+                "name one that is the apps' own; it is made where it is missing",
+            );
             return None;
         }
         Some(name)

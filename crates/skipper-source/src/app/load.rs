@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use skipper_core::route::Host;
+
 use super::{
     expand::Environment,
     file::{self, App},
@@ -63,6 +65,9 @@ pub fn load_held(directory: &Directory<'_>, held: &Held) -> Loaded {
         };
         apps.insert(stem.to_owned(), read);
     }
+    if let Some(domain) = server.as_ref().ok().and_then(|server| server.deploy.domain.as_ref()) {
+        refuse_domain(&mut apps, domain);
+    }
     refuse_shared_routes(&mut apps, held);
     warnings.sort_by(|a, b| (&a.file, a.at).cmp(&(&b.file, b.at)));
     Loaded { server, apps, warnings }
@@ -73,6 +78,17 @@ fn noted<T>(read: Result<(T, Vec<Finding>), Faults>, warnings: &mut Vec<Finding>
         warnings.extend(found);
         value
     })
+}
+
+/// The name of webhooks leads to the API.
+fn refuse_domain(apps: &mut BTreeMap<String, Result<App, Faults>>, domain: &Host) {
+    for (stem, read) in apps {
+        if read.as_ref().is_ok_and(|app| app.routes.iter().any(|route| route.host == *domain)) {
+            let message = format!("`{domain}` is `deploy.domain` of slip.toml: it leads to the API");
+            let finding = Finding::error("route-taken", message).hint("give the app another host name".to_owned());
+            *read = Err(finding.in_file(format!("apps/{stem}.toml")).path("routing").into());
+        }
+    }
 }
 
 fn refuse_shared_routes(apps: &mut BTreeMap<String, Result<App, Faults>>, held: &Held) {

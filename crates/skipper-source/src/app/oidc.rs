@@ -132,7 +132,7 @@ fn binding(field: &Field<'_>) -> Option<OidcClaims> {
     let mut claims = BTreeMap::new();
     let mut good = true;
     for (name, entry) in field.entries(MAX_CLAIMS) {
-        let Some(text) = value::plain(&entry, MAX_TEXT) else {
+        let Some(text) = value::loose(&entry, MAX_TEXT) else {
             good = false;
             continue;
         };

@@ -4,6 +4,7 @@ use super::{
     build::Deploy,
     file::App,
     pod::{self, Pod},
+    preview::{preview_release, split_preview},
     repo::Kind,
     server::Server,
     value::{check_tag, is_reference},
@@ -33,6 +34,16 @@ pub fn check_request(app: &App, server: &Server, deploy: &Deploy, manifest: Opti
     if deploy.preview.is_some() && most == Some(0) {
         let message = format!("app `{}` may have no previews: its `max` is 0", app.name);
         findings.push(Finding::error("preview-max", message));
+    }
+    if let Some(preview) = &deploy.preview
+        && let Some(domain) = app.preview.domain.as_ref().or_else(|| server.preview.as_ref().map(|one| &one.domain))
+        && let Ok(release) = preview_release(&app.name, &preview.id)
+        && let (_, Some(label)) = split_preview(release.as_str())
+        && let Some(taken) = server.deploy.domain.as_ref().filter(|taken| taken.as_str() == format!("{label}.{domain}"))
+    {
+        let message =
+            format!("the preview would have the host name `{taken}`, which leads to the API (`deploy.domain`)");
+        findings.push(Finding::error("route-taken", message).hint("choose another id".to_owned()));
     }
     findings.into_result().map(drop)
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, net::SocketAddr};
 
 use serde_json::{Map, Value};
-use skipper_core::{route::Host, secret::SecretValue, time::Millis};
+use skipper_core::{name::PlatformName, route::Host, secret::SecretValue, time::Millis};
 
 use super::{
     callbacks::{self, Callbacks},
@@ -106,7 +106,7 @@ pub struct Registry {
 }
 
 /// `runtime.backend`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Backend {
     /// Podman where its socket answers, else Docker.
     #[default]
@@ -115,6 +115,8 @@ pub enum Backend {
     Docker,
     /// Podman.
     Podman,
+    /// The platform account of that name.
+    Account(PlatformName),
 }
 
 /// `[preview]` of the server.
@@ -156,12 +158,14 @@ pub enum DeployTls {
 }
 
 impl Server {
-    /// Where the API is to its callers, without a slash at its end: `server.public_url`, else `deploy.domain` by HTTPS.
+    /// Where the API is to its callers, without a slash at its end: `server.public_url`, else `deploy.domain`, by HTTPS where a Caddy
+    /// in front leads it here. `is_led`: whether there is one; without it nobody answers that name by TLS.
     #[must_use]
-    pub fn public_url(&self) -> Option<String> {
-        let scheme = if self.deploy.tls == DeployTls::Off { "http" } else { "https" };
-        let domain = self.deploy.domain.as_ref().map(|domain| format!("{scheme}://{domain}"));
-        self.public.clone().or(domain)
+    pub fn public_url(&self, is_led: bool) -> Option<String> {
+        let is_plain = self.deploy.tls == DeployTls::Off;
+        let scheme = if is_plain { "http" } else { "https" };
+        let domain = self.deploy.domain.as_ref().filter(|_| is_led || is_plain);
+        self.public.clone().or_else(|| Some(format!("{scheme}://{}", domain?)))
     }
 
     /// Who makes branches of databases and goes by that name.
@@ -204,7 +208,8 @@ fn top(mut fields: Fields<'_>, env: Environment<'_>) -> Option<Server> {
     });
     let backend = value::table(&mut fields, "runtime").map_or(Some(Backend::Auto), backend);
     let preview = fields.get("preview").map(|field| field.fields().and_then(preview));
-    let deploy = value::table(&mut fields, "deploy").map(deploy).unwrap_or_default();
+    let is_led = caddy.is_some() || public.is_some();
+    let deploy = value::table(&mut fields, "deploy").map(|table| deploy(table, is_led)).unwrap_or_default();
     let callbacks = value::table(&mut fields, "callbacks").map(|table| callbacks::read(table, env)).unwrap_or_default();
     let databases = fields.get("databases").map(|field| databases::read(&field, env)).unwrap_or_default();
     fields.finish();
@@ -277,7 +282,7 @@ fn auth_table(mut auth: Fields<'_>, env: Environment<'_>) -> (Option<SecretValue
 
 fn caddy_table(mut fields: Fields<'_>) -> Option<Caddy> {
     let admin_api = match fields.get("admin_api") {
-        Some(field) => url(&field),
+        Some(field) => admin(&field),
         None => Some(DEFAULT_ADMIN.to_owned()),
     };
     let acme_email = fields.get("acme_email").and_then(|field| email(&field));
@@ -317,6 +322,16 @@ fn caddy_tls(mut fields: Fields<'_>) -> Option<CaddyTls> {
         propagation_delay: propagation_delay?,
         staging,
     })
+}
+
+/// `http://HOST[:PORT][/PATH]`, or a socket as Caddy writes it.
+fn admin(field: &Field<'_>) -> Option<String> {
+    match field.text() {
+        Some(text) if text.strip_prefix("unix/").is_some_and(|path| path.starts_with('/') && path.len() > 1) => {
+            Some(text)
+        }
+        _ => url(field),
+    }
 }
 
 /// `http://HOST[:PORT][/PATH]`.
@@ -422,7 +437,10 @@ fn backend(mut fields: Fields<'_>) -> Option<Backend> {
             "auto" => Some(Backend::Auto),
             "docker" => Some(Backend::Docker),
             "podman" => Some(Backend::Podman),
-            _ => field.expected("`auto`, `docker` or `podman`"),
+            name => match PlatformName::new(name) {
+                Ok(name) => Some(Backend::Account(name)),
+                Err(_) => field.expected("`auto`, `docker`, `podman` or the name of a platform account"),
+            },
         }),
     };
     fields.finish();
@@ -453,11 +471,19 @@ fn deploy_tls(field: &Field<'_>) -> Option<DeployTls> {
     }
 }
 
-fn deploy(mut fields: Fields<'_>) -> ServerDeploy {
+fn deploy(mut fields: Fields<'_>, is_led: bool) -> ServerDeploy {
     let timeout = value::bound(&mut fields, "timeout");
     let preview_timeout = value::bound(&mut fields, "preview_timeout");
-    let domain = fields.get("domain").and_then(|field| value::domain(&field));
+    let named = fields.get("domain");
+    let domain = named.as_ref().and_then(value::domain);
     let tls = fields.get("tls").and_then(|field| deploy_tls(&field)).unwrap_or_default();
     fields.finish();
+    if let Some(field) = named.filter(|_| domain.is_some() && !is_led && tls != DeployTls::Off) {
+        field.warning(
+            "domain-not-led",
+            "no Caddy is named under [caddy] that would lead this name to the API, and the edge does not",
+            "name it there; or say in `server.public_url` where the API is to its callers; or leave the name out",
+        );
+    }
     ServerDeploy { timeout, preview_timeout, domain, tls }
 }

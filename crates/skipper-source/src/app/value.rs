@@ -1,7 +1,8 @@
 //! What keys of all three files have in common: how their values are read.
 
+use serde_json::Value;
 use skipper_core::{
-    name::{ReleaseName, slug},
+    name::{PlatformName, ReleaseName, slug},
     route::{Host, PathPrefix},
     time::Millis,
 };
@@ -20,9 +21,23 @@ const HERE: [&str; 3] = ["http://localhost", "http://127.0.0.1", "http://[::1]"]
 
 /// Text where nothing is filled in.
 pub(super) fn plain(field: &Field<'_>, max: usize) -> Option<String> {
+    is_quoted(field)?;
+    loose(field, max)
+}
+
+/// The same where a number stands for itself.
+pub(super) fn loose(field: &Field<'_>, max: usize) -> Option<String> {
     let text = field.short_text(max)?;
     warn_unexpanded(field, &text);
     Some(text)
+}
+
+/// Nothing where a number or a truth value stands for a text: whoever wrote it meant something else.
+pub(super) fn is_quoted(field: &Field<'_>) -> Option<()> {
+    match field.node.to_value() {
+        Value::Number(_) | Value::Bool(_) => field.expected("text, in quotes"),
+        _ => Some(()),
+    }
 }
 
 /// The table of a key; an empty reader of keys where it is not there.
@@ -122,6 +137,17 @@ pub(super) fn resources(fields: Option<Fields<'_>>) -> Resources {
 
 /// The name of an app: what names a release. One that is no DNS label is let through, as slip's loader does, and warned of,
 /// since slip's own API would refuse it.
+/// The name of a platform account.
+pub(super) fn account(field: &Field<'_>) -> Option<PlatformName> {
+    let text = field.text()?;
+    let named = PlatformName::new(text.as_str());
+    if named.is_err() {
+        let message = format!("`{}` cannot name an account", shorten(&text));
+        field.error_hint("name-invalid", message, "`skipper platform list` tells which there are");
+    }
+    named.ok()
+}
+
 pub(super) fn app_name(field: &Field<'_>) -> Option<ReleaseName> {
     let text = field.text()?;
     let Ok(name) = ReleaseName::new(text.as_str()) else {

@@ -64,7 +64,12 @@ fn admit(archive: &mut ZipArchive<Cursor<&[u8]>>, index: usize) -> Result<Option
         return Err(Error::Lies(format!("the entry `{}` has two names", shorten(name))));
     }
     let name = name.to_owned();
-    let checked = path::check_with_top(&name)?.to_owned();
+    // As bsdtar begins every name, and has an entry for the folder that it was called in.
+    let plain = name.trim_start_matches("./");
+    if plain.is_empty() && !name.is_empty() {
+        return Ok(None);
+    }
+    let checked = path::check_with_top(plain)?.to_owned();
     if path::is_ignored(&checked) {
         return Ok(None);
     }

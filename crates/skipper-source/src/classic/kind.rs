@@ -29,6 +29,8 @@ const CLOUD_FOUNDRY: &str = "CloudFoundryApplication";
 const SECOND: &str = "skipper.spring.io/";
 
 const COUNT: &str = "spring.cloud.deployer.count";
+/// Most instances of an application, as of one in Skipper's own format.
+const MAX_COUNT: u32 = 1000;
 /// Prefixes of options, the more special one first.
 const PREFIXES: [&str; 2] = ["spring.cloud.deployer.local.", "spring.cloud.deployer."];
 
@@ -125,12 +127,11 @@ fn spring(document: &Value, options: &RenderOptions) -> Result<Application, Faul
     let name = text(document.get("metadata").and_then(|metadata| metadata.get("name")));
     let name = app_name(&name)?;
     let spec = document.get("spec").unwrap_or(&Value::Null);
-    let properties = texts(spec.get("applicationProperties"));
-    let mut deployment = texts(spec.get("deploymentProperties"));
+    let properties_of = |key| properties(spec, key, &name);
+    let (properties, mut deployment) =
+        (properties_of("applicationProperties")?, properties_of("deploymentProperties")?);
     let replicas = match deployment.remove(COUNT) {
-        Some(count) if !count.trim().is_empty() => count.trim().parse().map_err(|_| {
-            fault("value-invalid", format!("`{COUNT}` = `{count}` is not a count of instances")).path(name.as_str())
-        })?,
+        Some(text) if !text.trim().is_empty() => count(COUNT, &text, &name)?,
         _ => 1,
     };
     // A placeholder is for the application to resolve.
@@ -154,6 +155,16 @@ fn spring(document: &Value, options: &RenderOptions) -> Result<Application, Faul
     Ok(application)
 }
 
+/// How many instances a text asks for.
+fn count(key: &str, text: &str, of: &AppName) -> Result<u32, Faults> {
+    let wrong = |what: &str| fault("value-invalid", format!("`{key}` = `{text}` is {what}")).path(of.as_str()).into();
+    match text.trim().parse() {
+        Ok(count) if count <= MAX_COUNT => Ok(count),
+        Ok(_) => Err(wrong(&format!("more than {MAX_COUNT} instances"))),
+        Err(_) => Err(wrong("not a count of instances")),
+    }
+}
+
 /// One application, which Cloud Foundry alone can run: what it is told is kept for that platform.
 fn cloud_foundry(document: &Value, options: &RenderOptions) -> Result<Application, Faults> {
     let spec = document.get("spec").unwrap_or(&Value::Null);
@@ -162,10 +173,7 @@ fn cloud_foundry(document: &Value, options: &RenderOptions) -> Result<Applicatio
     let mut application = bare(name, resource(spec)?, options);
     let manifest = spec.get("manifest").map_or_else(|| serde_json::json!({}), Value::to_json);
     if let Some(instances) = manifest.get("instances").and_then(serde_json::Value::as_str) {
-        application.replicas = instances
-            .trim()
-            .parse()
-            .map_err(|_| fault("value-invalid", format!("`instances` = `{instances}` is not a count of instances")))?;
+        application.replicas = count("instances", instances, &application.name)?;
     }
     application.platform_options = BTreeMap::from([("cloudfoundry".to_owned(), manifest)]);
     Ok(application)
@@ -293,6 +301,31 @@ fn text(value: Option<&Value>) -> String {
 fn texts(value: Option<&Value>) -> BTreeMap<String, String> {
     let map: Option<&Map> = value.and_then(Value::as_map);
     map.into_iter().flatten().map(|(key, value)| (key.to_string(), flat(value))).collect()
+}
+
+/// The texts of a key of `spec`. A tree below it is a mistake: what is behind a dot is part of a key here.
+fn properties(spec: &Value, key: &str, of: &AppName) -> Result<BTreeMap<String, String>, Faults> {
+    let wrong = |what: String| fault("value-invalid", what).path(of.as_str());
+    let found = spec.get(key);
+    let nested = match found {
+        Some(Value::Map(map)) => map.iter().find_map(|(inner, value)| match value {
+            Value::Map(_) => {
+                Some((inner, "map", format!("each property has one key, with dots: `{inner}.KEY: VALUE`")))
+            }
+            Value::List(_) => Some((inner, "list", format!("write the items as one text: `{inner}: \"a,b\"`"))),
+            _ => None,
+        }),
+        None | Some(Value::Null) => None,
+        Some(Value::Text(text)) if matches!(text.trim(), "" | "null") => None,
+        Some(Value::List(_)) => return Err(wrong(format!("`{key}` is a list, and a map is expected")).into()),
+        Some(_) => return Err(wrong(format!("`{key}` is a text, and a map is expected")).into()),
+    };
+    match nested {
+        None => Ok(texts(found)),
+        Some((inner, what, hint)) => {
+            Err(wrong(format!("`{key}.{inner}` is a {what}, and a text is expected")).hint(hint).into())
+        }
+    }
 }
 
 fn flat(value: &Value) -> String {

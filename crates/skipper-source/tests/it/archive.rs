@@ -44,6 +44,10 @@ fn a_zip_may_have_a_top_folder_or_none() {
         .collect();
     let archive = Archive::from_zip(&zip(&plain)).expect("plain");
     assert_eq!(Archive::from_zip(&zip(&foldered)).expect("foldered"), archive);
+    let dotted: Vec<Entry> = std::iter::once(Entry { mode: 0o040_755, ..entry("./", "") })
+        .chain(files.iter().map(|(path, text)| entry(&format!("./hello-1.0.0/{path}"), text)))
+        .collect();
+    assert_eq!(Archive::from_zip(&zip(&dotted)).expect("dotted"), archive);
     assert_eq!(archive.readme(), Some("# hi"));
     assert_eq!(archive.templates().len(), 1);
     let files: Vec<(&str, &[u8])> = files.iter().map(|(path, text)| (*path, text.as_bytes())).collect();
@@ -149,8 +153,8 @@ fn odd_names_are_refused() {
     let long_part = "x".repeat(300);
     for path in [
         "a//b",
-        "./a",
         "a/./b",
+        "./a/./b",
         "a\nb",
         "a\u{0}b",
         "a\u{202E}b",

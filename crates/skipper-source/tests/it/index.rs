@@ -69,6 +69,10 @@ fn a_broken_document_costs_nothing_but_itself() {
     let places: Vec<_> = bad.iter().map(|fault| (fault.document, fault.line)).collect();
     assert_eq!(places, [(2, 4), (3, 6), (4, 8), (5, 10), (6, 12), (7, 15)]);
     assert!(bad[1].to_string().contains("`version` of `b` is missing"), "{}", bad[1]);
+    let (_, bad) = read("---\nname: [x]\nversion: 1.0.0\n---\nname: x\nversion: {a: b}\n");
+    let told: Vec<_> = bad.iter().map(ToString::to_string).collect();
+    assert!(told[0].contains("`name` is a list, and text is expected"), "{told:?}");
+    assert!(told[1].contains("`version` is a map, and text is expected"), "{told:?}");
     let (_, bad) = read("--- !!javax.script.ScriptEngineManager [!!java.net.URLClassLoader [[]]]\n");
     assert!(bad[0].to_string().contains("names the Java class `javax.script.ScriptEngineManager`"), "{}", bad[0]);
 }

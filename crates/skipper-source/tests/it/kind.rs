@@ -98,6 +98,25 @@ fn kinds_are_those_of_the_original() {
         assert!(refused(&at).contains("is not a port"), "{port}");
     }
     assert!(refused(counted).contains("`many` is not a count"));
+    assert!(refused(&counted.replace("many", "1001")).contains("more than 1000 instances"));
+    assert!(classic::applications(&counted.replace("many", "1000"), &options()).is_ok());
+    let of = |properties: &str| format!("metadata: {{name: a}}\nspec: {{resource: x, {properties}}}");
+    for (properties, said) in [
+        (
+            "applicationProperties: {server: {port: 80}}",
+            "`applicationProperties.server` is a map, and a text is expected",
+        ),
+        ("applicationProperties: {a: [1, 2]}", "`applicationProperties.a` is a list, and a text is expected"),
+        ("deploymentProperties: {memory: {m: 1}}", "`deploymentProperties.memory` is a map, and a text is expected"),
+        ("applicationProperties: hello", "`applicationProperties` is a text, and a map is expected"),
+        ("applicationProperties: [a]", "`applicationProperties` is a list, and a map is expected"),
+    ] {
+        let told = refused(&of(properties));
+        assert!(told.contains(said), "{told}");
+    }
+    for nothing in ["applicationProperties:", "applicationProperties: ''", "deploymentProperties: !!null 'null'"] {
+        assert!(read(&of(nothing))[0].deployer.as_ref().is_some_and(|told| told.properties.is_empty()), "{nothing}");
+    }
     assert!(classic::spec_of("", &options()).is_err(), "nothing to run");
     assert!(!refused("a: [").is_empty());
 }

@@ -3,7 +3,9 @@ use skipper_core::{
     id::{Id, OrderId},
     time::Timestamp,
 };
-use sqlx::{Postgres, Sqlite, postgres::PgArguments, query::Query, sqlite::SqliteArguments};
+use sqlx::{
+    AssertSqlSafe, Postgres, SqlSafeStr, SqlStr, Sqlite, postgres::PgArguments, query::Query, sqlite::SqliteArguments,
+};
 
 /// A parameter of a statement.
 #[derive(Debug, Clone)]
@@ -121,10 +123,60 @@ macro_rules! bind {
     }};
 }
 
-pub(crate) fn sqlite_query(sql: impl sqlx::SqlSafeStr, args: Vec<Arg>) -> Query<'static, Sqlite, SqliteArguments> {
+/// Statements as one, for SQLite: parameters are counted through.
+pub(crate) fn joined(
+    before: Vec<(&'static str, Vec<Arg>)>,
+    last: &'static str,
+    last_args: Vec<Arg>,
+) -> (SqlStr, Vec<Arg>) {
+    if before.is_empty() {
+        return (last.into_sql_str(), last_args);
+    }
+    let (mut text, mut all) = (String::new(), Vec::new());
+    for (sql, args) in before.into_iter().chain([(last, last_args)]) {
+        if !text.is_empty() {
+            text.push_str("; ");
+        }
+        let mut parts = sql.split('$');
+        text.push_str(parts.next().unwrap_or_default());
+        for part in parts {
+            text.push('$');
+            let digits = part.bytes().take_while(u8::is_ascii_digit).count();
+            let (number, rest) = part.split_at(digits);
+            match number.parse::<usize>() {
+                Ok(number) => text.push_str(&(number + all.len()).to_string()),
+                // The root of a path in a document.
+                Err(_) => text.push_str(number),
+            }
+            text.push_str(rest);
+        }
+        all.extend(args);
+    }
+    (AssertSqlSafe(text).into_sql_str(), all)
+}
+
+pub(crate) fn sqlite_query(sql: impl SqlSafeStr, args: Vec<Arg>) -> Query<'static, Sqlite, SqliteArguments> {
     bind!(sqlx::query::<Sqlite>(sql), args)
 }
 
-pub(crate) fn pg_query(sql: impl sqlx::SqlSafeStr, args: Vec<Arg>) -> Query<'static, Postgres, PgArguments> {
+pub(crate) fn pg_query(sql: impl SqlSafeStr, args: Vec<Arg>) -> Query<'static, Postgres, PgArguments> {
     bind!(sqlx::query::<Postgres>(sql), args)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_of_joined_statements_are_counted_through() {
+        let before = vec![("UPDATE a SET b = $2 WHERE c = $1", args!["c", 1_i64]), ("DELETE FROM d", args![])];
+        let path = "SELECT json_extract(e, '$.f') FROM g WHERE h = $1 OR h = $12";
+        let (sql, all) = joined(before, path, args![2_i64]);
+        assert_eq!(
+            sql.as_str(),
+            "UPDATE a SET b = $2 WHERE c = $1; DELETE FROM d; SELECT json_extract(e, '$.f') FROM g WHERE h = $3 OR h = $14"
+        );
+        assert_eq!(all.len(), 3);
+        assert_eq!(joined(Vec::new(), path, args![2_i64]).0.as_str(), path);
+    }
 }

@@ -14,13 +14,14 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{Sqlite, Transaction};
+use skipper_core::Sha256;
 use tokio::{
     sync::{Mutex as AsyncMutex, OwnedMutexGuard, oneshot, watch},
     time::Instant,
 };
 
-use crate::{Error, store::Shared};
+use super::{Lent, SqlitePools, args, sqlite_query};
+use crate::{Error, event, store::Shared};
 
 /// Longest that a writer waits for its turn: more than one slow flush for each of a hundred batches.
 const TURN: Duration = Duration::from_secs(30);
@@ -28,12 +29,36 @@ const TURN: Duration = Duration::from_secs(30);
 const MEMBERS: usize = 128;
 const GATHERS: Duration = Duration::from_millis(10);
 
-const SAVEPOINT: &str = "SAVEPOINT member";
-/// Both at once: every statement is a way to the thread of the connection and back.
-const NEXT: &str = "RELEASE member; SAVEPOINT member";
-const UNDO: &str = "ROLLBACK TO member";
+/// Whose savepoint it is: two names in turn, so that nobody can go back to the one of the member before.
+#[derive(Debug, Clone, Copy)]
+enum Savepoint {
+    Even,
+    Odd,
+}
 
-type Conn = Transaction<'static, Sqlite>;
+impl Savepoint {
+    /// The next member's savepoint, which takes the place of the last one's, and how it is said.
+    const fn after(last: Option<Self>) -> (Self, &'static str) {
+        match last {
+            None => (Self::Even, "SAVEPOINT even"),
+            Some(Self::Even) => (Self::Odd, "RELEASE even; SAVEPOINT odd"),
+            Some(Self::Odd) => (Self::Even, "RELEASE odd; SAVEPOINT even"),
+        }
+    }
+
+    /// Leaves the savepoint where it is.
+    const fn undo(self) -> &'static str {
+        match self {
+            Self::Even => "ROLLBACK TO even",
+            Self::Odd => "ROLLBACK TO odd",
+        }
+    }
+}
+
+/// Takes the place of a writer at once: a transaction that reads first would be refused it later.
+const BEGIN: &str = "BEGIN IMMEDIATE";
+const COMMIT: &str = "COMMIT";
+
 /// Where one who waits is given the connection.
 type Turn = oneshot::Sender<Result<Seat, sqlx::Error>>;
 
@@ -69,11 +94,20 @@ impl Default for Line {
     }
 }
 
+/// Number and hash of the newest event.
+pub(crate) type Head = (u64, Sha256);
+
 /// The writing connection, for one member of a batch. Dropped, what it did is undone.
 #[derive(Debug)]
 pub(crate) struct Seat {
     // First the connection is free, then the others hear of it: fields are dropped in this order.
-    pub(crate) conn: OwnedMutexGuard<Conn>,
+    pub(crate) conn: OwnedMutexGuard<Lent>,
+    /// The head of the chain of events, where the batch knows it: it is written once for all of them.
+    pub(crate) head: Option<Head>,
+    /// What goes ahead of the member's first statement, at once with it: every statement is a way to the connection's thread and back.
+    pub(crate) savepoint: Option<&'static str>,
+    /// Set before the first statement is sent.
+    pub(crate) is_used: Arc<AtomicBool>,
     saw: Saw,
     verdict: oneshot::Sender<Verdict>,
 }
@@ -91,11 +125,22 @@ impl Drop for Saw {
     }
 }
 
+/// Who hears of what a member did.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Told {
+    /// Those who follow events; the number of the last one.
+    pub(crate) seq: Option<u64>,
+    /// The engine.
+    pub(crate) wakes: bool,
+    /// Those who let agents in.
+    pub(crate) agents: bool,
+}
+
 /// What becomes of what a member did.
 #[derive(Debug)]
 enum Verdict {
     /// It is committed with the batch, and told.
-    Keep(Done, Option<u64>, bool),
+    Keep { done: Done, told: Told, head: Option<Head> },
     /// It is undone; but its caller wants to answer by what it saw, which may be of members before it.
     Leave(Done),
 }
@@ -167,8 +212,9 @@ impl Seat {
     /// # Cancel safety
     ///
     /// Kept from the first poll on, whether anybody waits or not.
-    pub(crate) async fn keep(self, doing: &'static str, seq: Option<u64>, wakes: bool) -> Result<(), Error> {
-        self.end(doing, |done| Verdict::Keep(done, seq, wakes)).await
+    pub(crate) async fn keep(self, doing: &'static str, told: Told) -> Result<(), Error> {
+        let head = self.head;
+        self.end(doing, |done| Verdict::Keep { done, told, head }).await
     }
 
     /// Undoes what was done; returns when everything that was seen is on disk.
@@ -178,7 +224,7 @@ impl Seat {
 
     async fn end(self, doing: &'static str, verdict: impl FnOnce(Done) -> Verdict) -> Result<(), Error> {
         let (answer, told) = oneshot::channel();
-        let Self { conn, mut saw, verdict: says } = self;
+        let Self { conn, mut saw, verdict: says, .. } = self;
         drop(conn);
         saw.0 = None;
         drop(says.send(verdict(Done { doing, answer })));
@@ -207,7 +253,7 @@ impl Served {
     async fn all(mut self) {
         while let Some(first) = self.next() {
             let crate::db::Db::Sqlite(db) = &self.shared.db else { continue };
-            match db.write.begin_with("BEGIN IMMEDIATE").await {
+            match Batch::begun(db).await {
                 Ok(conn) => Batch::new(&self.shared, conn).run(first).await,
                 Err(error) => drop(first.send(Err(error))),
             }
@@ -227,33 +273,31 @@ impl Served {
     }
 }
 
-/// The savepoint of the members after the first one. The commit ends it, whatever it is then.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Savepoint {
-    None,
-    /// Nothing was done since: it is the next member's.
-    Fresh,
-    /// It holds what a member did that is kept.
-    Kept,
-}
-
 struct Batch<'a> {
     shared: &'a Arc<Shared>,
-    conn: Arc<AsyncMutex<Conn>>,
-    savepoint: Savepoint,
+    conn: Arc<AsyncMutex<Lent>>,
     began: Instant,
     kept: Vec<Done>,
     left: Vec<Done>,
-    seq: Option<u64>,
-    wakes: bool,
+    told: Told,
+    /// Where the chain of events ends, where somebody has added to it.
+    head: Option<Head>,
+    /// The last one that was set.
+    savepoint: Option<Savepoint>,
 }
 
 impl<'a> Batch<'a> {
-    fn new(shared: &'a Arc<Shared>, conn: Conn) -> Self {
+    async fn begun(db: &SqlitePools) -> Result<Lent, sqlx::Error> {
+        let mut conn = db.write.lend().await?;
+        conn.begin(BEGIN).await?;
+        Ok(conn)
+    }
+
+    fn new(shared: &'a Arc<Shared>, conn: Lent) -> Self {
         let (kept, left) = (Vec::new(), Vec::new());
         let conn = Arc::new(AsyncMutex::new(conn));
-        let (savepoint, began) = (Savepoint::None, Instant::now());
-        Self { shared, conn, savepoint, began, kept, left, seq: None, wakes: false }
+        let began = Instant::now();
+        Self { shared, conn, began, kept, left, told: Told::default(), head: None, savepoint: None }
     }
 
     async fn run(mut self, first: Turn) {
@@ -275,57 +319,73 @@ impl<'a> Batch<'a> {
     async fn member(&mut self, turn: Turn) -> Result<bool, sqlx::Error> {
         // What comes first is undone with the transaction.
         let is_nested = !self.kept.is_empty();
-        if is_nested {
-            match self.savepoint {
-                Savepoint::None => self.say(SAVEPOINT).await?,
-                Savepoint::Kept => self.say(NEXT).await?,
-                Savepoint::Fresh => {}
-            }
-            self.savepoint = Savepoint::Fresh;
-        }
+        let (own, ahead) = Savepoint::after(self.savepoint);
+        let is_used = Arc::new(AtomicBool::new(false));
         let (verdict, told) = oneshot::channel();
         let conn = self.conn.clone().lock_owned().await;
         let saw = Saw(is_nested.then(|| self.shared.clone()));
-        drop(turn.send(Ok(Seat { conn, saw, verdict })));
-        match told.await {
-            Ok(Verdict::Keep(done, seq, wakes)) => {
+        let savepoint = is_nested.then_some(ahead);
+        drop(turn.send(Ok(Seat { conn, head: self.head, savepoint, is_used: is_used.clone(), saw, verdict })));
+        let said = told.await;
+        let is_set = is_nested && is_used.load(Ordering::Acquire);
+        if is_set {
+            self.savepoint = Some(own);
+        }
+        match said {
+            Ok(Verdict::Keep { done, told, head }) => {
                 self.kept.push(done);
-                self.seq = self.seq.max(seq);
-                self.wakes |= wakes;
+                self.told.seq = self.told.seq.max(told.seq);
+                self.told.wakes |= told.wakes;
+                self.told.agents |= told.agents;
+                self.head = head;
                 self.shared.line.state().is_in_doubt = true;
-                if is_nested {
-                    self.savepoint = Savepoint::Kept;
-                }
                 return Ok(true);
             }
             Ok(Verdict::Leave(done)) if is_nested => self.left.push(done),
             Ok(Verdict::Leave(done)) => drop(done.answer.send(Ok(()))),
             Err(_) => {}
         }
-        if is_nested {
-            self.say(UNDO).await?;
+        if is_set && !self.undo(own).await? {
+            // It was dropped right after the savepoint before its own had been released.
+            self.savepoint = None;
         }
         Ok(is_nested)
     }
 
+    /// Undoes what a member did; `false` where it had not come to set its savepoint, and so to nothing.
+    async fn undo(&self, own: Savepoint) -> Result<bool, sqlx::Error> {
+        match self.say(own.undo()).await {
+            Ok(()) => Ok(true),
+            Err(sqlx::Error::Database(error)) if error.message().starts_with("no such savepoint") => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn say(&self, sql: &'static str) -> Result<(), sqlx::Error> {
         let mut conn = self.conn.lock().await;
-        sqlx::raw_sql(sql).execute(&mut **conn).await.map(drop)
+        sqlite_query(sql, args![]).execute(&mut **conn).await.map(drop)
+    }
+
+    /// Writes where the chain of events ends now, and commits.
+    async fn end(conn: Arc<AsyncMutex<Lent>>, head: Option<Head>) -> Result<(), sqlx::Error> {
+        // All seats were given back.
+        let mut conn = Arc::into_inner(conn).ok_or(sqlx::Error::WorkerCrashed)?.into_inner();
+        let before = head.map(|(seq, hash)| (event::SET_END, args![seq, hash]));
+        conn.end(before.into_iter().collect(), COMMIT).await.map(drop)
     }
 
     async fn commit(mut self) {
-        // All seats were given back.
-        let committed = match Arc::into_inner(self.conn) {
-            Some(conn) => conn.into_inner().commit().await,
-            None => Err(sqlx::Error::WorkerCrashed),
-        };
+        let committed = Self::end(self.conn, self.head).await;
         // Also when it failed: how far it got is not known then.
         self.shared.commits.fetch_add(1, Ordering::Release);
+        if self.told.agents {
+            self.shared.agents.forget();
+        }
         let all = self.kept.drain(..).chain(self.left.drain(..));
         match committed {
             Ok(()) => {
                 self.shared.unwritable.store(false, Ordering::Relaxed);
-                self.shared.published(self.seq, self.wakes);
+                self.shared.published(self.told.seq, self.told.wakes);
                 all.for_each(|done| drop(done.answer.send(Ok(()))));
             }
             Err(error) => failed(self.shared, all, error),

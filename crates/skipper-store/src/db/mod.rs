@@ -7,16 +7,20 @@
 
 mod args;
 mod fault;
+mod lent;
 mod line;
 mod row;
 mod txn;
 
-pub(crate) use args::{Arg, args, pg_query, sqlite_query};
-pub(crate) use line::Line;
+pub(crate) use args::{Arg, args, joined, pg_query, sqlite_query};
+pub(crate) use lent::{Connections, Lent};
+pub(crate) use line::{Head, Line};
 pub(crate) use row::Row;
 pub(crate) use txn::{Reading, Txn};
 
-use sqlx::{PgPool, SqlitePool};
+use std::sync::Arc;
+
+use sqlx::PgPool;
 
 /// Microseconds by PostgreSQL's clock, not the transaction's begin: a wait for a lock may lie in between.
 pub(crate) const PG_NOW: &str = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)";
@@ -54,8 +58,8 @@ pub(crate) enum Either<S, P> {
 /// each with a snapshot of its own (WAL).
 #[derive(Debug)]
 pub(crate) struct SqlitePools {
-    pub(crate) write: SqlitePool,
-    pub(crate) read: SqlitePool,
+    pub(crate) write: Arc<Connections>,
+    pub(crate) read: Arc<Connections>,
 }
 
 /// The database.
@@ -65,7 +69,7 @@ impl Db {
     /// All rows of a reading statement.
     pub(crate) async fn all(&self, doing: &'static str, sql: &'static str, args: Vec<Arg>) -> Result<Vec<Row>, Error> {
         on!(self, db =>
-            sqlite_query(sql, args).fetch_all(&db.read).await.map(|rows| rows.into_iter().map(Row::Sqlite).collect()),
+            async { sqlite_query(sql, args).fetch_all(&mut *db.read.lend().await?).await }.await.map(|rows| rows.into_iter().map(Row::Sqlite).collect()),
             pg_query(sql, args).fetch_all(db).await.map(|rows| rows.into_iter().map(Row::Pg).collect()))
         .map_err(|e| Error::from_sqlx(doing, e))
     }
@@ -78,7 +82,7 @@ impl Db {
         args: Vec<Arg>,
     ) -> Result<Option<Row>, Error> {
         on!(self, db =>
-            sqlite_query(sql, args).fetch_optional(&db.read).await.map(|row| row.map(Row::Sqlite)),
+            async { sqlite_query(sql, args).fetch_optional(&mut *db.read.lend().await?).await }.await.map(|row| row.map(Row::Sqlite)),
             pg_query(sql, args).fetch_optional(db).await.map(|row| row.map(Row::Pg)))
         .map_err(|e| Error::from_sqlx(doing, e))
     }

@@ -1,10 +1,18 @@
 use std::sync::{Arc, atomic::Ordering};
 
+use futures::TryStreamExt as _;
 use skipper_core::event::NewEvent;
-use sqlx::{Postgres, Sqlite, Transaction};
+use sqlx::{Executor as _, Postgres, Transaction};
 
-use super::{Arg, Db, Either, Line, Row, line::Seat, on, pg_query, sqlite_query};
+use super::{
+    Arg, Db, Either, Head, Lent, Line, Row, args, joined,
+    line::{Seat, Told},
+    on, pg_query, sqlite_query,
+};
 use crate::{Error, event, store::Shared};
+
+/// Most statements that are sent at once, so that there are not too many texts of them to keep prepared.
+const TOGETHER: usize = 16;
 
 /// A writing transaction, with the events that tell of it.
 ///
@@ -17,8 +25,11 @@ pub(crate) struct Txn {
     conn: Either<Seat, Transaction<'static, Postgres>>,
     shared: Arc<Shared>,
     doing: &'static str,
+    /// Statements that are sent with the next one: see [`Txn::later`].
+    pending: Vec<(&'static str, Vec<Arg>)>,
     events: Vec<NewEvent>,
     wakes: bool,
+    agents: bool,
 }
 
 impl Txn {
@@ -28,20 +39,54 @@ impl Txn {
             Db::Pg(db) => db.begin().await.map(Either::Pg).map_err(|e| Error::from_sqlx(doing, e)),
         }
         .map_err(|error| shared.broke(error))?;
-        Ok(Self { conn, shared: shared.clone(), doing, events: Vec::new(), wakes: false })
+        let (mut conn, mut pending, events) = (conn, Vec::new(), Vec::new());
+        if let Either::Sqlite(seat) = &mut conn {
+            pending.extend(seat.savepoint.take().map(|sql| (sql, args![])));
+        }
+        Ok(Self { conn, shared: shared.clone(), doing, pending, events, wakes: false, agents: false })
+    }
+
+    /// A statement of which nothing is wanted but that it is done: whether it could be is told by what comes after it, at the
+    /// latest by the commit. SQLite gets several of them at once, since each way to the connection's thread and back costs more
+    /// than most of them do.
+    pub(crate) async fn later(&mut self, sql: &'static str, args: Vec<Arg>) -> Result<(), Error> {
+        if let Either::Pg(_) = self.conn {
+            return self.run(sql, args).await.map(drop);
+        }
+        debug_assert!(!sql.contains("RETURNING"), "what it returned would be taken for what the next one does: {sql}");
+        self.pending.push((sql, args));
+        if self.pending.len() < TOGETHER { Ok(()) } else { self.send().await }
+    }
+
+    /// Carries out what was put off.
+    async fn send(&mut self) -> Result<(), Error> {
+        match self.pending.pop() {
+            Some((sql, args)) => self.run(sql, args).await.map(drop),
+            None => Ok(()),
+        }
     }
 
     /// Number of rows that were changed.
     pub(crate) async fn run(&mut self, sql: &'static str, args: Vec<Arg>) -> Result<u64, Error> {
-        on!(&mut self.conn, conn =>
-            sqlite_query(sql, args).execute(&mut **conn.conn).await.map(|done| done.rows_affected()),
+        let pending = std::mem::take(&mut self.pending);
+        on!(&mut self.conn, conn => {
+            conn.is_used.store(true, Ordering::Release);
+            let (sql, args) = joined(pending, sql, args);
+            let done = (&mut **conn.conn).fetch_many(sqlite_query(sql, args));
+            // Of the last one alone.
+            done.try_fold(0, |last, step| async move { Ok(step.left().map_or(last, |done| done.rows_affected())) }).await
+        },
             pg_query(sql, args).execute(&mut **conn).await.map(|done| done.rows_affected()))
         .map_err(|e| self.shared.broke(Error::from_sqlx(self.doing, e)))
     }
 
     pub(crate) async fn all(&mut self, sql: &'static str, args: Vec<Arg>) -> Result<Vec<Row>, Error> {
-        on!(&mut self.conn, conn =>
-            sqlite_query(sql, args).fetch_all(&mut **conn.conn).await.map(|rows| rows.into_iter().map(Row::Sqlite).collect()),
+        let pending = std::mem::take(&mut self.pending);
+        on!(&mut self.conn, conn => {
+            conn.is_used.store(true, Ordering::Release);
+            let (sql, args) = joined(pending, sql, args);
+            sqlite_query(sql, args).fetch_all(&mut **conn.conn).await.map(|rows| rows.into_iter().map(Row::Sqlite).collect())
+        },
             pg_query(sql, args).fetch_all(&mut **conn).await.map(|rows| rows.into_iter().map(Row::Pg).collect()))
         .map_err(|e| self.shared.broke(Error::from_sqlx(self.doing, e)))
     }
@@ -71,6 +116,31 @@ impl Txn {
         }
     }
 
+    /// The head of the chain of events, locked until the transaction ends so that numbers follow the order of commits. On SQLite
+    /// nobody else writes, and it is read once for a whole batch.
+    pub(crate) async fn chain_head(&mut self) -> Result<Head, Error> {
+        if let Either::Sqlite(Seat { head: Some(head), .. }) = &self.conn {
+            return Ok(*head);
+        }
+        let sql = match &self.conn {
+            Either::Sqlite(_) => event::HEAD,
+            Either::Pg(_) => event::LOCK_HEAD,
+        };
+        let row = self.row(sql, args![]).await?;
+        Ok((row.count("seq")?, row.parse("hash")?))
+    }
+
+    /// Moves the head of the chain of events; on SQLite it is written when the batch is committed.
+    pub(crate) async fn chain_move(&mut self, head: Head) -> Result<(), Error> {
+        match &mut self.conn {
+            Either::Sqlite(seat) => {
+                seat.head = Some(head);
+                Ok(())
+            }
+            Either::Pg(_) => self.run(event::SET_END, args![head.0, head.1]).await.map(drop),
+        }
+    }
+
     pub(crate) fn shared(&self) -> &Shared {
         &self.shared
     }
@@ -85,6 +155,11 @@ impl Txn {
         self.wakes = true;
     }
 
+    /// Other agents are let in than before.
+    pub(crate) const fn agents_changed(&mut self) {
+        self.agents = true;
+    }
+
     /// Appends the events, commits, and tells those who wait for events and work.
     ///
     /// # Cancel safety
@@ -93,9 +168,10 @@ impl Txn {
     pub(crate) async fn commit(mut self) -> Result<(), Error> {
         let events = std::mem::take(&mut self.events);
         let seq = if events.is_empty() { None } else { Some(event::append_in_txn(&mut self, events).await?) };
-        let Self { conn, shared, doing, wakes, .. } = self;
+        self.send().await?;
+        let Self { conn, shared, doing, wakes, agents, .. } = self;
         let mut conn = match conn {
-            Either::Sqlite(seat) => return seat.keep(doing, seq, wakes).await,
+            Either::Sqlite(seat) => return seat.keep(doing, Told { seq, wakes, agents }).await,
             Either::Pg(conn) => conn,
         };
         let tasks = shared.tasks.clone();
@@ -125,24 +201,30 @@ impl Txn {
 
 /// A reading transaction: everything it sees is from one moment.
 pub(crate) struct Reading {
-    conn: Either<Transaction<'static, Sqlite>, Transaction<'static, Postgres>>,
+    conn: Either<Lent, Transaction<'static, Postgres>>,
     doing: &'static str,
+    /// Nothing was asked yet: SQLite is told that it begins with the first question.
+    is_new: bool,
 }
 
 impl Reading {
     pub(crate) async fn begin(shared: &Shared, doing: &'static str) -> Result<Self, Error> {
         shared.line.calm().await;
         let conn = match &shared.db {
-            Db::Sqlite(db) => db.read.begin().await.map(Either::Sqlite),
+            Db::Sqlite(db) => db.read.lend().await.map(Either::Sqlite),
             Db::Pg(db) => db.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await.map(Either::Pg),
         }
         .map_err(|e| Error::from_sqlx(doing, e))?;
-        Ok(Self { conn, doing })
+        Ok(Self { conn, doing, is_new: true })
     }
 
     pub(crate) async fn all(&mut self, sql: &'static str, args: Vec<Arg>) -> Result<Vec<Row>, Error> {
-        on!(&mut self.conn, conn =>
-            sqlite_query(sql, args).fetch_all(&mut **conn).await.map(|rows| rows.into_iter().map(Row::Sqlite).collect()),
+        let is_new = std::mem::take(&mut self.is_new);
+        on!(&mut self.conn, conn => {
+            let begin = is_new.then(|| conn.begins());
+            let (sql, args) = joined(begin.into_iter().collect(), sql, args);
+            sqlite_query(sql, args).fetch_all(&mut **conn).await.map(|rows| rows.into_iter().map(Row::Sqlite).collect())
+        },
             pg_query(sql, args).fetch_all(&mut **conn).await.map(|rows| rows.into_iter().map(Row::Pg).collect()))
         .map_err(|e| Error::from_sqlx(self.doing, e))
     }
@@ -153,7 +235,11 @@ impl Reading {
 
     /// Ends it; there is nothing to commit.
     pub(crate) async fn end(self) -> Result<(), Error> {
-        on!(self.conn, conn => conn.rollback().await, conn.rollback().await)
-            .map_err(|e| Error::from_sqlx(self.doing, e))
+        match self.conn {
+            Either::Sqlite(_) if self.is_new => Ok(()),
+            Either::Sqlite(mut conn) => conn.roll_back().await,
+            Either::Pg(conn) => conn.rollback().await,
+        }
+        .map_err(|e| Error::from_sqlx(self.doing, e))
     }
 }

@@ -9,7 +9,7 @@ use skipper_store::{Error, NewIntent};
 
 use crate::{
     contract,
-    samples::{TTL, app, carry_out, cause, intent, plan_for, serving, spec},
+    samples::{TTL, app, carry_out, cause, intent, plan_for, resolution, serving, spec},
     world::World,
 };
 
@@ -20,6 +20,7 @@ contract! {
     a_port_is_kept_for_its_application_until_the_release_goes
     ports_are_unique_whoever_asks_at_once
     a_port_that_somebody_routes_is_not_given_out
+    a_port_is_given_up_unless_its_release_is_routed_by_it
     when_the_range_is_used_up_that_is_said
 }
 
@@ -79,7 +80,8 @@ async fn a_route_found_by_resolve_is_refused_there(world: &World) {
     let lease = store.lease(accepted.rollout.id, "engine", TTL).await.expect("no error").expect("free");
     let (none, spec) = (SecretVersions::default(), spec(&routes, &[]));
     let plan = plan_for(&accepted.release, 1, &spec, &none);
-    let refused = store.resolved(&lease, Some((String::new(), spec)), &plan, &none, &Phase::Advancing, vec![]).await;
+    let refused =
+        store.resolved(&lease, resolution(Some((String::new(), spec)), &plan, &none, &Phase::Advancing, vec![])).await;
     let refused = refused.expect_err("taken");
     assert_eq!(refused.code(), "route-taken");
     assert!(refused.to_string().contains("default/mine"), "{refused}");
@@ -130,6 +132,20 @@ async fn a_port_that_somebody_routes_is_not_given_out(world: &World) {
         other => panic!("{other:?}"),
     }
     store.intent_create(rendered("web", Verb::Upgrade, &[("20001", None)])).await.expect("its own port");
+}
+
+async fn a_port_is_given_up_unless_its_release_is_routed_by_it(world: &World) {
+    let store = &world.store;
+    let web = serving(store, "web", &spec(&[], &[])).await.id;
+    let range = || 20_000..=20_010;
+    assert_eq!(store.port_claim(web, &app(), range(), &[]).await.expect("a port"), 20_000);
+    assert!(store.port_give_up(web, &app()).await.expect("asked"));
+    assert!(!store.port_give_up(web, &app()).await.expect("asked"), "there is none any more");
+    assert_eq!(store.port_claim(web, &app(), range(), &[20_000]).await.expect("another"), 20_001);
+    // Routed, by a rollout that is under way already.
+    store.intent_create(rendered("web", Verb::Upgrade, &[("20001", None)])).await.expect("its own port");
+    assert!(!store.port_give_up(web, &app()).await.expect("asked"));
+    assert_eq!(store.port_claim(web, &app(), range(), &[20_001]).await.expect("the same"), 20_001);
 }
 
 async fn when_the_range_is_used_up_that_is_said(world: &World) {

@@ -54,6 +54,11 @@ async fn every_kind_of_tampering_is_found(world: &World) {
         ("another tenant", "UPDATE event SET tenant = 'x' WHERE seq = 4", 4),
         ("somebody else", "UPDATE event SET provenance = '{\"actor\":{\"kind\":\"system\"}}' WHERE seq = 5", 5),
         ("no JSON", "UPDATE event SET data = 'x' WHERE seq = 1", 1),
+        ("no JSON inside", "UPDATE event SET data = '{broken' WHERE seq = 3", 3),
+        ("no JSON of who it was", "UPDATE event SET provenance = provenance || 'x' WHERE seq = 6", 6),
+        ("no id", "UPDATE event SET rollout_id = 'x' WHERE seq = 2", 2),
+        ("no hash", "UPDATE event SET hash = hash || 'x' WHERE seq = 6", 6),
+        ("no hash of the one before", "UPDATE event SET previous = previous || 'x' WHERE seq = 4", 4),
         ("one is missing", "DELETE FROM event WHERE seq = 3", 3),
         ("the first is missing", "DELETE FROM event WHERE seq = 1", 1),
         ("the end is missing", "DELETE FROM event WHERE seq > 4", 5),
@@ -68,6 +73,8 @@ async fn every_kind_of_tampering_is_found(world: &World) {
         assert!(tampered.raw(sql).await > 0, "{what}");
         let broken = tampered.store.events_verify().await.expect("verified").broken;
         assert_eq!(broken.as_ref().map(|b| b.seq), Some(at), "{what}: {broken:?}");
+        // What was told around it can still be read.
+        assert!(all(&tampered).await.len() >= 4, "{what}");
         tampered.gone().await;
     }
 }

@@ -8,17 +8,19 @@ use std::{
 use serde_json::json;
 use skipper_core::{
     Sha256,
-    name::{PackageName, RepositoryName},
+    fleet::Outcome,
+    name::{NodeName, PackageName, RepositoryName},
     port::RolloutStore as _,
     rollout::{StepState, Verb},
 };
 use skipper_store::{
-    Change, Claim, IndexRow, IntentAccepted, NewIntent, NewRepository, Once, PackageFilter, RepositoryKind, Store,
-    StoredAnswer, Words,
+    Change, Claim, IndexRow, IntentAccepted, NewIntent, NewOrder, NewRepository, Once, PackageFilter, RepositoryKind,
+    Store, StoredAnswer, Words,
 };
 
 use crate::{
-    samples::{self, intent, note, provenance, serving, spec, tenant},
+    fleet::order,
+    samples::{self, TTL, intent, note, provenance, serving, spec, tenant},
     world::World,
 };
 
@@ -226,6 +228,44 @@ async fn writers() {
         took.sort_unstable();
         let rate = took.len() as f64 / begin.elapsed().as_secs_f64();
         Times(took).show(&format!("note of a step, 1000 rollouts: {rate:.0}/s"));
+        world.done().await;
+    }
+}
+
+/// Work orders that are made, handed out and reported on, without the rollouts that ask for them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes a minute and proves nothing"]
+async fn orders() {
+    let mut worlds = vec![World::sqlite().await];
+    worlds.extend(World::postgres().await);
+    for world in worlds {
+        println!("{}", if world.is_sqlite() { "SQLite" } else { "PostgreSQL" });
+        let (there, store) = (&world, &world.store);
+        for at_once in [1, 16, 64, 256] {
+            let count = if at_once == 1 { 300 } else { 8000 / at_once };
+            let names: Vec<_> =
+                (0..at_once).map(|n| NodeName::new(format!("n-{at_once}-{n}")).expect("a name")).collect();
+            for name in &names {
+                store.node_put(name, &json!({}), &provenance()).await.expect("registered");
+            }
+            let begin = Instant::now();
+            let nodes = names.iter().map(|node| async move {
+                let each = Times::of(count, async |n| {
+                    let new = NewOrder { node: node.clone(), ..order(there, &format!("{node}-{n}"), true) };
+                    store.order_ensure(new, true).await.expect("made");
+                    let taken = store.order_take(node, "agent", TTL).await.expect("no error").expect("there");
+                    let result = json!({"status": "succeeded"});
+                    let report =
+                        store.order_report(taken.id, node, Some(taken.generation), Outcome::Succeeded, &result);
+                    report.await.expect("no error").expect("known");
+                });
+                each.await.0
+            });
+            let mut took: Vec<_> = futures::future::join_all(nodes).await.into_iter().flatten().collect();
+            took.sort_unstable();
+            let rate = took.len() as f64 / begin.elapsed().as_secs_f64();
+            Times(took).show(&format!("order made, taken and reported, {at_once} at once: {rate:.0}/s"));
+        }
         world.done().await;
     }
 }

@@ -9,7 +9,7 @@ use skipper_core::{
     name::{NodeName, TenantName},
     secret::SecretVersions,
 };
-use skipper_store::{Answered, Begun, Error, NewOrder, Order, OrderFilter, Store, StoredAnswer, TokenSecret};
+use skipper_store::{Answered, Begun, Error, NewOrder, Order, OrderFilter, Renewed, Store, StoredAnswer, TokenSecret};
 use uuid::Uuid;
 
 use crate::{
@@ -40,7 +40,7 @@ async fn registered(store: &Store) -> NodeName {
     node()
 }
 
-fn order(world: &World, deployment: &str, ready: bool) -> NewOrder {
+pub(crate) fn order(world: &World, deployment: &str, ready: bool) -> NewOrder {
     NewOrder {
         kind: OrderKind::DeployService,
         tenant: tenant(),
@@ -145,7 +145,9 @@ async fn an_order_is_handed_out_once_until_its_lease_runs_out(world: &World) {
     assert_eq!(take(store).await, None, "somebody has it");
     world.pass(LEASE / 2).await;
     let stranger = OrderId::from_uuid(Uuid::from_u128(9));
-    let lost = store.orders_renew(&node(), Some(&[made.id, stranger]), LEASE).await.expect("renewed");
+    let Renewed { lost, let_go } =
+        store.orders_renew(&node(), Some(&[made.id, stranger]), LEASE).await.expect("renewed");
+    assert!(!let_go);
     assert_eq!(lost, [stranger]);
     world.pass(LEASE / 2).await;
     assert_eq!(take(store).await, None, "it was renewed");

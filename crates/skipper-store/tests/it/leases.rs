@@ -16,7 +16,7 @@ use skipper_store::Home;
 
 use crate::{
     contract,
-    samples::{TTL, begin, carry_out, cause, empty_plan, event, intent, note, plan_for, serving, spec},
+    samples::{TTL, begin, carry_out, cause, empty_plan, event, intent, note, plan_for, resolution, serving, spec},
     world::World,
 };
 
@@ -114,7 +114,10 @@ async fn a_stale_lease_can_write_nothing(world: &World) {
             (
                 "resolved",
                 store
-                    .resolved(&forged, Some((String::new(), spec.clone())), &plan, &versions, &Phase::Advancing, tell())
+                    .resolved(
+                        &forged,
+                        resolution(Some((String::new(), spec.clone())), &plan, &versions, &Phase::Advancing, tell()),
+                    )
                     .await
                     .err(),
             ),
@@ -247,7 +250,7 @@ async fn an_unknown_rollout_is_not_found(world: &World) {
         store.phase(&lease, &Phase::Succeeded, vec![]).await.err(),
         store.phase(&lease, &Phase::Advancing, vec![]).await.err(),
         store.step(&lease, note(0, StepState::Started)).await.err(),
-        store.resolved(&lease, None, &empty_plan(), &none, &Phase::Advancing, vec![]).await.err(),
+        store.resolved(&lease, resolution(None, &empty_plan(), &none, &Phase::Advancing, vec![])).await.err(),
         store.abandon(&lease, "why").await.err(),
         store.cancel_requested(id).await.err(),
     ] {

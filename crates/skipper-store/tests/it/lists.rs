@@ -140,7 +140,8 @@ async fn releases_are_found_by_the_metadata_of_what_serves(world: &World) {
 
 /// Tables that grow with the number of releases, revisions, rollouts and events. A statement that scans one of these gets
 /// slower every day.
-const LARGE: [&str; 7] = ["release", "release_metadata", "revision", "rollout", "step", "event", "package"];
+const LARGE: [&str; 8] =
+    ["release", "release_metadata", "revision", "rollout", "step", "event", "package", "work_order"];
 /// What looks at everything because it was asked to.
 const ALLOWED: [&str; 15] = [
     // A search for a part of a word.

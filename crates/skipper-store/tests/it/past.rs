@@ -21,6 +21,7 @@ contract! {
 
 fn past(number: u64, state: RevisionState) -> PastRevision {
     PastRevision {
+        trigger: None,
         kept: None,
         number,
         state,
@@ -129,6 +130,8 @@ async fn deploys_of_slip_are_read_while_it_has_its_database_open() {
     let seen: Vec<_> =
         read.iter().map(|SlipDeploy { id, tag, status, .. }| (id.as_str(), tag.as_str(), status.as_str())).collect();
     assert_eq!(seen, [("dep_a", "v1", "completed"), ("dep_b", "v2", "failed")]);
+    assert_eq!((read[0].error.as_deref(), read[0].triggered_by.as_deref()), (None, Some("webhook")));
+    assert_eq!((read[1].error.as_deref(), read[1].triggered_by.as_deref()), (Some("no"), Some("cli")));
     assert!(matches!(read_slip(&dir.path().join("none.db")).await, Err(Error::CannotOpen { .. })));
     std::fs::write(dir.path().join("text.db"), "no database at all, and long enough to be one").expect("written");
     assert!(read_slip(&dir.path().join("text.db")).await.is_err());

@@ -1,21 +1,23 @@
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use skipper_core::{
     Sha256,
     deployment::Live,
     name::AppName,
-    port::{Clock as _, ErrorKind, Lease, RolloutStore as _},
+    port::{Clock as _, ErrorKind, Lease, Note, RolloutStore as _, StepNote},
     release::RevisionState,
     rollout::{Phase, StepState, Verb},
     secret::SecretVersions,
     spec::Resource,
     time::Timestamp,
 };
-use skipper_store::{CancelOutcome, Error, NewIntent};
+use skipper_store::{CancelOutcome, Error, EventFilter, NewIntent};
 
 use crate::{
     contract,
-    samples::{TTL, begin, carry_out, cause, event, get, intent, note, plan_for, provenance, serving, spec, tenant},
+    samples::{
+        TTL, begin, carry_out, cause, event, get, intent, note, plan_for, provenance, resolution, serving, spec, tenant,
+    },
     world::World,
 };
 
@@ -26,6 +28,7 @@ contract! {
     success_makes_the_target_live_and_supersedes_what_served
     failure_and_cancellation_leave_what_serves
     a_rollout_past_its_end_does_not_move_but_the_same_end_may_be_told_twice
+    what_is_noted_at_once_is_written_as_a_whole_or_not_at_all
     a_resolved_revision_never_changes
     what_was_rendered_in_the_request_is_completed_by_resolve
     the_step_log_keeps_the_first_start_and_the_latest_state
@@ -167,6 +170,67 @@ async fn a_rollout_past_its_end_does_not_move_but_the_same_end_may_be_told_twice
     assert_eq!(store.events_head().await.expect("head"), head);
 }
 
+async fn what_is_noted_at_once_is_written_as_a_whole_or_not_at_all(world: &World) {
+    let (store, spec) = (&world.store, spec(&[], &[]));
+    let accepted = store.intent_create(intent("web", Verb::Install)).await.expect("accepted");
+    let (release, rollout) = (accepted.release.id, accepted.rollout.id);
+    let lease = store.lease(rollout, "engine", TTL).await.expect("no error").expect("free");
+    let none = SecretVersions::default();
+    let plan = plan_for(&accepted.release, 1, &spec, &none);
+    let (deployment, last) = (plan.deployments[0].clone(), u32::try_from(plan.steps.len()).expect("few"));
+    let resolved =
+        resolution(Some(("manifest".into(), spec)), &plan, &none, &Phase::Advancing, vec![event("resolved")]);
+    let live = |weight| Live {
+        deployment: deployment.clone(),
+        weight,
+        instances: vec![0],
+        addresses: Default::default(),
+        generation: lease.generation,
+    };
+    let step = |index, weight| {
+        let told = event(&format!("step-{index}"));
+        Note::Step(Box::new(StepNote { live: vec![live(weight)], events: vec![told], ..note(index, StepState::Done) }))
+    };
+    let phase = |phase: Phase, kind: &str| Note::Phase { phase, events: vec![event(kind)] };
+    let notes = |index| {
+        vec![
+            phase(Phase::Resolving { deadline: Timestamp::from_micros(i64::MAX) }, "started"),
+            Note::Resolved(Box::new(resolved.clone())),
+            step(0, 0),
+            step(index, 100),
+        ]
+    };
+    let head = store.events_head().await.expect("head");
+    store.record(&lease, notes(last)).await.expect_err("the plan has no such step");
+    let loaded = store.load(rollout).await.expect("loaded");
+    assert_eq!((loaded.rollout.phase, loaded.steps.len(), loaded.live.len()), (Phase::Accepted, 0, 0));
+    assert_eq!(store.events_head().await.expect("head"), head);
+
+    store.record(&lease, notes(1)).await.expect("noted");
+    let loaded = store.load(rollout).await.expect("loaded");
+    assert_eq!((loaded.rollout.phase, loaded.steps.len()), (Phase::Advancing, 2));
+    assert_eq!(loaded.live.iter().map(|live| live.weight).collect::<Vec<_>>(), [100], "as it was noted last");
+    let end = || {
+        let gone = vec![deployment.id.clone()];
+        vec![
+            phase(Phase::Finishing, "committed"),
+            Note::Live { changed: vec![live(50)], gone },
+            phase(Phase::Succeeded, "installed"),
+        ]
+    };
+    store.record(&lease, end()).await.expect("ended");
+    let told = store.events_list(head, 100, &EventFilter::default()).await.expect("listed");
+    let told: Vec<_> = told.iter().map(|event| event.kind.as_str()).collect();
+    assert_eq!(told, ["started", "resolved", "step-0", "step-1", "committed", "installed"], "in their order");
+    assert_eq!(get(store, release).await.serving, Some(1));
+    assert_eq!(store.live_for_release(release).await.expect("listed"), []);
+    store.record(&lease, end()).await.expect("the answer to the first may be lost");
+    assert_eq!(store.events_head().await.expect("head"), head + 6);
+    assert!(store.events_verify().await.expect("walked").broken.is_none());
+    let refused = store.record(&lease, notes(1)).await.expect_err("it has ended");
+    assert_eq!(refused.kind(), ErrorKind::Fenced);
+}
+
 async fn a_resolved_revision_never_changes(world: &World) {
     let store = &world.store;
     let accepted = store.intent_create(intent("web", Verb::Install)).await.expect("accepted");
@@ -175,7 +239,7 @@ async fn a_resolved_revision_never_changes(world: &World) {
     let other = spec(&[("http", Some("other.example.org"))], &[]);
     let (none, plan) = (SecretVersions::default(), plan_for(&accepted.release, 1, &other, &SecretVersions::default()));
     store
-        .resolved(&lease, Some(("other".into(), other)), &plan, &none, &Phase::Advancing, vec![])
+        .resolved(&lease, resolution(Some(("other".into(), other)), &plan, &none, &Phase::Advancing, vec![]))
         .await
         .expect("stored");
     assert_eq!(store.revision_get(accepted.release.id, 1).await.expect("no error"), before);
@@ -197,9 +261,12 @@ async fn what_was_rendered_in_the_request_is_completed_by_resolve(world: &World)
     let lease = store.lease(accepted.rollout.id, "engine", TTL).await.expect("no error").expect("free");
     let (none, plan) =
         (SecretVersions::default(), plan_for(&accepted.release, 1, &spec(&[], &[]), &SecretVersions::default()));
-    store.resolved(&lease, None, &plan, &none, &Phase::Advancing, vec![]).await.expect("nothing was left to complete");
     store
-        .resolved(&lease, Some(("late".into(), spec(&[], &[]))), &plan, &none, &Phase::Advancing, vec![])
+        .resolved(&lease, resolution(None, &plan, &none, &Phase::Advancing, vec![]))
+        .await
+        .expect("nothing was left to complete");
+    store
+        .resolved(&lease, resolution(Some(("late".into(), spec(&[], &[]))), &plan, &none, &Phase::Advancing, vec![]))
         .await
         .expect("stored");
     let revision = store.revision_get(accepted.release.id, 1).await.expect("no error").expect("there");
@@ -293,10 +360,12 @@ async fn an_open_rollout_is_asked_to_stop_and_a_waiting_one_is_stopped(world: &W
     );
 
     assert!(!store.cancel_requested(open.rollout.id).await.expect("no error"));
+    assert!(store.cancels().await.expect("no error").is_empty());
     for _ in 0..2 {
         assert_eq!(store.rollout_cancel(open.rollout.id, &provenance()).await.ok(), Some(CancelOutcome::Requested));
     }
     assert!(store.cancel_requested(open.rollout.id).await.expect("no error"));
+    assert_eq!(store.cancels().await.expect("no error"), BTreeSet::from([open.rollout.id]));
     let lease = begin(store, &open, &spec(&[], &[])).await;
     store.phase(&lease, &Phase::Finishing, vec![]).await.expect("committed after all");
     let late = store.rollout_cancel(open.rollout.id, &provenance()).await;

@@ -11,7 +11,7 @@ use skipper_core::{
 use skipper_store::{Error, NewIntent};
 
 use crate::{
-    samples::{TTL, cause, empty_plan, event, intent, plan_for, provenance, spec},
+    samples::{TTL, cause, empty_plan, event, intent, plan_for, provenance, resolution, spec},
     world::World,
 };
 
@@ -211,7 +211,7 @@ impl Run<'_> {
                 Some(number) => (Some((String::new(), spec.clone())), plan_for(&loaded.release, number, &spec, &none)),
                 None => (None, empty_plan()),
             };
-            store.resolved(lease, resolved, &plan, &none, &phase, vec![event("rollout.resolved")]).await
+            store.resolved(lease, resolution(resolved, &plan, &none, &phase, vec![event("rollout.resolved")])).await
         } else {
             store.phase(lease, &phase, vec![event("rollout.moved")]).await
         };

@@ -9,7 +9,7 @@ use skipper_core::{
     event::NewEvent,
     id::{ReleaseId, RequestId},
     name::{AppName, PlatformName, ReleaseName, SecretName, TenantName},
-    port::{Capabilities, Lease, RolloutStore as _, StepNote},
+    port::{Capabilities, Lease, ResolvedNote, RolloutStore as _, StepNote},
     release::{Door, Release, Source},
     rollout::{Cause, Phase, Plan, PlanInput, StepOutcome, StepRecord, StepState, Verb, plan},
     secret::SecretVersions,
@@ -175,7 +175,7 @@ pub(crate) async fn begin(store: &Store, accepted: &IntentAccepted, spec: &Spec)
         }
         None => (None, empty_plan()),
     };
-    store.resolved(&lease, resolved, &plan, &none, &Phase::Advancing, vec![]).await.expect("resolved");
+    store.resolved(&lease, resolution(resolved, &plan, &none, &Phase::Advancing, vec![])).await.expect("resolved");
     lease
 }
 
@@ -188,4 +188,15 @@ pub(crate) async fn serving(store: &Store, release: &str, spec: &Spec) -> Releas
 
 pub(crate) async fn get(store: &Store, id: ReleaseId) -> Release {
     store.release_get_by_id(id).await.expect("no error").expect("the release")
+}
+
+/// What Resolve notes.
+pub(crate) fn resolution(
+    resolved: Option<(String, Spec)>,
+    plan: &Plan,
+    secrets: &SecretVersions,
+    phase: &Phase,
+    events: Vec<NewEvent>,
+) -> ResolvedNote {
+    ResolvedNote { resolved, plan: plan.clone(), secrets: secrets.clone(), phase: phase.clone(), events }
 }

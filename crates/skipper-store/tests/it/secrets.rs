@@ -8,7 +8,7 @@ use skipper_store::{Error, KeySource, Store};
 
 use crate::{
     contract,
-    samples::{TTL, carry_out, intent, name, note, plan_for, provenance, secret, serving, spec, tenant},
+    samples::{TTL, carry_out, intent, name, note, plan_for, provenance, resolution, secret, serving, spec, tenant},
     world::World,
 };
 
@@ -149,7 +149,7 @@ async fn a_secret_in_use_is_not_removed_unless_forced(world: &World) {
     let versions = at("db", 1);
     let plan = plan_for(&accepted.release, 1, &spec, &versions);
     store
-        .resolved(&lease, Some((String::new(), spec)), &plan, &versions, &Phase::Advancing, vec![])
+        .resolved(&lease, resolution(Some((String::new(), spec)), &plan, &versions, &Phase::Advancing, vec![]))
         .await
         .expect("stored");
     let remove = async |force| store.secret_remove(&tenant(), &secret("db"), force, &provenance()).await;

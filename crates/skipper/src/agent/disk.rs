@@ -2,18 +2,17 @@
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Read as _, Seek as _, Write as _},
+    io::{self, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::Path,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use rustix::fs::{FlockOperation, flock};
 use sha2::{Digest as _, Sha256};
+use skipper_server::serve::lock::{FileLock, Held};
 
 /// Time for an agent that was just killed to be gone.
 const PATIENCE: Duration = Duration::from_secs(1);
-const AGAIN: Duration = Duration::from_millis(10);
 
 /// Below this much room on the disk no order is taken: journal and results of what is under way still have to fit.
 const ROOM: u64 = 32 << 20;
@@ -70,59 +69,23 @@ pub(super) fn too_full(path: &Path) -> Option<String> {
     Some(format!("{} has {} MiB left, and {} are needed", path.display(), free >> 20, ROOM >> 20))
 }
 
-/// The right to the agent's folder; given back when dropped, also by a crash.
-#[derive(Debug)]
-pub(super) struct Lock {
-    _file: File,
-}
-
-/// Takes it.
+/// Takes the right to the agent's folder.
 ///
 /// # Errors
 ///
 /// A sentence that names who has it, or what is wrong with the folder.
-pub(super) fn lock(dir: &Path, patience: Duration) -> Result<Lock, String> {
-    let path = dir.join("lock");
-    let failed = |error: io::Error| {
-        format!(
+pub(super) fn lock(dir: &Path, patience: Duration) -> Result<FileLock, String> {
+    FileLock::take(&dir.join("lock"), patience).map_err(|held| match held {
+        Held::By(pid) => format!(
+            "another agent works with {}{}; stop that one, or give this one a DATA_DIR of its own",
+            dir.display(),
+            pid.map_or_else(String::new, |pid| format!(" (process {pid})"))
+        ),
+        Held::Broken(error) => format!(
             "use the agent's folder {}: {error}; check that this user may write there, or name another with DATA_DIR",
             dir.display()
-        )
-    };
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path)
-        .map_err(failed)?;
-    let since = Instant::now();
-    let locked = loop {
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Err(rustix::io::Errno::WOULDBLOCK) if since.elapsed() < patience => std::thread::sleep(AGAIN),
-            locked => break locked,
-        }
-    };
-    match locked {
-        Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            let mut text = String::new();
-            let _ = (&file).take(32).read_to_string(&mut text);
-            let who = text.trim().parse::<u32>().map(|pid| format!(" (process {pid})")).unwrap_or_default();
-            return Err(format!(
-                "another agent works with {}{who}; stop that one, or give this one a DATA_DIR of its own",
-                dir.display()
-            ));
-        }
-        Err(errno) => return Err(failed(errno.into())),
-    }
-    // For people and for the error above; the lock itself is the kernel's.
-    file.set_len(0)
-        .and_then(|()| file.rewind())
-        .and_then(|()| writeln!(file, "{}", std::process::id()))
-        .map_err(failed)?;
-    Ok(Lock { _file: file })
+        ),
+    })
 }
 
 /// As [`lock`], with the patience that a restart needs.
@@ -130,7 +93,7 @@ pub(super) fn lock(dir: &Path, patience: Duration) -> Result<Lock, String> {
 /// # Errors
 ///
 /// As [`lock`].
-pub(super) fn own(dir: &Path) -> Result<Lock, String> {
+pub(super) fn own(dir: &Path) -> Result<FileLock, String> {
     make_dir(dir).map_err(|error| {
         format!("make the agent's folder {}: {error}; name one that this user may write with DATA_DIR", dir.display())
     })?;

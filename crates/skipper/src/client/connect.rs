@@ -136,6 +136,17 @@ pub(super) fn explain(lost: &Lost, url: &str, origin: &Origin<String>) -> Failur
 
 fn told(lost: &Lost, url: &str, origin: &Origin<String>) -> Failure {
     match lost {
+        Lost::Unreachable(error) if cause_of(error).contains("invalid peer certificate") => Failure::error(format!(
+            "the certificate of {url} is not trusted: {}",
+            cause_of(error)
+        ))
+        .hint(
+            "`--ca-file FILE` names the authority that made it; `skipper config --skip-ssl-validation` trusts anybody",
+        ),
+        Lost::Unreachable(error) if cause_of(error).contains("InvalidContentType") => {
+            Failure::error(format!("what answers at {url} speaks no TLS: {}", cause_of(error)))
+                .hint("write the address with http:// instead of https://")
+        }
         Lost::Unreachable(error) => {
             Failure::error(format!("no server answers at {url}: {}", cause_of(error))).hint(start_hint(url, origin))
         }

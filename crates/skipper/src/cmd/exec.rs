@@ -16,6 +16,7 @@ use crate::{
 Examples:
   skipper exec shop -- env
   skipper exec shop --app web --instance 1 -- sh -c 'ls -l'
+  skipper exec acme --tenant acme --container worker -- env
 
 The command has no terminal and reads nothing; its output is printed when it has ended. On a node it goes by the agent's link.")]
 pub(crate) struct Exec {
@@ -27,6 +28,9 @@ pub(crate) struct Exec {
     /// In this instance [default: the first]
     #[arg(long, value_name = "INDEX")]
     instance: Option<u32>,
+    /// In this container of a pod, or this service of a tenant's project; needed where a project has several
+    #[arg(long, value_name = "NAME")]
+    container: Option<String>,
     /// Longest that it may take [default: what the server allows for a request]
     #[arg(long, value_name = "DURATION", value_parser = parse_span)]
     timeout: Option<Duration>,
@@ -41,6 +45,7 @@ impl Exec {
             command: self.command,
             app: self.app,
             instance: self.instance,
+            container: self.container,
             timeout_ms: self.timeout.map(|span| u64::try_from(span.as_millis()).unwrap_or(u64::MAX)),
         };
         let call = Call::post(&["v1", "releases", self.release.name(), "exec"]).json(&request);

@@ -49,9 +49,12 @@ pub(crate) struct Create {
     /// What it may do: everything; everything about releases, packages and secrets; or read
     #[arg(long, value_name = "ROLE", value_parser = ["admin", "operator", "viewer"], default_value = "operator")]
     role: String,
-    /// The only tenant it may touch [default: every tenant]
+    /// The only tenant it may touch [default: that of --tenant and its like, else every tenant]
     #[arg(long, value_name = "TENANT")]
     for_tenant: Option<String>,
+    /// It may touch every tenant, whatever --tenant, SKIPPER_TENANT or the target say
+    #[arg(long, conflicts_with = "for_tenant")]
+    every_tenant: bool,
     /// How long it is good for, as 30d or 12h [default: until it is revoked]
     #[arg(long, visible_alias = "expires-in", value_name = "DURATION")]
     expires: Option<String>,
@@ -86,9 +89,22 @@ impl Token {
 }
 
 impl Create {
+    /// Whoever names a tenant means it here as everywhere: a token that is good for more than was asked is never made.
+    fn scope(&self, context: &Context) -> Result<Option<String>, Failure> {
+        if self.every_tenant || self.for_tenant.is_some() {
+            return Ok(self.for_tenant.clone());
+        }
+        if self.data_dir.is_some() {
+            let said = context.connection.tenant.as_deref().or_else(|| context.surroundings.var("SKIPPER_TENANT"));
+            return Ok(said.map(str::to_owned));
+        }
+        Ok(context.client()?.tenant().map(str::to_owned))
+    }
+
     async fn run(self, context: &Context) -> Done {
+        let tenant = self.scope(context)?;
         let (secret_only, data_dir) = (self.secret_only, self.data_dir);
-        let new = NewToken { name: self.name, role: self.role, tenant: self.for_tenant, expires_in: self.expires };
+        let new = NewToken { name: self.name, role: self.role, tenant, expires_in: self.expires };
         let alone = data_dir.is_none() && locks_everybody_out(context, &new).await;
         let created: TokenCreated = match data_dir {
             Some(dir) => {
@@ -120,8 +136,11 @@ impl Create {
             return Ok(());
         }
         out.note(&format!(
-            "token {} ({}, {}); this is the only time its secret is shown",
-            created.token.name, created.token.id, created.token.role
+            "token {} ({}, {} of {}); this is the only time its secret is shown",
+            created.token.name,
+            created.token.id,
+            created.token.role,
+            created.token.tenant.as_ref().map_or_else(|| "every tenant".to_owned(), |one| format!("tenant {one}"))
         ));
         if alone {
             out.note(

@@ -13,7 +13,13 @@ const MOST: u64 = 1000;
 pub(crate) async fn repositories(context: &Context) -> Done {
     let page: Page = context.client()?.ask(&Call::get(&["api", "repositories"]).query("size", MOST)).await?;
     let mut table = Table::new(["Name", "URL", "Local", "Order"]);
-    for repository in page.items() {
+    // In the guide's order: what is built in comes first, and last where numbers decide.
+    let (mut all, others): (Vec<_>, Vec<_>) = page
+        .items()
+        .into_iter()
+        .partition(|repository| text(repository, "name") == skipper_source::builtin::REPOSITORY);
+    all.extend(others);
+    for repository in all {
         table.row(["name", "url", "local", "repoOrder"].map(|key| text(&repository, key)));
     }
     print(context, &[table])

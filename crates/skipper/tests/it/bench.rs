@@ -143,14 +143,26 @@ pub(crate) struct Bench {
     server: Option<Watched>,
     url: String,
     ports: String,
+    _claim: fs::File,
     more: Vec<String>,
 }
 
-/// Ports of the edges of tests that run beside one another must not meet, nor those the kernel gives out by itself.
-fn ports() -> String {
+/// Ports of the edges of tests that run beside one another must not meet, whoever runs them, nor those the kernel gives out by
+/// itself. They are this test's for as long as the file is open.
+fn ports() -> (String, fs::File) {
+    const SLOTS: u32 = 276;
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    let slot = (std::process::id() * 40 + NEXT.fetch_add(1, Ordering::Relaxed)) % 276;
-    format!("{}-{}", 30_000 + slot * 10, 30_009 + slot * 10)
+    let folder = std::env::temp_dir().join("skipper-it-ports");
+    fs::create_dir_all(&folder).expect("made");
+    for _ in 0..SLOTS {
+        let slot = (std::process::id() * 40 + NEXT.fetch_add(1, Ordering::Relaxed)) % SLOTS;
+        let path = folder.join(slot.to_string());
+        let claim = fs::OpenOptions::new().write(true).create(true).truncate(false).open(path).expect("opened");
+        if rustix::fs::flock(&claim, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok() {
+            return (format!("{}-{}", 30_000 + slot * 10, 30_009 + slot * 10), claim);
+        }
+    }
+    panic!("all ports are taken by tests that run");
 }
 
 impl Bench {
@@ -176,7 +188,8 @@ impl Bench {
     /// A folder whose server is still to be started.
     pub(crate) fn unstarted() -> Self {
         let dir = tempfile::Builder::new().prefix("skipper-it-").tempdir().expect("a temporary folder");
-        Self { dir, server: None, url: String::new(), ports: ports(), more: Vec::new() }
+        let (ports, claim) = ports();
+        Self { dir, server: None, url: String::new(), ports, _claim: claim, more: Vec::new() }
     }
 
     /// Arguments of the server from its next start on.

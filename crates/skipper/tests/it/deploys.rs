@@ -80,9 +80,9 @@ impl Yard {
         Self { bench, kind, socket: socket.to_owned(), prefix, edge }
     }
 
-    /// The name of an app: what runs of it is told from what other tests run.
+    /// The name of an app: what runs of it is told from what other tests run, and from what those left that were killed.
     pub(crate) fn name(&self, app: &str) -> String {
-        format!("{app}-{}", self.bench.port(0))
+        format!("{app}-{}-{}", self.bench.port(0), std::process::id())
     }
 
     pub(crate) fn image(&self, app: &str) -> String {

@@ -126,6 +126,13 @@ fn what_cannot_be_read_is_told() {
     let import = |from: &str| bench.run(&["import", "spring-skipper", "--from", from]);
     assert!(import("nowhere.sql").fails(4).contains("nowhere.sql"));
     assert!(import("jdbc:mysql://db/skipper").fails(2).contains("does not read"));
+    assert!(import("jdbc:postgresql://a,b/skipper").fails(2).contains("names several hosts"));
+    if let Some(url) = testkit::postgres::url() {
+        // Whatever is in it, it is not in a schema that nobody has made.
+        let nothing = format!("{url}{}currentSchema=nowhere", if url.contains('?') { "&" } else { "?" });
+        let told = import(&nothing).fails(1);
+        assert!(told.contains("no table of Spring Cloud Skipper") && told.contains("currentSchema=NAME"), "{told}");
+    }
     assert!(import("http://127.0.0.1:1").fails(1).contains("127.0.0.1:1"));
     fs::write(bench.home().join("bad.sql"), "INSERT INTO RELEASE(ID) VALUES ('open").expect("written");
     assert!(import(bench.home().join("bad.sql").to_str().expect("UTF-8")).fails(1).contains("line 1"));

@@ -260,3 +260,47 @@ fn names_that_exist_complete() {
     assert!(offers(&["skipper", "install", "x", "helloworld", "--package-version", ""], "1.0.0"));
     assert!(offers(&["skipper", "install", "x", "y", "--platform", ""], "local"));
 }
+
+#[test]
+fn a_port_that_was_picked_and_cannot_be_had_any_more_is_no_reason_to_fail() {
+    let bench = Bench::start();
+    let never = package(bench.home(), "never", "1.0.0", &[("SAMPLE_READY_AFTER", "never")], "");
+    let never = never.to_str().expect("UTF-8");
+    bench.run(&["install", "web", never, "--set", "startPeriod=300ms", "--wait"]).fails(5);
+    // Picked for that one, and taken by somebody else since.
+    let taken = std::net::TcpListener::bind(("127.0.0.1", bench.port(0))).expect("nobody serves there");
+    let address = bench.install("web", &[]);
+    assert_eq!(address, format!("127.0.0.1:{}", bench.port(1)));
+    drop(taken);
+    // What serves keeps its own.
+    bench.run(&["upgrade", "web", "helloworld", "--package-version", "1.0.1", "--wait"]).ok();
+    assert_eq!(bench.address_of("web"), address);
+}
+
+#[test]
+fn who_deletes_what_runs_on_an_account_that_is_gone_is_told_that_it_goes_on() {
+    let (with, without) = (
+        "[platforms.local]\ntype = \"local\"\n[platforms.second]\ntype = \"local\"\n",
+        "[platforms.local]\ntype = \"local\"\n",
+    );
+    let write = |home: &std::path::Path, text: &str| std::fs::write(home.join("server.toml"), text).expect("written");
+    let mut bench =
+        Bench::start_prepared(&["--config", "server.toml", "--edge-http", "off", "--edge-https", "off"], |home| {
+            write(home, &format!("default_platform = \"local\"\n{with}"));
+        });
+    let address = bench.install("web", &["--platform", "second"]);
+    bench.stop_server();
+    write(bench.home(), &format!("default_platform = \"local\"\n{without}"));
+    bench.start_server();
+    let ended = bench.run(&["delete", "web", "--wait"]);
+    assert!(ended.err.contains("note: platform `second` is not configured any more"), "{}", ended.err);
+    ended.ok();
+    let why = bench.run(&["why", "web"]).ok();
+    assert!(why.contains("could not be stopped: platform `second`") && why.contains("hint:"), "{why}");
+    // With the account what is left goes.
+    bench.stop_server();
+    write(bench.home(), &format!("default_platform = \"local\"\n{with}"));
+    bench.start_server();
+    until("it is gone", || bench.run(&["why", "web"]).ok(), |why| why.contains("nothing is wrong"));
+    assert!(get(&address, "/about").is_err());
+}

@@ -26,6 +26,27 @@ fn the_first_token_is_made_without_a_server_and_closes_the_door() {
 }
 
 #[test]
+fn a_token_is_for_the_tenant_that_is_named() {
+    let mut bench = Bench::start();
+    bench.stop_server();
+    let tenant = |args: &[&str], env: Option<&str>| {
+        let mut command = bench.command(&[&["token", "create", "ci", "--json"], args].concat());
+        command.envs(env.map(|value| ("SKIPPER_TENANT", value)));
+        run(&mut command).json()["tenant"].clone()
+    };
+    for (args, env, wanted) in [
+        (["--data-dir", "data", "--tenant", "shop"].as_slice(), None, "shop".into()),
+        (&["--data-dir", "data"], Some("shop"), "shop".into()),
+        (&["--data-dir", "data", "--every-tenant"], Some("shop"), serde_json::Value::Null),
+    ] {
+        assert_eq!(tenant(args, env), wanted, "{args:?}");
+    }
+    bench.start_server();
+    let secret = bench.run(&["token", "create", "root", "--role", "admin", "--secret-only"]).fails(3);
+    assert!(secret.contains("--token-file"), "{secret}");
+}
+
+#[test]
 fn a_token_is_not_made_beside_a_running_server() {
     let bench = Bench::start();
     let err = bench.run(&["token", "create", "root", "--data-dir", "data"]).fails(1);

@@ -383,6 +383,23 @@ fn values_are_kept_as_they_were_written() {
 }
 
 #[test]
+fn what_is_still_being_fetched_is_being_deployed() {
+    let bench = Bench::start();
+    // Takes connections, and never answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let package = crate::bench::package(bench.home(), "slow", "1.0.0", &[], "");
+    let template = package.join("templates/web.yml");
+    let resource = format!("http://{}/app.jar", silent.local_addr().expect("an address"));
+    let text = fs::read_to_string(&template).expect("written").replace("builtin:sample", &resource);
+    fs::write(&template, text).expect("written");
+    bench.run(&["install", "slow", package.to_str().expect("UTF-8"), "--no-wait"]).ok();
+    let (_connection, _) = silent.accept().expect("it is asked");
+    let out = bench.run(&["shell", "status slow"]).ok();
+    assert!(out.contains("The applications are being deployed.") && out.contains("State = [deploying]"), "{out}");
+    bench.run(&["cancel", "slow"]).ok();
+}
+
+#[test]
 fn a_person_sees_the_server_completes_names_and_corrects_themselves() {
     let bench = Bench::start();
     bench.install("hello", &[]);
@@ -434,6 +451,30 @@ fn a_person_sees_the_server_completes_names_and_corrects_themselves() {
 }
 
 #[test]
+fn lines_that_are_typed_ahead_run_in_their_order() {
+    let bench = Bench::start();
+    let slow = crate::bench::package(bench.home(), "slow", "1.0.0", &[("SAMPLE_READY_AFTER", "1500")], "");
+    let mut terminal = Terminal::open(&bench, &["shell"]);
+    terminal.prompts("skipper:>");
+    // All at once, as a program or a slow line sends them.
+    terminal.types(&format!("manifest get nobody\rlist --nonsense\rinstall slow {}\r", slow.display()));
+    terminal.shows("Release with name 'nobody' not found");
+    terminal.shows("unexpected argument");
+    terminal.shows("await healthy");
+    // While a command runs; the last one is finished when the prompt is there.
+    terminal.types("status nobody\rmanifest get somebody\rlist --more");
+    terminal.shows("Released slow.");
+    terminal.shows("'nobody'");
+    terminal.shows("Release with name 'somebody' not found");
+    terminal.prompts("skipper:>");
+    terminal.types("-nonsense\r");
+    terminal.shows("unexpected argument");
+    terminal.prompts("skipper:>");
+    terminal.types("exit\r");
+    assert_eq!(terminal.ended(), 0);
+}
+
+#[test]
 fn a_server_that_does_not_answer_is_told_and_another_one_can_be_chosen() {
     let bench = Bench::start();
     let mut terminal = Terminal::open(&bench, &["shell", "--url", "http://127.0.0.1:1"]);
@@ -446,6 +487,9 @@ fn a_server_that_does_not_answer_is_told_and_another_one_can_be_chosen() {
     terminal.prompts("skipper:>");
     terminal.types("exit 3\r");
     assert_eq!(terminal.ended(), 3);
+    let plain = bench.url().replace("http://", "https://");
+    let ended = run(skipper(bench.home()).args(["list", "--url", &plain]));
+    assert!(ended.err.contains("speaks no TLS") && ended.err.contains("http:// instead"), "{}", ended.err);
     // It is remembered for the command line.
     run(&mut skipper_at(&bench, &["list"])).ok();
 }
@@ -573,8 +617,7 @@ impl Terminal {
         }
     }
 
-    /// Waits for a new prompt; the one that is there is drawn again while a line is typed. What is typed before it comes
-    /// may be lost.
+    /// Waits for a new prompt; the one that is there is drawn again while a line is typed.
     #[track_caller]
     fn prompts(&mut self, text: &str) {
         self.shows("\x1b[?2004h");

@@ -321,6 +321,9 @@ fn init_sets_up_a_server_below_a_folder_and_destroys_nothing_the_second_time() {
     run(skipper(home.path()).args(["init", "--root", "other"])).fails(2);
     run(skipper(home.path()).args(["init", "--yes", "--root", "other", "--app", "../x", "--image", "acme/x"])).fails(2);
     run(skipper(home.path()).args(["init", "--yes", "--root", "other", "--config-dir", "a b"])).fails(2);
+    let tagged = ["init", "--yes", "--root", "other", "--app", "web", "--image", "localhost:5000/acme/web:v1"];
+    let refused = run(skipper(home.path()).args(tagged)).fails(2);
+    assert!(refused.contains("`:v1` does not count") && refused.contains("localhost:5000/acme/web"), "{refused}");
     assert!(!home.path().join("other").exists());
 }
 
@@ -330,7 +333,12 @@ fn init_uses_slips_own_configuration_where_it_is() {
     fs::create_dir_all(home.path().join("etc/slip/apps")).expect("made");
     fs::write(home.path().join("etc/slip/slip.toml"), "[server]\n[auth]\nsecret = \"x\"\n[registry]\n[storage]\n")
         .expect("written");
-    run(skipper(home.path()).args(["init", "--yes", "--root", "."])).ok();
+    // Pipelines go on to sign with the key that they have.
+    fs::write(home.path().join("etc/slip/slip.env"), "SLIP_SECRET=the-key-of-before\n").expect("written");
+    let out = run(skipper(home.path()).args(["init", "--yes", "--root", "."])).ok();
+    assert!(out.contains("SLIP_SECRET as slip had them") && !out.contains("the-key-of-before"), "{out}");
+    let keys = fs::read_to_string(home.path().join("etc/skipper/skipper.env")).expect("read");
+    assert!(keys.ends_with("\nSLIP_SECRET=the-key-of-before\n"), "{keys}");
     assert!(!home.path().join("etc/skipper/slip.toml").exists());
     let drop_in = home.path().join("etc/systemd/system/skipper.service.d/10-init.conf");
     assert!(

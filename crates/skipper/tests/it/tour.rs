@@ -63,6 +63,7 @@ fn the_three_second_tour_goes_as_the_guide_has_it() {
     has_row(&out, &["Name", "URL", "Local", "Order"], &[]);
     has_row(&out, &["experimental"], &["false", "0"]);
     has_row(&out, &["local"], &["true", "1"]);
+    assert!(out.find("experimental") < out.find("local"), "in the guide's order: {out}");
 
     let out = shell.types(&["search"]);
     for (name, version) in [("helloworld", "1.0.0"), ("helloworld", "1.0.1"), ("helloworld-docker", "1.0.1")] {

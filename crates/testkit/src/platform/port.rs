@@ -10,7 +10,7 @@ use skipper_core::{
     health::Attempt,
     port::{
         Capabilities, Cleared, Clock as _, Description, Error, ErrorKind, ExecOutput, Foreign, Found, Garbage, HookJob,
-        HookState, Kept, Launch, LogChunk, LogQuery, LogStreamKind, Platform,
+        HookState, Inside, Kept, Launch, LogChunk, LogQuery, LogStreamKind, Platform,
     },
     rollout::Instances,
     spec::{Application, Resource},
@@ -242,7 +242,7 @@ impl Platform for FakePlatform {
     fn exec<'a>(
         &'a self,
         _: &'a Deployment,
-        _: u32,
+        _: Inside<'a>,
         command: &'a [String],
         _: Duration,
     ) -> BoxFuture<'a, Result<ExecOutput, Error>> {

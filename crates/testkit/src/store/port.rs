@@ -7,12 +7,12 @@ use skipper_core::{
     generation::Generation,
     id::{ReleaseId, RolloutId},
     name::{SecretName, TenantName},
-    port::{Abandoned, Error, ErrorKind, Lease, Loaded, RolloutStore, StepNote},
+    port::{Abandoned, Error, ErrorKind, Lease, Loaded, Note, ResolvedNote, RolloutStore, StepNote},
     release::{Revision, RevisionState},
-    rollout::{FailureBundle, Phase, Plan},
+    rollout::FailureBundle,
     route::{Mode, ServiceId},
     secret::{SecretValues, SecretVersions},
-    spec::{Application, Spec},
+    spec::Application,
     time::Timestamp,
 };
 
@@ -47,6 +47,65 @@ impl MemoryStore {
             tokio::task::yield_now().await;
             act(&mut self.lock(), self.now())
         })
+    }
+}
+
+fn detail(note: &StepNote) -> String {
+    format!("{} {}", note.record.index, note.record.state.as_str())
+}
+
+fn said(note: &Note) -> String {
+    match note {
+        Note::Resolved(_) => "resolved".to_owned(),
+        Note::Step(note) => detail(note),
+        Note::Live { .. } => "live".to_owned(),
+        Note::Phase { phase, .. } => phase.name().to_owned(),
+    }
+}
+
+impl State {
+    fn note(&mut self, lease: &Lease, note: Note, now: Timestamp) {
+        match note {
+            Note::Resolved(note) => {
+                let ResolvedNote { resolved, plan, secrets, phase, events } = *note;
+                let rollout = self.rollout_mut(lease.rollout);
+                rollout.plan = Some(plan);
+                rollout.secrets = secrets;
+                rollout.phase = phase;
+                let key = (rollout.release, rollout.to.unwrap_or_default());
+                if let (Some(revision), Some((manifest, spec))) = (self.revisions.get_mut(&key), resolved) {
+                    revision.manifest.get_or_insert(manifest);
+                    revision.spec.get_or_insert(spec);
+                }
+                self.tell(events, now);
+            }
+            Note::Step(note) => {
+                let StepNote { record, live, gone, events } = *note;
+                self.steps.entry(lease.rollout).or_default().insert(record.index, record);
+                self.run(lease, live, &gone);
+                self.tell(events, now);
+            }
+            Note::Live { changed, gone } => self.run(lease, changed, &gone),
+            Note::Phase { phase, events } => {
+                let rollout = self.rollout_mut(lease.rollout);
+                rollout.phase = phase.clone();
+                rollout.started_at.get_or_insert(now);
+                self.tell(events, now);
+                if phase.is_final() {
+                    self.settle(lease.rollout, now);
+                }
+            }
+        }
+    }
+
+    fn run(&mut self, lease: &Lease, changed: Vec<Live>, gone: &[DeploymentId]) {
+        for live in changed {
+            let live = Live { generation: lease.generation, ..live };
+            self.live.insert(live.deployment.id.clone(), live);
+        }
+        for id in gone {
+            self.live.remove(id);
+        }
     }
 }
 
@@ -123,63 +182,17 @@ impl RolloutStore for MemoryStore {
         })
     }
 
-    fn resolved<'a>(
-        &'a self,
-        lease: &'a Lease,
-        resolved: Option<(String, Spec)>,
-        plan: &'a Plan,
-        secrets: &'a SecretVersions,
-        phase: &'a Phase,
-        events: Vec<NewEvent>,
-    ) -> BoxFuture<'a, Result<(), Error>> {
-        self.transaction("store.resolved", phase.name().to_owned(), move |state, now| {
+    fn record<'a>(&'a self, lease: &'a Lease, notes: Vec<Note>) -> BoxFuture<'a, Result<(), Error>> {
+        let (what, detail) = match notes.as_slice() {
+            [Note::Resolved(note)] => ("store.resolved", note.phase.name().to_owned()),
+            [Note::Step(note)] => ("store.step", detail(note)),
+            [Note::Phase { phase, .. }] => ("store.phase", phase.name().to_owned()),
+            several => ("store.record", several.iter().map(said).collect::<Vec<_>>().join(", ")),
+        };
+        self.transaction(what, detail, move |state, now| {
             state.fence(lease)?;
-            let rollout = state.rollout_mut(lease.rollout);
-            rollout.plan = Some(plan.clone());
-            rollout.secrets = secrets.clone();
-            rollout.phase = phase.clone();
-            let key = (rollout.release, rollout.to.unwrap_or_default());
-            if let (Some(revision), Some((manifest, spec))) = (state.revisions.get_mut(&key), resolved) {
-                revision.manifest.get_or_insert(manifest);
-                revision.spec.get_or_insert(spec);
-            }
-            state.tell(events, now);
-            Ok(())
-        })
-    }
-
-    fn step<'a>(&'a self, lease: &'a Lease, note: StepNote) -> BoxFuture<'a, Result<(), Error>> {
-        let detail = format!("{} {}", note.record.index, note.record.state.as_str());
-        self.transaction("store.step", detail, move |state, now| {
-            state.fence(lease)?;
-            let steps = state.steps.entry(lease.rollout).or_default();
-            steps.insert(note.record.index, note.record);
-            for live in note.live {
-                let live = Live { generation: lease.generation, ..live };
-                state.live.insert(live.deployment.id.clone(), live);
-            }
-            for id in &note.gone {
-                state.live.remove(id);
-            }
-            state.tell(note.events, now);
-            Ok(())
-        })
-    }
-
-    fn phase<'a>(
-        &'a self,
-        lease: &'a Lease,
-        phase: &'a Phase,
-        events: Vec<NewEvent>,
-    ) -> BoxFuture<'a, Result<(), Error>> {
-        self.transaction("store.phase", phase.name().to_owned(), move |state, now| {
-            state.fence(lease)?;
-            let rollout = state.rollout_mut(lease.rollout);
-            rollout.phase = phase.clone();
-            rollout.started_at.get_or_insert(now);
-            state.tell(events, now);
-            if phase.is_final() {
-                state.settle(lease.rollout, now);
+            for note in notes {
+                state.note(lease, note, now);
             }
             Ok(())
         })
@@ -202,6 +215,13 @@ impl RolloutStore for MemoryStore {
 
     fn cancel_requested(&self, rollout: RolloutId) -> BoxFuture<'_, Result<bool, Error>> {
         self.look(move |state, _| Ok(state.rollout_mut(rollout).cancel_requested))
+    }
+
+    fn cancels(&self) -> BoxFuture<'_, Result<BTreeSet<RolloutId>, Error>> {
+        self.look(move |state, _| {
+            let asked = state.rollouts.iter().filter(|rollout| is_open(rollout) && rollout.cancel_requested);
+            Ok(asked.map(|rollout| rollout.id).collect())
+        })
     }
 
     fn secret_versions<'a>(

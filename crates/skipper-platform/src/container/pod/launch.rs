@@ -35,7 +35,7 @@ use super::{
     order::{self, Order},
     stop,
 };
-use crate::local::{blocking, keeper::Contents};
+use crate::local::{Underway, blocking, keeper::Contents};
 
 /// How many pods are started side by side.
 const AT_ONCE: usize = 8;
@@ -60,7 +60,7 @@ pub(in crate::container) async fn all(
 ) -> Result<Vec<Instance>, Error> {
     super::supported(&account.config)?;
     let (passing, account_too) = (Arc::clone(&wanted), Arc::clone(&account));
-    blocking(move || account_too.fences.pass(&passing.deployment, passing.generation, true)).await??;
+    let underway = blocking(move || account_too.fences.begin(&passing.deployment, passing.generation, range)).await??;
     let options = Options::of(&wanted.deployment.app)?;
     let engine = account.engine().await?;
     let mut images = BTreeMap::new();
@@ -80,7 +80,8 @@ pub(in crate::container) async fn all(
     }
     network(&account, &engine, prepare::network(&account.config, &options)).await?;
     let manifest = Arc::new(manifest);
-    let job = Job { account: &account, wanted: &wanted, manifest: &manifest, engine: &engine, images: &images };
+    let (account, wanted, underway, engine, images) = (&account, &wanted, &underway, &engine, &images);
+    let job = Job { account, wanted, underway, manifest: &manifest, engine, images };
     let outcomes: Vec<Result<Instance, Error>> =
         futures::stream::iter(range.range()).map(|index| job.one(index)).buffered(AT_ONCE).collect().await;
     futures::stream::iter(outcomes).try_collect().await
@@ -89,6 +90,7 @@ pub(in crate::container) async fn all(
 struct Job<'a> {
     account: &'a Arc<Account>,
     wanted: &'a Arc<Wanted>,
+    underway: &'a Underway,
     manifest: &'a Arc<Manifest>,
     engine: &'a Docker,
     images: &'a BTreeMap<String, String>,
@@ -128,6 +130,7 @@ impl Job<'_> {
             let step = {
                 let turn = self.account.turn(&name);
                 let _turn = turn.lock().await;
+                self.underway.goes_on()?;
                 self.step(index, &name, &mut way).await?
             };
             match step {
@@ -420,6 +423,13 @@ fn refused(error: Error) -> Error {
         return error;
     }
     let words = error.chain();
+    if words.contains("no secret with name or id") {
+        let message = format!("{words}: the application has no secret of that key, and Podman has none of that name");
+        return Error::new(ErrorKind::Permanent, "secret-missing", message).hint(
+            "set the one that `secretKeyRef.key` names: `skipper secrets set APP KEY`; a preview has only those that are set \
+             with --preview, or that `preview.secrets` names; or say `optional: true`",
+        );
+    }
     let told = typed(&words);
     Error::new(ErrorKind::Permanent, "manifest-invalid", told.unwrap_or(words))
         .hint("see the manifest of the pod: `podman kube play` has to take it")

@@ -177,12 +177,16 @@ impl DeployerSettings {
             faults.push(wrong("workingDirectoriesRoot", &root.display().to_string(), "an absolute path"));
         }
         own.hostname = text("hostname").or(own.hostname);
-        own.debug = text("debugAddress").or_else(|| text("debugPort")).or(own.debug);
+        let (address, port) = (text("debugAddress"), text("debugPort"));
+        let said_as = if address.is_none() && port.is_some() { "debugPort" } else { "debugAddress" };
+        own.debug = address.or(port).or(own.debug);
         if let Some(debug) = &own.debug
             && debug_port(debug).is_none()
         {
-            faults.push(wrong("debugAddress", debug, "a port, or host:port"));
+            faults.push(wrong(said_as, debug, "a port (1 to 65535), or host:port,"));
         }
+        // Followed where the manifest is read.
+        set(&mut false, options, "direct", &mut faults);
         own.startup_probe = text("startupProbe.path").or(own.startup_probe);
         own.health_probe = text("healthProbe.path").or(own.health_probe);
         let (mut low, mut high) = own.port_range.as_ref().map_or((1, u16::MAX), |range| (*range.start(), *range.end()));
@@ -206,7 +210,11 @@ fn set<T: FromStr>(into: &mut T, options: Options<'_>, name: &str, faults: &mut 
     match text.trim().to_ascii_lowercase().parse() {
         Ok(value) => *into = value,
         Err(_) => {
-            let expected = if std::any::type_name::<T>() == "bool" { "true or false" } else { "a number" };
+            let expected = match std::any::type_name::<T>() {
+                "bool" => "true or false",
+                "u16" => "a port (0 to 65535)",
+                _ => "a whole number that is not below 0",
+            };
             faults.push(wrong(name, text, expected));
         }
     }

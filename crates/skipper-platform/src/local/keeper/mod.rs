@@ -15,6 +15,7 @@ mod document;
 mod failure;
 mod logfile;
 mod pump;
+mod signals;
 pub(crate) mod stamp;
 mod start;
 mod wait;

@@ -30,7 +30,7 @@ use super::{
     logfile::LogFile,
     now,
     pump::{Logging, Pump},
-    say,
+    say, signals,
     wait::{self, Outcome},
 };
 
@@ -147,6 +147,7 @@ fn start(folder: &Folder, order: &Order) -> Result<Running, Failure> {
     if fs::read_to_string("/proc/self/oom_score_adj").is_ok_and(|score| score.starts_with('-')) {
         let _ = fs::write("/proc/self/oom_score_adj", "0");
     }
+    signals::hand_on_defaults().map_err(|cause| did("reset the signals that are ignored", cause))?;
     let spawned = spawn(order, &working_dir, out, err);
     placement.leave();
     let mut child = spawned.map_err(|cause| failure::of_exec(&order.program, &working_dir, &cause))?;

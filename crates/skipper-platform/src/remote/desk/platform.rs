@@ -1,6 +1,6 @@
 use skipper_core::{
     deployment::{Deployment, Instance},
-    port::{Error, Garbage, HookJob, Launch, LogQuery, Platform},
+    port::{Error, Garbage, HookJob, Inside, Launch, LogQuery, Platform},
     spec::{Application, Hook, Resource},
 };
 
@@ -94,9 +94,10 @@ pub(super) async fn answer(platform: &dyn Platform, method: &str, body: &[u8]) -
             within(&ask, platform.hook_state(&ask.with.id, ask.deadline())).await
         }
         "exec" => {
-            let ask = read::<Exec<Deployment, Vec<String>>>(body)?;
-            let Exec { deployment, instance, command } = &ask.with;
-            within(&ask, platform.exec(deployment, *instance, command, ask.deadline())).await
+            let ask = read::<Exec<Deployment, String, Vec<String>>>(body)?;
+            let Exec { deployment, instance, container, command } = &ask.with;
+            let inside = Inside { instance: *instance, container: container.as_deref() };
+            within(&ask, platform.exec(deployment, inside, command, ask.deadline())).await
         }
         "logs" => {
             let ask = read::<LogQuery>(body)?;

@@ -130,6 +130,14 @@ async fn output_is_read_and_commands_are_run() {
         assert_eq!((ran.code, ran.output.as_str()), (Some(3), "out\n"));
         let absent = world.driver.exec(&world.tenant, "a", 2, &words, PATIENCE).await.expect_err("there is no second");
         assert_eq!(absent.kind(), ErrorKind::NotFound);
+        // Which of several services is meant has to be said.
+        let first = world.driver.exec_in_first(&world.tenant, Some("b"), &words, PATIENCE).await.expect("it runs");
+        assert_eq!(first.code, Some(3));
+        for named in [None, Some("c")] {
+            let refused = world.driver.exec_in_first(&world.tenant, named, &words, PATIENCE).await.expect_err("which?");
+            assert_eq!(refused.kind(), ErrorKind::NotFound);
+            assert!(refused.advice().is_some_and(|hint| hint.contains("a, b")), "{refused:?}");
+        }
     })
     .await;
 }

@@ -69,16 +69,16 @@ on_each_engine! {
     async fn commands_run_within_and_are_ended_with_their_time(engine: Engine) {
         let it = engine.script("exec sleep 600").await;
         let words = |text: &str| ["sh", "-c", text].map(str::to_owned);
-        let absent = engine.platform.exec(&it, 0, &words("true"), PATIENCE).await.expect_err("not launched");
+        let absent = engine.platform.exec(&it, 0.into(), &words("true"), PATIENCE).await.expect_err("not launched");
         assert_eq!(absent.kind(), ErrorKind::NotFound);
         engine.start(&it).await;
-        let ran = engine.platform.exec(&it, 0, &words("echo out; echo err >&2; exit 7"), PATIENCE).await.expect("it runs");
+        let ran = engine.platform.exec(&it, 0.into(), &words("echo out; echo err >&2; exit 7"), PATIENCE).await.expect("it runs");
         assert_eq!(ran.code, Some(7));
         assert!(ran.output.contains("out\n") && ran.output.contains("err\n"));
-        let none = engine.platform.exec(&it, 0, &["no-such-program".to_owned()], PATIENCE).await.expect_err("it is not there");
+        let none = engine.platform.exec(&it, 0.into(), &["no-such-program".to_owned()], PATIENCE).await.expect_err("it is not there");
         assert_eq!((none.code(), none.kind()), ("exec-failed", ErrorKind::Permanent), "{}", none.chain());
         let seconds = 100_000 + std::process::id() + u32::from(engine.kind == skipper_platform::container::EngineKind::Docker);
-        let late = engine.platform.exec(&it, 0, &words(&format!("echo begun; exec sleep {seconds}")), Duration::from_millis(700)).await;
+        let late = engine.platform.exec(&it, 0.into(), &words(&format!("echo begun; exec sleep {seconds}")), Duration::from_millis(700)).await;
         let late = late.expect_err("it takes too long");
         assert_eq!(late.code(), "exec-timeout");
         assert!(late.advice().is_some_and(|hint| hint.contains("begun")));

@@ -1,4 +1,7 @@
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures::StreamExt as _;
 use skipper_core::{
@@ -6,6 +9,12 @@ use skipper_core::{
     port::{ErrorKind, LogQuery, Platform as _},
 };
 use skipper_platform::container::EngineKind;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{UnixListener, UnixStream},
+    sync::{Notify, watch},
+};
+use tokio_util::task::TaskTracker;
 
 use super::world::{Engine, on_each_engine, open};
 use crate::world::{PATIENCE, deployment};
@@ -60,6 +69,97 @@ on_each_engine! {
                 }
             }
         }
+    }
+}
+
+/// A socket that hands everything on to the engine's, but holds back what asks for one path until it is opened.
+struct Gate {
+    dir: tempfile::TempDir,
+    waits: Arc<Notify>,
+    open: watch::Sender<bool>,
+}
+
+impl Gate {
+    fn before(host: &str, held: &'static str) -> Self {
+        let dir = tempfile::tempdir().expect("temp dirs can be made");
+        let listener = UnixListener::bind(dir.path().join("engine.sock")).expect("it is ours");
+        let (waits, (open, opened)) = (Arc::new(Notify::new()), watch::channel(false));
+        let (engine, waiting) = (host.trim_start_matches("unix://").to_owned(), Arc::clone(&waits));
+        TaskTracker::new().spawn(async move {
+            let tasks = TaskTracker::new();
+            while let Ok((client, _)) = listener.accept().await {
+                let (engine, mut opened, waiting) = (engine.clone(), opened.clone(), Arc::clone(&waiting));
+                let more = tasks.clone();
+                tasks.spawn(async move {
+                    let server = UnixStream::connect(engine).await.expect("it answers");
+                    let ((mut asks, mut hears), (mut answers, mut says)) = (client.into_split(), server.into_split());
+                    more.spawn(async move { tokio::io::copy(&mut answers, &mut hears).await });
+                    let mut piece = vec![0; 64 << 10];
+                    while let Ok(read @ 1..) = asks.read(&mut piece).await {
+                        if String::from_utf8_lossy(&piece[..read]).contains(held) {
+                            waiting.notify_one();
+                            let _ = opened.wait_for(|open| *open).await;
+                        }
+                        says.write_all(&piece[..read]).await.expect("it takes it");
+                    }
+                });
+            }
+        });
+        Self { dir, waits, open }
+    }
+
+    fn host(&self) -> String {
+        format!("unix://{}", self.dir.path().join("engine.sock").display())
+    }
+}
+
+on_each_engine! {
+    async fn what_was_retired_while_it_was_launched_is_not_made_any_more(engine: Engine) {
+        let it = engine.script("exec sleep 600").await;
+        // The network is the last thing before the container.
+        let gate = Gate::before(&engine.host, "/networks/");
+        let tasks = TaskTracker::new();
+        let platform = engine.behind(&gate.host(), &tasks);
+        let (one, secrets) = (skipper_core::rollout::plan::Instances::first(1), skipper_core::secret::SecretValues::new());
+        let generation = crate::world::generation(1);
+        let launch = skipper_core::port::Launch { deployment: &it, instances: one, secrets: &secrets, generation };
+        let late = platform.launch(launch, Duration::from_millis(500)).await.expect_err("it is held up");
+        assert_eq!(late.kind(), ErrorKind::Unknown, "{}", late.chain());
+        tokio::time::timeout(PATIENCE, gate.waits.notified()).await.expect("it gets there");
+        platform.retire(&it, one, true, generation, PATIENCE).await.expect("there is nothing yet");
+        gate.open.send_replace(true);
+        platform.close();
+        tasks.close();
+        tokio::time::timeout(PATIENCE, tasks.wait()).await.expect("the launch ends");
+        assert_eq!(engine.containers().await, Vec::<String>::new());
+        // Whoever wants it again has it.
+        engine.start(&it).await;
+        engine.retire(&it).await.expect("it can be removed");
+    }
+
+    async fn what_an_image_was_read_by_goes_and_what_one_is_read_by_stays(engine: Engine) {
+        let image = engine.image().await;
+        let gate = Gate::before(&engine.host, "/archive");
+        let tasks = TaskTracker::new();
+        let platform = engine.behind(&gate.host(), &tasks);
+        let reading = { let (platform, image) = (Arc::clone(&platform), image.clone()); async move {
+            platform.files_of(&image, &["/etc/passwd"], PATIENCE).await
+        } };
+        let reading = TaskTracker::new().spawn(reading);
+        tokio::time::timeout(PATIENCE, gate.waits.notified()).await.expect("it gets there");
+        platform.list(PATIENCE).await.expect("it can be listed");
+        assert_eq!(engine.containers().await.len(), 1, "it is being read");
+        // A server that has just been started, or one whose connection broke, knows nothing of it.
+        engine.platform.list(PATIENCE).await.expect("it can be listed");
+        assert_eq!(engine.containers().await, Vec::<String>::new());
+        gate.open.send_replace(true);
+        reading.await.expect("it does not panic").expect_err("it was taken away");
+        let read = platform.files_of(&image, &["/etc/passwd"], PATIENCE).await.expect("it is read");
+        assert!(read.contains_key("/etc/passwd"));
+        platform.close();
+        tasks.close();
+        tokio::time::timeout(PATIENCE, tasks.wait()).await.expect("it is cleared away");
+        assert_eq!(engine.containers().await, Vec::<String>::new());
     }
 }
 

@@ -78,6 +78,11 @@ impl Engine {
         open(self.dir.path(), self.kind, &self.host, &self.owner, &self.settings)
     }
 
+    /// A second server on the same folder that reaches the engine elsewhere.
+    pub(crate) fn behind(&self, host: &str, tasks: &TaskTracker) -> Arc<ContainerPlatform> {
+        open_with(self.dir.path(), self.kind, host, &self.owner, &self.settings, tasks.clone())
+    }
+
     pub(crate) fn client(&self) -> bollard::Docker {
         bollard::Docker::connect_with_unix(&self.host, 60, bollard::API_DEFAULT_VERSION).expect("it is here")
     }
@@ -141,7 +146,7 @@ impl Engine {
     /// What a shell in the first instance prints.
     pub(crate) async fn shell(&self, deployment: &Deployment, text: &str) -> String {
         let words = ["sh", "-c", text].map(str::to_owned);
-        let ran = self.platform.exec(deployment, 0, &words, PATIENCE).await;
+        let ran = self.platform.exec(deployment, 0.into(), &words, PATIENCE).await;
         ran.unwrap_or_else(|error| panic!("exec: {}", error.chain())).output.trim_end().to_owned()
     }
 
@@ -228,6 +233,17 @@ pub(crate) fn open(
     owner: &str,
     settings: &EngineSettings,
 ) -> Arc<ContainerPlatform> {
+    open_with(dir, kind, host, owner, settings, TaskTracker::new())
+}
+
+fn open_with(
+    dir: &Path,
+    kind: EngineKind,
+    host: &str,
+    owner: &str,
+    settings: &EngineSettings,
+    tasks: TaskTracker,
+) -> Arc<ContainerPlatform> {
     let config = ContainerConfig {
         account: PlatformName::new("here").expect("it is valid"),
         kind,
@@ -236,7 +252,7 @@ pub(crate) fn open(
         root: dir.join("containers/here"),
         settings: settings.clone(),
         clock: Arc::new(RealClock),
-        tasks: TaskTracker::new(),
+        tasks,
     };
     Arc::new(ContainerPlatform::new(config).expect("the folder can be made"))
 }

@@ -104,7 +104,9 @@ pub(super) fn calls<'a>(
         ),
         (
             "exec",
-            Box::pin(async move { platform.exec(deployment, instance.index, &asked.words, deadline).await.map(text) }),
+            Box::pin(async move {
+                platform.exec(deployment, instance.index.into(), &asked.words, deadline).await.map(text)
+            }),
         ),
         ("run_hook", Box::pin(async move { platform.run_hook(job(), deadline).await.map(text) })),
         ("hook_state", Box::pin(async move { platform.hook_state(id, deadline).await.map(text) })),

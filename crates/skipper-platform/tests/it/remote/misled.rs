@@ -132,7 +132,7 @@ async fn answers_that_are_too_long_are_given_up() {
     let desk = desk(Arc::new(Puppet::answering(long)), None);
     let far = remote(&behind(Arc::new(Direct { desk, instead: None })));
     let asked = asked();
-    let ran = far.exec(&asked.deployment, 0, &asked.words, PATIENCE).await.expect("it ran");
+    let ran = far.exec(&asked.deployment, 0.into(), &asked.words, PATIENCE).await.expect("it ran");
     assert!((1 << 20) - ran.output.len() < 2, "{}", ran.output.len());
 }
 

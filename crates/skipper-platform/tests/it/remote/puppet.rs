@@ -17,7 +17,7 @@ use skipper_core::{
     health::Attempt,
     port::{
         Capabilities, Cleared, Description, Error, ErrorKind, ExecOutput, Foreign, Found, Garbage, HookJob, HookState,
-        Kept, Launch, LogChunk, LogQuery, LogStreamKind, Platform,
+        Inside, Kept, Launch, LogChunk, LogQuery, LogStreamKind, Platform,
     },
     rollout::plan::Instances,
     secret::SecretValues,
@@ -312,11 +312,11 @@ impl Platform for Puppet {
     fn exec<'a>(
         &'a self,
         deployment: &'a Deployment,
-        instance: u32,
+        inside: Inside<'a>,
         command: &'a [String],
         _: Duration,
     ) -> BoxFuture<'a, Result<ExecOutput, Error>> {
-        Box::pin(self.enter(format!("exec {deployment:?} {instance} {command:?}"), self.answers.ran.clone()))
+        Box::pin(self.enter(format!("exec {deployment:?} {inside:?} {command:?}"), self.answers.ran.clone()))
     }
 
     fn run_hook<'a>(&'a self, job: HookJob<'a>, _: Duration) -> BoxFuture<'a, Result<HookState, Error>> {

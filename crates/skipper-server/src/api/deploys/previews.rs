@@ -1,5 +1,7 @@
 //! `/v1/previews`: which there are, and their end.
 
+use std::sync::Arc;
+
 use axum::{Extension, Json, extract::State};
 use http::HeaderMap;
 use skipper_core::{
@@ -22,7 +24,11 @@ use crate::{
         own,
     },
     app::App,
-    apps::previews::Preview,
+    apps::{
+        Apps,
+        previews::Preview,
+        takeover::{self, previews::SlipPreview},
+    },
     error::Error,
     verb::{Caller, deploy, previews},
 };
@@ -35,10 +41,13 @@ pub(super) async fn list(
     Path(name): Path<String>,
     Query(query): Query<TenantQuery>,
 ) -> Result<Json<PreviewList>, Error> {
-    let of = known(&app, &caller, &name, query.tenant.as_ref())?;
+    let (of, apps) = known(&app, &caller, &name, query.tenant.as_ref())?;
     let found = previews::list(&app, &caller, &of).await?;
     let outside = Outside::of(&app).await;
-    Ok(Json(PreviewList { previews: found.iter().map(|preview| view(preview, &outside)).collect() }))
+    let mut previews: Vec<PreviewView> = found.iter().map(|preview| view(preview, &apps, &outside)).collect();
+    let of_slip = takeover::previews::list(&app, &of);
+    previews.extend(of_slip.into_iter().filter(|one| !found.iter().any(|ours| ours.of.id == one.id)).map(view_of_slip));
+    Ok(Json(PreviewList { previews }))
 }
 
 /// Shows a preview.
@@ -49,9 +58,9 @@ pub(super) async fn get(
     Path((name, id)): Path<(String, String)>,
     Query(query): Query<TenantQuery>,
 ) -> Result<Json<PreviewView>, Error> {
-    let of = known(&app, &caller, &name, query.tenant.as_ref())?;
+    let (of, apps) = known(&app, &caller, &name, query.tenant.as_ref())?;
     let found = previews::one(&app, &caller, &of, &id).await?;
-    Ok(Json(view(&found, &Outside::of(&app).await)))
+    Ok(Json(view(&found, &apps, &Outside::of(&app).await)))
 }
 
 /// Takes a preview away; that there is none is fine. With a token, or signed as `X-Slip-Signature` over `APP:ID`.
@@ -65,7 +74,7 @@ pub(super) async fn remove(
     _query: Query<TenantQuery>,
 ) -> Result<Json<Done>, Error> {
     let caller = signer(&app, actor, ids, &headers, &name, &id).await?;
-    let of = known(&app, &caller, &name, None)?;
+    let (of, _) = known(&app, &caller, &name, None)?;
     previews::tear_down(&app, &caller, &of, Some(&id)).await?;
     Ok(Json(Done::ok()))
 }
@@ -81,7 +90,7 @@ pub(super) async fn remove_all(
     _query: Query<TenantQuery>,
 ) -> Result<Json<TornDown>, Error> {
     let caller = signer(&app, actor, ids, &headers, &name, "*").await?;
-    let of = known(&app, &caller, &name, None)?;
+    let (of, _) = known(&app, &caller, &name, None)?;
     let torn_down = previews::tear_down(&app, &caller, &of, None).await?;
     Ok(Json(TornDown { torn_down }))
 }
@@ -109,13 +118,13 @@ async fn signer(
 }
 
 /// The app, which has to be configured, or to have a release of its own.
-fn known(app: &App, caller: &Caller, name: &str, tenant: Option<&String>) -> Result<ReleaseName, Error> {
+fn known(app: &App, caller: &Caller, name: &str, tenant: Option<&String>) -> Result<(ReleaseName, Arc<Apps>), Error> {
     let (_, apps) = super::allowed(app, caller, skipper_core::policy::Action::Read, tenant)?;
-    let known = apps.is_some_and(|apps| apps.get(name).is_some());
-    ReleaseName::new(name).ok().filter(|_| known).ok_or_else(|| deploy::unknown(name))
+    let apps = apps.filter(|apps| apps.get(name).is_some());
+    ReleaseName::new(name).ok().zip(apps).ok_or_else(|| deploy::unknown(name))
 }
 
-fn view(preview: &Preview, outside: &Outside) -> PreviewView {
+fn view(preview: &Preview, apps: &Apps, outside: &Outside) -> PreviewView {
     let host = preview.terms.as_ref().and_then(|terms| terms.hosts.first());
     let shown = preview.serving.as_ref().unwrap_or(&preview.newest);
     let status = match (preview.open, &preview.serving) {
@@ -135,8 +144,25 @@ fn view(preview: &Preview, outside: &Outside) -> PreviewView {
         url: host.map(|host| outside.url(host, serves_tls(shown, host))),
         port,
         deployed_at: own::time(preview.deployed_at()),
-        expires_at: preview.expires_at().map(own::time),
+        expires_at: preview.expires_at(apps).map(own::time),
         release: preview.release.name.to_string(),
+    }
+}
+
+/// One that slip made, which its Caddy leads to.
+fn view_of_slip(preview: SlipPreview) -> PreviewView {
+    PreviewView {
+        status: "running".to_owned(),
+        url: preview.domain.as_ref().map(|domain| format!("https://{domain}")),
+        deployed_at: own::time(preview.deployed_at.unwrap_or_default()),
+        expires_at: preview.expires_at.map(own::time),
+        release: String::new(),
+        preview_id: preview.id,
+        app: preview.app,
+        sha: preview.sha,
+        tag: preview.tag,
+        domain: preview.domain,
+        port: preview.port,
     }
 }
 

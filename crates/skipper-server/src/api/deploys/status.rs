@@ -34,8 +34,8 @@ pub(super) async fn status(
 ) -> Result<Json<StatusView>, Error> {
     let (tenant, apps) = allowed(&app, &caller, Action::Read, query.tenant.as_ref())?;
     let word = |good: bool| if good { "ok" } else { "error" }.to_owned();
-    let is_there = |name: &_| app.platforms.get(&Target(Clone::clone(name))).is_some();
-    let runtime = match app.apps.get().and_then(|apps| app.platforms.get(&Target(apps.target(is_there)))) {
+    let usual = app.apps.get().map(|apps| Target(app.apps.target(&apps, None)));
+    let runtime = match usual.and_then(|usual| app.platforms.get(&usual)) {
         Some(engine) => engine.describe().await.reachable,
         None => false,
     };

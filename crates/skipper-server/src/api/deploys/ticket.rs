@@ -92,7 +92,7 @@ fn mac_of(mut keyed: Hmac<sha2::Sha256>, rollout: RolloutId) -> Hmac<sha2::Sha25
 /// Where the API is to whoever asked: the address that is configured, else the Host they sent. It only goes into their own
 /// answer, so that nobody is led astray by it but who wrote it.
 fn base(app: &App, headers: &HeaderMap) -> Option<String> {
-    if let Some(public) = app.apps.get().and_then(|apps| apps.server().public_url()) {
+    if let Some(public) = app.apps.get().and_then(|apps| apps.server().public_url(app.caddy.state().is_some())) {
         return Some(public);
     }
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);

@@ -100,7 +100,7 @@ pub(super) async fn status(
             "wave": node.wave,
             "revision": node.revision,
             "state": node.state.as_str(),
-            "health": node.health,
+            "health": node.health.as_str(),
             "order": node.order.as_ref().map(|order| order.id),
             "order_status": node.order.as_ref().map(|order| order.status),
             "message": node.message,

@@ -7,7 +7,7 @@ use axum::{
     extract::{ConnectInfo, State},
     response::{IntoResponse as _, Response},
 };
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use skipper_core::{
@@ -110,11 +110,18 @@ pub(super) fn speaks(headers: &HeaderMap) -> Result<(), Error> {
 pub(super) async fn heartbeat(
     State(app): State<App>,
     agent: Agent,
+    version: Version,
     Path(node): Path<String>,
     Json(body): Json<Heartbeat>,
-) -> Result<axum::Json<HeartbeatAnswer>, Error> {
+) -> Result<Response, Error> {
     let node = agent.of(&node)?;
-    Ok(axum::Json(orders::heartbeat(&app, &node, &body).await?))
+    let answer: HeartbeatAnswer = orders::heartbeat(&app, &node, &body).await?;
+    let mut response = axum::Json(answer).into_response();
+    if version <= Version::HTTP_11 {
+        // The next one is a quarter of a minute away, and until then a connection costs more than it is worth.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
 }
 
 /// Takes a node's report on an order; the same again is answered alike and changes nothing.

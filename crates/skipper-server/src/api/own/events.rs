@@ -130,6 +130,5 @@ pub(super) async fn verify(
     caller: Caller,
     _query: Query<TenantQuery>,
 ) -> Result<axum::Json<VerifyView>, Error> {
-    let (report, head) = verb::events::verify(&app, &caller).await?;
-    Ok(axum::Json(view::verify(report, head.as_ref())))
+    Ok(axum::Json(view::verify(verb::events::verify(&app, &caller).await?)))
 }

@@ -93,6 +93,7 @@ pub(super) async fn exec(
     let wanted = verb::exec::Exec {
         app: body.app.map(|app| name_of(AppName::new(app))).transpose()?,
         instance: body.instance,
+        container: body.container,
         command: body.command,
         within: body.timeout_ms.map(Duration::from_millis),
     };

@@ -141,8 +141,8 @@ async fn accept(app: &App, client: &Client, prepared: Prepared) -> Result<Intent
     accepted.map_err(|error| refused(error, verb, &name, None))
 }
 
-/// Waits until what was installed was started, and says so; what could not be started is an error, and stays in the
-/// history.
+/// Waits until what was installed was started, and says so, also where it has already failed by then; what could not be
+/// started is an error, and stays in the history.
 pub(super) async fn launched(
     app: &App,
     client: &Client,
@@ -162,6 +162,7 @@ pub(super) async fn launched(
                 cause.message
             )))
         }
+        _ if wait::all_were_launched(&loaded) => Ok(version.as_launched()),
         _ => Ok(version),
     }
 }
@@ -319,7 +320,7 @@ pub(super) async fn delete(app: &App, client: &Client, named: &str) -> Result<Ve
     let name = super::extract::release(named)?;
     settled(app, client, &name, Verb::Delete).await?;
     let refused = |error| Failure::of_verb(error, Verb::Delete, named, None);
-    let deployed = verb::versions::deployed(app, &client.caller, &client.tenant, &name).await.map_err(refused)?;
+    let deployed = verb::versions::to_delete(app, &client.caller, &client.tenant, &name).await.map_err(refused)?;
     let wanted = Delete { tenant: client.tenant.clone(), name: name.clone(), purge: false };
     let prepared = verb::delete::prepare(app, &client.caller, wanted).await.map_err(refused)?;
     let accepted = accept(app, client, prepared).await?;
@@ -328,9 +329,10 @@ pub(super) async fn delete(app: &App, client: &Client, named: &str) -> Result<Ve
         return Err(Failure::skipper(format!("Could not delete release [{named}]: {}", cause.message)));
     }
     let version = Some(deployed.stored.version);
-    verb::versions::one(app, &client.caller, &client.tenant, &name, version, Look::Alive)
+    let gone = verb::versions::one(app, &client.caller, &client.tenant, &name, version, Look::Alive)
         .await
-        .map_err(|error| Failure::of_verb(error, Verb::Delete, named, version))
+        .map_err(|error| Failure::of_verb(error, Verb::Delete, named, version))?;
+    Ok(gone.as_deleted())
 }
 
 /// Takes the deployed version away, and then every version of its package. What would keep the package is said before

@@ -31,6 +31,12 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
             Ok(bytes) => bytes,
             Err(cause) => return Err(Error::internal(Box::new(cause)).into_response()),
         };
+        if kind == "application/json-patch+json" {
+            let what = "operations of a JSON patch are not read here";
+            return Err(Error::new(Code::UnsupportedMediaType, what)
+                .hint("send what is to change as `application/merge-patch+json`")
+                .into_response());
+        }
         if kind != "application/json" && !kind.ends_with("+json") {
             return Err(Error::new(Code::UnsupportedMediaType, "this path reads application/json").into_response());
         }
@@ -96,5 +102,5 @@ pub(super) fn number(text: &str) -> Result<i64, Failure> {
 /// A version out of a path; what is no version of anything is the version of none.
 pub(super) fn version(release: &str, text: &str) -> Result<u64, Failure> {
     let number = number(text)?;
-    u64::try_from(number).map_err(|_| Failure::not_found(release, None))
+    u64::try_from(number).map_err(|_| Failure::not_found(release, Some(number)))
 }

@@ -39,8 +39,10 @@ pub(super) enum Kind {
     Missing,
     /// A package that cannot be rendered with its values.
     Render,
-    /// What was rendered is no YAML.
+    /// What was rendered is no YAML, or not of the shape of a manifest.
     Manifest,
+    /// What was rendered says something wrong.
+    Said,
     /// An argument that is wrong by itself.
     Argument,
     /// A body that cannot be read.
@@ -59,7 +61,7 @@ pub(super) struct Failure {
     kind: Kind,
     message: String,
     release: Option<String>,
-    version: Option<u64>,
+    version: Option<i64>,
     /// What the verb said, for the log and for its status.
     cause: Option<Arc<Error>>,
 }
@@ -91,7 +93,7 @@ impl Failure {
     }
 
     /// There is no such release, or no such version of it.
-    pub(super) fn not_found(release: &str, version: Option<u64>) -> Self {
+    pub(super) fn not_found(release: &str, version: Option<i64>) -> Self {
         let message = match version {
             None => format!("Release with the name [{release}] doesn't exist"),
             Some(version) => format!("Release with the name [{release}] and version [{version}] doesn't exist"),
@@ -103,7 +105,7 @@ impl Failure {
     pub(super) fn of_verb(error: Error, verb: Verb, release: &str, version: Option<u64>) -> Self {
         let told = match error.code() {
             Code::ReleaseNotFound | Code::NotServing => Self::not_found(release, None),
-            Code::RevisionNotFound => Self::not_found(release, version),
+            Code::RevisionNotFound => Self::not_found(release, version.and_then(|version| i64::try_from(version).ok())),
             Code::ReleaseExists | Code::NameTaken => exists(release),
             Code::ReleaseBusy if verb == Verb::Install => exists(release),
             Code::ReleaseBusy => {
@@ -131,8 +133,8 @@ impl Failure {
             Kind::ReleaseNotFound => StatusCode::NOT_FOUND,
             Kind::Upgrade | Kind::PackageDelete | Kind::Skipper => StatusCode::CONFLICT,
             Kind::Upstream => StatusCode::INTERNAL_SERVER_ERROR,
-            Kind::Missing | Kind::Render | Kind::Manifest if only_2 => StatusCode::CONFLICT,
-            Kind::Render | Kind::Manifest => StatusCode::BAD_REQUEST,
+            Kind::Missing | Kind::Render | Kind::Manifest | Kind::Said if only_2 => StatusCode::CONFLICT,
+            Kind::Render | Kind::Manifest | Kind::Said => StatusCode::BAD_REQUEST,
             Kind::Missing => StatusCode::NOT_FOUND,
             Kind::Argument if only_2 => StatusCode::INTERNAL_SERVER_ERROR,
             Kind::Argument | Kind::Unreadable | Kind::Mismatch | Kind::Parameter => StatusCode::BAD_REQUEST,
@@ -157,7 +159,8 @@ impl Failure {
             Kind::PackageDelete => Some("org.springframework.cloud.skipper.PackageDeleteException"),
             Kind::Upstream => Some("org.springframework.web.client.RestClientResponseException"),
             Kind::Render if generation == Generation::M1 => Some("com.samskivert.mustache.MustacheException$Context"),
-            Kind::Skipper | Kind::Render | Kind::Manifest | Kind::Missing | Kind::Upgrade => Some(SKIPPER),
+            Kind::Said if generation == Generation::M1 => Some("java.lang.IllegalArgumentException"),
+            Kind::Skipper | Kind::Render | Kind::Manifest | Kind::Said | Kind::Missing | Kind::Upgrade => Some(SKIPPER),
             Kind::Argument => Some("java.lang.IllegalArgumentException"),
             Kind::Unreadable => Some("org.springframework.http.converter.HttpMessageNotReadableException"),
             Kind::Mismatch => Some("org.springframework.web.method.annotation.MethodArgumentTypeMismatchException"),
@@ -190,20 +193,29 @@ const fn class(code: Code) -> Option<&'static str> {
     }
 }
 
-/// Whether a fault names a line of a manifest, which is the text that templates gave.
-fn is_in_manifest(fault: &str) -> bool {
-    fault.strip_prefix("manifest:").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+/// Whether a fault is one of a manifest, which is the text that templates gave.
+fn is_of_manifest(fault: &str) -> bool {
+    fault.starts_with("manifest:")
+}
+
+/// Whether it is one that the original's reader of YAML would have: it names a line, or another shape than is read.
+fn is_unreadable(fault: &str) -> bool {
+    let line = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit());
+    fault.strip_prefix("manifest:").is_some_and(line)
+        || (is_of_manifest(fault)
+            && ["and a text is expected", "and a map is expected"].iter().any(|it| fault.contains(it)))
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let kind = match error.code() {
             Code::Invalid => Kind::Argument,
-            Code::RenderFailed if error.all_faults().iter().any(|fault| is_in_manifest(fault)) => {
+            Code::RenderFailed if error.all_faults().iter().any(|fault| is_unreadable(fault)) => {
                 let message =
                     format!("JsonMappingException - Can't parse Package's manifest YAML = {}", error.detail());
                 return Self { cause: Some(Arc::new(error)), ..Self::new(Kind::Manifest, message) };
             }
+            Code::RenderFailed if error.all_faults().iter().any(|fault| is_of_manifest(fault)) => Kind::Said,
             Code::RenderFailed => Kind::Render,
             Code::PackageNotFound | Code::PlatformNotFound | Code::RepositoryNotFound => Kind::Missing,
             _ => Kind::Other,

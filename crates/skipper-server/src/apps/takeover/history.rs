@@ -74,7 +74,9 @@ fn revisions(deploys: &[SlipDeploy]) -> Vec<PastRevision> {
         },
         manifest: None,
         spec: None,
-        description: Some("deployed by slip".to_owned()),
+        // Of one that failed it is told as the reason.
+        description: Some(one.error.clone().unwrap_or_else(|| "deployed by slip".to_owned())),
+        trigger: one.triggered_by.clone(),
         kept: None,
         created_at,
         rollout: api::deploys::rollout_of(&one.id),
@@ -82,7 +84,7 @@ fn revisions(deploys: &[SlipDeploy]) -> Vec<PastRevision> {
     numbered.collect()
 }
 
-fn time(text: &str) -> Option<Timestamp> {
+pub(super) fn time(text: &str) -> Option<Timestamp> {
     text.parse::<jiff::Timestamp>().ok().map(|at| Timestamp::from_micros(at.as_microsecond()))
 }
 
@@ -101,6 +103,8 @@ fn of_state(storage: &Path, name: &str, image: &str) -> Vec<SlipDeploy> {
         tag: tag.to_owned(),
         status: "completed".to_owned(),
         started_at: at.to_owned(),
+        error: None,
+        triggered_by: None,
     });
     deploys.collect()
 }

@@ -4,7 +4,8 @@
 //! Nothing of slip's storage is changed or removed.
 
 mod history;
-mod pods;
+pub mod previews;
+mod written;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,7 +26,8 @@ use skipper_core::{
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{Apps, previews, secrets};
+use self::{previews::SlipPreview, written::Written};
+use super::{Apps, previews::system, secrets};
 use crate::app::App;
 
 /// What slip writes on each of its containers.
@@ -94,7 +96,7 @@ async fn take(app: &App, name: &SecretName, value: &SecretValue) -> Result<bool,
     let tenant = TenantName::default_tenant();
     let known = app.store.secret_list(&tenant).await?.into_iter().any(|info| info.name == *name);
     if !known {
-        app.store.secret_set(&tenant, name, value, &previews::system("takeover", &*app.ids)).await?;
+        app.store.secret_set(&tenant, name, value, &system("takeover", &*app.ids)).await?;
     }
     Ok(!known)
 }
@@ -192,7 +194,11 @@ pub struct Slips(Mutex<Known>);
 #[derive(Debug, Default)]
 struct Known {
     serving: BTreeMap<String, String>,
+    /// Previews that nothing has taken the place of, by the same.
+    previews: BTreeMap<String, SlipPreview>,
     pods_gone: BTreeSet<String>,
+    /// Nothing of slip's is left.
+    is_over: bool,
 }
 
 impl Slips {
@@ -215,7 +221,10 @@ impl Slips {
 /// Those of the database. A platform that does not answer counts as one that is left.
 pub async fn sweep(app: &App) -> Result<usize, skipper_store::Error> {
     let Some(apps) = app.apps.get() else { return Ok(0) };
-    let (mut left, mut serving) = (0, BTreeMap::<String, String>::new());
+    let now = app.clock.now();
+    let written = written(app).await;
+    let of_label = |label: &str| written.iter().find(|one| one.label == label);
+    let (mut left, mut serving, mut shown) = (0, BTreeMap::<String, String>::new(), BTreeMap::new());
     for (target, platform) in app.platforms.iter() {
         let found = match platform.foreign(&[MANAGED], LISTED).await {
             Ok(found) => found,
@@ -231,42 +240,89 @@ pub async fn sweep(app: &App) -> Result<usize, skipper_store::Error> {
                 Some((release, of)) => place(app, &apps, &release, &of).await?,
                 None => Place::Coming,
             };
-            if place == Place::Taken && remove(platform.as_ref(), &one, "Skipper serves in its place").await {
+            let is_expired = label.contains(INFIX)
+                && of_label(label).and_then(|written| written.expires_at).is_some_and(|at| at <= now);
+            let why = match place {
+                Place::Taken => Some("Skipper serves in its place"),
+                Place::Waiting if is_expired => Some("the time of the preview is over"),
+                Place::Waiting | Place::Coming => None,
+            };
+            if let Some(why) = why
+                && remove(platform.as_ref(), &one, why).await
+            {
+                if is_expired {
+                    app.caddy.leave(vec![label.to_owned()]);
+                }
                 continue;
             }
             left += 1;
             if one.running {
                 let tag = serving.entry(label.to_owned()).or_default();
                 one.labels.get(TAG).into_iter().for_each(|known| tag.clone_from(known));
+                if place == Place::Waiting
+                    && let Some((_, of)) = release_of(&apps, label)
+                {
+                    let preview = SlipPreview::of(&of, label, tag, of_label(label));
+                    shown.extend(preview.map(|preview| (label.to_owned(), preview)));
+                }
             } else if place == Place::Waiting {
                 resume(platform.as_ref(), &one).await;
             }
         }
     }
-    left += sweep_pods(app, &apps).await?;
-    app.slips.known(|known| known.serving = serving);
+    left += sweep_pods(app, &apps, &written, &mut serving, &mut shown).await?;
+    app.slips.known(|known| {
+        (known.serving, known.previews, known.is_over) = (serving, shown, left == 0);
+    });
     Ok(left)
 }
 
 /// The same for pods.
-async fn sweep_pods(app: &App, apps: &Apps) -> Result<usize, skipper_store::Error> {
-    let storage = apps.server().storage.clone();
-    let read = tokio::task::spawn_blocking(move || pods::read(Path::new(&storage))).await;
-    let mut left = 0;
-    for (label, pod) in read.unwrap_or_default() {
-        let Some((release, of)) = release_of(apps, &label) else { continue };
+async fn sweep_pods(
+    app: &App,
+    apps: &Apps,
+    written: &[Written],
+    serving: &mut BTreeMap<String, String>,
+    shown: &mut BTreeMap<String, SlipPreview>,
+) -> Result<usize, skipper_store::Error> {
+    let now = app.clock.now();
+    let (mut left, mut running) = (0, None);
+    for one in written {
+        let (label, Some(pod)) = (&one.label, one.pod.clone()) else { continue };
+        let Some((release, of)) = release_of(apps, label) else { continue };
         if app.slips.known(|known| known.pods_gone.contains(&pod)) {
             continue;
         }
-        if place(app, apps, &release, &of).await? != Place::Taken {
-            left += 1;
-            continue;
-        }
+        let place = place(app, apps, &release, &of).await?;
+        let is_expired = label.contains(INFIX) && one.expires_at.is_some_and(|at| at <= now);
+        let why = match place {
+            Place::Taken => "Skipper serves in its place",
+            Place::Waiting if is_expired => "the time of the preview is over",
+            Place::Waiting | Place::Coming => {
+                left += 1;
+                if running.is_none() {
+                    running = Some(names_of_running(app).await);
+                }
+                let is_of = |name: &String| name.strip_prefix(pod.as_str()).is_some_and(|rest| rest.starts_with('-'));
+                if running.iter().flatten().any(is_of) {
+                    let tag = one.tag.clone().unwrap_or_default();
+                    if place == Place::Waiting {
+                        let preview = SlipPreview::of(&of, label, &tag, Some(one));
+                        shown.extend(preview.map(|preview| (label.clone(), preview)));
+                    }
+                    serving.insert(label.clone(), tag);
+                }
+                continue;
+            }
+        };
         let removing = app.platforms.iter().map(|(_, platform)| platform.remove_foreign_pod(&pod, STOPPED));
         match futures::future::try_join_all(removing).await {
             Ok(_) => {
-                info!(pod, "Skipper serves in its place: a pod of slip's is removed");
+                info!(pod, "{why}: a pod of slip's is removed");
                 app.slips.known(|known| known.pods_gone.insert(pod));
+                if is_expired {
+                    app.caddy.leave(vec![label.clone()]);
+                }
             }
             Err(error) => {
                 left += 1;
@@ -275,6 +331,23 @@ async fn sweep_pods(app: &App, apps: &Apps) -> Result<usize, skipper_store::Erro
         }
     }
     Ok(left)
+}
+
+/// What slip wrote down of what it runs.
+async fn written(app: &App) -> Vec<Written> {
+    let Some(apps) = app.apps.get() else { return Vec::new() };
+    let storage = apps.server().storage.clone();
+    tokio::task::spawn_blocking(move || written::read(Path::new(&storage))).await.unwrap_or_default()
+}
+
+/// Names of the containers of other programs that run. Those of a pod begin with the name of that.
+async fn names_of_running(app: &App) -> Vec<String> {
+    let mut names = Vec::new();
+    for (_, platform) in app.platforms.iter() {
+        let found = platform.foreign(&[], LISTED).await.unwrap_or_default();
+        names.extend(found.into_iter().filter(|one| one.running).map(|one| one.name));
+    }
+    names
 }
 
 /// Stops what slip runs of an app, before the first deploy of one that must not run twice. It runs again if that fails.
@@ -312,9 +385,8 @@ pub(crate) async fn remove_of(app: &App, name: &ReleaseName) {
     const WHY: &str = "its app is removed";
     let is_of =
         |label: &str| label.strip_prefix(name.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(INFIX));
-    let storage = app.apps.get().map(|apps| apps.server().storage.clone()).unwrap_or_default();
-    let pods = tokio::task::spawn_blocking(move || pods::read(Path::new(&storage))).await.unwrap_or_default();
-    let pods: Vec<String> = pods.into_iter().filter(|(label, _)| is_of(label)).map(|(_, pod)| pod).collect();
+    let of_app = written(app).await.into_iter().filter(|one| is_of(&one.label));
+    let pods: Vec<String> = of_app.filter_map(|one| one.pod).collect();
     let clearing = app.platforms.iter().map(async |(target, platform)| {
         match platform.foreign(&[MANAGED], LISTED).await {
             Ok(found) => {
@@ -334,6 +406,12 @@ pub(crate) async fn remove_of(app: &App, name: &ReleaseName) {
         }
     });
     futures::future::join_all(clearing).await;
+    app.slips.known(|known| {
+        known.serving.retain(|label, _| !is_of(label));
+        known.previews.retain(|label, _| !is_of(label));
+    });
+    // Its ways in lead nowhere any more.
+    app.caddy.leave(vec![name.to_string()]);
 }
 
 async fn remove(platform: &dyn Platform, one: &Foreign, why: &str) -> bool {

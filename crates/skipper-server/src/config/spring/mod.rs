@@ -31,5 +31,15 @@ pub(super) fn read(sources: &Sources, faults: &mut Vec<Fault>, warnings: &mut Ve
         .map_or_else(Translated::default, |environment| translate::translate(&environment, sources, faults, warnings))
 }
 
+/// The address of the PostgreSQL that a JDBC address names (`postgres://…`), and what of it has no effect here.
+///
+/// # Errors
+///
+/// Why it is none.
+pub fn postgres_of_jdbc(url: &str) -> Result<(String, Option<String>), String> {
+    let translated = jdbc::translate(url, None, None, std::path::Path::new("/"), None)?;
+    Ok((translated.url, translated.note))
+}
+
 #[cfg(test)]
 mod tests;

@@ -3,29 +3,43 @@
 //!
 //! The database is the truth. A file that says something else was either changed by somebody, and counts, or is what the server
 //! wrote before it died, and is written again: which of both is told by the digest that the server leaves in what it writes.
-//! A file that is missing is written again, too; a resource is removed by the API.
+//! A file that is missing is written again, too; a resource is removed by the API. One that cannot be read is left to who wrote it.
 
 mod place;
 mod take;
 mod tell;
+mod watch;
+mod wrong;
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use skipper_store::EventFilter;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::app::App;
 
 use place::Place;
+pub(super) use take::Taken;
+use tell::Touched;
+
+pub use wrong::WrongFiles;
 
 /// How often files are looked at, and what other processes stored.
 const LOOK: Duration = Duration::from_secs(2);
+/// How often all of them are where changes are heard of.
+const LOOK_AT_ALL: Duration = Duration::from_secs(60);
 /// How often it is shown when nodes were seen.
 const NODES: Duration = Duration::from_secs(30);
-/// Events read at a time.
+/// Shortest time from one telling to the next: what changes several times meanwhile is written once.
+const GATHER: Duration = Duration::from_millis(100);
+/// The same where much changes, and how many documents that is.
+const GATHER_MUCH: Duration = Duration::from_secs(1);
+const MUCH: usize = 50;
+/// Events read at a time, and most documents that are gathered before they are written.
 const BATCH: u32 = 500;
+const DOCUMENTS: usize = 2000;
 /// A store with more events than that is not told anew from its beginning.
 const FROM_THE_BEGINNING: u64 = 10_000;
 
@@ -36,9 +50,34 @@ pub async fn follow(app: App, data_dir: PathBuf, stop: CancellationToken) {
         warn!(error = %cause, dir = %place.root().display(), "the fleet's folders cannot be made; they are not followed");
         return;
     }
-    let mut taken = take::Taken::default();
-    take::all(&app, &place, &mut taken).await;
-    tell::everything(&app, &place, &mut taken).await;
+    let taken = Arc::new(Taken::new(&place, app.fleet.wrong_files().clone()));
+    take::changed(&app, &taken, true).await;
+    tell::everything(&app, &place, &taken).await;
+    let _ = app.fleet.0.files.set(Arc::clone(&taken));
+    app.tasks.spawn(take_in(app.clone(), Arc::clone(&taken), stop.clone()));
+    tell(app, place, taken, stop).await;
+}
+
+/// Takes in what people write.
+async fn take_in(app: App, taken: Arc<Taken>, stop: CancellationToken) {
+    let mut wanted = app.fleet.0.wanted.subscribe();
+    let mut all_at = Instant::now();
+    loop {
+        let turn = *wanted.borrow_and_update();
+        let all = all_at.elapsed() >= LOOK_AT_ALL;
+        take::changed(&app, &taken, all).await;
+        if all {
+            all_at = Instant::now();
+        }
+        app.fleet.0.looked.send_replace(turn);
+        if stop.run_until_cancelled(timeout(LOOK, wanted.changed())).await.is_none() {
+            return;
+        }
+    }
+}
+
+/// Tells what is stored.
+async fn tell(app: App, place: Place, taken: Arc<Taken>, stop: CancellationToken) {
     let mut head = app.store.events_subscribe();
     let mut after = match place.last_event() {
         Some(seq) => seq,
@@ -47,12 +86,12 @@ pub async fn follow(app: App, data_dir: PathBuf, stop: CancellationToken) {
             if newest > FROM_THE_BEGINNING { newest } else { 0 }
         }
     };
-    let mut wanted = app.fleet.0.wanted.subscribe();
-    let (mut asked, mut looked_at) = (0, Instant::now());
     let (mut nodes_at, mut tidied_at) = (Instant::now(), Instant::now());
     loop {
+        let began = Instant::now();
         head.mark_unchanged();
-        loop {
+        let mut touched = Touched::default();
+        while touched.count() < DOCUMENTS {
             let events = match app.store.events_list(after, BATCH, &EventFilter::default()).await {
                 Ok(events) => events,
                 Err(error) => {
@@ -62,28 +101,25 @@ pub async fn follow(app: App, data_dir: PathBuf, stop: CancellationToken) {
             };
             let Some(last) = events.last() else { break };
             after = last.seq;
-            tell::events(&app, &place, &mut taken, &events).await;
+            tell::lines(&place, &events);
+            touched.add(&events);
         }
-        // Not with every event: looking costs as much as there are files.
-        let turn = *wanted.borrow_and_update();
-        if turn != asked || looked_at.elapsed() >= LOOK {
-            take::all(&app, &place, &mut taken).await;
-            app.fleet.0.looked.send_replace(turn);
-            (asked, looked_at) = (turn, Instant::now());
-        }
+        let more = touched.count() >= DOCUMENTS;
+        let gather = if touched.count() < MUCH { GATHER } else { GATHER_MUCH };
+        tell::documents(&app, &place, &taken, &touched).await;
+        tell::again(&app, &place, &taken, &taken.missing()).await;
         if tidied_at.elapsed() >= LOOK {
             tell::tidy(&app, &place).await;
             tidied_at = Instant::now();
         }
         if nodes_at.elapsed() >= NODES {
             nodes_at = Instant::now();
-            tell::nodes(&app, &place, &mut taken).await;
+            tell::nodes(&app, &place, &taken).await;
         }
         let woken = async {
-            tokio::select! {
-                _ = head.changed() => {}
-                _ = wanted.changed() => {}
-                () = tokio::time::sleep(LOOK) => {}
+            if !more {
+                let _ = timeout(LOOK, head.changed()).await;
+                sleep_until(began + gather).await;
             }
         };
         if stop.run_until_cancelled(woken).await.is_none() {

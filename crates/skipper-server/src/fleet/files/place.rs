@@ -47,6 +47,8 @@ pub(super) struct Found {
     pub(super) path: PathBuf,
     /// Changes whenever the file does.
     pub(super) stamp: (u64, i64, i64),
+    /// It is a link to somewhere else.
+    pub(super) is_link: bool,
 }
 
 impl Place {
@@ -71,12 +73,19 @@ impl Place {
         let found = entries.flatten().filter_map(|entry| {
             let name = entry.file_name().into_string().ok()?;
             let id = name.strip_suffix(".json").filter(|id| !id.is_empty() && !id.starts_with('.'))?;
-            let stamp = Self::stamp(&entry.path())?;
-            Some(Found { id: id.to_owned(), path: entry.path(), stamp })
+            self.found(folder, id)
         });
         let mut found: Vec<Found> = found.take(MAX_FILES).collect();
         found.sort_by(|a, b| a.id.cmp(&b.id));
         found
+    }
+
+    /// A document of a folder.
+    pub(super) fn found(&self, folder: &str, id: &str) -> Option<Found> {
+        let path = self.path(folder, id);
+        let stamp = Self::stamp(&path)?;
+        let is_link = fs::symlink_metadata(&path).is_ok_and(|about| about.is_symlink());
+        Some(Found { id: id.to_owned(), path, stamp, is_link })
     }
 
     pub(super) fn path(&self, folder: &str, id: &str) -> PathBuf {
@@ -113,6 +122,13 @@ impl Place {
         file.write_all(text.as_bytes())?;
         drop(file);
         fs::rename(aside, path)
+    }
+
+    /// Renames a document to what is not read, and answers where it is.
+    pub(super) fn lay_aside(&self, folder: &str, id: &str) -> io::Result<PathBuf> {
+        let to = self.root.join(folder).join(format!("{id}.json.refused"));
+        fs::rename(self.path(folder, id), &to)?;
+        Ok(to)
     }
 
     pub(super) fn is_there(&self, folder: &str, id: &str) -> bool {

@@ -11,11 +11,11 @@ use skipper_core::{
     release::{Door, Source},
 };
 use skipper_store::{Order, OrderFilter, Resource, ResourceFilter};
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::{
     place::Place,
-    take::{NodeAuth, Taken, WRITTEN, digest},
+    take::{NodeAuth, Taken, WRITTEN, digest, folder},
 };
 use crate::{
     app::App,
@@ -33,14 +33,34 @@ const MAX: u32 = 1000;
 const MAX_HOPS: usize = 100;
 
 /// Writes every document as the database has it.
-pub(super) async fn everything(app: &App, place: &Place, taken: &mut Taken) {
+pub(super) async fn everything(app: &App, place: &Place, taken: &Taken) {
     if let Err(error) = try_everything(app, place, taken).await {
         warn!("the data folder is not written yet: {}", error.chain());
     }
 }
 
+/// Writes files again that somebody took away: what they show is stored, and is removed by the API alone.
+pub(super) async fn again(app: &App, place: &Place, taken: &Taken, gone: &[(Kind, String)]) {
+    for (kind, id) in gone {
+        let written = match (kind, NodeName::new(id.clone())) {
+            (Kind::Node, Ok(name)) => node(app, place, taken, &name).await,
+            (Kind::Node, Err(_)) => continue,
+            _ => resource(app, place, taken, *kind, id, false).await,
+        };
+        match written {
+            Ok(()) if place.is_there(folder(*kind), id) => info!(
+                "{}/{id}.json was gone and is written again: what is stored holds until the {} is removed by command or API",
+                folder(*kind),
+                kind.as_str()
+            ),
+            Ok(()) => {}
+            Err(error) => warn!("{}/{id}.json is not written again: {}", folder(*kind), error.chain()),
+        }
+    }
+}
+
 /// Shows when nodes were seen, of the first of them.
-pub(super) async fn nodes(app: &App, place: &Place, taken: &mut Taken) {
+pub(super) async fn nodes(app: &App, place: &Place, taken: &Taken) {
     let Ok(all) = app.store.node_list(None, MAX).await else { return };
     for one in all {
         if let Err(error) = node(app, place, taken, &one.name).await {
@@ -49,7 +69,7 @@ pub(super) async fn nodes(app: &App, place: &Place, taken: &mut Taken) {
     }
 }
 
-async fn try_everything(app: &App, place: &Place, taken: &mut Taken) -> Result<(), Error> {
+async fn try_everything(app: &App, place: &Place, taken: &Taken) -> Result<(), Error> {
     for node in app.store.node_list(None, MAX).await? {
         self::node(app, place, taken, &node.name).await?;
     }
@@ -66,8 +86,8 @@ async fn try_everything(app: &App, place: &Place, taken: &mut Taken) -> Result<(
     Ok(())
 }
 
-/// Tells of events: their own lines, and the documents that they are about.
-pub(super) async fn events(app: &App, place: &Place, taken: &mut Taken, events: &[Event]) {
+/// Tells of events: a line for each.
+pub(super) fn lines(place: &Place, events: &[Event]) {
     let mut lines: Vec<(String, String, String)> = Vec::new();
     for event in events {
         let at = stamp(event.at);
@@ -91,15 +111,18 @@ pub(super) async fn events(app: &App, place: &Place, taken: &mut Taken, events: 
             }
         }
     }
-    let touched = Touched::by(events);
-    if let Err(error) = documents(app, place, taken, &touched).await {
+}
+
+/// Tells of what events were about, as it is now.
+pub(super) async fn documents(app: &App, place: &Place, taken: &Taken, touched: &Touched) {
+    if let Err(error) = try_documents(app, place, taken, touched).await {
         warn!("a document of the data folder is not written: {}", error.chain());
     }
 }
 
 /// What events are about, each named once however many tell of it.
-#[derive(Default)]
-struct Touched {
+#[derive(Debug, Default)]
+pub(super) struct Touched {
     orders: BTreeSet<OrderId>,
     nodes: BTreeSet<NodeName>,
     /// Kind, id, and whether it was removed last.
@@ -108,8 +131,14 @@ struct Touched {
 }
 
 impl Touched {
-    fn by(events: &[Event]) -> Self {
-        let mut touched = Self::default();
+    /// How many documents are to be written, more or less.
+    pub(super) fn count(&self) -> usize {
+        self.orders.len() + self.nodes.len() + self.resources.len() + self.tenants.len()
+    }
+
+    /// Adds what these events are about.
+    pub(super) fn add(&mut self, events: &[Event]) {
+        let touched = self;
         for event in events {
             let text = |key: &str| event.data.get(key).and_then(Value::as_str);
             let (group, what) = event.kind.split_once('.').unwrap_or((&event.kind, ""));
@@ -127,7 +156,6 @@ impl Touched {
                 touched.tenants.extend(event.tenant.clone());
             }
         }
-        touched
     }
 }
 
@@ -152,7 +180,7 @@ fn log_line(event: &Event) -> String {
     format!("{line}\n")
 }
 
-async fn documents(app: &App, place: &Place, taken: &mut Taken, touched: &Touched) -> Result<(), Error> {
+async fn try_documents(app: &App, place: &Place, taken: &Taken, touched: &Touched) -> Result<(), Error> {
     for id in &touched.orders {
         if let Some(order) = app.store.order_get(*id).await? {
             write_order(place, &order);
@@ -192,14 +220,14 @@ fn write_order(place: &Place, order: &Order) {
     }
 }
 
-async fn node(app: &App, place: &Place, taken: &mut Taken, name: &NodeName) -> Result<(), Error> {
+async fn node(app: &App, place: &Place, taken: &Taken, name: &NodeName) -> Result<(), Error> {
     let Some(node) = app.store.node_get(name).await? else {
         place.remove("resources/nodes", name.as_str());
         place.remove("auth/nodes", name.as_str());
         return Ok(());
     };
     let document = nodes::document(&nodes::resource(app, &node));
-    write(place, taken, "resources/nodes", name.as_str(), document);
+    write(place, taken, Kind::Node, name.as_str(), document);
     let tokens = app.store.node_tokens(name).await?;
     if let (Some(newest), Some(oldest)) = (tokens.first(), tokens.last()) {
         let auth = NodeAuth {
@@ -220,14 +248,7 @@ async fn node(app: &App, place: &Place, taken: &mut Taken, name: &NodeName) -> R
     Ok(())
 }
 
-async fn resource(
-    app: &App,
-    place: &Place,
-    taken: &mut Taken,
-    kind: Kind,
-    id: &str,
-    removed: bool,
-) -> Result<(), Error> {
+async fn resource(app: &App, place: &Place, taken: &Taken, kind: Kind, id: &str, removed: bool) -> Result<(), Error> {
     match app.store.resource_get(kind.as_str(), id).await? {
         Some(resource) => write_resource(app, place, taken, kind, &resource).await,
         None if removed => {
@@ -238,31 +259,21 @@ async fn resource(
     }
 }
 
-async fn write_resource(
-    app: &App,
-    place: &Place,
-    taken: &mut Taken,
-    kind: Kind,
-    resource: &Resource,
-) -> Result<(), Error> {
+async fn write_resource(app: &App, place: &Place, taken: &Taken, kind: Kind, resource: &Resource) -> Result<(), Error> {
     let document = resources::document(app, resource).await?;
-    write(place, taken, folder(kind), &resource.name, document);
+    write(place, taken, kind, &resource.name, document);
     Ok(())
 }
 
-const fn folder(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Node => "resources/nodes",
-        Kind::Tenant => "resources/tenants",
-        Kind::Service => "resources/services",
-    }
-}
-
-fn write(place: &Place, taken: &mut Taken, folder: &str, id: &str, mut document: Value) {
+fn write(place: &Place, taken: &Taken, kind: Kind, id: &str, mut document: Value) {
+    let folder = folder(kind);
     if taken.is_unread(place, folder, id) {
         return;
     }
     let written = digest(document.get("spec").unwrap_or(&Value::Null));
+    if !taken.may_write(place, kind, id, &written) {
+        return;
+    }
     if let Some(status) = document.get_mut("status").and_then(Value::as_object_mut) {
         status.insert(WRITTEN.to_owned(), json!(written));
     }

@@ -211,6 +211,10 @@ pub(super) async fn look(
             None => eyes.launched(app, tenant, stored, application).await?,
         };
         let mut state = nothing_of(stored, application, version);
+        if status == Status::Unknown {
+            // What is still to be fetched, or waits for its turn, is on its way.
+            state.state = Running::Deploying;
+        }
         if let Some(runs) = runs {
             let deployment = &runs.live.deployment.id;
             let sight = match eyes.seen.entry(deployment.clone()) {
@@ -294,10 +298,11 @@ fn watched<'a>(health: Option<&'a ReleaseHealth>, deployment: &DeploymentId, ind
 fn judge(observed: &Observed, waits: bool, elsewhere: bool, watched: Option<&Looked>) -> Option<Running> {
     match (observed, watched) {
         (Observed::Absent, _) => None,
+        // One that was started again is coming up, whatever became of it before.
+        (Observed::Running(_), Some(Looked::Starting | Looked::BackingOff { .. })) => Some(Running::Deploying),
         (Observed::Exited { .. }, _) | (_, Some(Looked::BackingOff { .. })) => Some(Running::Failed),
         // What this server cannot see is no evidence.
         (Observed::Unknown { .. }, _) => Some(if elsewhere { Running::Deployed } else { Running::Unknown }),
-        (Observed::Running(_), Some(Looked::Starting)) => Some(Running::Deploying),
         (Observed::Running(_), _) => Some(if waits { Running::Deploying } else { Running::Deployed }),
     }
 }
@@ -331,4 +336,35 @@ fn instance(
 /// The address of the port `http`, else of its first port.
 fn first_address(instance: &Instance) -> Option<SocketAddr> {
     instance.addresses.get("http").or_else(|| instance.addresses.values().next()).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use skipper_core::time::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn what_was_started_again_is_coming_up_until_it_is_well() {
+        let instance = Instance {
+            index: 0,
+            addresses: BTreeMap::new(),
+            handle: String::new(),
+            started_at: Timestamp::default(),
+            restarts: 1,
+            attributes: BTreeMap::new(),
+        };
+        let running = Observed::Running(instance);
+        let waiting = Looked::BackingOff { until: Timestamp::default() };
+        for (seen, watched, state) in [
+            (&running, Some(&waiting), Some(Running::Deploying)),
+            (&running, Some(&Looked::Starting), Some(Running::Deploying)),
+            (&running, Some(&Looked::Recovered), Some(Running::Deployed)),
+            (&running, None, Some(Running::Deployed)),
+            (&Observed::Absent, Some(&waiting), None),
+            (&Observed::Unknown { reason: String::new() }, Some(&waiting), Some(Running::Failed)),
+        ] {
+            assert_eq!(judge(seen, false, false, watched), state, "{seen:?} {watched:?}");
+        }
+    }
 }

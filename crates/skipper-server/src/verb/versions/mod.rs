@@ -107,6 +107,24 @@ impl Version {
         self.stored.created_at
     }
 
+    /// As an install was when its platforms had been told, whatever its instances have come to meanwhile.
+    #[must_use]
+    pub fn as_launched(mut self) -> Self {
+        if self.status == Status::Failed {
+            self.status = Status::Deployed;
+            self.told = Told::Complete(Verb::Install);
+        }
+        self
+    }
+
+    /// As it is told to whoever has just deleted it.
+    #[must_use]
+    pub fn as_deleted(mut self) -> Self {
+        self.status = Status::Deleted;
+        self.told = Told::Deleted;
+        self
+    }
+
     /// As it was when that was asked for, whatever has become of it meanwhile.
     #[must_use]
     pub fn as_accepted(mut self, verb: Verb) -> Self {
@@ -239,6 +257,23 @@ pub async fn deployed(app: &App, caller: &Caller, tenant: &TenantName, name: &Re
     let release = find::release(app, tenant, name).await?;
     let refusal = Error::new(Code::ReleaseNotFound, format!("release `{name}` has no version that is deployed"));
     Err(find::unless_busy(app, &release, refusal).await)
+}
+
+/// The version that a delete takes away: the one that is deployed. Where none is, the newest one of a first install that failed: what
+/// the original would call DEPLOYED with applications that died, and lets be deleted.
+///
+/// # Errors
+///
+/// As [`deployed`].
+pub async fn to_delete(app: &App, caller: &Caller, tenant: &TenantName, name: &ReleaseName) -> Result<Version, Error> {
+    let refusal = match deployed(app, caller, tenant, name).await {
+        Ok(version) => return Ok(version),
+        Err(error) if error.code() == Code::ReleaseNotFound => error,
+        Err(error) => return Err(error),
+    };
+    let there = app.store.release_get(tenant, name).await?.is_some_and(|release| !release.deleted);
+    let newest = list(app, caller, tenant, VersionFilter::Newest(name), Look::Never).await?.pop();
+    newest.filter(|version| there && version.status == Status::Failed).ok_or(refusal)
 }
 
 /// The revision that going back to a version leads to: of the version before the one that serves, or served last, where

@@ -38,6 +38,8 @@ async fn a_release_that_is_not_there_is_told_of_with_its_name() {
     let answer = server.get("/api/release/status/web/77").await;
     check(&answer, 404, NOT_FOUND, "Release with the name [web] and version [77] doesn't exist");
     assert_eq!(answer.read::<Value>()["version"], 77);
+    let answer = server.get("/api/release/status/web/-1").await;
+    check(&answer, 404, NOT_FOUND, "Release with the name [web] and version [-1] doesn't exist");
     for (method, path) in [(Method::POST, "/api/delete/nope"), (Method::DELETE, "/api/release/nope")] {
         check(&server.send(Ask::new(method, path)).await, 404, NOT_FOUND, "[nope]");
     }
@@ -46,6 +48,30 @@ async fn a_release_that_is_not_there_is_told_of_with_its_name() {
     let back = json!({"releaseName": "web", "version": 99});
     let answer = server.post("/api/release/rollback", &back).await;
     check(&answer, 404, NOT_FOUND, "Release with the name [web] and version [99] doesn't exist");
+}
+
+#[tokio::test]
+async fn scalars_that_are_written_as_others_are_read_as_they_were_written() {
+    let server = stocked().await;
+    server.post("/api/package/install", &install("1.0.0", "5")).await.ok::<Value>();
+    // Not by a value of this program's own, which knows no `1.10`.
+    let send = async |more: &str| {
+        let body = format!(
+            r#"{{"packageIdentifier": {{"packageName": "hello", "packageVersion": 1.10}},
+                "installProperties": {{"releaseName": 7, "platformName": "default"{more}}}}}"#
+        );
+        let mut ask = Ask::new(Method::POST, "/api/package/install").header("content-type", "application/json");
+        ask.body = body.into_bytes();
+        server.send(ask).await
+    };
+    check(&send("").await, 409, SKIPPER, "Can not find package 'hello', version '1.10'");
+    let text = "instead got class = class java.lang.IntegeroverrideValues.getRaw() = 5";
+    check(&send(r#", "configValues": {"raw": 5}"#).await, 409, SKIPPER, text);
+    let answer = server.post("/api/release/rollback", &json!({"releaseName": 5, "version": "99"})).await;
+    check(&answer, 404, NOT_FOUND, "Release with the name [5] and version [99] doesn't exist");
+    let answer = server.post("/api/release/scale/5", &json!({"scale": [{"name": "web", "count": 2.7}]})).await;
+    let unreadable = "org.springframework.http.converter.HttpMessageNotReadableException";
+    check(&answer, 400, unreadable, "JSON parse error: `2.7` is not a whole number");
 }
 
 #[tokio::test]

@@ -48,6 +48,10 @@ async fn an_install_is_deployed_when_the_platform_was_told() {
     let fields: Vec<&String> = instance.as_object().expect("an instance").keys().collect();
     assert_eq!(fields, ["instanceNumber", "baseUrl", "process", "attributes", "id", "state"]);
     assert_eq!(instance["id"], "web.web-v1-0");
+    // Of no instances there is nothing to be told.
+    server.upload("3.0.0", "  replicas: 0\n").await.ok::<Value>();
+    let none: Value = server.post("/api/install", &install("3.0.0", "none")).await.ok();
+    assert_eq!(none["info"]["status"]["statusCode"], "DEPLOYED");
 }
 
 #[tokio::test]

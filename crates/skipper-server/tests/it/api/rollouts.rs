@@ -5,7 +5,10 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 use skipper_core::{name::PlatformName, spec::Target};
-use skipper_server::api::own::wire::{PlanView, ReleaseStatus};
+use skipper_server::{
+    api::own::wire::{PlanView, ReleaseStatus},
+    verb::wait,
+};
 use testkit::Behaviour;
 
 use super::{errors::check, install, json_of, stocked, upgrade};
@@ -126,8 +129,35 @@ async fn an_install_whose_health_fails_later_is_failed_then_and_its_name_is_free
     let answer = server.post("/api/package/install", &install("1.0.0", "web")).await;
     assert_eq!(answer.ok::<Value>()["info"]["status"]["statusCode"], "DEPLOYED", "the platform was told");
     server.told("web", "FAILED", "Install failed").await;
+    // However late the answer comes to be made: what was started is known after it has been taken back.
+    let newest = server.app.store.rollout_list(None, false, 1, None).await.expect("the store answers");
+    let id = newest.first().expect("a rollout").1.id;
+    let ended = wait::until(&server.app, id, Duration::from_secs(10), |_| false).await;
+    let mut ended = ended.expect("the store answers");
+    assert!(ended.rollout.phase.is_final(), "{:?}", ended.rollout.phase);
+    assert!(wait::launched(&ended) && wait::was_launched(&ended) && wait::all_were_launched(&ended));
+    for record in &mut ended.steps {
+        record.outcome.data = json!({"code": "failed", "message": "it could not be started"});
+    }
+    assert!(!wait::was_launched(&ended) && !wait::all_were_launched(&ended));
     let again: Value = server.post("/api/package/install", &install("2.0.0", "web")).await.ok();
     assert_eq!(again["version"], 2);
+}
+
+#[tokio::test]
+async fn an_install_that_failed_is_deleted_with_its_package() {
+    let server = stocked().await;
+    server.machine.platform.behave("1.0.0", Behaviour { healthy_after: None, exits_after: Some((Duration::ZERO, 1)) });
+    server.post("/api/package/install", &install("1.0.0", "web")).await.ok::<Value>();
+    server.told("web", "FAILED", "Install failed").await;
+    let delete = || Ask::new(Method::DELETE, "/api/release/web/package");
+    let gone = json_of(&server.spring(delete()).await, 200, "application/json");
+    assert_eq!((&gone["version"], &gone["info"]["status"]["statusCode"]), (&json!(1), &json!("DELETED")));
+    let list: Value = server.spring(Ask::get("/api/release/list")).await.ok();
+    assert_eq!(list.pointer("/_embedded/releases"), None, "nothing of it is left: {list}");
+    let found: Value = server.get("/api/packageMetadata/search/findByName?name=hello").await.ok();
+    assert_eq!(found.pointer("/_embedded/packageMetadata/0"), None, "{found}");
+    check(&server.spring(delete()).await, 404, "org.springframework.cloud.skipper.ReleaseNotFoundException", "[web]");
 }
 
 #[tokio::test]

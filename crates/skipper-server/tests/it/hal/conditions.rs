@@ -47,6 +47,8 @@ async fn heads_and_options_say_what_there_is() {
         ("/api/repositories", "GET,HEAD,POST,OPTIONS"),
         ("/api/repositories/1", "GET,HEAD,PUT,PATCH,DELETE,OPTIONS"),
         ("/api/deployers", "GET,HEAD,OPTIONS"),
+        ("/api/list", "GET,HEAD"),
+        ("/api/release/rollback", "POST,DELETE"),
     ] {
         let answer = server.send(Ask::new(Method::OPTIONS, uri)).await;
         assert_eq!((answer.status.as_u16(), answer.header("allow")), (200, Some(expected)), "{uri}");

@@ -89,6 +89,11 @@ async fn a_repository_is_replaced_or_changed_in_part() {
     }
     assert_eq!(server.send(ask(Method::PUT, "/api/repositories/99", &whole)).await.status, 404);
     assert_eq!(server.send(ask(Method::PATCH, uri, &json!({"repoOrder": "high"}))).await.status, 400);
+    let patched: Value = server.send(ask(Method::PATCH, uri, &json!({"repoOrder": "11"}))).await.ok();
+    assert_eq!(patched["repoOrder"], 11);
+    let operations = json!([{"op": "replace", "path": "/repoOrder", "value": 3}]);
+    let operations = ask(Method::PATCH, uri, &operations).header("content-type", "application/json-patch+json");
+    assert_eq!(server.send(operations).await.status, 415);
 }
 
 #[tokio::test]

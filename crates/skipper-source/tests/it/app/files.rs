@@ -79,7 +79,7 @@ tls = "internal"
     let server = loaded.server.unwrap_or_else(|faults| panic!("{faults}"));
     assert_eq!(server.secret.expose(), "x-${B}-y", "filled in once");
     assert_eq!(
-        (server.listen.port(), server.storage.as_str(), server.backend),
+        (server.listen.port(), server.storage.as_str(), server.backend.clone()),
         (7890, "/var/lib/slip", Backend::Podman)
     );
     let registries: Vec<_> = server
@@ -234,6 +234,10 @@ fn a_host_name_leads_to_one_app() {
     let twice = with("health = {}\n").replace("routing =", "x =")
         + "[[routing.routes]]\nhostname = \"b.example.com\"\n[[routing.routes]]\nhostname = \"B.example.com\"\n";
     assert!(try_app(&twice, &[]).expect_err("twice").to_string().contains("is routed twice"));
+    // That of webhooks leads to the API.
+    let server = format!("{SERVER}[deploy]\ndomain = \"www.example.com\"\n");
+    let loaded = load(&server, &[("one.toml", &one)], &SECRET);
+    assert!(loaded.apps["one"].as_ref().expect_err("taken").to_string().contains("`deploy.domain`"));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     net::{IpAddr, SocketAddr, UdpSocket},
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -87,7 +87,6 @@ pub(super) async fn look(door: &Door, env: &BTreeMap<String, String>, findings: 
         Finding::broken("apps", format!("{detail}, and not {}", broken.join(", ")), "mend their files")
     });
     findings.extend(split(&apps));
-    findings.extend(literal_keys(door));
     names(&apps, findings).await;
     Some(apps)
 }
@@ -126,14 +125,79 @@ fn split(apps: &Apps) -> Option<Finding> {
     ))
 }
 
-/// Files that hold a key themselves, and that others may read.
-fn literal_keys(door: &Door) -> Vec<Finding> {
+/// Looks at who may read the files; `data_dir` is whose server reads them, where that is known.
+pub(super) fn readers(door: &Door, data_dir: Option<&Path>, findings: &mut Vec<Finding>) {
+    let keeper = data_dir.and_then(Keeper::of);
+    findings.extend(unreadable(door, keeper));
+    findings.extend(literal_keys(door, keeper));
+}
+
+/// The user that the server runs as: whoever has its data directory.
+#[derive(Clone, Copy)]
+struct Keeper {
+    user: u32,
+    group: u32,
+}
+
+impl Keeper {
+    /// `None` where there is no such folder yet, or it is root's, who may read everything.
+    fn of(data_dir: &Path) -> Option<Self> {
+        let meta = fs::metadata(data_dir).ok()?;
+        (meta.uid() != 0).then(|| Self { user: meta.uid(), group: meta.gid() })
+    }
+
+    /// Whether they may read a file of this owner and group with this mode. Further groups of theirs are not known.
+    fn may_read(self, meta: &fs::Metadata, mode: u32) -> bool {
+        let bit = match (meta.uid() == self.user, meta.gid() == self.group) {
+            (true, _) => 0o400,
+            (false, true) => 0o040,
+            (false, false) => 0o004,
+        };
+        mode & bit != 0
+    }
+
+    /// What gives them a file that has to be closed to everybody else.
+    fn share(self, path: &Path, mode: u32) -> Fix {
+        Fix::Share(path.to_owned(), mode & 0o600 | 0o040, self.group)
+    }
+}
+
+fn files_of(door: &Door) -> impl Iterator<Item = (PathBuf, &String)> {
     let own = std::iter::once((door.dir.join("slip.toml"), &door.texts.server));
-    let apps = door.texts.apps.iter().map(|(name, text)| (door.dir.join("apps").join(name), text));
-    own.chain(apps)
-        .filter(|(_, text)| holds_key(text))
-        .filter_map(|(path, _)| private(&path, "key files", 0o640))
-        .collect()
+    own.chain(door.texts.apps.iter().map(|(name, text)| (door.dir.join("apps").join(name), text)))
+}
+
+/// Files that the server's own user cannot read: it would not start any more.
+fn unreadable(door: &Door, keeper: Option<Keeper>) -> Vec<Finding> {
+    let Some(keeper) = keeper else { return Vec::new() };
+    let closed = files_of(door).filter_map(|(path, _)| {
+        let meta = fs::metadata(&path).ok()?;
+        let mode = meta.permissions().mode();
+        if keeper.may_read(&meta, mode) {
+            return None;
+        }
+        let detail = format!("{} cannot be read by user {}, who has the data directory", path.display(), keeper.user);
+        let fix = keeper.share(&path, mode);
+        Some(Finding::broken("directory", detail, fix.text()).fix(fix))
+    });
+    closed.collect()
+}
+
+/// Files that hold a key themselves, and that others may read. Whoever runs the server still has to.
+fn literal_keys(door: &Door, keeper: Option<Keeper>) -> Vec<Finding> {
+    let open = files_of(door).filter(|(_, text)| holds_key(text)).filter_map(|(path, _)| {
+        let finding = private(&path, "key files", 0o640)?;
+        let meta = fs::metadata(&path).ok()?;
+        let mode = meta.permissions().mode();
+        match keeper.filter(|keeper| keeper.may_read(&meta, mode) && !keeper.may_read(&meta, mode & 0o640)) {
+            Some(keeper) => {
+                let fix = keeper.share(&path, mode);
+                Some(Finding { advice: Some(fix.text()), ..finding }.fix(fix))
+            }
+            None => Some(finding),
+        }
+    });
+    open.collect()
 }
 
 /// Whether a text says `secret = "…"`, or a token, without naming a variable.
@@ -251,6 +315,38 @@ mod tests {
             assert!(finding.state == state && finding.detail.contains(text), "{finding:?}");
         }
         assert!(own_addresses().contains(&IpAddr::from([127, 0, 0, 1])));
+    }
+
+    #[test]
+    fn a_file_that_is_closed_to_others_stays_open_to_the_server() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let file = dir.path().join("slip.toml");
+        fs::write(&file, "[auth]\nsecret = \"x\"\n").expect("written");
+        let set = |mode| fs::set_permissions(&file, fs::Permissions::from_mode(mode)).expect("set");
+        let texts = DirectoryTexts { server: "[auth]\nsecret = \"x\"\n".to_owned(), ..DirectoryTexts::default() };
+        let door = Door { dir: dir.path().to_owned(), texts, knows_variables: true };
+        let own = fs::metadata(&file).expect("there");
+        set(0o644);
+        let same = Keeper { user: own.uid(), group: own.gid() };
+        assert_eq!(unreadable(&door, Some(same)).len(), 0);
+        assert_eq!(literal_keys(&door, Some(same))[0].fix, Some(Fix::Mode(file.clone(), 0o640)));
+        // Another user, of another group: it is given to that.
+        let other = Keeper { user: own.uid() + 1, group: own.gid() + 1 };
+        assert_eq!(unreadable(&door, Some(other)).len(), 0);
+        let wanted = Fix::Share(file.clone(), 0o640, own.gid() + 1);
+        assert_eq!(literal_keys(&door, Some(other))[0].fix.as_ref(), Some(&wanted));
+        set(0o640);
+        let found = unreadable(&door, Some(other));
+        assert_eq!((found[0].state, found[0].fix.as_ref()), (State::Broken, Some(&wanted)));
+        assert_eq!(unreadable(&door, Some(Keeper { group: own.gid(), ..other })).len(), 0);
+        assert_eq!(unreadable(&door, None).len(), 0);
+        // Only root gives files away.
+        if rustix::process::geteuid().is_root() {
+            let mut all = found;
+            crate::cmd::doctor::fix::mend(&mut all);
+            let now = fs::metadata(&file).expect("there");
+            assert_eq!((now.gid(), now.permissions().mode() & 0o777), (own.gid() + 1, 0o640));
+        }
     }
 
     #[test]

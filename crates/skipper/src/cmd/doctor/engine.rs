@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const EPOCH: i64 = 1_767_225_600_000_000;
 
 /// Looks for the engine of apps where the server would.
-pub(super) async fn look(backend: Backend, surroundings: &Surroundings) -> Finding {
+pub(super) async fn look(backend: &Backend, surroundings: &Surroundings) -> Finding {
     let docker = || {
         let host = surroundings.var("DOCKER_HOST").and_then(|host| host.strip_prefix("unix://"));
         ("Docker", "docker.service", PathBuf::from(host.unwrap_or("/var/run/docker.sock")))
@@ -37,13 +37,19 @@ pub(super) async fn look(backend: Backend, surroundings: &Surroundings) -> Findi
         let own = surroundings.runtime_dir().map(|dir| dir.join("podman/podman.sock")).filter(|path| path.exists());
         ("Podman", "podman.socket", own.unwrap_or_else(|| "/run/podman/podman.sock".into()))
     };
-    if backend == Backend::Docker && surroundings.var("DOCKER_HOST").is_some_and(|host| !host.starts_with("unix://")) {
+    if *backend == Backend::Docker && surroundings.var("DOCKER_HOST").is_some_and(|host| !host.starts_with("unix://")) {
         return Finding::ok("engine", "Docker on another machine; `platform` says whether the server reaches it");
     }
     let places = match backend {
         Backend::Docker => vec![docker()],
         Backend::Podman => vec![podman()],
         Backend::Auto => vec![docker(), podman()],
+        Backend::Account(name) => {
+            return Finding::ok(
+                "engine",
+                format!("that of the account {name}; the server tells whether it reaches it"),
+            );
+        }
     };
     let mut worst = None;
     for (name, unit, socket) in places {

@@ -18,6 +18,8 @@ const WITHIN: Duration = Duration::from_secs(30);
 pub(super) enum Fix {
     /// Nobody but the owner, or also the group, may open it.
     Mode(PathBuf, u32),
+    /// The same, and the file is that group's, which may read it.
+    Share(PathBuf, u32, u32),
     /// A folder that is missing.
     Folder(PathBuf),
     /// A unit of systemd that does not run.
@@ -31,6 +33,9 @@ impl Fix {
     pub(super) fn text(&self) -> String {
         match self {
             Self::Mode(path, mode) => format!("chmod {mode:o} {}", path.display()),
+            Self::Share(path, mode, group) => {
+                format!("chgrp {group} {0} && chmod {mode:o} {0}", path.display())
+            }
             Self::Folder(path) => format!("mkdir -p {}", path.display()),
             Self::Start(unit) => format!("systemctl start {unit}"),
             Self::Clock => "timedatectl set-ntp true".to_owned(),
@@ -40,6 +45,9 @@ impl Fix {
     fn apply(&self) -> Result<(), String> {
         match self {
             Self::Mode(path, mode) => chmod(path, *mode).map_err(|error| error.to_string()),
+            Self::Share(path, mode, group) => {
+                share(path, *group).and_then(|()| chmod(path, *mode)).map_err(|error| error.to_string())
+            }
             Self::Folder(path) => fs::create_dir_all(path).map_err(|error| error.to_string()),
             Self::Start(unit) => succeeds("systemctl", &["start", unit]),
             Self::Clock => succeeds("timedatectl", &["set-ntp", "true"]),
@@ -53,6 +61,11 @@ fn chmod(path: &Path, mode: u32) -> std::io::Result<()> {
         return Err(std::io::Error::other("it is a link; change what it leads to"));
     }
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
+}
+
+/// The group first: nobody who may read it is kept out for a moment.
+fn share(path: &Path, group: u32) -> std::io::Result<()> {
+    std::os::unix::fs::lchown(path, None, Some(group))
 }
 
 fn succeeds(program: &str, args: &[&str]) -> Result<(), String> {

@@ -148,26 +148,32 @@ impl Doctor {
         }
         let mut of_door = None;
         let mut backend = None;
+        let mut read = None;
         if let Some(dir) = dir {
             match read_directory(&dir) {
                 Ok(texts) => {
                     let door = Door { dir, texts, knows_variables };
                     let apps = door::look(&door, surroundings.vars(), findings).await;
-                    backend = apps.as_ref().map(|apps| apps.server.backend);
+                    backend = apps.as_ref().map(|apps| apps.server.backend.clone());
                     of_door = apps.map(|apps| OfDoor {
                         url: format!("http://{}", reached(apps.server.listen)),
                         token: apps.secret().map(|secret| secret.expose().to_owned()),
                     });
+                    read = Some(door);
                 }
                 Err(why) => findings.push(Finding::broken("directory", why, "make it readable, or `skipper init`")),
             }
         }
-        if let Some(backend) = backend {
+        if let Some(backend) = &backend {
             findings.push(engine::look(backend, &surroundings).await);
         }
         findings.extend(engine::clock(SystemClock.now().as_micros()));
         let settings = Settings::of(config, self.data_dir, None);
-        match settings.load(&surroundings) {
+        let loaded = settings.load(&surroundings);
+        if let Some(door) = &read {
+            door::readers(door, loaded.as_ref().ok().map(|loaded| loaded.config.data_dir.as_path()), findings);
+        }
+        match loaded {
             Ok(loaded) => {
                 findings.push(Finding::ok("configuration", format!("{} settings", loaded.shown.len())));
                 machine::look(&loaded.config, &surroundings, findings).await;

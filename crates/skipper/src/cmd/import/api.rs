@@ -6,7 +6,7 @@ use skipper_source::original::{Original, Package, Release, Repository, Status, m
 
 use crate::{
     client::{Call, Client},
-    failure::Failure,
+    failure::{Exit, Failure},
     targets::Target,
 };
 
@@ -40,7 +40,12 @@ async fn all(client: &Client, resource: &str) -> Result<Vec<Map<String, Value>>,
     let mut items = Vec::new();
     for page in 0..MAX_PAGES {
         let call = Call::get(&["api", resource]).query("size", PAGE).query("page", page);
-        let answer: Value = client.ask(&call).await?;
+        let answer: Value = client.ask(&call).await.map_err(|failure| match failure.exit {
+            // What lets in here would not help there.
+            Exit::Auth => Failure::new(Exit::Auth, format!("the original server at {} asks for a login", client.url()))
+                .hint("write it into the address: --from http://NAME:PASSWORD@HOST:7577"),
+            _ => failure,
+        })?;
         let embedded = answer.get("_embedded").and_then(|embedded| embedded.get(resource)).and_then(Value::as_array);
         items.extend(embedded.into_iter().flatten().filter_map(Value::as_object).cloned());
         let pages = answer.pointer("/page/totalPages").and_then(Value::as_u64).unwrap_or(1);

@@ -44,9 +44,16 @@ const TEXTS: [&str; 5] = ["manifest", "pkg_json_string", "config_values_string",
 ///
 /// What is wrong with the address, the file, the database or the server.
 pub(super) async fn read(context: &Context, from: &str) -> Result<Original, Failure> {
-    let plain = from.strip_prefix("jdbc:").unwrap_or(from);
-    if plain.starts_with("postgres://") || plain.starts_with("postgresql://") {
-        return database(plain).await;
+    if from.starts_with("postgres://") || from.starts_with("postgresql://") {
+        // The Java driver's word, by which the original names its schema.
+        return database(&from.replace("currentSchema=", "options[search_path]=")).await;
+    }
+    if from.starts_with("jdbc:postgresql:") {
+        let (url, note) = skipper_server::config::postgres_of_jdbc(from)
+            .map_err(|wrong| Failure::usage(format!("the address of the database {wrong}")))?;
+        let mut original = database(&url).await?;
+        original.warnings.extend(note);
+        return Ok(original);
     }
     if from.starts_with("jdbc:") {
         return Err(Failure::usage(format!(
@@ -75,6 +82,10 @@ async fn database(url: &str) -> Result<Original, Failure> {
     let mut tables = Tables::default();
     for (name, rows) in &found {
         tables.add_json(name, rows);
+    }
+    if tables.0.is_empty() {
+        return Err(Failure::error("no table of Spring Cloud Skipper is filled in that database")
+            .hint("they may be in another schema than `public`: `?currentSchema=NAME` behind the address names it"));
     }
     Ok(Original::from_tables(&tables))
 }

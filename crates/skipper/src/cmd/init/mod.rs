@@ -2,10 +2,12 @@
 
 mod agent;
 mod ask;
+mod before;
 mod place;
 mod texts;
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
     process::Command,
@@ -105,6 +107,11 @@ struct Wanted {
 }
 
 impl Wanted {
+    /// Whether a slip's configuration is used as it is.
+    fn is_slips(&self) -> bool {
+        self.config_dir == Path::new("/etc/slip")
+    }
+
     fn env_file(&self) -> PathBuf {
         PathBuf::from("/etc/skipper/skipper.env")
     }
@@ -196,10 +203,15 @@ impl Init {
 fn check_app(app: &FirstApp) -> Done {
     let env = [(app.variable(), "x".to_owned())].into();
     let file = format!("apps/{}.toml", app.name);
-    app::file(&file, &app.name, &app.text(), Environment::new(&env)).map(drop).map_err(|faults| {
+    let (read, _) = app::file(&file, &app.name, &app.text(), Environment::new(&env)).map_err(|faults| {
         let faults: Vec<String> = faults.findings().iter().map(|fault| tame(&fault.to_string())).collect();
         Failure::usage(format!("the first app cannot be like that\n{}", faults.join("\n")))
     })?;
+    if read.image != app.image {
+        let more = tame(app.image.strip_prefix(&read.image).unwrap_or(&app.image));
+        return Err(Failure::usage(format!("the tag or digest `{more}` does not count here"))
+            .hint(format!("each deploy brings its own; name the image alone: {}", read.image)));
+    }
     let plain =
         !app.name.is_empty() && app.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
     if plain && !app.name.starts_with('-') && !app.name.ends_with('-') {
@@ -228,6 +240,9 @@ fn set_up(place: &mut Place, wanted: &Wanted) -> Result<Option<String>, Failure>
     place.folder(&wanted.config_dir, 0o750, of_group)?;
     // The server writes the apps that are added through it.
     place.folder(&wanted.config_dir.join("apps"), 0o750, owner)?;
+    if let Some(owner) = owner.filter(|_| wanted.is_slips() && place.is_here()) {
+        before::share(place, &wanted.config_dir, owner)?;
+    }
     keys(place, wanted, own)?;
     place.file(&wanted.config_dir.join("slip.toml"), &texts::server(wanted), 0o640, of_group, "")?;
     if let Some(app) = &wanted.app {
@@ -291,8 +306,15 @@ fn keys(place: &mut Place, wanted: &Wanted, owner: Option<Owner>) -> Done {
     let mut names = vec!["SLIP_SECRET".to_owned()];
     names.extend(wanted.app.iter().map(FirstApp::variable));
     let present = place.read(&path)?;
+    // Pipelines sign with the keys that they have.
+    let before = if wanted.is_slips() { before::variables(place) } else { BTreeMap::new() };
+    names.extend(before.keys().filter(|name| !names.contains(name)).cloned().collect::<Vec<_>>());
+    let was = present.as_deref().unwrap_or_default();
+    names.retain(|name| !texts::has_variable(was, name));
     let head = "# Keys of the server, as its configuration names them. Nobody but root may read this file.\n";
-    let text = texts::with_variables(present.as_deref().unwrap_or(head), &names, generated);
+    let text = texts::with_variables(present.as_deref().unwrap_or(head), &names, |name| {
+        before.get(name).map_or_else(generated, |value| before::quoted(value))
+    });
     let shown = path.display().to_string();
     let Some(text) = text else {
         place.note(State::Kept, shown, None);
@@ -304,7 +326,18 @@ fn keys(place: &mut Place, wanted: &Wanted, owner: Option<Owner>) -> Done {
         (Some(_), false) => State::Changed,
         (None, false) => State::Made,
     };
-    place.note(state, shown, Some(format!("with {} and random values", names.join(", "))));
+    let (kept, random): (Vec<String>, Vec<String>) = names.into_iter().partition(|name| before.contains_key(name));
+    let mut notes = Vec::new();
+    if !kept.is_empty() {
+        notes.push(format!("{} as slip had them", kept.join(", ")));
+    }
+    if !random.is_empty() {
+        notes.push(format!("{} with random values", random.join(", ")));
+    }
+    if wanted.is_slips() && random.iter().any(|name| name == "SLIP_SECRET") {
+        notes.push("where slip's own key is was not found: write it there, or pipelines are refused".to_owned());
+    }
+    place.note(state, shown, Some(notes.join("; ")));
     Ok(())
 }
 

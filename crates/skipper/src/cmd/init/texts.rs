@@ -109,14 +109,15 @@ fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 
-/// An environment file with these variables added where they are missing, each with a value that `make` gives; `None` where
+/// Whether an environment file has a line for the variable.
+pub(super) fn has_variable(text: &str, name: &str) -> bool {
+    text.lines().any(|line| line.trim_start().strip_prefix(name).is_some_and(|rest| rest.trim_start().starts_with('=')))
+}
+
+/// An environment file with these variables added where they are missing, each with a value that `make` gives it; `None` where
 /// nothing is missing.
-pub(super) fn with_variables(text: &str, names: &[String], mut make: impl FnMut() -> String) -> Option<String> {
-    let has = |name: &str| {
-        text.lines()
-            .any(|line| line.trim_start().strip_prefix(name).is_some_and(|rest| rest.trim_start().starts_with('=')))
-    };
-    let missing: Vec<&String> = names.iter().filter(|name| !has(name)).collect();
+pub(super) fn with_variables(text: &str, names: &[String], mut make: impl FnMut(&str) -> String) -> Option<String> {
+    let missing: Vec<&String> = names.iter().filter(|name| !has_variable(text, name)).collect();
     if missing.is_empty() {
         return None;
     }
@@ -125,7 +126,7 @@ pub(super) fn with_variables(text: &str, names: &[String], mut make: impl FnMut(
         text.push('\n');
     }
     for name in missing {
-        text.push_str(&format!("{name}={}\n", make()));
+        text.push_str(&format!("{name}={}\n", make(name)));
     }
     Some(text)
 }
@@ -137,10 +138,10 @@ mod tests {
     #[test]
     fn variables_that_are_there_keep_their_values() {
         let names = ["SLIP_SECRET".to_owned(), "APP_WEB_SECRET".to_owned()];
-        let text = with_variables("# keys\nSLIP_SECRET=old", &names, || "new".to_owned());
+        let text = with_variables("# keys\nSLIP_SECRET=old", &names, |_| "new".to_owned());
         assert_eq!(text.as_deref(), Some("# keys\nSLIP_SECRET=old\nAPP_WEB_SECRET=new\n"));
-        assert_eq!(with_variables(&text.expect("text"), &names, || panic!("nothing is missing")), None);
-        let other = with_variables("SLIP_SECRET_OLD=1\n", &names[..1], || "new".to_owned());
+        assert_eq!(with_variables(&text.expect("text"), &names, |_| panic!("nothing is missing")), None);
+        let other = with_variables("SLIP_SECRET_OLD=1\n", &names[..1], |_| "new".to_owned());
         assert_eq!(other.as_deref(), Some("SLIP_SECRET_OLD=1\nSLIP_SECRET=new\n"));
     }
 

@@ -25,12 +25,12 @@ pub(crate) fn event(event: &Event) -> EventView {
 }
 
 /// Whether the chain is whole.
-pub(crate) fn verify(report: ChainReport, head: Option<&Event>) -> VerifyView {
+pub(crate) fn verify(report: ChainReport) -> VerifyView {
     VerifyView {
         intact: report.broken.is_none(),
         events: report.checked,
         broken_at: report.broken.as_ref().map(|broken| broken.seq),
         reason: report.broken.map(|broken| broken.reason),
-        head: head.map_or_else(Event::genesis, |event| event.hash).to_string(),
+        head: report.holds_to,
     }
 }

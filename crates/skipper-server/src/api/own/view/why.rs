@@ -1,4 +1,5 @@
 use skipper_core::{
+    deployment::Observed,
     rollout::{Phase, Rollout},
     time::Timestamp,
 };
@@ -81,8 +82,26 @@ fn answer(why: &Why, status: &ReleaseStatus, now: Timestamp) -> (String, Option<
                 };
                 (answer, broke.hint.clone())
             }
+            None if why.status.release.deleted && !why.status.apps.is_empty() => left_over(why),
             None => (format!("nothing is wrong: {}", status.summary), None),
         },
+    }
+}
+
+/// Of what was deleted and is not gone.
+fn left_over(why: &Why) -> (String, Option<String>) {
+    let unseen = why.status.apps.iter().flat_map(|app| &app.instances).find_map(|(_, observed)| match observed {
+        Observed::Unknown { reason } => Some(reason.as_str()),
+        _ => None,
+    });
+    let apps: Vec<String> = why.status.apps.iter().map(|app| format!("`{}`", app.live.deployment.app.name)).collect();
+    let apps = apps.join(", ");
+    match unseen {
+        Some(reason) => (
+            format!("deleted, but what runs of {apps} could not be stopped: {reason}"),
+            Some("it is taken away once its platform is configured and can be reached again".to_owned()),
+        ),
+        None => (format!("deleted, and {apps} is being stopped"), None),
     }
 }
 

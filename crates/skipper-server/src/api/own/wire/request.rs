@@ -138,6 +138,9 @@ pub struct ExecRequest {
     /// In which instance; in the first when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<u32>,
+    /// In which container of a pod, or service of a tenant's project; needed where a project has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
     /// How long it may take, in milliseconds; at most as long as a request may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,

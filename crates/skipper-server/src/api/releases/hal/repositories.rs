@@ -17,7 +17,10 @@ use super::{
 use crate::{
     api::{
         extract::Path,
-        releases::{extract::Body, wire::Repository},
+        releases::{
+            extract::Body,
+            wire::{Repository, scalar},
+        },
     },
     app::App,
     error::{Code, Error},
@@ -158,11 +161,17 @@ pub(super) async fn remove(
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Sent {
+    #[serde(deserialize_with = "scalar::text")]
     name: Option<String>,
+    #[serde(deserialize_with = "scalar::text")]
     url: Option<String>,
+    #[serde(deserialize_with = "scalar::text")]
     source_url: Option<String>,
+    #[serde(deserialize_with = "scalar::truth")]
     local: Option<bool>,
+    #[serde(deserialize_with = "scalar::text")]
     description: Option<String>,
+    #[serde(deserialize_with = "scalar::number")]
     repo_order: Option<i64>,
 }
 

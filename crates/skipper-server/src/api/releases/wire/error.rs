@@ -20,5 +20,5 @@ pub(in crate::api::releases) struct ErrorBody {
     pub(in crate::api::releases) release_name: Option<String>,
     /// Only for a version that is not there.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(in crate::api::releases) version: Option<u64>,
+    pub(in crate::api::releases) version: Option<i64>,
 }

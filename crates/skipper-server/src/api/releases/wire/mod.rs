@@ -9,6 +9,7 @@ mod platform_status;
 mod release;
 mod repository;
 mod request;
+pub(in crate::api::releases) mod scalar;
 
 pub(in crate::api::releases) use app_deployer_data::AppDeployerData;
 pub(in crate::api::releases) use deployer::Deployer;

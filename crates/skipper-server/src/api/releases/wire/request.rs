@@ -3,15 +3,21 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
+
+use super::scalar::{number, properties, text, texts, truth};
 
 /// A package to publish.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(in crate::api::releases) struct UploadRequest {
+    #[serde(deserialize_with = "text")]
     pub(in crate::api::releases) name: Option<String>,
+    #[serde(deserialize_with = "text")]
     pub(in crate::api::releases) repo_name: Option<String>,
+    #[serde(deserialize_with = "text")]
     pub(in crate::api::releases) version: Option<String>,
+    #[serde(deserialize_with = "text")]
     pub(in crate::api::releases) extension: Option<String>,
     /// The zip, in base64.
     pub(in crate::api::releases) package_file_as_bytes: Option<String>,
@@ -21,7 +27,9 @@ pub(in crate::api::releases) struct UploadRequest {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(in crate::api::releases) struct PackageIdentifier {
+    #[serde(deserialize_with = "text")]
     pub(in crate::api::releases) package_name: Option<String>,
+    #[serde(deserialize_with = "text")]
     pub(in crate::api::releases) package_version: Option<String>,
 }
 
@@ -29,6 +37,7 @@ pub(in crate::api::releases) struct PackageIdentifier {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(in crate::api::releases) struct RawValues {
+    #[serde(deserialize_with = "text")]
     pub(in crate::api::releases) raw: Option<String>,
 }
 
@@ -36,7 +45,9 @@ pub(in crate::api::releases) struct RawValues {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(in crate::api::releases) struct InstallProperties {
+    #[serde(deserialize_with = "text")]
     pub(in crate::api::releases) release_name: Option<String>,
+    #[serde(deserialize_with = "text")]
     pub(in crate::api::releases) platform_name: Option<String>,
     pub(in crate::api::releases) config_values: Option<RawValues>,
 }
@@ -53,6 +64,7 @@ pub(in crate::api::releases) struct InstallRequest {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(in crate::api::releases) struct UpgradeProperties {
+    #[serde(deserialize_with = "text")]
     pub(in crate::api::releases) release_name: Option<String>,
     pub(in crate::api::releases) config_values: Option<RawValues>,
 }
@@ -66,7 +78,9 @@ pub(in crate::api::releases) struct UpgradeRequest {
     /// Milliseconds until the new instances must be healthy.
     #[serde(deserialize_with = "number")]
     pub(in crate::api::releases) timeout: Option<i64>,
+    #[serde(deserialize_with = "truth")]
     pub(in crate::api::releases) force: Option<bool>,
+    #[serde(deserialize_with = "texts")]
     pub(in crate::api::releases) app_names: Option<Vec<String>>,
 }
 
@@ -74,6 +88,7 @@ pub(in crate::api::releases) struct UpgradeRequest {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(in crate::api::releases) struct RollbackRequest {
+    #[serde(deserialize_with = "text")]
     pub(in crate::api::releases) release_name: Option<String>,
     #[serde(deserialize_with = "number")]
     pub(in crate::api::releases) version: Option<i64>,
@@ -86,6 +101,7 @@ pub(in crate::api::releases) struct RollbackRequest {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(in crate::api::releases) struct CancelRequest {
+    #[serde(deserialize_with = "text")]
     pub(in crate::api::releases) release_name: Option<String>,
 }
 
@@ -100,9 +116,11 @@ pub(in crate::api::releases) struct ScaleRequest {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(in crate::api::releases) struct ScaleItem {
+    #[serde(deserialize_with = "text")]
     pub(in crate::api::releases) name: Option<String>,
     #[serde(deserialize_with = "number")]
     pub(in crate::api::releases) count: Option<i64>,
+    #[serde(deserialize_with = "properties")]
     pub(in crate::api::releases) properties: Option<BTreeMap<String, Option<String>>>,
 }
 
@@ -110,22 +128,7 @@ pub(in crate::api::releases) struct ScaleItem {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(in crate::api::releases) struct ActuatorRequest {
+    #[serde(deserialize_with = "text")]
     pub(in crate::api::releases) endpoint: Option<String>,
     pub(in crate::api::releases) body: Option<serde_json::Value>,
-}
-
-/// A number, also where it is written as text.
-fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Given {
-        Number(i64),
-        Text(String),
-    }
-    match Option::<Given>::deserialize(deserializer)? {
-        None => Ok(None),
-        Some(Given::Number(number)) => Ok(Some(number)),
-        Some(Given::Text(text)) if text.trim().is_empty() => Ok(None),
-        Some(Given::Text(text)) => text.trim().parse().map(Some).map_err(serde::de::Error::custom),
-    }
 }

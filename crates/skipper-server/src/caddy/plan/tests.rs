@@ -1,7 +1,15 @@
 use proptest::prelude::*;
+use serde_json::Map;
+use skipper_core::route::Host;
 
-use super::*;
-use crate::caddy::settings::AdminAddress;
+use super::{
+    policy::{POLICY, is_policy, subjects},
+    *,
+};
+use crate::caddy::{
+    found::{Claim, claim, dial},
+    settings::{AdminAddress, Dns, Tls},
+};
 
 const EDGE: &str = "127.0.0.1:8080";
 
@@ -377,7 +385,7 @@ proptest! {
         for policy in policies(&load).iter().filter(|policy| is_policy(policy)) {
             subjects.extend(policy["subjects"].as_array().into_iter().flatten().filter_map(Value::as_str));
         }
-        let theirs = super::subjects(policies(&load).iter().filter(|policy| !is_policy(policy)));
+        let theirs = policy::subjects(policies(&load).iter().filter(|policy| !is_policy(policy)));
         prop_assert!(subjects.iter().all(|subject| !theirs.contains(*subject)), "{:?} {:?}", subjects, theirs);
         prop_assert_eq!(subjects.iter().collect::<BTreeSet<_>>().len(), subjects.len());
 
@@ -414,4 +422,21 @@ proptest! {
         let own = left.values().flat_map(routes).filter(|route| dial(route) == Some(EDGE) && id(route).starts_with(ROUTE));
         prop_assert_eq!(own.count(), 0, "everything of ours goes");
     }
+}
+
+#[test]
+fn slips_routes_go_with_what_they_led_to() {
+    let slip = |name: &str| json!({"@id": format!("slip-{name}"), "match": [{"host": ["x.example"]}], "handle": []});
+    let ids = ["shop", "shop-0", "shop-7", "shop-x", "shop-preview-pr-7", "shopping"];
+    let list: Vec<Value> = ids.iter().map(|id| slip(id)).chain([json!({"handle": []})]).collect();
+    let found = json!({"apps": {"http": {"servers": {"slip": {"listen": [":443"], "routes": list}}}}});
+    let left = |gone: &[&str]| {
+        let without = super::without_slips(&found, &names(gone), |label| label == "shop-7");
+        let routes = without?["apps"]["http"]["servers"]["slip"]["routes"].as_array()?.clone();
+        Some(routes.iter().map(|route| id(route).to_owned()).collect::<Vec<_>>())
+    };
+    assert_eq!(left(&["shop"]).expect("some go"), ["slip-shop-7", "slip-shop-x", "slip-shopping", ""]);
+    assert_eq!(left(&["shop-preview-pr-7"]).expect("one goes").len(), 6);
+    assert_eq!(left(&["nobody"]), None);
+    assert_eq!(left(&[]), None);
 }
