@@ -223,15 +223,16 @@ impl Door {
         self.send(build, ANSWER).await.map(drop)
     }
 
-    /// Exchanges a token for enrolment for one of the node's own.
-    pub(super) async fn enrol(&self) -> Result<SecretValue, Fault> {
+    /// Exchanges a token for enrolment for one of the node's own, under an idempotency key.
+    pub(super) async fn enrol(&self, key: &str) -> Result<SecretValue, Fault> {
         #[derive(Deserialize)]
         struct Enrolled {
             token: String,
         }
         let url = self.url(&["v1", "nodes", self.node.as_str(), "enrol"]);
         let body = serde_json::json!({});
-        let response = self.send(self.http.request(Method::POST, url).json(&body), ANSWER).await?;
+        let build = self.http.request(Method::POST, url).header("idempotency-key", key).json(&body);
+        let response = self.send(build, ANSWER).await?;
         let bytes = read(response, 64 << 10).await?;
         serde_json::from_slice(&bytes)
             .map(|Enrolled { token }| SecretValue::new(token))
