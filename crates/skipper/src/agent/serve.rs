@@ -130,7 +130,11 @@ pub(super) async fn enrol(agent: &Agent) -> Done {
     let mut pauses = Pauses::default();
     let mut outage = Outage::new("enrol this node");
     while agent.token.is_for_enrolment() {
-        match agent.door.enrol().await {
+        let key = agent.token.exchanged_under().map_err(|error| {
+            Failure::error(format!("keep the key of the enrolment: {error}"))
+                .hint("make room, and start the agent again")
+        })?;
+        match agent.door.enrol(&key).await {
             Ok(token) => {
                 tracing::info!("this node is enrolled; its token is kept in the agent's folder");
                 if let Err(error) = agent.token.enrolled(token) {

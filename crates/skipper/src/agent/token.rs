@@ -6,9 +6,10 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use skipper_core::secret::SecretValue;
+use skipper_core::{port::Ids as _, secret::SecretValue};
 
 use super::{disk, settings::is_printable};
+use crate::world::RandomIds;
 
 /// What a token for enrolment begins with: it is good once, for a token of the node's own.
 const ENROLMENT: &str = "ske_";
@@ -50,6 +51,7 @@ fn read(path: &Path) -> io::Result<SecretValue> {
 pub(super) struct Token {
     source: TokenSource,
     enrolled: PathBuf,
+    enrolling: PathBuf,
     now: Mutex<SecretValue>,
 }
 
@@ -61,7 +63,8 @@ impl Token {
     /// A sentence that says what to do.
     pub(super) fn open(source: TokenSource, dir: &Path) -> Result<Self, String> {
         let now = source.read()?;
-        let token = Self { source, enrolled: dir.join("token"), now: Mutex::new(now) };
+        let token =
+            Self { source, enrolled: dir.join("token"), enrolling: dir.join("enrolling"), now: Mutex::new(now) };
         token.take_enrolled();
         Ok(token)
     }
@@ -92,6 +95,23 @@ impl Token {
         }
     }
 
+    /// The idempotency key under which the token at hand is exchanged: the same until that has succeeded, so that an answer that was
+    /// lost is given again.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be kept.
+    pub(super) fn exchanged_under(&self) -> io::Result<String> {
+        let mark = disk::digest(self.current().expose().as_bytes());
+        let text = fs::read_to_string(&self.enrolling).unwrap_or_default();
+        if let Some((_, key)) = text.trim().split_once(' ').filter(|(of, key)| *of == mark && is_printable(key)) {
+            return Ok(key.to_owned());
+        }
+        let key = RandomIds.next().to_string();
+        disk::write_private(&self.enrolling, format!("{mark} {key}\n").as_bytes())?;
+        Ok(key)
+    }
+
     /// Keeps what enrolment gave, beside what it was given for.
     ///
     /// # Errors
@@ -101,7 +121,10 @@ impl Token {
         let mark = disk::digest(self.current().expose().as_bytes());
         let text = format!("{mark} {}\n", token.expose());
         self.set(token);
-        disk::write_private(&self.enrolled, text.as_bytes())
+        disk::write_private(&self.enrolled, text.as_bytes())?;
+        // Left behind it is of no use to anybody.
+        let _ = fs::remove_file(&self.enrolling);
+        Ok(())
     }
 
     /// The token that the one at hand was exchanged for, if it was.
@@ -140,6 +163,20 @@ mod tests {
         fs::write(&path, "two words").expect("written");
         assert!(!token.reread(), "what cannot be a token leaves the one that was");
         assert_eq!(token.current().expose(), "skn_two");
+    }
+
+    #[test]
+    fn an_exchange_has_one_key_until_it_has_succeeded() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let open =
+            |word: &str| Token::open(TokenSource::Given(SecretValue::new(word.to_owned())), dir.path()).expect("given");
+        let key = open("ske_a").exchanged_under().expect("kept");
+        assert_eq!(open("ske_a").exchanged_under().expect("kept"), key, "also after the agent was killed");
+        assert_ne!(open("ske_b").exchanged_under().expect("kept"), key, "another enrolment is another request");
+        open("ske_b").enrolled(SecretValue::new("skn_own".to_owned())).expect("kept");
+        let left: Vec<_> =
+            fs::read_dir(dir.path()).expect("a folder").map(|one| one.expect("an entry").file_name()).collect();
+        assert_eq!(left, ["token"]);
     }
 
     #[test]

@@ -236,16 +236,15 @@ impl Door {
         self.send(build, ANSWER).await.map(drop)
     }
 
-    /// Exchanges a token for enrolment for one of the node's own. An answer that got lost can be had again under the same key.
-    pub(super) async fn enrol(&self) -> Result<SecretValue, Fault> {
+    /// Exchanges a token for enrolment for one of the node's own, under an idempotency key.
+    pub(super) async fn enrol(&self, key: &str) -> Result<SecretValue, Fault> {
         #[derive(Deserialize)]
         struct Enrolled {
             token: String,
         }
         let url = self.url(&["v1", "nodes", self.node.as_str(), "enrol"]);
         let body = serde_json::json!({});
-        let key = super::disk::digest(self.token.current().expose().as_bytes());
-        let build = self.http.request(Method::POST, url).json(&body).header("idempotency-key", &key[..32]);
+        let build = self.http.request(Method::POST, url).header("idempotency-key", key).json(&body);
         let response = self.send(build, ANSWER).await?;
         let bytes = read(response, 64 << 10).await?;
         serde_json::from_slice(&bytes)
