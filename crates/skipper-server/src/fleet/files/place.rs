@@ -7,6 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::{
+    fs::{CWD, RenameFlags, renameat_with},
+    io::Errno,
+};
 use serde_json::Value;
 use skipper_core::{fleet::OrderStatus, id::OrderId};
 
@@ -32,6 +36,9 @@ const FOLDERS: [&str; 10] = [
     "snapshots",
 ];
 
+/// Length and time of change of a file: what differs whenever somebody wrote it.
+pub(super) type Stamp = (u64, i64, i64);
+
 /// The data folder.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
@@ -46,7 +53,7 @@ pub(super) struct Found {
     /// Where it is.
     pub(super) path: PathBuf,
     /// Changes whenever the file does.
-    pub(super) stamp: (u64, i64, i64),
+    pub(super) stamp: Stamp,
     /// It is a link to somewhere else.
     pub(super) is_link: bool,
 }
@@ -93,9 +100,8 @@ impl Place {
     }
 
     /// What changes whenever a file does.
-    pub(super) fn stamp(path: &Path) -> Option<(u64, i64, i64)> {
-        let about = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
-        Some((about.len(), about.mtime(), about.mtime_nsec()))
+    pub(super) fn stamp(path: &Path) -> Option<Stamp> {
+        Some(stamp_of(&fs::metadata(path).ok().filter(fs::Metadata::is_file)?))
     }
 
     pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
@@ -108,20 +114,65 @@ impl Place {
         Ok(bytes)
     }
 
-    /// Writes a document, unless it is there word for word. `private`: for its owner alone.
-    pub(super) fn write(&self, folder: &str, id: &str, document: &Value, private: bool) -> io::Result<()> {
+    /// Writes a document that nobody else writes, unless it is there word for word.
+    pub(super) fn write(&self, folder: &str, id: &str, document: &Value) -> io::Result<()> {
         let text = format!("{document:#}\n");
         let path = self.path(folder, id);
         if Self::read(&path).is_ok_and(|there| there == text.as_bytes()) {
             return Ok(());
         }
+        let (aside, _) = self.lay_beside(folder, id, &text, false)?;
+        fs::rename(aside, path)
+    }
+
+    /// Writes a document that people write as well, in the place of the one with the stamp `before` (`None`: of none), and answers
+    /// its stamp. `None`: somebody else has written there meanwhile, and that is left. `private`: for its owner alone.
+    pub(super) fn replace(
+        &self,
+        folder: &str,
+        id: &str,
+        document: &Value,
+        before: Option<Stamp>,
+        private: bool,
+    ) -> io::Result<Option<Stamp>> {
+        let text = format!("{document:#}\n");
+        let path = self.path(folder, id);
+        if before.is_some() && Self::read(&path).is_ok_and(|there| there == text.as_bytes()) {
+            // What was read is at least as new as that.
+            return Ok(before);
+        }
+        let (aside, stamp) = self.lay_beside(folder, id, &text, private)?;
+        let Some(before) = before else {
+            return match renameat_with(CWD, &aside, CWD, &path, RenameFlags::NOREPLACE) {
+                Ok(()) => Ok(Some(stamp)),
+                Err(Errno::EXIST) => fs::remove_file(&aside).map(|()| None),
+                Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => fs::rename(&aside, &path).map(|()| Some(stamp)),
+                Err(errno) => Err(errno.into()),
+            };
+        };
+        // What was there is looked at once it cannot be written over any more.
+        match renameat_with(CWD, &aside, CWD, &path, RenameFlags::EXCHANGE) {
+            Ok(()) if Self::stamp(&aside) == Some(before) => fs::remove_file(&aside).map(|()| Some(stamp)),
+            Ok(()) => {
+                renameat_with(CWD, &aside, CWD, &path, RenameFlags::EXCHANGE)?;
+                fs::remove_file(&aside).map(|()| None)
+            }
+            // It is gone by now, or this file system cannot.
+            Err(Errno::NOENT | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                fs::rename(&aside, &path).map(|()| Some(stamp))
+            }
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Writes a document under a name that nobody reads.
+    fn lay_beside(&self, folder: &str, id: &str, text: &str, private: bool) -> io::Result<(PathBuf, Stamp)> {
         let aside = self.root.join(folder).join(format!(".{id}.json.new"));
         let mode = if private { 0o600 } else { 0o644 };
         let mut options = fs::OpenOptions::new();
         let mut file = options.write(true).create(true).truncate(true).mode(mode).open(&aside)?;
         file.write_all(text.as_bytes())?;
-        drop(file);
-        fs::rename(aside, path)
+        Ok((aside, stamp_of(&file.metadata()?)))
     }
 
     /// Renames a document to what is not read, and answers where it is.
@@ -142,7 +193,7 @@ impl Place {
     /// Shows an order where it belongs now, and nowhere else.
     pub(super) fn order(&self, id: OrderId, status: OrderStatus, document: &Value) -> io::Result<()> {
         let id = id.to_string();
-        self.write(&format!("work-orders/{}", status.folder()), &id, document, false)?;
+        self.write(&format!("work-orders/{}", status.folder()), &id, document)?;
         for other in ["pending", "active", "finished"].into_iter().filter(|folder| *folder != status.folder()) {
             self.remove(&format!("work-orders/{other}"), &id);
         }
@@ -185,6 +236,10 @@ impl Place {
     }
 }
 
+fn stamp_of(about: &fs::Metadata) -> Stamp {
+    (about.len(), about.mtime(), about.mtime_nsec())
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -209,5 +264,23 @@ mod tests {
         place.append("events", "2026-01-01", "{\"seq\":1}\n{\"seq\":2}\n").expect("written");
         place.append("events", "2026-01-02", "{\"seq\":3}\n{\"se").expect("written");
         assert_eq!(place.last_event(), Some(3), "a line that was cut off counts for nothing");
+    }
+
+    #[test]
+    fn what_somebody_wrote_meanwhile_is_left() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let place = Place::new(dir.path().to_owned());
+        place.prepare().expect("folders");
+        let (folder, path) = ("resources/tenants", place.path("resources/tenants", "a"));
+        let write = |n: u32, before| place.replace(folder, "a", &json!({ "n": n }), before, false).expect("it works");
+        let first = write(1, None);
+        assert_eq!(first, Place::stamp(&path));
+        assert_eq!(write(2, None), None, "there is one");
+        let second = write(2, first);
+        assert!(second.is_some() && second == Place::stamp(&path));
+        fs::write(&path, "by hand").expect("written");
+        assert_eq!(write(3, second), None);
+        assert_eq!(fs::read_to_string(&path).expect("there"), "by hand");
+        assert_eq!(fs::read_dir(dir.path().join(folder)).expect("a folder").count(), 1, "nothing is left beside");
     }
 }

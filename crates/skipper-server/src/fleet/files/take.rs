@@ -22,7 +22,7 @@ use tracing::{info, warn};
 
 use super::{
     WrongFiles,
-    place::{Found, Place},
+    place::{Found, Place, Stamp},
     watch::{News, Watch},
 };
 use crate::{
@@ -45,7 +45,7 @@ const FOLDERS: [(Option<Kind>, &str); 4] = [
     (None, "auth/nodes"),
 ];
 
-type Stamps = HashMap<PathBuf, (u64, i64, i64)>;
+type Stamps = HashMap<PathBuf, Stamp>;
 
 /// What was last seen of each file, right or wrong, and what was heard of since.
 #[derive(Debug)]
@@ -82,18 +82,20 @@ impl Taken {
         self.watch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The file is as the server wrote it.
-    pub(super) fn wrote(&self, place: &Place, folder: &str, id: &str) {
-        let path = place.path(folder, id);
-        if let Some(stamp) = Place::stamp(&path) {
-            self.seen().insert(path, stamp);
-        }
+    /// The file is as the server wrote it. What somebody wrote since has another stamp.
+    pub(super) fn wrote(&self, place: &Place, folder: &str, id: &str, stamp: Stamp) {
+        self.seen().insert(place.path(folder, id), stamp);
     }
 
     /// Whether somebody has written the file since it was looked at: then it is not to be written over.
     pub(super) fn is_unread(&self, place: &Place, folder: &str, id: &str) -> bool {
         let path = place.path(folder, id);
         Place::stamp(&path).is_some_and(|stamp| self.seen().get(&path) != Some(&stamp))
+    }
+
+    /// The stamp of the file that was seen last.
+    pub(super) fn stamp(&self, place: &Place, folder: &str, id: &str) -> Option<Stamp> {
+        self.seen().get(&place.path(folder, id)).copied()
     }
 
     /// Whether the server may write a resource's file. What somebody wrote there and is wrong is kept while the spec stays as it

@@ -238,11 +238,8 @@ async fn node(app: &App, place: &Place, taken: &Taken, name: &NodeName) -> Resul
             revoked: newest.revoked_at.is_some(),
         };
         let document = serde_json::to_value(&auth).unwrap_or_default();
-        let unread = taken.is_unread(place, "auth/nodes", name.as_str());
-        match if unread { Ok(()) } else { place.write("auth/nodes", name.as_str(), &document, true) } {
-            Ok(()) if unread => {}
-            Ok(()) => taken.wrote(place, "auth/nodes", name.as_str()),
-            Err(cause) => warn!(error = %cause, node = %name, "the file of the node's token cannot be written"),
+        if let Err(cause) = replace(place, taken, "auth/nodes", name.as_str(), &document, true) {
+            warn!(error = %cause, node = %name, "the file of the node's token cannot be written");
         }
     }
     Ok(())
@@ -277,10 +274,29 @@ fn write(place: &Place, taken: &Taken, kind: Kind, id: &str, mut document: Value
     if let Some(status) = document.get_mut("status").and_then(Value::as_object_mut) {
         status.insert(WRITTEN.to_owned(), json!(written));
     }
-    match place.write(folder, id, &document, false) {
-        Ok(()) => taken.wrote(place, folder, id),
-        Err(cause) => warn!(error = %cause, "{folder}/{id}.json cannot be written"),
+    if let Err(cause) = replace(place, taken, folder, id, &document, false) {
+        warn!(error = %cause, "{folder}/{id}.json cannot be written");
     }
+}
+
+/// Writes a document in the place of the one that was seen last; what somebody wrote since is left, and read soon.
+fn replace(
+    place: &Place,
+    taken: &Taken,
+    folder: &str,
+    id: &str,
+    document: &Value,
+    private: bool,
+) -> std::io::Result<()> {
+    if taken.is_unread(place, folder, id) {
+        return Ok(());
+    }
+    // A file that was seen and is gone is written as a new one.
+    let before = taken.stamp(place, folder, id).filter(|_| place.is_there(folder, id));
+    if let Some(stamp) = place.replace(folder, id, document, before, private)? {
+        taken.wrote(place, folder, id, stamp);
+    }
+    Ok(())
 }
 
 /// What people wrote for a revision, by way of the revisions that it went on to or back to.
@@ -309,7 +325,7 @@ async fn snapshot(app: &App, place: &Place, tenant: &TenantName) -> Result<(), E
     let spec = tenant_spec(app, release.id, revision.source).await?;
     let document =
         json!({"tenant": tenant, "revision": revision.number, "applied_at": stamp(revision.created_at), "spec": spec});
-    if let Err(cause) = place.write("snapshots", &id, &document, false) {
+    if let Err(cause) = place.write("snapshots", &id, &document) {
         warn!(error = %cause, "snapshots/{id}.json cannot be written");
     }
     Ok(())
