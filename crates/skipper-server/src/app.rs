@@ -20,6 +20,7 @@ use crate::{
     fleet::Fleet,
     metrics::Metrics,
     resolver::PackageResolver,
+    tenant_platforms::TenantPlatforms,
     verb::{KeptCache, catalog::HeldPackages, versions::HeldVersions},
     webhooks::Webhooks,
 };
@@ -50,6 +51,8 @@ pub struct Parts {
     pub admin_token: Option<SecretValue>,
     /// The user that the configuration names.
     pub user: Option<User>,
+    /// Which accounts tokens that are scoped to a tenant may use.
+    pub tenant_platforms: TenantPlatforms,
     /// The apps of the directory that the server was given, if it was.
     pub apps: LiveApps,
     /// What of a slip that ran here still serves.

@@ -24,3 +24,4 @@ pub mod verb;
 pub mod webhooks;
 
 mod standard_webhook;
+pub mod tenant_platforms;

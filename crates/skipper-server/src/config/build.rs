@@ -28,6 +28,7 @@ use super::{
         Retention, User,
     },
 };
+use crate::tenant_platforms::TenantPlatforms;
 
 /// Parses every value; `None` when one could not be.
 pub(super) fn build(sources: &Sources, merged: &Merged, faults: &mut Vec<Fault>) -> Option<Config> {
@@ -100,6 +101,7 @@ pub(super) fn build(sources: &Sources, merged: &Merged, faults: &mut Vec<Fault>)
         apps: crate::apps::LiveApps::default(),
         admin_token: take.admin_token(),
         user: take.user(),
+        tenant_platforms: take.parse("security.tenant_platforms", TenantPlatforms::parse).unwrap_or_default(),
         boot_health: take.boot_health(),
         about: take.about(),
         secret_key: Some(take.merged.get("secret_key").text.clone())

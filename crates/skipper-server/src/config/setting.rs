@@ -45,6 +45,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         default: "",
     },
     plain("security.user.role", &["SKIPPER_SECURITY_USER_ROLE"], "operator"),
+    plain("security.tenant_platforms", &["SKIPPER_SECURITY_TENANT_PLATFORMS"], "*"),
     Setting { key: "database.url", env: &["SKIPPER_DATABASE"], path: false, secret: true, default: "" },
     plain("edge.http", &["SKIPPER_EDGE_HTTP"], "auto"),
     plain("edge.https", &["SKIPPER_EDGE_HTTPS"], "auto"),

@@ -18,6 +18,7 @@ use skipper_platform::{
 };
 
 use super::{compose::ComposeSettings, repositories::RepositoriesConfig, setting};
+use crate::tenant_platforms::TenantPlatforms;
 
 /// What the server runs with.
 #[derive(Debug, Clone)]
@@ -30,6 +31,8 @@ pub struct Config {
     pub admin_token: Option<SecretValue>,
     /// A user with a name and a password, for clients that know no tokens.
     pub user: Option<User>,
+    /// Which accounts tokens that are scoped to a tenant may use.
+    pub tenant_platforms: TenantPlatforms,
     /// Apps, where the server was given a directory of them.
     pub apps: crate::apps::LiveApps,
     /// What seals secrets, as 64 hexadecimal digits or base64; a file of the data directory when absent.

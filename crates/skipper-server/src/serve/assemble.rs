@@ -117,6 +117,7 @@ pub(super) fn assemble(
         about: config.about.clone(),
         limits: config.limits.clone(),
         retention: config.retention.clone(),
+        tenant_platforms: config.tenant_platforms.clone(),
         scratch: scratch(config)?,
         kept: Default::default(),
         versions: Default::default(),

@@ -105,6 +105,7 @@ pub async fn exec(
         return Err(Error::new(Code::Conflict, format!("it is tended by the server {place}")).hint("ask that server"));
     }
     let deployment = &live.deployment;
+    app.tenant_platforms.permit(caller.actor(), deployment.target())?;
     let Some(platform) = app.platforms.get(deployment.target()) else {
         let what = format!("platform `{}` is not configured any more", deployment.target());
         return Err(Error::new(Code::PlatformNotFound, what));

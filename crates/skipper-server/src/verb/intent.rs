@@ -110,6 +110,9 @@ impl Prepared {
 /// Safe to drop: the intent is stored as a whole or not at all.
 pub async fn accept(app: &App, caller: &Caller, prepared: Prepared, options: Options) -> Result<IntentAccepted, Error> {
     caller.may(Action::Deploy, &prepared.tenant)?;
+    if let Some((_, spec)) = &prepared.rendered {
+        app.tenant_platforms.permit_all(caller.actor(), spec)?;
+    }
     let mut require_plan = None;
     if let Some(required) = options.require_plan {
         require_plan = Box::pin(plan::must_be(app, &prepared, required)).await?;

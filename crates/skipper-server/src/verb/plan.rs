@@ -32,6 +32,9 @@ pub struct Planned {
 /// What the rollout would fail with: a resource that cannot be had, a platform that cannot do it, a missing secret.
 pub async fn plan(app: &App, caller: &Caller, prepared: Prepared) -> Result<Planned, Error> {
     caller.may(Action::Deploy, &prepared.tenant)?;
+    if let Some((_, spec)) = &prepared.rendered {
+        app.tenant_platforms.permit_all(caller.actor(), spec)?;
+    }
     let (plan, resolved) = make(app, &prepared).await?;
     let text = || prepared.rendered.as_ref().map(|(text, _)| text.clone()).unwrap_or_default();
     let manifest = resolved.as_ref().map(|spec| skipper_source::manifest::of(spec, text()));

@@ -167,3 +167,24 @@ async fn springs_clients_are_told_that_a_password_is_wanted() {
     let own = server.get("/v1/releases").await;
     assert!(own.header("www-authenticate").is_some_and(|value| value.starts_with("Bearer ")));
 }
+
+#[tokio::test]
+async fn a_tenants_token_uses_the_platforms_that_are_for_tenants() {
+    let kept = skipper_server::tenant_platforms::TenantPlatforms::parse("node:*").expect("a list");
+    let server = Machine { tenant_platforms: kept, ..Machine::default() }.boot().await;
+    server.upload("1.0.0", "").await.ok::<serde_json::Value>();
+    server.install("web", "1.0.0").await;
+    let (own, every) = (server.token(Role::Operator, Some("default")).await, server.token(Role::Operator, None).await);
+    let body = serde_json::json!({"name": "other", "package": {"name": "hello", "version": "1.0.0"}});
+    let refused = server.send(Ask::post("/v1/releases", &body).token(&own)).await.problem("forbidden");
+    assert!(refused.hint.is_some_and(|hint| hint.contains("security.tenant_platforms")), "{}", refused.detail);
+    // What runs there is not the token's to run commands in, nor to change; it may look at it, and take it away.
+    for (path, body) in
+        [("exec", serde_json::json!({"command": ["id"]})), ("scale", serde_json::json!({"replicas": {"web": 2}}))]
+    {
+        server.send(Ask::post(&format!("/v1/releases/web/{path}"), &body).token(&own)).await.problem("forbidden");
+    }
+    assert_eq!(server.send(Ask::get("/v1/releases/web").token(&own)).await.status, 200);
+    assert_eq!(server.send(Ask::new(http::Method::DELETE, "/v1/releases/web").token(&own)).await.status, 202);
+    assert_eq!(server.send(Ask::post("/v1/releases", &body).token(&every)).await.status, 202);
+}

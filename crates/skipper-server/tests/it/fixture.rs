@@ -25,6 +25,7 @@ use skipper_server::{
     metrics::Metrics,
     repository::{Repositories, Settings},
     resolver::PackageResolver,
+    tenant_platforms::TenantPlatforms,
 };
 use skipper_source::{Archive, archive::File};
 use skipper_store::{KeySource, Location, NewToken, Store, StoreConfig};
@@ -45,6 +46,7 @@ pub(crate) struct Machine {
     pub(crate) edge: FakeRouter,
     pub(crate) admin_token: Option<String>,
     pub(crate) user: Option<User>,
+    pub(crate) tenant_platforms: TenantPlatforms,
     pub(crate) limits: Limits,
     pub(crate) apps: LiveApps,
     pub(crate) tls: EdgeTls,
@@ -73,6 +75,7 @@ impl Default for Machine {
             ids: Arc::new(SeededIds::default()),
             admin_token: None,
             user: None,
+            tenant_platforms: TenantPlatforms::default(),
             apps: LiveApps::default(),
             tls: EdgeTls::default(),
             also: None,
@@ -174,6 +177,7 @@ impl Machine {
             about: Default::default(),
             limits: self.limits.clone(),
             retention: Retention { idempotency_keys: Duration::from_secs(3600) },
+            tenant_platforms: self.tenant_platforms.clone(),
             scratch,
             kept: Default::default(),
             versions: Default::default(),
