@@ -17,6 +17,7 @@ fn can_trace() -> bool {
 }
 
 #[test]
+#[ignore = "it takes some minutes: an order that got lost in a kill waits for the run that had it to be silent"]
 fn wherever_the_agent_is_killed_the_order_is_done_once_and_told() {
     if !can_trace() {
         return;
