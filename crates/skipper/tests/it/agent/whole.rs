@@ -71,6 +71,8 @@ fn a_host_that_was_set_up_anew_gets_its_projects_again() {
     let tenant = fleet.tenant("a");
     fleet.put(&tenant, "host-1", "one");
     fleet.succeeded(&fleet.apply(&tenant));
+    // A rollout that still looks would find that nothing came of it.
+    until("the rollout ends", || fleet.state(&tenant), |state| state == "deployed");
     agent.child.kill().expect("killed");
     agent.ended();
     // Another disk: nothing of what was there is left.
