@@ -22,6 +22,17 @@ macro_rules! sorted {
     };
 }
 
+/// What is read of a package: without the texts that are only searched.
+macro_rules! packages {
+    ($which:literal) => {
+        concat!(
+            "SELECT num, repository, name, version, sha256, size, archived, metadata, created_by, created_at, row_version \
+            FROM package WHERE ",
+            $which
+        )
+    };
+}
+
 statements! {
     BY_NUM = "SELECT * FROM package WHERE num = $1";
     ADDED = "SELECT * FROM package WHERE num > 0 ORDER BY num LIMIT $1 OFFSET $2";
@@ -32,13 +43,13 @@ statements! {
     VERSION_DOWN = sorted!("version_key DESC, num DESC");
     COUNT = "SELECT COUNT(*) AS count FROM package";
     COUNT_BUILT_IN = "SELECT COUNT(*) AS count FROM package WHERE num < 0";
-    NAMED = "SELECT * FROM package WHERE name = $1 ORDER BY num LIMIT $2";
-    NAMED_VERSION = "SELECT * FROM package WHERE name = $1 AND version = $2 ORDER BY num LIMIT $3";
-    CONTAINING = "SELECT * FROM package WHERE num IN \
-        (SELECT num FROM package WHERE lower(name) LIKE $1 ESCAPE '!' ORDER BY +num LIMIT $2) ORDER BY num";
+    NAMED = packages!("name = $1 ORDER BY num LIMIT $2");
+    NAMED_VERSION = packages!("name = $1 AND version = $2 ORDER BY num LIMIT $3");
+    CONTAINING = packages!("num IN \
+        (SELECT num FROM package WHERE lower(name) LIKE $1 ESCAPE '!' ORDER BY +num LIMIT $2) ORDER BY num");
     /// For SQLite, whose `LIKE` knows no case by itself: the same in half the time.
-    CONTAINING_CASELESS = "SELECT * FROM package WHERE num IN \
-        (SELECT num FROM package WHERE name LIKE $1 ESCAPE '!' ORDER BY +num LIMIT $2) ORDER BY num";
+    CONTAINING_CASELESS = packages!("num IN \
+        (SELECT num FROM package WHERE name LIKE $1 ESCAPE '!' ORDER BY +num LIMIT $2) ORDER BY num");
 }
 
 /// In which order.
