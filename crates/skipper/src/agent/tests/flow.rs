@@ -128,7 +128,7 @@ async fn a_result_that_nobody_wants_is_dropped() {
     let run = Run::start(dir.path(), &server, &hands);
     server.book(|book| book.report_refusal = Some(409));
     server.hand_out(&order(1, "a", 1));
-    until(|| hands.done().len() == 1).await;
+    server.until("it is refused", |book| (book.refused_reports == 1).then_some(())).await;
     until(|| run.agent.desk().untold().is_empty()).await;
     server.book(|book| book.report_refusal = None);
     server.hand_out(&order(1, "a", 2));

@@ -41,6 +41,8 @@ pub(super) struct Book {
     pub(super) refusal: Option<u16>,
     /// What reports alone are answered with.
     pub(super) report_refusal: Option<u16>,
+    /// How many reports were refused by that.
+    pub(super) refused_reports: usize,
     /// Somebody in between cuts questions that wait.
     pub(super) cuts: Option<u16>,
     /// What the server says of the protocol.
@@ -171,7 +173,11 @@ impl Server {
         }
         let order = path.strip_prefix("/v1/work-orders/").and_then(|rest| rest.strip_suffix("/result"));
         let Some(order) = order else { return refused(404, "no such route") };
-        if let Some(status) = self.book(|book| book.report_refusal) {
+        let refusal = self.book(|book| {
+            book.refused_reports += usize::from(book.report_refusal.is_some());
+            book.report_refusal
+        });
+        if let Some(status) = refusal {
             return refused(status, "stale-generation");
         }
         let report: Report = serde_json::from_slice(body).expect("a report");
