@@ -140,22 +140,16 @@ impl Store {
                 }
                 report.checked += 1;
                 let seq = report.checked;
-                let found = fault(row, seq, &report.holds_to).and_then(|reason| match reason {
-                    Some(reason) => Ok(Err(reason)),
-                    None => row.text("hash").map(Ok),
-                });
-                // A column that holds what Skipper never wrote there was changed, too.
-                let found = match found {
-                    Err(error @ Error::Corrupt { .. }) => Err(format!("event {seq} was changed: {error}")),
-                    found => found?,
+                let reason = match fault(row, seq, &report.holds_to) {
+                    // A column that holds what Skipper never wrote there was changed, too.
+                    Err(error @ Error::Corrupt { .. }) => Some(format!("event {seq} was changed: {error}")),
+                    reason => reason?,
                 };
-                match found {
-                    Ok(hash) => report.holds_to = hash,
-                    Err(reason) => {
-                        report.broken = Some(ChainBreak { seq, reason });
-                        return Ok(report);
-                    }
+                if let Some(reason) = reason {
+                    report.broken = Some(ChainBreak { seq, reason });
+                    return Ok(report);
                 }
+                report.holds_to = row.text("hash")?;
             }
         }
         if report.holds_to != head_hash {

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{Censor, Effect, count};
 use crate::{
+    engine::Shared,
     failure::{Failure, StepError},
     retry::{Backoff, Pace},
     rollout::Run,
@@ -38,14 +39,7 @@ pub(super) async fn run(
         run.shared.board.detail(run.rollout.id, format!("instance {}: {}", attempt.instance, attempt.detail));
         run.transcript.add(attempt);
     };
-    let wait = Wait {
-        platform: platform.as_ref(),
-        clock: run.shared.config.clock.as_ref(),
-        deployment: &deployment,
-        censor: Censor::new(&*run.shared.config.store, &deployment),
-        bound,
-        heard: &heard,
-    };
+    let wait = Wait::new(run.shared, platform.as_ref(), &deployment, bound, &heard);
     let found = healthy(&wait, instances).await?;
     let mut effect = Effect::message(format!("{} healthy", count(instances)));
     let Some(mut live) = run.live(id) else { return Ok(effect) };
@@ -64,14 +58,27 @@ pub(super) async fn run(
 
 /// Whose health is waited for, and who is told of the attempts.
 pub(crate) struct Wait<'a> {
-    pub(crate) platform: &'a dyn Platform,
-    pub(crate) clock: &'a dyn Clock,
-    pub(crate) deployment: &'a Deployment,
+    pub(super) platform: &'a dyn Platform,
+    clock: &'a dyn Clock,
+    pub(super) deployment: &'a Deployment,
     /// Between what a check says and everybody who hears of it.
-    pub(crate) censor: Censor<'a>,
-    /// What one question to the platform may take; the wait itself is bounded by the caller.
-    pub(crate) bound: Duration,
-    pub(crate) heard: &'a (dyn Fn(Attempt) + Sync),
+    censor: Censor<'a>,
+    pub(super) bound: Duration,
+    pub(super) heard: &'a (dyn Fn(Attempt) + Sync),
+}
+
+impl<'a> Wait<'a> {
+    /// `bound`: what one question to the platform may take; the wait itself is bounded by the caller.
+    pub(crate) fn new(
+        shared: &'a Shared,
+        platform: &'a dyn Platform,
+        deployment: &'a Deployment,
+        bound: Duration,
+        heard: &'a (dyn Fn(Attempt) + Sync),
+    ) -> Self {
+        let (clock, censor) = (shared.config.clock.as_ref(), Censor::new(&*shared.config.store, deployment));
+        Self { platform, clock, deployment, censor, bound, heard }
+    }
 }
 
 /// Waits until all are healthy at once; ends with the first that exits or proves unhealthy.

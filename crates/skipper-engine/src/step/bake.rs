@@ -11,7 +11,7 @@ use skipper_core::{
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Censor, Effect,
+    Effect,
     await_healthy::{Wait, ask, running},
 };
 use crate::{
@@ -50,14 +50,7 @@ pub(super) async fn run(
         run.transcript.add(attempt);
     };
     let bound = run.shared.config.tuning.observe_bound;
-    let wait = Wait {
-        platform: platform.as_ref(),
-        clock: run.shared.config.clock.as_ref(),
-        deployment: &deployment,
-        censor: Censor::new(&*run.shared.config.store, &deployment),
-        bound,
-        heard: &heard,
-    };
+    let wait = Wait::new(run.shared, platform.as_ref(), &deployment, bound, &heard);
     let instances = run.lives.get(id).map(|live| live.instances.clone()).unwrap_or_default();
     // It has been healthy, so no grace is left: failures count at once.
     let mut trackers: Vec<(u32, Tracker)> =

@@ -9,7 +9,7 @@ use skipper_core::{
 };
 
 use super::{
-    Censor, Effect, Way,
+    Effect, Way,
     await_healthy::{Wait, still_healthy},
 };
 use crate::{
@@ -74,14 +74,8 @@ async fn check(run: &Run<'_>, weight: &Weight) -> Result<(), StepError> {
     let deployment = run.known(&weight.deployment)?;
     let heard = |attempt: Attempt| run.transcript.add(attempt);
     let platform = run.platform(deployment.target())?;
-    let wait = Wait {
-        platform: platform.as_ref(),
-        clock: run.shared.config.clock.as_ref(),
-        deployment: &deployment,
-        censor: Censor::new(&*run.shared.config.store, &deployment),
-        bound: run.shared.config.tuning.observe_bound,
-        heard: &heard,
-    };
+    let bound = run.shared.config.tuning.observe_bound;
+    let wait = Wait::new(run.shared, platform.as_ref(), &deployment, bound, &heard);
     still_healthy(&wait, &live.instances).await
 }
 

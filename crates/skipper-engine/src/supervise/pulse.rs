@@ -62,8 +62,9 @@ async fn feel_one(shared: &Shared, live: &Live) {
         let who = format!("instance {} of {}", instance.index, deployment.id);
         let (kind, message) = match news {
             Pulse::Lost(detail) => {
-                warn!("{who} runs and is not healthy any more: {detail}");
-                ("instance.unhealthy", format!("runs and is not healthy any more: {detail}"))
+                let message = format!("runs and is not healthy any more: {detail}");
+                warn!("{who} {message}");
+                ("instance.unhealthy", message)
             }
             Pulse::Found => {
                 info!("{who} is healthy again");

@@ -23,7 +23,7 @@ use crate::{
     engine::Shared,
     failure::StepError,
     service::{self, Surface},
-    step::{Censor, Wait, healthy},
+    step::{Wait, healthy},
 };
 
 /// Slack over an application's own grace for stopping it.
@@ -235,14 +235,7 @@ impl Round<'_> {
     async fn let_in(&mut self, at: usize, indices: Vec<u32>, platform: &dyn Platform) -> Result<bool, PortError> {
         let deployment = self.lives[at].deployment.clone();
         let bound = deployment.app.bounds.health.duration();
-        let wait = Wait {
-            platform,
-            clock: self.shared.config.clock.as_ref(),
-            deployment: &deployment,
-            censor: Censor::new(&*self.shared.config.store, &deployment),
-            bound: self.shared.config.tuning.observe_bound,
-            heard: &|_| {},
-        };
+        let wait = Wait::new(self.shared, platform, &deployment, self.shared.config.tuning.observe_bound, &|_| {});
         let one = |index: u32| {
             let wait = &wait;
             async move {

@@ -288,15 +288,9 @@ impl Driver {
         let known = known.into_iter().collect::<Vec<_>>().join(", ");
         let mut meant = all.iter().filter(|one| service.is_none_or(|service| one.service == service));
         let Some(first) = meant.next() else {
-            let named: String = service.unwrap_or_default().chars().take(100).collect();
-            let error = match service {
-                None => {
-                    return Err(Error::new(ErrorKind::NotFound, "not-running", format!("nothing of {project} runs")));
-                }
-                Some(_) => {
-                    Error::new(ErrorKind::NotFound, "not-running", format!("nothing of {project} runs as {named}"))
-                }
-            };
+            let named = service.map(|name| format!(" as {}", name.chars().take(100).collect::<String>()));
+            let what = format!("nothing of {project} runs{}", named.unwrap_or_default());
+            let error = Error::new(ErrorKind::NotFound, "not-running", what);
             return Err(if known.is_empty() { error } else { error.hint(format!("its services are: {known}")) });
         };
         if meant.any(|one| one.service != first.service) {

@@ -59,7 +59,7 @@ use look::{Looked, look};
 
 use crate::{
     bounded::{self, late},
-    local::check_id,
+    local::{check_id, no_container},
 };
 
 /// Longest the description of an account waits for its engine.
@@ -358,13 +358,16 @@ impl Platform for ContainerPlatform {
             let name = labels::instance_name(&deployment.id, inside.instance);
             let name = match (pod::Manifest::of(&deployment.app)?, inside.container) {
                 (None, None) => name,
-                (None, Some(part)) => return Err(no_part(deployment, part, &[])),
+                (None, Some(part)) => {
+                    return Err(no_container(&deployment.id, part, "it is no pod: leave the name out"));
+                }
                 (Some(manifest), None) => pod::part_name(&name, &manifest.main),
                 (Some(manifest), Some(part)) => {
                     let stay = manifest.parts.iter().filter(|one| !one.init).map(|one| one.name.as_str());
                     let stay: Vec<&str> = stay.collect();
                     if !stay.contains(&part) {
-                        return Err(no_part(deployment, part, &stay));
+                        let hint = format!("its containers are: {}", stay.join(", "));
+                        return Err(no_container(&deployment.id, part, hint));
                     }
                     pod::part_name(&name, part)
                 }
@@ -399,14 +402,5 @@ impl Platform for ContainerPlatform {
             watch::begin(&self.account);
             self.account.changed.notified().await;
         })
-    }
-}
-/// A container was named that is not one of `known`.
-fn no_part(deployment: &Deployment, part: &str, known: &[&str]) -> Error {
-    let part: String = part.chars().take(100).collect();
-    let error = Error::new(ErrorKind::NotFound, "no-container", format!("{} has no container `{part}`", deployment.id));
-    match known {
-        [] => error.hint("it is no pod: leave the name out"),
-        known => error.hint(format!("its containers are: {}", known.join(", "))),
     }
 }

@@ -278,11 +278,7 @@ impl Platform for LocalPlatform {
         Box::pin(async move {
             list::check_id(&deployment.id)?;
             if let Some(part) = inside.container {
-                let part: String = part.chars().take(100).collect();
-                let what = format!("{} has no container `{part}`", deployment.id);
-                return Err(
-                    Error::new(ErrorKind::NotFound, "no-container", what).hint("it is a process: leave the name out")
-                );
+                return Err(no_container(&deployment.id, part, "it is a process: leave the name out"));
             }
             let slot = self.account.instance(&deployment.id, inside.instance);
             exec::run(Arc::clone(&self.account), slot, command, deadline).await
@@ -340,4 +336,10 @@ fn never_ran(index: u32, at: skipper_core::time::Timestamp) -> Instance {
         restarts: 0,
         attributes: Default::default(),
     }
+}
+
+/// A container was named that is not there.
+pub(crate) fn no_container(id: &DeploymentId, named: &str, hint: impl Into<String>) -> Error {
+    let named: String = named.chars().take(100).collect();
+    Error::new(ErrorKind::NotFound, "no-container", format!("{id} has no container `{named}`")).hint(hint)
 }

@@ -20,7 +20,7 @@ use skipper_core::{
     spec::{Application, Resource},
     time::Timestamp,
 };
-use skipper_source::fleet::{OrderResult, ProjectExec, ProjectLogs, ServiceState};
+use skipper_source::fleet::{OrderResult, ProjectLogs, ServiceState};
 use skipper_store::{NewOrder, Order};
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -403,13 +403,8 @@ impl Platform for NodePlatform {
         deadline: Duration,
     ) -> BoxFuture<'a, Result<ExecOutput, Error>> {
         let project = compose::project_name(deployment.tenant.as_str());
-        let asked = ProjectExec {
-            project,
-            service: inside.container.map(str::to_owned),
-            command: command.to_vec(),
-            deadline_ms: 0,
-        };
-        Box::pin(projects::exec(&self.fleet, &self.node, asked, deadline))
+        let at = (project, inside.container);
+        Box::pin(projects::exec(&self.fleet, &self.node, at, command, deadline))
     }
 
     fn run_hook<'a>(&'a self, _: HookJob<'a>, _: Duration) -> BoxFuture<'a, Result<HookState, Error>> {

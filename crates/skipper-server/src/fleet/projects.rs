@@ -42,7 +42,7 @@ pub(super) async fn logs(fleet: &Fleet, node: &NodeName, asked: ProjectLogs) -> 
     Ok(lines.boxed())
 }
 
-/// Runs a command in a project, in the first container of the service that is named or the only one; its time follows from `deadline`.
+/// Runs a command in a project, in the first container of the service that is named or the only one.
 ///
 /// # Errors
 ///
@@ -50,13 +50,14 @@ pub(super) async fn logs(fleet: &Fleet, node: &NodeName, asked: ProjectLogs) -> 
 pub(super) async fn exec(
     fleet: &Fleet,
     node: &NodeName,
-    asked: ProjectExec,
+    (project, service): (String, Option<&str>),
+    command: &[String],
     deadline: Duration,
 ) -> Result<ExecOutput, Error> {
     // What the node says of a command that takes too long is better than silence.
     let within = deadline - (deadline / 10).min(Duration::from_secs(1));
     let deadline_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
-    let asked = ProjectExec { deadline_ms, ..asked };
+    let asked = ProjectExec { project, service: service.map(str::to_owned), command: command.to_vec(), deadline_ms };
     let reached = fleet.reached(node);
     let ProjectExecuted { code, output } = reached.node.ask("/projects/exec", asked, deadline, OUTPUT).await?;
     Ok(ExecOutput { code, output })

@@ -1,6 +1,6 @@
 //! The edge, the platforms, and what the edge counted.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use skipper_core::{
@@ -10,6 +10,7 @@ use skipper_core::{
     port::{DeploymentStats, Description, Error as PortError},
 };
 use skipper_engine::Elsewhere as _;
+use tokio::time::timeout;
 
 use super::{Caller, find};
 use crate::{app::App, edge::EdgeState, error::Error};
@@ -22,6 +23,11 @@ use crate::{app::App, edge::EdgeState, error::Error};
 pub async fn edge(app: &App, caller: &Caller) -> Result<Result<EdgeState, PortError>, Error> {
     caller.may_all(Action::Read)?;
     Ok(app.edge.info().await)
+}
+
+/// What the edge says of itself, if it answers within that time: a part of an answer that does not wait for it.
+pub(crate) async fn seen(app: &App, within: Duration) -> Option<EdgeState> {
+    timeout(within, app.edge.info()).await.ok()?.ok()
 }
 
 /// Every platform account.

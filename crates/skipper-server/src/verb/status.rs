@@ -12,7 +12,7 @@ use skipper_core::{
 };
 use skipper_engine::ReleaseHealth;
 
-use super::{Caller, find};
+use super::{Caller, edge, find};
 use crate::{app::App, caddy::CaddyState, edge::EdgeState, error::Error};
 
 /// Longest a platform or the edge is waited for: a status that says "unknown" at once is worth more than a late one.
@@ -79,7 +79,7 @@ pub async fn status(app: &App, caller: &Caller, tenant: &TenantName, name: &Rele
     let waiting = app.store.rollout_waiting(release.id).await?;
     let live = app.store.live_for_release(release.id).await?;
     let elsewhere = app.tended_by.borrow().clone();
-    let (apps, edge) = tokio::join!(look(app, &release, live), edge(app));
+    let (apps, edge) = tokio::join!(look(app, &release, live), edge::seen(app, LOOK));
     Ok(Status {
         package,
         description: revision.and_then(|revision| revision.description),
@@ -94,10 +94,6 @@ pub async fn status(app: &App, caller: &Caller, tenant: &TenantName, name: &Rele
         caddy: app.caddy.state(),
         release,
     })
-}
-
-async fn edge(app: &App) -> Option<EdgeState> {
-    tokio::time::timeout(LOOK, app.edge.info()).await.ok()?.ok()
 }
 
 /// Asks platforms and edge side by side.

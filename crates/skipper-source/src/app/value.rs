@@ -135,8 +135,6 @@ pub(super) fn resources(fields: Option<Fields<'_>>) -> Resources {
     Resources { memory, cpus }
 }
 
-/// The name of an app: what names a release. One that is no DNS label is let through, as slip's loader does, and warned of,
-/// since slip's own API would refuse it.
 /// The name of a platform account.
 pub(super) fn account(field: &Field<'_>) -> Option<PlatformName> {
     let text = field.text()?;
@@ -148,6 +146,8 @@ pub(super) fn account(field: &Field<'_>) -> Option<PlatformName> {
     named.ok()
 }
 
+/// The name of an app: what names a release. One that is no DNS label is let through, as slip's loader does, and warned of,
+/// since slip's own API would refuse it.
 pub(super) fn app_name(field: &Field<'_>) -> Option<ReleaseName> {
     let text = field.text()?;
     let Ok(name) = ReleaseName::new(text.as_str()) else {

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use skipper_core::route::Host;
 
-use crate::{api::own, app::App, caddy::CaddyState, edge::EdgeState};
+use crate::{api::own, app::App, caddy::CaddyState, edge::EdgeState, verb};
 
 /// Longest that the edge is waited for.
-const LOOK: Duration = Duration::from_millis(500);
+pub(super) const LOOK: Duration = Duration::from_millis(500);
 
 /// What is known of what listens.
 pub(super) struct Outside {
@@ -21,7 +21,7 @@ impl Outside {
         let caddy = app.caddy.state();
         let edge = match caddy {
             Some(_) => None,
-            None => tokio::time::timeout(LOOK, app.edge.info()).await.ok().and_then(Result::ok),
+            None => verb::edge::seen(app, LOOK).await,
         };
         Self { edge, caddy }
     }

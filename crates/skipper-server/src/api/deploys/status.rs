@@ -1,7 +1,5 @@
 //! `GET /v1/status`.
 
-use std::time::Duration;
-
 use axum::{Json, extract::State};
 use skipper_core::{
     name::{ReleaseName, TenantName},
@@ -11,7 +9,9 @@ use skipper_core::{
 };
 
 use super::{
-    allowed, read,
+    allowed,
+    outside::LOOK,
+    read,
     wire::{AppStatus, StatusView},
 };
 use crate::{
@@ -25,13 +25,10 @@ use crate::{
     edge::EdgeState,
     error::Error,
     verb::{
-        Caller, deploy,
+        Caller, deploy, edge,
         wrong::{self, Evidence, Serving},
     },
 };
-
-/// Longest that the edge is waited for.
-const LOOK: Duration = Duration::from_millis(500);
 
 /// Shows the server and every app. An app is `running`, with the tag that serves, also where a later deploy failed.
 #[utoipa::path(get, path = "/v1/status", tag = "deploys", params(TenantQuery), responses((status = 200, body = StatusView)))]
@@ -47,7 +44,7 @@ pub(super) async fn status(
         Some(engine) => engine.describe().await.reachable,
         None => false,
     };
-    let edge = edge_of(&app).await;
+    let seen = edge::seen(&app, LOOK).await;
     let mut view = StatusView {
         daemon: "skipper".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -55,17 +52,17 @@ pub(super) async fn status(
         // Without a Caddy, what serves host names is the edge.
         caddy: word(match app.caddy.state() {
             Some(caddy) => caddy.health == CaddyHealth::Ok,
-            None => edge.is_some(),
+            None => seen.is_some(),
         }),
         runtime: word(runtime),
         apps: Default::default(),
     };
     if let Some(apps) = apps {
         for name in apps.names() {
-            view.apps.insert(name.to_owned(), one(&app, &apps, &tenant, name, edge.as_ref()).await?);
+            view.apps.insert(name.to_owned(), one(&app, &apps, &tenant, name, seen.as_ref()).await?);
         }
         for name in left_behind(&app, &apps, &tenant).await? {
-            let mut status = one(&app, &apps, &tenant, &name, edge.as_ref()).await?;
+            let mut status = one(&app, &apps, &tenant, &name, seen.as_ref()).await?;
             status.faults.push(format!(
                 "apps/{name}.toml is gone, and what runs of it is not: write it again, or `skipper delete {name}`"
             ));
@@ -85,8 +82,8 @@ pub(super) async fn one_app(
 ) -> Result<Json<AppStatus>, Error> {
     let (tenant, apps) = allowed(&app, &caller, Action::Read, query.tenant.as_ref())?;
     let apps = apps.filter(|apps| apps.get(&name).is_some()).ok_or_else(|| deploy::unknown(&name))?;
-    let edge = edge_of(&app).await;
-    one(&app, &apps, &tenant, &name, edge.as_ref()).await.map(Json)
+    let seen = edge::seen(&app, LOOK).await;
+    one(&app, &apps, &tenant, &name, seen.as_ref()).await.map(Json)
 }
 
 /// Apps that run, and whose files are gone.
@@ -96,11 +93,6 @@ async fn left_behind(app: &App, apps: &Apps, tenant: &TenantName) -> Result<Vec<
         release.serving.is_some() && apps.get(release.name.as_str()).is_none() && !previews::is_one(&release.name)
     });
     Ok(left.map(|release| release.name.to_string()).collect())
-}
-
-/// What the edge says of itself, if it answers.
-async fn edge_of(app: &App) -> Option<EdgeState> {
-    tokio::time::timeout(LOOK, app.edge.info()).await.ok()?.ok()
 }
 
 async fn one(

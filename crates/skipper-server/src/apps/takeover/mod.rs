@@ -22,6 +22,7 @@ use skipper_core::{
     release::Door,
     secret::SecretValue,
     time::Millis,
+    time::Timestamp,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -240,14 +241,8 @@ pub async fn sweep(app: &App) -> Result<usize, skipper_store::Error> {
                 Some((release, of)) => place(app, &apps, &release, &of).await?,
                 None => Place::Coming,
             };
-            let is_expired = label.contains(INFIX)
-                && of_label(label).and_then(|written| written.expires_at).is_some_and(|at| at <= now);
-            let why = match place {
-                Place::Taken => Some("Skipper serves in its place"),
-                Place::Waiting if is_expired => Some("the time of the preview is over"),
-                Place::Waiting | Place::Coming => None,
-            };
-            if let Some(why) = why
+            let is_expired = is_expired(label, of_label(label), now);
+            if let Some(why) = why_it_goes(&place, is_expired)
                 && remove(platform.as_ref(), &one, why).await
             {
                 if is_expired {
@@ -294,26 +289,22 @@ async fn sweep_pods(
             continue;
         }
         let place = place(app, apps, &release, &of).await?;
-        let is_expired = label.contains(INFIX) && one.expires_at.is_some_and(|at| at <= now);
-        let why = match place {
-            Place::Taken => "Skipper serves in its place",
-            Place::Waiting if is_expired => "the time of the preview is over",
-            Place::Waiting | Place::Coming => {
-                left += 1;
-                if running.is_none() {
-                    running = Some(names_of_running(app).await);
-                }
-                let is_of = |name: &String| name.strip_prefix(pod.as_str()).is_some_and(|rest| rest.starts_with('-'));
-                if running.iter().flatten().any(is_of) {
-                    let tag = one.tag.clone().unwrap_or_default();
-                    if place == Place::Waiting {
-                        let preview = SlipPreview::of(&of, label, &tag, Some(one));
-                        shown.extend(preview.map(|preview| (label.clone(), preview)));
-                    }
-                    serving.insert(label.clone(), tag);
-                }
-                continue;
+        let is_expired = is_expired(label, Some(one), now);
+        let Some(why) = why_it_goes(&place, is_expired) else {
+            left += 1;
+            if running.is_none() {
+                running = Some(names_of_running(app).await);
             }
+            let is_of = |name: &String| name.strip_prefix(pod.as_str()).is_some_and(|rest| rest.starts_with('-'));
+            if running.iter().flatten().any(is_of) {
+                let tag = one.tag.clone().unwrap_or_default();
+                if place == Place::Waiting {
+                    let preview = SlipPreview::of(&of, label, &tag, Some(one));
+                    shown.extend(preview.map(|preview| (label.clone(), preview)));
+                }
+                serving.insert(label.clone(), tag);
+            }
+            continue;
         };
         let removing = app.platforms.iter().map(|(_, platform)| platform.remove_foreign_pod(&pod, STOPPED));
         match futures::future::try_join_all(removing).await {
@@ -331,6 +322,20 @@ async fn sweep_pods(
         }
     }
     Ok(left)
+}
+
+/// Whether it is a preview of slip's whose time is over.
+fn is_expired(label: &str, written: Option<&Written>, now: Timestamp) -> bool {
+    label.contains(INFIX) && written.and_then(|written| written.expires_at).is_some_and(|at| at <= now)
+}
+
+/// Why something of slip's is removed; `None` where it stays.
+const fn why_it_goes(place: &Place, is_expired: bool) -> Option<&'static str> {
+    match place {
+        Place::Taken => Some("Skipper serves in its place"),
+        Place::Waiting if is_expired => Some("the time of the preview is over"),
+        Place::Waiting | Place::Coming => None,
+    }
 }
 
 /// What slip wrote down of what it runs.

@@ -1,7 +1,7 @@
 //! In a network namespace of its own, cut off and let in again.
 
 use super::*;
-use crate::bench::{LONG, signal};
+use crate::bench::LONG;
 
 /// A network of two: the server's side and the agent's.
 struct Wire {
@@ -93,11 +93,6 @@ fn yard() -> Option<(Wire, Fleet, PathBuf)> {
     let fleet = Fleet::start(Some(&format!("{}:0", wire.server)))?;
     let token = fleet.register("host-1");
     Some((wire, fleet, token))
-}
-
-fn end(mut agent: Watched) {
-    signal(agent.child.id(), rustix::process::Signal::TERM);
-    assert_eq!(agent.ended(), 0);
 }
 
 /// As long as it takes for a lease to run out.

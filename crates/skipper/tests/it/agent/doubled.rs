@@ -1,12 +1,6 @@
 //! Two agents where one should be, and tokens that are worth nothing any more.
 
 use super::*;
-use crate::bench::signal;
-
-fn end(mut agent: Watched) {
-    signal(agent.child.id(), rustix::process::Signal::TERM);
-    assert_eq!(agent.ended(), 0);
-}
 
 /// What the server finds wrong with a node.
 fn trouble(fleet: &Fleet) -> String {

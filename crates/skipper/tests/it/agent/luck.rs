@@ -3,12 +3,6 @@
 use std::io::Write as _;
 
 use super::*;
-use crate::bench::signal;
-
-fn end(mut agent: Watched) {
-    signal(agent.child.id(), rustix::process::Signal::TERM);
-    assert_eq!(agent.ended(), 0);
-}
 
 /// A small disk of its own.
 struct Disk(PathBuf);

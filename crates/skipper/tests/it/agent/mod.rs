@@ -16,7 +16,7 @@ use std::{
 use serde_json::{Value, json};
 use skipper_platform::container::{EngineKind, answers};
 
-use crate::bench::{Bench, Ended, Watched, skipper, until};
+use crate::bench::{Bench, Ended, Watched, signal, skipper, until};
 
 const ADMIN: &str = "the-token-of-the-administrator";
 /// What a service of busybox does until it is told to end.
@@ -252,4 +252,10 @@ impl Drop for Fleet {
         }
         self.curl(&["-X", "DELETE"], &format!("/images/{}?force=true", self.image()));
     }
+}
+
+/// Ends an agent as its service manager does.
+fn end(mut agent: Watched) {
+    signal(agent.child.id(), rustix::process::Signal::TERM);
+    assert_eq!(agent.ended(), 0);
 }
